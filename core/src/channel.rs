@@ -1,0 +1,1 @@
+//! Placeholder: the rules of `channel` land with their first user.

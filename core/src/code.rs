@@ -1,0 +1,1 @@
+//! Placeholder: the rules of `code` land with their first user.

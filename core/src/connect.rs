@@ -1,0 +1,1 @@
+//! Placeholder: the rules of `connect` land with their first user.

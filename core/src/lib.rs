@@ -1,0 +1,28 @@
+//! Every rule of PeerSox.
+//!
+//! Nothing in this crate opens a socket, reads a clock or draws a random number: time and
+//! randomness are arguments, bytes come in and decisions go out. The server, the native client and
+//! the browser run the very same code, and tests run it faster than time.
+//!
+//! Who talks to whom is decided by [`pairing`], with a [`code`] that people carry across. The right
+//! to attach to a relay is a [`ticket`]. A relay keeps one [`session`] per pair and moves a
+//! [`frame`] from one leg to the other until a [`close`] reason ends it, within the budgets of
+//! [`limit`]. Between the peers, opaque to the relay, a [`channel`] carries messages without loss,
+//! and a [`transfer`] carries files over a channel.
+
+pub mod channel;
+pub mod close;
+pub mod code;
+pub mod connect;
+pub mod frame;
+pub mod id;
+pub mod limit;
+pub mod pairing;
+pub mod role;
+pub mod secure;
+pub mod session;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+pub mod ticket;
+pub mod time;
+pub mod transfer;

@@ -1,0 +1,1 @@
+//! Placeholder: the rules of `limit` land with their first user.

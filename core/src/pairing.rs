@@ -1,0 +1,1 @@
+//! Placeholder: the rules of `pairing` land with their first user.

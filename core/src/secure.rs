@@ -1,0 +1,1 @@
+//! Placeholder: the rules of `secure` land with their first user.

@@ -1,0 +1,1 @@
+//! Placeholder: the rules of `session` land with their first user.

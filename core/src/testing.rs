@@ -1,0 +1,1 @@
+//! Placeholder: the rules of `testing` land with their first user.

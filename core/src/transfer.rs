@@ -1,0 +1,1 @@
+//! Placeholder: the rules of `transfer` land with their first user.
