@@ -1,0 +1,297 @@
+//! What can be asked of a pairing, and the rule for each.
+
+use std::time::Duration;
+
+use rand_core::CryptoRngCore;
+use subtle::ConstantTimeEq as _;
+
+use super::{Config, Credential, Decision, Event, Pairing, Reject, SecretHash, State, View, Write};
+use crate::code::Nameplate;
+use crate::id::PairingId;
+use crate::role::Role;
+use crate::time::Timestamp;
+
+/// Something that can be asked of a pairing. Run it with [`super::decide`].
+pub trait Command {
+    /// What is answered when it is allowed.
+    type Reply;
+
+    /// Which pairing it is about.
+    fn find(&self) -> Find<'_>;
+
+    /// The rule. `current` has not expired.
+    ///
+    /// # Errors
+    /// [`Reject`] if it is not allowed.
+    fn decide(
+        &self,
+        config: &Config,
+        current: Option<&Pairing>,
+        now: Timestamp,
+        rng: &mut impl CryptoRngCore,
+    ) -> Result<Decision<Self::Reply>, Reject>;
+}
+
+/// How to find the pairing a command is about.
+#[derive(Clone, Copy, Debug)]
+pub enum Find<'a> {
+    /// There is none yet.
+    Nothing,
+    /// The one that waits under this nameplate.
+    ByNameplate(&'a Nameplate),
+    /// The one with this name.
+    ById(PairingId),
+}
+
+/// Creates a pairing.
+///
+/// Name and nameplate are drawn; the store refuses a nameplate that is in use, and then the caller
+/// decides again.
+#[derive(Clone, Copy, Debug)]
+pub struct Create;
+
+/// A new pairing, seen by its initiator.
+#[derive(Clone, Debug)]
+pub struct Created {
+    /// How it looks.
+    pub view: View,
+    /// The digits to carry across.
+    pub nameplate: Nameplate,
+    /// The initiator's right to it.
+    pub credential: Credential,
+    /// When the nameplate stops working.
+    pub code_expires_at: Timestamp,
+}
+
+impl Command for Create {
+    type Reply = Created;
+
+    fn find(&self) -> Find<'_> {
+        Find::Nothing
+    }
+
+    fn decide(
+        &self,
+        config: &Config,
+        _: Option<&Pairing>,
+        now: Timestamp,
+        rng: &mut impl CryptoRngCore,
+    ) -> Result<Decision<Created>, Reject> {
+        let id = PairingId::random(rng);
+        let credential = Credential::random(id, rng);
+        let nameplate = Nameplate::random(config.digits, rng);
+        let code_expires_at = now + config.code_ttl;
+        let pairing = Pairing {
+            id,
+            initiator: credential.hash(),
+            state: State::Waiting {
+                nameplate: nameplate.clone(),
+                code_expires_at,
+            },
+            online: [false; 2],
+        };
+        Ok(Decision {
+            reply: Created {
+                view: pairing.view(Role::Initiator),
+                nameplate,
+                credential,
+                code_expires_at,
+            },
+            write: Write::Put(pairing),
+            event: None,
+        })
+    }
+}
+
+/// Redeems a nameplate.
+#[derive(Clone, Debug)]
+pub struct Join {
+    /// What the person typed.
+    pub nameplate: Nameplate,
+}
+
+/// A pairing, seen by who just joined it.
+#[derive(Clone, Debug)]
+pub struct Joined {
+    /// How it looks.
+    pub view: View,
+    /// The joiner's right to it.
+    pub credential: Credential,
+}
+
+impl Command for Join {
+    type Reply = Joined;
+
+    fn find(&self) -> Find<'_> {
+        Find::ByNameplate(&self.nameplate)
+    }
+
+    fn decide(
+        &self,
+        config: &Config,
+        current: Option<&Pairing>,
+        now: Timestamp,
+        rng: &mut impl CryptoRngCore,
+    ) -> Result<Decision<Joined>, Reject> {
+        let waiting = |pairing: &&Pairing| pairing.nameplate() == Some(&self.nameplate);
+        let mut pairing = current.filter(waiting).ok_or(Reject::CodeNotFound)?.clone();
+        let credential = Credential::random(pairing.id, rng);
+        pairing.state = State::Joined {
+            joiner: credential.hash(),
+            restorable_until: now + config.restore_ttl,
+        };
+        Ok(Decision {
+            reply: Joined {
+                view: pairing.view(Role::Joiner),
+                credential,
+            },
+            write: Write::Put(pairing),
+            event: Some(Event::Joined),
+        })
+    }
+}
+
+/// Recognises a peer by its credential, and counts as a use of the pairing.
+#[derive(Clone, Debug)]
+pub struct Admit {
+    /// What the peer showed.
+    pub credential: Credential,
+}
+
+impl Command for Admit {
+    type Reply = View;
+
+    fn find(&self) -> Find<'_> {
+        Find::ById(self.credential.pairing())
+    }
+
+    fn decide(
+        &self,
+        config: &Config,
+        current: Option<&Pairing>,
+        now: Timestamp,
+        _: &mut impl CryptoRngCore,
+    ) -> Result<Decision<View>, Reject> {
+        let (pairing, role) = authenticate(current, &self.credential)?;
+        let mut used = pairing.clone();
+        used.used(config, now);
+        let gained = used.expires_at().saturating_since(pairing.expires_at());
+        let (write, reply) = if gained < WORTH_STORING {
+            (Write::Nothing, pairing.view(role))
+        } else {
+            let view = used.view(role);
+            (Write::Put(used), view)
+        };
+        Ok(Decision {
+            write,
+            event: None,
+            reply,
+        })
+    }
+}
+
+/// A peer that asks again within a minute costs no write, and the answer still tells the truth: it
+/// names the time that is stored.
+const WORTH_STORING: Duration = Duration::from_secs(60);
+
+/// Revokes a pairing.
+#[derive(Clone, Debug)]
+pub struct Revoke {
+    /// What the peer showed.
+    pub credential: Credential,
+}
+
+impl Command for Revoke {
+    type Reply = PairingId;
+
+    fn find(&self) -> Find<'_> {
+        Find::ById(self.credential.pairing())
+    }
+
+    fn decide(
+        &self,
+        _: &Config,
+        current: Option<&Pairing>,
+        _: Timestamp,
+        _: &mut impl CryptoRngCore,
+    ) -> Result<Decision<PairingId>, Reject> {
+        let (pairing, _) = authenticate(current, &self.credential)?;
+        Ok(Decision {
+            write: Write::Remove(pairing.id),
+            event: Some(Event::Revoked),
+            reply: pairing.id,
+        })
+    }
+}
+
+/// Notes what the relay says: a peer attached or left. Trusted, and never rejected: the relay may
+/// speak of a pairing that is gone.
+#[derive(Clone, Copy, Debug)]
+pub struct Present {
+    /// The pairing.
+    pub pairing: PairingId,
+    /// The peer.
+    pub role: Role,
+    /// Whether it is attached.
+    pub online: bool,
+}
+
+impl Command for Present {
+    type Reply = ();
+
+    fn find(&self) -> Find<'_> {
+        Find::ById(self.pairing)
+    }
+
+    fn decide(
+        &self,
+        config: &Config,
+        current: Option<&Pairing>,
+        now: Timestamp,
+        _: &mut impl CryptoRngCore,
+    ) -> Result<Decision<()>, Reject> {
+        let changed = |pairing: &&Pairing| pairing.online[self.role.index()] != self.online;
+        let Some(mut pairing) = current.filter(changed).cloned() else {
+            return Ok(Decision {
+                write: Write::Nothing,
+                event: None,
+                reply: (),
+            });
+        };
+        pairing.online[self.role.index()] = self.online;
+        pairing.used(config, now);
+        let event = if self.online {
+            Event::Online(self.role)
+        } else {
+            Event::Offline(self.role)
+        };
+        Ok(Decision {
+            write: Write::Put(pairing),
+            event: Some(event),
+            reply: (),
+        })
+    }
+}
+
+/// Whose credential it is. Looks at every hash whatever it finds, so that the time taken tells
+/// nothing.
+fn authenticate<'a>(
+    current: Option<&'a Pairing>,
+    credential: &Credential,
+) -> Result<(&'a Pairing, Role), Reject> {
+    let hash = credential.hash();
+    let pairing = current
+        .filter(|pairing| pairing.id == credential.pairing())
+        .ok_or(Reject::CredentialInvalid)?;
+    let is = |stored: &SecretHash| bool::from(stored.ct_eq(&hash));
+    let initiator = is(&pairing.initiator);
+    let joiner = match &pairing.state {
+        State::Waiting { .. } => false,
+        State::Joined { joiner, .. } => is(joiner),
+    };
+    match (initiator, joiner) {
+        (true, _) => Ok((pairing, Role::Initiator)),
+        (false, true) => Ok((pairing, Role::Joiner)),
+        (false, false) => Err(Reject::CredentialInvalid),
+    }
+}
