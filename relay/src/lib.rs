@@ -1,1 +1,33 @@
-//! x
+//! The relay of PeerSox: moves frames between the two peers of a session.
+//!
+//! ```text
+//!   listen ──> admit ──> registry ──> session task ─┬─ pump initiator → joiner
+//!   a socket   Hello     which task    two legs      └─ pump joiner → initiator
+//! ```
+//!
+//! A socket becomes a leg when its Hello carries a good ticket; the leg then belongs to the task of
+//! its session until it is hung up. Between the two legs of a session no lock is taken and no other
+//! task is woken. The rules of a session live in [`peersox_core::session`].
+//!
+//! *Reliable waits, a datagram never does.* Per direction the relay holds at most
+//! [`Config::hold_bytes`] of reliable frames; when they are full it stops reading from the sender.
+//!
+//! [`Relay`] is the whole of it: [`Relay::attach_websocket`] belongs behind a route of an HTTP
+//! server, [`listen::quic::serve`] in front of a QUIC endpoint.
+
+mod admit;
+mod config;
+mod leg;
+pub mod listen;
+mod metrics;
+mod pump;
+mod registry;
+mod relay;
+mod seat;
+mod session;
+
+pub use config::{Bound, Config, Limits};
+pub use leg::quic::ALPN;
+pub use leg::ws::SUBPROTOCOL;
+pub use metrics::{DropReason, Metrics, Snapshot};
+pub use relay::{PresenceEvent, Relay};

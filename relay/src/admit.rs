@@ -1,0 +1,158 @@
+//! The only door in: a Hello with a good ticket becomes an [`Admission`].
+
+use std::future::poll_fn;
+
+use peersox_core::close::CloseReason;
+use peersox_core::frame::{Frame, Lane};
+use peersox_core::id::PairingId;
+use peersox_core::role::Role;
+use peersox_core::ticket::Verifier;
+use peersox_core::time::Timestamp;
+use peersox_proto::v1;
+use prost::Message as _;
+use tokio::time::{Instant, timeout_at};
+
+use crate::leg::{Ending, Item, Leg, Want};
+
+/// The proven right to a role in a session. Nothing else makes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Admission {
+    session: PairingId,
+    role: Role,
+}
+
+impl Admission {
+    pub(crate) fn session(self) -> PairingId {
+        self.session
+    }
+
+    pub(crate) fn role(self) -> Role {
+        self.role
+    }
+
+    /// Judges the first frame of a leg.
+    fn judge(
+        frame: bytes::Bytes,
+        verifier: &Verifier,
+        now: Timestamp,
+    ) -> Result<Self, CloseReason> {
+        let hello = hello(frame).ok_or(CloseReason::HelloInvalid)?;
+        let claims = verifier.verify(&hello.ticket, now)?;
+        Ok(Self {
+            session: claims.session,
+            role: claims.role,
+        })
+    }
+}
+
+/// Waits for the Hello of a leg and judges it. `now` is asked when the Hello is there.
+pub(crate) async fn admit(
+    leg: &mut Leg,
+    deadline: Instant,
+    verifier: &Verifier,
+    now: impl Fn() -> Timestamp,
+) -> Result<Admission, Ending> {
+    let first = async {
+        loop {
+            match poll_fn(|cx| leg.poll_next(cx, Want::Ordered)).await? {
+                Item::Frame(frame) => return Ok(frame),
+                Item::Sign => {}
+            }
+        }
+    };
+    let frame = timeout_at(deadline, first)
+        .await
+        .map_err(|_| Ending::Fault(CloseReason::HelloTimeout))??;
+    Admission::judge(frame, verifier, now()).map_err(Ending::Fault)
+}
+
+fn hello(frame: bytes::Bytes) -> Option<v1::Hello> {
+    let frame = Frame::parse(frame).ok()?;
+    if frame.lane() != Lane::Notice {
+        return None;
+    }
+    match v1::Notice::decode(frame.payload()).ok()?.kind? {
+        v1::notice::Kind::Hello(hello) if hello.agent.len() <= MAX_AGENT => Some(hello),
+        _ => None,
+    }
+}
+
+/// The longest name of a peer's software, in bytes.
+const MAX_AGENT: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use peersox_core::ticket::{Claims, Signer};
+    use std::time::Duration;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
+
+    fn frame(lane: Lane, kind: v1::notice::Kind) -> bytes::Bytes {
+        Frame::encode(lane, &v1::Notice { kind: Some(kind) }).into_bytes()
+    }
+
+    fn say(ticket: &str, agent: &str) -> v1::notice::Kind {
+        v1::notice::Kind::Hello(v1::Hello {
+            ticket: ticket.into(),
+            agent: agent.into(),
+        })
+    }
+
+    #[test]
+    fn only_a_hello_with_a_good_ticket_is_admitted() {
+        let signer = Signer::from_seed(&[1; 32]);
+        let verifier = Verifier::new(&[signer.public_key()]).unwrap();
+        let claims = Claims {
+            session: PairingId::from_bytes([7; 16]),
+            role: Role::Joiner,
+        };
+        let minute = Duration::from_secs(60);
+        let good = signer.sign(claims, NOW, minute);
+        let foreign = Signer::from_seed(&[2; 32]).sign(claims, NOW, minute);
+        let long = "a".repeat(129);
+        let ping = v1::notice::Kind::Ping(v1::Ping { nonce: 1 });
+
+        let rows = [
+            (frame(Lane::Notice, say(&good, "x")), Ok(claims)),
+            (
+                frame(Lane::Notice, say(&foreign, "")),
+                Err(CloseReason::TicketInvalid),
+            ),
+            (
+                frame(Lane::Notice, say("", "")),
+                Err(CloseReason::TicketInvalid),
+            ),
+            (
+                frame(Lane::Notice, say(&good, &long)),
+                Err(CloseReason::HelloInvalid),
+            ),
+            (
+                frame(Lane::Reliable, say(&good, "")),
+                Err(CloseReason::HelloInvalid),
+            ),
+            (frame(Lane::Notice, ping), Err(CloseReason::HelloInvalid)),
+            (bytes::Bytes::new(), Err(CloseReason::HelloInvalid)),
+            (
+                bytes::Bytes::from_static(b"\x00\xff\xff garbage"),
+                Err(CloseReason::HelloInvalid),
+            ),
+        ];
+        for (first, expected) in rows {
+            let expected = expected.map(|claims| Admission {
+                session: claims.session,
+                role: claims.role,
+            });
+            assert_eq!(
+                Admission::judge(first.clone(), &verifier, NOW),
+                expected,
+                "{first:?}"
+            );
+        }
+        let late = NOW + Duration::from_secs(3600);
+        assert_eq!(
+            Admission::judge(frame(Lane::Notice, say(&good, "")), &verifier, late),
+            Err(CloseReason::TicketExpired)
+        );
+    }
+}

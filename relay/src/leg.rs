@@ -1,0 +1,214 @@
+//! One peer's connection to the relay, whatever carries it.
+//!
+//! A leg is a source and a sink of frames in one value that one task owns, so that nothing is split
+//! and no lock is needed. Every operation is a poll: what was begun lives in the leg, never in a
+//! future, so nothing is lost when its task turns to something else.
+//!
+//! ```text
+//!   poll_next            bytes of a frame, a sign of life, or how the leg ended
+//!   poll_ready, feed     room for a frame, then the frame; small buffers fill up
+//!   poll_flush           what was fed is handed to the kernel or to QUIC
+//!   hang_up              the last frames, the close reason, and the socket is gone
+//! ```
+//!
+//! How a leg ends is the peer's word or the world's: number 4000 means [`Ending::Done`]. Everything
+//! else, the WebSocket codes 1000 and 1001 of a closed or reloaded page included, is
+//! [`Ending::Gone`]: the peer may come back.
+
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use peersox_core::close::CloseReason;
+use peersox_core::frame::Frame;
+use peersox_core::session::LegId;
+use tokio::time::Instant;
+
+use crate::seat::Seat;
+
+mod meter;
+pub(crate) mod quic;
+mod split;
+pub(crate) mod ws;
+
+/// One leg. Its fields beside the wire belong to the session task.
+pub(crate) struct Leg {
+    pub(crate) id: LegId,
+    /// When bytes last came, or when we last did not listen.
+    pub(crate) heard: Instant,
+    /// Whether a ping went out since then.
+    pub(crate) probed: bool,
+    /// Writing failed. The end is final once reading has nothing more to say.
+    pub(crate) broken: bool,
+    wire: Wire,
+    /// Given back when the socket is closed.
+    _seat: Seat,
+}
+
+pub(crate) enum Wire {
+    Ws(Box<ws::Ws>),
+    Quic(Box<quic::Quic>),
+}
+
+/// What came in.
+pub(crate) enum Item {
+    /// The bytes of a frame, not looked at.
+    Frame(Bytes),
+    /// The transport's own traffic.
+    Sign,
+}
+
+/// What the caller is ready to take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Want {
+    All,
+    /// What comes in order. Before Hello there is nothing else to take.
+    Ordered,
+    /// Datagrams that travel outside the order, while the receiver of ordered frames is slow.
+    Datagrams,
+}
+
+/// How a leg ended, or why it has to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Without a reason.
+    Gone,
+    /// The peer said that it is done.
+    Done,
+    /// The peer broke a rule; the leg is still to be hung up.
+    Fault(CloseReason),
+}
+
+/// Writing is not possible any more.
+#[derive(Debug)]
+pub(crate) struct Broken;
+
+/// What became of a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    Yes,
+    /// Not now; the task is woken when it is worth another try.
+    Busy,
+    /// Never: the path takes only smaller ones.
+    TooLarge,
+}
+
+impl Leg {
+    pub(crate) fn new(id: LegId, wire: Wire, seat: Seat) -> Self {
+        Self {
+            id,
+            heard: Instant::now(),
+            probed: false,
+            broken: false,
+            wire,
+            _seat: seat,
+        }
+    }
+
+    /// Whether silence has to be measured here, because the transport does not do it.
+    pub(crate) fn needs_probes(&self) -> bool {
+        matches!(self.wire, Wire::Ws(_))
+    }
+
+    pub(crate) fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        want: Want,
+    ) -> Poll<Result<Item, Ending>> {
+        match &mut self.wire {
+            // Everything is in order on a WebSocket.
+            Wire::Ws(_) if want == Want::Datagrams => Poll::Pending,
+            Wire::Ws(ws) => ws.poll_next(cx),
+            Wire::Quic(quic) => quic.poll_next(cx, want),
+        }
+    }
+
+    /// Pending for good once writing failed: only reading can tell how the leg ended.
+    pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.broken {
+            return Poll::Pending;
+        }
+        let ready = match &mut self.wire {
+            Wire::Ws(ws) => ws.poll_ready(cx),
+            Wire::Quic(quic) => quic.poll_ready(cx),
+        };
+        match ready {
+            Poll::Ready(Ok(())) => Poll::Ready(()),
+            Poll::Ready(Err(Broken)) => {
+                self.broken = true;
+                Poll::Pending
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Takes a frame; only after [`Leg::poll_ready`] was ready.
+    pub(crate) fn feed(&mut self, frame: Frame) {
+        let fed = match &mut self.wire {
+            Wire::Ws(ws) => ws.feed(frame),
+            Wire::Quic(quic) => {
+                quic.feed(frame);
+                Ok(())
+            }
+        };
+        self.broken |= fed.is_err();
+    }
+
+    /// Sends a datagram at once, or says why not.
+    pub(crate) fn poll_datagram(&mut self, cx: &mut Context<'_>, frame: &Frame) -> Sent {
+        if let Wire::Quic(quic) = &mut self.wire
+            && let Some(sent) = quic.poll_datagram(cx, frame)
+        {
+            return sent;
+        }
+        if self.poll_ready(cx).is_pending() {
+            return Sent::Busy;
+        }
+        self.feed(frame.clone());
+        Sent::Yes
+    }
+
+    /// Sends a ping of the transport; only after [`Leg::poll_ready`] was ready.
+    pub(crate) fn probe(&mut self) {
+        if let Wire::Ws(ws) = &mut self.wire {
+            self.broken |= ws.ping().is_err();
+        }
+    }
+
+    /// Pushes out what was fed. Pending is no reason to wait: the task is woken.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) {
+        if self.broken {
+            return;
+        }
+        let flushed = match &mut self.wire {
+            Wire::Ws(ws) => ws.poll_flush(cx),
+            Wire::Quic(quic) => quic.poll_flush(cx),
+        };
+        self.broken |= matches!(flushed, Poll::Ready(Err(Broken)));
+    }
+
+    /// Delivers `last`, then ends the leg with a reason and closes its socket. May wait for the
+    /// peer without bound; its caller has the patience.
+    pub(crate) async fn hang_up(self, last: Vec<Frame>, reason: CloseReason) {
+        match self.wire {
+            Wire::Ws(ws) => ws.hang_up(last, reason).await,
+            Wire::Quic(quic) => quic.hang_up(last, reason).await,
+        }
+    }
+
+    /// Lets go of a leg that the peer ended.
+    pub(crate) async fn part(self) {
+        match self.wire {
+            Wire::Ws(ws) => ws.part().await,
+            Wire::Quic(quic) => quic.part(),
+        }
+    }
+}
+
+/// Whether frames that still wait for a leg are worth delivering before it is hung up. A peer that
+/// broke a rule, or whose place is taken, gets its reason at once.
+pub(crate) fn is_graceful(reason: CloseReason) -> bool {
+    matches!(
+        reason,
+        CloseReason::PeerLeft | CloseReason::PeerLost | CloseReason::Draining
+    )
+}

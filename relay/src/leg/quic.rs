@@ -1,0 +1,291 @@
+//! A leg over QUIC: one bidirectional stream of length-prefixed frames, and QUIC datagrams
+//! (RFC 9221) for the datagram lane.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use peersox_core::close::CloseReason;
+use peersox_core::frame::{Frame, Lane};
+use quinn::{ConnectionError, ReadError, SendDatagramError, VarInt};
+use tokio_util::sync::ReusableBoxFuture;
+
+use super::split::{PREFIX, Splitter, TooLarge};
+use super::{Broken, Ending, Item, Sent, Want};
+
+/// The ALPN of a leg (RFC 7301).
+pub const ALPN: &[u8] = b"peersox.v1";
+
+pub(crate) struct Quic {
+    connection: quinn::Connection,
+    source: Source,
+    sink: Sink,
+}
+
+/// What is being read.
+struct Source {
+    stream: quinn::RecvStream,
+    splitter: Splitter,
+    /// The stream is over; the peer's close is awaited.
+    closed: Option<Waiting<ConnectionError>>,
+    /// None once the connection is lost, which the stream reports in order.
+    datagram: Option<Waiting<Result<Bytes, ConnectionError>>>,
+    /// Whether the stream goes first; it alternates so that neither starves the other.
+    stream_first: bool,
+}
+
+/// What is being written: whole chunks, then a batch of small frames.
+struct Sink {
+    stream: quinn::SendStream,
+    chunks: VecDeque<Bytes>,
+    batch: BytesMut,
+    /// Bytes in both.
+    len: usize,
+    /// A datagram that waits for room in QUIC's buffer.
+    datagram: Option<Waiting<Result<(), SendDatagramError>>>,
+}
+
+type Waiting<T> = ReusableBoxFuture<'static, T>;
+
+impl Quic {
+    pub(crate) fn new(
+        connection: quinn::Connection,
+        send: quinn::SendStream,
+        recv: quinn::RecvStream,
+        max_frame: usize,
+    ) -> Self {
+        let datagram = ReusableBoxFuture::new(next_datagram(connection.clone()));
+        Self {
+            connection,
+            source: Source {
+                stream: recv,
+                splitter: Splitter::new(max_frame),
+                closed: None,
+                datagram: Some(datagram),
+                stream_first: true,
+            },
+            sink: Sink {
+                stream: send,
+                chunks: VecDeque::new(),
+                batch: BytesMut::new(),
+                len: 0,
+                datagram: None,
+            },
+        }
+    }
+
+    pub(crate) fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        want: Want,
+    ) -> Poll<Result<Item, Ending>> {
+        self.source.stream_first ^= true;
+        let stream_first = self.source.stream_first;
+        if want != Want::Datagrams && stream_first {
+            let frame = self.poll_stream(cx);
+            if frame.is_ready() {
+                return frame;
+            }
+        }
+        if want != Want::Ordered {
+            let frame = self.poll_incoming_datagram(cx);
+            if frame.is_ready() {
+                return frame;
+            }
+        }
+        if want != Want::Datagrams && !stream_first {
+            return self.poll_stream(cx);
+        }
+        Poll::Pending
+    }
+
+    fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Result<Item, Ending>> {
+        let source = &mut self.source;
+        loop {
+            if let Some(closed) = &mut source.closed {
+                let error = ready!(closed.poll(cx));
+                return Poll::Ready(Err(ending(&error)));
+            }
+            match source.splitter.next() {
+                Ok(Some(frame)) => return Poll::Ready(Ok(Item::Frame(frame))),
+                Ok(None) => {}
+                Err(TooLarge) => {
+                    return Poll::Ready(Err(Ending::Fault(CloseReason::FrameTooLarge)));
+                }
+            }
+            // The future holds no state: quinn remembers whom to wake by stream.
+            let read = pin!(source.stream.read_chunk(READ_CHUNK, true)).poll(cx);
+            match ready!(read) {
+                Ok(Some(chunk)) => source.splitter.push(chunk.bytes),
+                Ok(None) => {
+                    let connection = self.connection.clone();
+                    let closed = async move { connection.closed().await };
+                    source.closed = Some(ReusableBoxFuture::new(closed));
+                }
+                Err(ReadError::ConnectionLost(error)) => return Poll::Ready(Err(ending(&error))),
+                Err(_) => return Poll::Ready(Err(Ending::Gone)),
+            }
+        }
+    }
+
+    fn poll_incoming_datagram(&mut self, cx: &mut Context<'_>) -> Poll<Result<Item, Ending>> {
+        let Some(waiting) = &mut self.source.datagram else {
+            return Poll::Pending;
+        };
+        let Ok(bytes) = ready!(waiting.poll(cx)) else {
+            self.source.datagram = None;
+            return Poll::Pending;
+        };
+        waiting.set(next_datagram(self.connection.clone()));
+        if bytes.first() != Some(&(Lane::Datagram as u8)) {
+            return Poll::Ready(Err(Ending::Fault(CloseReason::FrameMalformed)));
+        }
+        Poll::Ready(Ok(Item::Frame(bytes)))
+    }
+
+    pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        if self.sink.len < WRITE_BUFFER {
+            return Poll::Ready(Ok(()));
+        }
+        self.sink.poll_write(cx, WRITE_BUFFER)
+    }
+
+    pub(crate) fn feed(&mut self, frame: Frame) {
+        self.sink.feed(frame);
+    }
+
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        self.sink.poll_write(cx, 1)
+    }
+
+    /// None if the datagram has to go on the stream, because the peer takes none.
+    pub(crate) fn poll_datagram(&mut self, cx: &mut Context<'_>, frame: &Frame) -> Option<Sent> {
+        let max = self.connection.max_datagram_size()?;
+        if frame.len() > max {
+            return Some(Sent::TooLarge);
+        }
+        if let Some(waiting) = &mut self.sink.datagram {
+            if waiting.poll(cx).is_pending() {
+                return Some(Sent::Busy);
+            }
+            self.sink.datagram = None;
+        }
+        let bytes = frame.clone().into_bytes();
+        if self.connection.datagram_send_buffer_space() >= bytes.len() {
+            return Some(match self.connection.send_datagram(bytes) {
+                Err(SendDatagramError::TooLarge) => Sent::TooLarge,
+                // Whatever else is wrong, the stream reports it.
+                Ok(()) | Err(_) => Sent::Yes,
+            });
+        }
+        let connection = self.connection.clone();
+        let mut waiting: Waiting<_> =
+            ReusableBoxFuture::new(async move { connection.send_datagram_wait(bytes).await });
+        if waiting.poll(cx).is_pending() {
+            self.sink.datagram = Some(waiting);
+        }
+        Some(Sent::Yes)
+    }
+
+    /// Closing a connection forgets what is under way, so a graceful end waits until the peer has
+    /// acknowledged it all.
+    pub(crate) async fn hang_up(mut self: Box<Self>, last: Vec<Frame>, reason: CloseReason) {
+        let closing = Closing {
+            connection: self.connection.clone(),
+            reason,
+        };
+        if super::is_graceful(reason) {
+            for frame in last {
+                self.sink.feed(frame);
+            }
+            let sink = &mut self.sink;
+            if std::future::poll_fn(|cx| sink.poll_write(cx, 1))
+                .await
+                .is_ok()
+                && sink.stream.finish().is_ok()
+            {
+                let _ = sink.stream.stopped().await;
+            }
+        }
+        drop(closing);
+    }
+
+    /// The connection is closed already.
+    pub(crate) fn part(self: Box<Self>) {
+        self.connection.close(VarInt::from_u32(0), b"");
+    }
+}
+
+/// Closes the connection with its reason even if waiting for the last bytes is cut short.
+struct Closing {
+    connection: quinn::Connection,
+    reason: CloseReason,
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        close(&self.connection, self.reason);
+    }
+}
+
+/// Ends a connection with a reason, at once.
+pub(crate) fn close(connection: &quinn::Connection, reason: CloseReason) {
+    let number = VarInt::from_u32(reason.number().into());
+    connection.close(number, reason.text().as_bytes());
+}
+
+impl Sink {
+    fn feed(&mut self, frame: Frame) {
+        let len = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+        self.len += PREFIX + frame.len();
+        self.batch.put_u32(len);
+        let bytes = frame.into_bytes();
+        if bytes.len() <= SMALL {
+            // A small slice would pin the buffer it was read from until it is acknowledged.
+            self.batch.put_slice(&bytes);
+        } else {
+            self.chunks.push_back(self.batch.split().freeze());
+            self.chunks.push_back(bytes);
+        }
+    }
+
+    /// Writes until fewer than `until` bytes wait.
+    fn poll_write(&mut self, cx: &mut Context<'_>, until: usize) -> Poll<Result<(), Broken>> {
+        while self.len >= until {
+            if !self.batch.is_empty() {
+                self.chunks.push_back(self.batch.split().freeze());
+            }
+            let chunks = self.chunks.make_contiguous();
+            // The future holds no state: quinn takes bytes at once or remembers whom to wake.
+            let written = pin!(self.stream.write_chunks(chunks)).poll(cx);
+            let Ok(written) = ready!(written) else {
+                return Poll::Ready(Err(Broken));
+            };
+            self.chunks.drain(..written.chunks);
+            self.len -= written.bytes;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+async fn next_datagram(connection: quinn::Connection) -> Result<Bytes, ConnectionError> {
+    connection.read_datagram().await
+}
+
+fn ending(error: &ConnectionError) -> Ending {
+    match error {
+        ConnectionError::ApplicationClosed(close) if close.error_code == DONE => Ending::Done,
+        _ => Ending::Gone,
+    }
+}
+
+/// The most that is taken from the stream at once, in bytes.
+const READ_CHUNK: usize = 64 * 1024;
+/// How much is collected before it is written without a flush, in bytes.
+const WRITE_BUFFER: usize = 32 * 1024;
+/// Frames up to this size, in bytes, are copied together.
+const SMALL: usize = 2 * 1024;
+
+const DONE: VarInt = VarInt::from_u32(CloseReason::Done.number() as u32);

@@ -1,0 +1,154 @@
+//! QUIC connections (RFC 9000) with ALPN `peersox.v1`.
+//!
+//! The client opens one bidirectional stream and says Hello on it. Hello timeout covers everything
+//! from the accepted handshake on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use peersox_core::close::CloseReason;
+use quinn::VarInt;
+use quinn::crypto::rustls::{NoInitialCipherSuite, QuicServerConfig};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::time::{Instant, timeout_at};
+use tracing::debug;
+
+use crate::leg::Wire;
+use crate::leg::quic::{ALPN, Quic, close};
+use crate::relay::Relay;
+
+/// Accepts connections until the endpoint is closed or the relay drains. Connections with another
+/// ALPN than [`ALPN`] are closed; a server that speaks more on its endpoint accepts by itself and
+/// calls [`Relay::serve_quic`].
+///
+/// While many handshakes are pending, clients have to prove their address first (Retry).
+pub async fn serve(relay: Relay, endpoint: quinn::Endpoint) {
+    loop {
+        let incoming = tokio::select! {
+            biased;
+            () = relay.draining() => return,
+            incoming = endpoint.accept() => incoming,
+        };
+        let Some(incoming) = incoming else {
+            return;
+        };
+        accept(&relay, incoming);
+    }
+}
+
+/// Takes one incoming connection in a task of the relay.
+pub fn accept(relay: &Relay, incoming: quinn::Incoming) {
+    let address = incoming.remote_address().ip();
+    if relay.0.seats.is_crowded() && !incoming.remote_address_validated() && incoming.may_retry() {
+        // An error means that it was validated meanwhile, which cannot be.
+        let _ = incoming.retry();
+        return;
+    }
+    let Ok(seat) = relay.0.seat(address) else {
+        incoming.refuse();
+        return;
+    };
+    let inner = Arc::clone(&relay.0);
+    let deadline = Instant::now() + relay.0.config.hello_timeout;
+    relay.0.spawn(async move {
+        let connecting = match incoming.accept() {
+            Ok(connecting) => connecting,
+            Err(error) => return debug!(%error, "handshake refused"),
+        };
+        let Ok(connection) = timeout_at(deadline, connecting).await else {
+            return;
+        };
+        match connection {
+            Ok(connection) => begin(&inner, connection, seat, deadline).await,
+            Err(error) => debug!(%error, "handshake failed"),
+        }
+    });
+}
+
+impl Relay {
+    /// Serves one connection whose ALPN is [`ALPN`], in a task of the relay.
+    pub fn serve_quic(&self, connection: quinn::Connection) {
+        match self.0.seat(connection.remote_address().ip()) {
+            Ok(seat) => {
+                let inner = Arc::clone(&self.0);
+                let deadline = Instant::now() + self.0.config.hello_timeout;
+                self.0
+                    .spawn(async move { begin(&inner, connection, seat, deadline).await });
+            }
+            Err(reason) => close(&connection, reason),
+        }
+    }
+}
+
+async fn begin(
+    relay: &Arc<crate::relay::Inner>,
+    connection: quinn::Connection,
+    seat: (crate::seat::Seat, crate::seat::Pending),
+    deadline: Instant,
+) {
+    let Ok(stream) = timeout_at(deadline, connection.accept_bi()).await else {
+        relay.metrics.hung_up(CloseReason::HelloTimeout);
+        return close(&connection, CloseReason::HelloTimeout);
+    };
+    let Ok((send, recv)) = stream else {
+        return;
+    };
+    let quic = Quic::new(connection, send, recv, relay.config.limits.frame_bytes);
+    relay
+        .welcome(Wire::Quic(Box::new(quic)), seat, deadline)
+        .await;
+}
+
+/// A server configuration with ALPN [`ALPN`] and bounded windows, for this certificate chain.
+///
+/// # Errors
+/// [`BadCertificate`] if the key does not fit the certificate or cannot be used.
+pub fn server_config(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<quinn::ServerConfig, BadCertificate> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?;
+    tls.alpn_protocols = vec![ALPN.to_vec()];
+    let mut config = quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
+    config.transport_config(Arc::new(transport_config()));
+    config
+        .max_incoming(MAX_INCOMING)
+        .incoming_buffer_size(64 * 1024)
+        .incoming_buffer_size_total(4 * 1024 * 1024);
+    Ok(config)
+}
+
+/// The transport parameters of a leg: what one connection may cost.
+#[must_use]
+pub fn transport_config() -> quinn::TransportConfig {
+    let mut transport = quinn::TransportConfig::default();
+    transport
+        .keep_alive_interval(Some(Duration::from_secs(15)))
+        .max_idle_timeout(Some(VarInt::from_u32(30_000).into()))
+        .max_concurrent_bidi_streams(VarInt::from_u32(1))
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .stream_receive_window(VarInt::from_u32(1024 * 1024))
+        .receive_window(VarInt::from_u32(1024 * 1024))
+        .send_window(1024 * 1024)
+        .datagram_receive_buffer_size(Some(64 * 1024))
+        .datagram_send_buffer_size(64 * 1024);
+    transport
+}
+
+/// A certificate that cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum BadCertificate {
+    /// The key does not fit the certificate, or one of them is malformed.
+    #[error("the certificate and its key cannot be used together: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The provider lacks the cipher that QUIC begins with.
+    #[error("the TLS provider cannot do QUIC: {0}")]
+    Cipher(#[from] NoInitialCipherSuite),
+}
+
+/// Connections whose first packet waits to be looked at.
+const MAX_INCOMING: usize = 1024;

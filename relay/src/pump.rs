@@ -1,0 +1,248 @@
+//! The data path: what waits in one direction, from one peer to the other.
+//!
+//! ```text
+//!   source ──> accept ──> reliable   waits; full: the source is not read
+//!                    ├──> datagrams  full: the oldest makes room
+//!                    └──> signals    full: the newest is refused
+//!                              │
+//!              poll_write ─────┴──> sink: signals, then datagrams and reliable in turns
+//! ```
+//!
+//! What waits survives the leg it waits for: the next leg of the role gets it. What was fed to a
+//! leg that is then lost is gone, and the peers' channel sends it again.
+
+use std::task::Context;
+
+use peersox_core::close::CloseReason;
+use peersox_core::frame::{Frame, Lane};
+
+use crate::config::{Bound, Config};
+use crate::leg::{Leg, Sent};
+use crate::metrics::{DropReason, Tally};
+
+mod queue;
+
+use queue::Queue;
+
+/// One direction of a session.
+pub(crate) struct Pump {
+    reliable: Queue,
+    datagrams: Queue,
+    signals: Queue,
+    max_frame: usize,
+    max_datagram: usize,
+    max_signal: usize,
+    /// The sink took less than there was: what comes now has to wait.
+    blocked: bool,
+    /// Whether a datagram goes before the next reliable frame; it alternates.
+    datagram_first: bool,
+    /// Datagrams dropped since [`Pump::take_dropped`].
+    dropped: u64,
+}
+
+impl Pump {
+    pub(crate) fn new(config: &Config) -> Self {
+        let limits = &config.limits;
+        // Room for two of the largest frames keeps even a badly chosen bound from stalling.
+        let hold = config.hold_bytes.max(2 * limits.frame_bytes + 256);
+        Self {
+            reliable: Queue::new(Bound {
+                frames: usize::MAX,
+                bytes: hold,
+            }),
+            datagrams: Queue::new(limits.datagram_queue),
+            signals: Queue::new(limits.signal_mailbox),
+            max_frame: limits.frame_bytes,
+            max_datagram: limits.datagram_bytes,
+            max_signal: limits.signal_bytes,
+            blocked: true,
+            datagram_first: true,
+            dropped: 0,
+        }
+    }
+
+    /// Whether the source may be read: its next frame fits, however large it is.
+    pub(crate) fn has_room(&self) -> bool {
+        self.reliable.fits(self.max_frame)
+    }
+
+    /// Takes a frame of any lane but notice. `online` says whether the receiver has a leg.
+    pub(crate) fn accept(
+        &mut self,
+        frame: Frame,
+        online: bool,
+        tally: &mut Tally,
+    ) -> Result<(), CloseReason> {
+        let (lane, len) = (frame.lane(), frame.len());
+        let max = match lane {
+            Lane::Notice | Lane::Reliable => self.max_frame,
+            Lane::Datagram => self.max_datagram,
+            Lane::Signal => self.max_signal,
+        };
+        if len > max {
+            return Err(CloseReason::FrameTooLarge);
+        }
+        let wait = self.blocked || !online;
+        match lane {
+            Lane::Notice => return Err(CloseReason::NoticeForbidden),
+            Lane::Reliable => self.reliable.push(frame, wait),
+            Lane::Datagram if !online => tally.dropped(DropReason::DatagramPeerAway),
+            Lane::Datagram => {
+                while !self.datagrams.fits(len) && self.datagrams.pop().is_some() {
+                    tally.dropped(DropReason::DatagramQueueFull);
+                    self.dropped += 1;
+                }
+                self.datagrams.push(frame, wait);
+            }
+            Lane::Signal if !self.signals.fits(len) => tally.dropped(DropReason::SignalMailboxFull),
+            Lane::Signal => self.signals.push(frame, wait),
+        }
+        Ok(())
+    }
+
+    /// Feeds what waits, as far as the sink takes it. Answers whether anything moved.
+    pub(crate) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        sink: &mut Leg,
+        tally: &mut Tally,
+    ) -> bool {
+        let mut moved = false;
+        while !self.signals.is_empty() && sink.poll_ready(cx).is_ready() {
+            moved |= Self::feed(&mut self.signals, sink, tally);
+        }
+        loop {
+            self.datagram_first ^= true;
+            let first = self.datagram_first;
+            let one = (first && self.write_datagram(cx, sink, tally))
+                || self.write_reliable(cx, sink, tally)
+                || (!first && self.write_datagram(cx, sink, tally));
+            if !one {
+                break;
+            }
+            moved = true;
+        }
+        self.blocked = !(self.reliable.is_empty() && self.signals.is_empty());
+        moved
+    }
+
+    fn write_reliable(&mut self, cx: &mut Context<'_>, sink: &mut Leg, tally: &mut Tally) -> bool {
+        !self.reliable.is_empty()
+            && sink.poll_ready(cx).is_ready()
+            && Self::feed(&mut self.reliable, sink, tally)
+    }
+
+    fn write_datagram(&mut self, cx: &mut Context<'_>, sink: &mut Leg, tally: &mut Tally) -> bool {
+        let Some(frame) = self.datagrams.front() else {
+            return false;
+        };
+        match sink.poll_datagram(cx, frame) {
+            Sent::Yes => tally.forwarded(Lane::Datagram, frame.len()),
+            Sent::TooLarge => {
+                tally.dropped(DropReason::DatagramTooLargeForPath);
+                self.dropped += 1;
+            }
+            Sent::Busy => return false,
+        }
+        self.datagrams.pop();
+        true
+    }
+
+    fn feed(queue: &mut Queue, sink: &mut Leg, tally: &mut Tally) -> bool {
+        let Some(frame) = queue.pop() else {
+            return false;
+        };
+        tally.forwarded(frame.lane(), frame.len());
+        sink.feed(frame);
+        true
+    }
+
+    /// The receiver has a new leg, or none: datagrams for the old one are stale.
+    pub(crate) fn sink_changed(&mut self, tally: &mut Tally) {
+        while self.datagrams.pop().is_some() {
+            tally.dropped(DropReason::DatagramPeerAway);
+        }
+        self.dropped = 0;
+        self.blocked = true;
+    }
+
+    /// How many datagrams were dropped since the last call, those for an absent peer excepted.
+    pub(crate) fn take_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped)
+    }
+
+    /// What still waits, at the end of the session.
+    pub(crate) fn rest(&mut self, tally: &mut Tally) -> Vec<Frame> {
+        let mut rest = Vec::new();
+        for queue in [&mut self.signals, &mut self.reliable] {
+            while let Some(frame) = queue.pop() {
+                tally.forwarded(frame.lane(), frame.len());
+                rest.push(frame);
+            }
+        }
+        rest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(lane: Lane, len: usize, mark: u8) -> Frame {
+        Frame::new(lane, &vec![mark; len - 1])
+    }
+
+    #[test]
+    fn datagrams_make_room_oldest_first_and_are_counted() {
+        let (mut pump, mut tally) = (Pump::new(&Config::default()), Tally::default());
+        for mark in 0..70 {
+            let datagram = frame(Lane::Datagram, 100, mark);
+            pump.accept(datagram, true, &mut tally).unwrap();
+        }
+        assert_eq!(pump.take_dropped(), 6);
+        assert_eq!(pump.take_dropped(), 0);
+        assert_eq!(pump.datagrams.front(), Some(&frame(Lane::Datagram, 100, 6)));
+    }
+
+    #[test]
+    fn the_mailbox_refuses_the_newest_signal() {
+        let (mut pump, mut tally) = (Pump::new(&Config::default()), Tally::default());
+        for mark in 0..40 {
+            let signal = frame(Lane::Signal, 100, mark);
+            pump.accept(signal, false, &mut tally).unwrap();
+        }
+        let rest = pump.rest(&mut tally);
+        assert_eq!(rest.len(), 32);
+        assert_eq!(rest[0], frame(Lane::Signal, 100, 0));
+    }
+
+    #[test]
+    fn the_source_is_stopped_before_a_reliable_frame_could_not_be_held() {
+        let config = Config::default();
+        let (mut pump, mut tally) = (Pump::new(&config), Tally::default());
+        let mut held = 0;
+        while pump.has_room() {
+            let largest = frame(Lane::Reliable, config.limits.frame_bytes, 1);
+            held += largest.len();
+            pump.accept(largest, false, &mut tally).unwrap();
+        }
+        assert!(held <= config.hold_bytes, "{held}");
+        let rest: usize = pump.rest(&mut tally).iter().map(Frame::len).sum();
+        assert_eq!(rest, held, "nothing is dropped");
+    }
+
+    #[test]
+    fn each_lane_has_its_limit() {
+        let config = Config::default();
+        let (mut pump, mut tally) = (Pump::new(&config), Tally::default());
+        for (lane, max) in [
+            (Lane::Reliable, config.limits.frame_bytes),
+            (Lane::Datagram, config.limits.datagram_bytes),
+            (Lane::Signal, config.limits.signal_bytes),
+        ] {
+            assert_eq!(pump.accept(frame(lane, max, 0), true, &mut tally), Ok(()));
+            let over = pump.accept(frame(lane, max + 1, 0), true, &mut tally);
+            assert_eq!(over, Err(CloseReason::FrameTooLarge), "{lane:?}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! A queue of frames with a bound in bytes and frames.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use peersox_core::frame::Frame;
+
+use crate::config::Bound;
+
+/// Frames in order, never more than the bound.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    frames: VecDeque<Frame>,
+    bytes: usize,
+    bound: Bound,
+}
+
+impl Queue {
+    pub(crate) fn new(bound: Bound) -> Self {
+        Self {
+            frames: VecDeque::new(),
+            bytes: 0,
+            bound,
+        }
+    }
+
+    /// Whether a frame of `len` bytes fits.
+    pub(crate) fn fits(&self, len: usize) -> bool {
+        self.frames.len() < self.bound.frames && self.bytes + cost(len) <= self.bound.bytes
+    }
+
+    /// Appends a frame; it fits, which the caller has seen to. A frame that is going to `wait` lets
+    /// go of the buffer it was read from, which may be far larger.
+    pub(crate) fn push(&mut self, frame: Frame, wait: bool) {
+        self.bytes += cost(frame.len());
+        self.frames
+            .push_back(if wait { compact(frame) } else { frame });
+    }
+
+    pub(crate) fn front(&self) -> Option<&Frame> {
+        self.frames.front()
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Frame> {
+        let frame = self.frames.pop_front()?;
+        self.bytes -= cost(frame.len());
+        if self.frames.is_empty() && self.frames.capacity() > IDLE_CAPACITY {
+            // An idle session holds no memory.
+            self.frames = VecDeque::new();
+        }
+        Some(frame)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+}
+
+/// What a frame costs in memory, so that a queue of tiny frames is bounded too.
+fn cost(len: usize) -> usize {
+    len + OVERHEAD
+}
+
+/// Copies a frame that is smaller than what it may pin.
+fn compact(frame: Frame) -> Frame {
+    if frame.len() > PINS {
+        return frame;
+    }
+    let bytes = frame.into_bytes();
+    match Frame::parse(Bytes::copy_from_slice(&bytes)) {
+        Ok(frame) => frame,
+        Err(malformed) => unreachable!("a copy of a frame is a frame: {malformed}"),
+    }
+}
+
+/// Bookkeeping per frame, in bytes.
+const OVERHEAD: usize = 64;
+/// Frames up to this size, in bytes, are copied when they wait. Read buffers are 16 to 64 KiB, so
+/// a larger frame pins at most a few times its size.
+const PINS: usize = 8 * 1024;
+/// An empty queue keeps room for this many frames.
+const IDLE_CAPACITY: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use peersox_core::frame::Lane;
+
+    #[test]
+    fn bytes_frames_and_bookkeeping_are_bounded() {
+        let bound = Bound {
+            frames: 3,
+            bytes: 1000,
+        };
+        let mut queue = Queue::new(bound);
+        assert!(queue.fits(1000 - OVERHEAD) && !queue.fits(1001 - OVERHEAD));
+        for _ in 0..3 {
+            assert!(queue.fits(1));
+            queue.push(Frame::new(Lane::Reliable, &[]), true);
+        }
+        assert!(!queue.fits(1));
+        while queue.pop().is_some() {}
+        assert!(queue.is_empty() && queue.bytes == 0);
+    }
+
+    #[test]
+    fn a_frame_that_waits_lets_go_of_its_buffer() {
+        let buffer = Bytes::from(vec![1; 1000]);
+        let frame = Frame::parse(buffer.slice(..10)).unwrap();
+        let mut queue = Queue::new(Bound {
+            frames: 9,
+            bytes: 9000,
+        });
+        queue.push(frame.clone(), false);
+        queue.push(frame, true);
+        let pinned = queue.pop().unwrap().into_bytes();
+        let free = queue.pop().unwrap().into_bytes();
+        assert_eq!(pinned.as_ptr(), buffer.as_ptr());
+        assert_ne!(free.as_ptr(), buffer.as_ptr());
+        assert_eq!(pinned, free);
+    }
+}

@@ -1,0 +1,248 @@
+//! The relay as its owner sees it.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use peersox_core::close::CloseReason;
+use peersox_core::frame::Frame;
+use peersox_core::id::PairingId;
+use peersox_core::role::Role;
+use peersox_core::session::LegId;
+use peersox_core::ticket::Verifier;
+use peersox_core::time::Timestamp;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument as _, debug, info_span, warn};
+
+use crate::admit::admit;
+use crate::config::Config;
+use crate::leg::{Ending, Leg, Wire};
+use crate::metrics::{Metrics, Snapshot};
+use crate::registry::{Placed, Registry, tell_draining};
+use crate::seat::{Pending, Seat, Seats};
+use crate::session::{self, Attach};
+
+/// A relay. Clones are handles on the same one.
+#[derive(Clone)]
+pub struct Relay(pub(crate) Arc<Inner>);
+
+/// A peer came or went, for whoever tells the other peers of its pairing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PresenceEvent {
+    /// The session, named after its pairing.
+    pub session: PairingId,
+    /// Who.
+    pub role: Role,
+    /// Whether it has a leg now.
+    pub online: bool,
+}
+
+pub(crate) struct Inner {
+    pub(crate) config: Config,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) seats: Seats,
+    verifier: Verifier,
+    clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
+    registry: Registry,
+    presence: mpsc::Sender<PresenceEvent>,
+    next_leg: AtomicU64,
+    /// Every task of the relay.
+    tasks: TaskTracker,
+    /// No new legs.
+    draining: CancellationToken,
+    /// Every task ends now.
+    aborting: CancellationToken,
+}
+
+impl Relay {
+    /// A relay that admits tickets that `verifier` accepts at the time that `clock` tells. Waiting
+    /// is measured by tokio's clock.
+    ///
+    /// Presence events come out of the receiver. It holds a bounded number: events that find it
+    /// full are dropped and counted, so it has to be read.
+    #[must_use]
+    pub fn new(
+        config: Config,
+        verifier: Verifier,
+        clock: impl Fn() -> Timestamp + Send + Sync + 'static,
+    ) -> (Self, mpsc::Receiver<PresenceEvent>) {
+        let (presence, events) = mpsc::channel(PRESENCE_EVENTS);
+        let metrics = Arc::<Metrics>::default();
+        let relay = Self(Arc::new(Inner {
+            seats: Seats::new(&config, Arc::clone(&metrics)),
+            config,
+            metrics,
+            verifier,
+            clock: Box::new(clock),
+            registry: Registry::default(),
+            presence,
+            next_leg: AtomicU64::new(1),
+            tasks: TaskTracker::new(),
+            draining: CancellationToken::new(),
+            aborting: CancellationToken::new(),
+        }));
+        (relay, events)
+    }
+
+    /// What the relay allows.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// The counters as they are now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.0.metrics.snapshot()
+    }
+
+    /// Ends the session of a pairing that was deleted, and refuses its tickets from now on.
+    pub async fn revoke(&self, session: PairingId) {
+        if let Some(inbox) = self.0.registry.revoke(session) {
+            // A session that ended meanwhile needs no telling.
+            let _ = inbox.send(session::Command::Revoke).await;
+        }
+    }
+
+    /// Whether [`Relay::drain`] was called.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.0.draining.is_cancelled()
+    }
+
+    /// Resolves when [`Relay::drain`] is called.
+    pub async fn draining(&self) {
+        self.0.draining.cancelled().await;
+    }
+
+    /// Stops the relay: refuses new legs, tells every peer, hangs up after `grace` and waits until
+    /// the last task is gone. Tasks that are still there after `grace` and the linger time of the
+    /// configuration are aborted.
+    pub async fn drain(&self, grace: Duration) {
+        self.0.draining.cancel();
+        let inboxes = self.0.registry.drain();
+        self.0.tasks.close();
+        let done = async {
+            tell_draining(inboxes, grace).await;
+            self.0.tasks.wait().await;
+        };
+        let patience = grace + self.0.config.linger + Duration::from_secs(1);
+        if timeout(patience, done).await.is_err() {
+            warn!(tasks = self.0.tasks.len(), "aborting what did not end");
+            self.0.aborting.cancel();
+            self.0.tasks.wait().await;
+        }
+    }
+}
+
+impl std::fmt::Debug for Relay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Relay").finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    /// Takes a seat, unless the relay is full or stopping.
+    pub(crate) fn seat(&self, address: IpAddr) -> Result<(Seat, Pending), CloseReason> {
+        let taken = if self.draining.is_cancelled() {
+            Err(CloseReason::Draining)
+        } else {
+            self.seats.take(address).ok_or(CloseReason::Overloaded)
+        };
+        taken.inspect_err(|reason| {
+            self.metrics.refused();
+            debug!(%address, %reason, "connection refused");
+        })
+    }
+
+    /// Runs a task in the relay's set.
+    pub(crate) fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
+        let aborting = self.aborting.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                biased;
+                () = aborting.cancelled() => {}
+                () = task => {}
+            }
+        });
+    }
+
+    /// Brings a fresh connection to its session, or hangs it up.
+    pub(crate) async fn welcome(
+        self: &Arc<Self>,
+        wire: Wire,
+        (seat, pending): (Seat, Pending),
+        deadline: Instant,
+    ) {
+        let id = LegId(self.next_leg.fetch_add(1, Relaxed));
+        let mut leg = Leg::new(id, wire, seat);
+        let admitted = tokio::select! {
+            biased;
+            admitted = admit(&mut leg, deadline, &self.verifier, &self.clock) => admitted,
+            () = self.draining.cancelled() => Err(Ending::Fault(CloseReason::Draining)),
+        };
+        drop(pending);
+        match admitted {
+            Ok(admission) => self.place(Box::new(Attach { admission, leg })),
+            Err(Ending::Fault(reason)) => {
+                debug!(%reason, "leg not admitted");
+                self.hang_up(leg, Vec::new(), reason);
+            }
+            Err(Ending::Gone | Ending::Done) => self.part(leg),
+        }
+    }
+
+    fn place(self: &Arc<Self>, attach: Box<Attach>) {
+        let session = attach.admission.session();
+        match self.registry.place(attach) {
+            Placed::There => {}
+            Placed::First(inbox) => {
+                let relay = Arc::clone(self);
+                let task = async move {
+                    let inbox = session::run(Arc::clone(&relay), session, inbox).await;
+                    for late in relay.registry.end(session, inbox) {
+                        relay.place(Box::new(late));
+                    }
+                };
+                self.spawn(task.instrument(info_span!("session", %session)));
+            }
+            Placed::Refused(attach, reason) => self.hang_up(attach.leg, Vec::new(), reason),
+        }
+    }
+
+    /// Hangs up a leg in a task of its own, which gives up after the linger time.
+    pub(crate) fn hang_up(self: &Arc<Self>, leg: Leg, last: Vec<Frame>, reason: CloseReason) {
+        self.metrics.hung_up(reason);
+        let linger = self.config.linger;
+        self.spawn(async move {
+            let _ = timeout(linger, leg.hang_up(last, reason)).await;
+        });
+    }
+
+    /// Lets go of a leg that the peer ended.
+    pub(crate) fn part(self: &Arc<Self>, leg: Leg) {
+        let linger = self.config.linger;
+        self.spawn(async move {
+            let _ = timeout(linger, leg.part()).await;
+        });
+    }
+
+    pub(crate) fn presence(&self, session: PairingId, role: Role, online: bool) {
+        let event = PresenceEvent {
+            session,
+            role,
+            online,
+        };
+        if self.presence.try_send(event).is_err() {
+            self.metrics.presence_lost();
+        }
+    }
+}
+
+/// Presence events that wait to be taken; one pair makes a handful in its life.
+const PRESENCE_EVENTS: usize = 1024;

@@ -1,0 +1,223 @@
+//! The task of one session: it owns the machine, both legs and what waits between them.
+//!
+//! Its loop, in order of priority: commands (few, bounded by admission), timers, data. A batch of
+//! data is bounded, then the task yields. Only polls are interrupted; whatever was begun lives in a
+//! leg, a pump or an outbox.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use peersox_core::close::CloseReason;
+use peersox_core::id::PairingId;
+use peersox_core::role::Role;
+use peersox_core::session::{Action, Ended, Input, LegId, Session};
+use peersox_core::time::Moment;
+use peersox_proto::v1;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tracing::{debug, info};
+
+use crate::admit::Admission;
+use crate::leg::{Ending, Leg};
+use crate::relay::Inner;
+
+mod outbox;
+mod wires;
+
+use outbox::Outbox;
+use wires::{Event, Wires};
+
+/// What a session is told from outside.
+pub(crate) enum Command {
+    Attach(Box<Attach>),
+    Revoke,
+    Drain(Duration),
+}
+
+/// A leg that was admitted.
+pub(crate) struct Attach {
+    pub(crate) admission: Admission,
+    pub(crate) leg: Leg,
+}
+
+/// Runs a session until it has ended, and answers the inbox for what came too late.
+pub(crate) async fn run(
+    relay: Arc<Inner>,
+    id: PairingId,
+    inbox: mpsc::Receiver<Command>,
+) -> mpsc::Receiver<Command> {
+    relay.metrics.session_began();
+    let counted = Counted(Arc::clone(&relay));
+    let origin = Instant::now();
+    let mut task = Task {
+        machine: Session::new(relay.config.session, Moment::default()),
+        wires: Wires::new(&relay.config, Arc::clone(&relay.metrics)),
+        arriving: None,
+        relay,
+        id,
+        inbox,
+        origin,
+    };
+    let ended = task.run().await;
+    info!(?ended, "session ended");
+    drop(counted);
+    task.inbox
+}
+
+/// Keeps the count of sessions right even if the task is aborted.
+struct Counted(Arc<Inner>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.metrics.session_ended();
+    }
+}
+
+struct Task {
+    relay: Arc<Inner>,
+    id: PairingId,
+    inbox: mpsc::Receiver<Command>,
+    machine: Session,
+    wires: Wires,
+    /// A leg between its arrival and the machine's decision.
+    arriving: Option<Leg>,
+    /// The origin of the machine's clock.
+    origin: Instant,
+}
+
+impl Task {
+    async fn run(&mut self) -> Ended {
+        let sleep = tokio::time::sleep_until(self.origin);
+        tokio::pin!(sleep);
+        loop {
+            let due = self.due();
+            if sleep.deadline() != due {
+                sleep.as_mut().reset(due);
+            }
+            let ended = tokio::select! {
+                biased;
+                command = self.inbox.recv() => self.command(command),
+                () = &mut sleep => self.tick(),
+                event = poll_fn(|cx| self.wires.poll(cx)) => self.event(event),
+            };
+            if let Some(ended) = ended {
+                return ended;
+            }
+        }
+    }
+
+    fn command(&mut self, command: Option<Command>) -> Option<Ended> {
+        match command {
+            Some(Command::Attach(attach)) => {
+                let (role, id) = (attach.admission.role(), attach.leg.id);
+                self.arriving = Some(attach.leg);
+                self.handle(Input::Attach(role, id))
+            }
+            Some(Command::Revoke) => self.handle(Input::Revoke),
+            Some(Command::Drain(grace)) => self.handle(Input::Drain(grace)),
+            // The registry dropped our sender: the relay itself is gone.
+            None => self.handle(Input::Drain(Duration::ZERO)),
+        }
+    }
+
+    fn event(&mut self, event: Event) -> Option<Ended> {
+        let (role, ending) = match event {
+            Event::Rearm => return None,
+            Event::Ended(role, ending) => (role, ending),
+        };
+        debug!(%role, ?ending, "leg ended");
+        let id = self.wires.leg(role)?.id;
+        match ending {
+            Ending::Fault(reason) => self.handle(Input::Fault(role, id, reason)),
+            Ending::Gone => {
+                self.part(role);
+                self.handle(Input::Lost(role, id))
+            }
+            Ending::Done => {
+                self.part(role);
+                self.handle(Input::Done(role, id))
+            }
+        }
+    }
+
+    /// Looks at every clock; each that is not due yet is simply armed again.
+    fn tick(&mut self) -> Option<Ended> {
+        for role in Role::BOTH {
+            if let Some(silent) = self.wires.silent(role, Instant::now()) {
+                debug!(%role, "leg was silent for too long");
+                let ended = self.handle(Input::Fault(role, silent, CloseReason::IdleTimeout));
+                if ended.is_some() {
+                    return ended;
+                }
+            }
+        }
+        self.handle(Input::Timeout)
+    }
+
+    /// When the next clock is due.
+    fn due(&self) -> Instant {
+        let machine = self
+            .machine
+            .deadline()
+            .map(|at| self.origin + at.since_origin());
+        let now = Instant::now();
+        let far = now + Duration::from_secs(3600);
+        let due = [machine, self.wires.due(now)].into_iter().flatten();
+        due.fold(far, Instant::min)
+    }
+
+    fn handle(&mut self, input: Input) -> Option<Ended> {
+        let now = Moment::from_origin(self.origin.elapsed());
+        let actions = self.machine.handle(input, now);
+        let mut ended = None;
+        for action in actions {
+            match action {
+                Action::Admit {
+                    role,
+                    leg,
+                    peer_online,
+                    resumed,
+                } => self.admit(role, leg, peer_online, resumed),
+                Action::Notify(role, notice) => self.wires.notify(role, notice),
+                Action::HangUp(role, leg, reason) => self.hang_up(role, leg, reason),
+                Action::Presence(role, online) => self.relay.presence(self.id, role, online),
+                Action::End(why) => ended = Some(why),
+            }
+        }
+        ended
+    }
+
+    fn admit(&mut self, role: Role, id: LegId, peer_online: bool, resumed: bool) {
+        let Some(leg) = self.arriving.take_if(|leg| leg.id == id) else {
+            unreachable!("the machine admits the leg it was just given");
+        };
+        info!(%role, resumed, "leg attached");
+        self.relay.metrics.admitted();
+        let welcome = v1::Welcome {
+            role: v1::Role::from(role).into(),
+            peer_online,
+            resumed,
+            limits: Some(self.relay.config.announced()),
+        };
+        let outbox = Outbox::new(welcome, Instant::now());
+        self.wires.attach(role, leg, outbox);
+    }
+
+    fn hang_up(&mut self, role: Role, id: LegId, reason: CloseReason) {
+        if let Some(leg) = self.arriving.take_if(|leg| leg.id == id) {
+            self.relay.hang_up(leg, Vec::new(), reason);
+        } else if let Some((leg, last)) = self.wires.detach(role, reason) {
+            debug_assert_eq!(leg.id, id);
+            info!(%role, %reason, "leg hung up");
+            self.relay.hang_up(leg, last, reason);
+        }
+    }
+
+    /// Lets go of a leg that ended by itself.
+    fn part(&mut self, role: Role) {
+        if let Some(leg) = self.wires.lose(role) {
+            self.relay.part(leg);
+        }
+    }
+}

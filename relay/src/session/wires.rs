@@ -1,0 +1,259 @@
+//! Both legs of a session and what waits between them; the part of the task that touches data.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use peersox_core::close::CloseReason;
+use peersox_core::frame::{Frame, Lane};
+use peersox_core::role::Role;
+use peersox_core::session::{LegId, Notice};
+use peersox_proto::v1;
+use prost::Message as _;
+use tokio::time::Instant;
+use tracing::trace;
+
+use super::outbox::Outbox;
+use crate::config::Config;
+use crate::leg::{Ending, Item, Leg, Want, is_graceful};
+use crate::metrics::{Metrics, Tally};
+use crate::pump::Pump;
+
+/// What the task has to know of the data.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Event {
+    /// The leg of this role ended or has to.
+    Ended(Role, Ending),
+    /// A clock was set that the task does not know yet.
+    Rearm,
+}
+
+/// Indexed by role: its leg, what it is told by the relay, and what waits for the other.
+pub(crate) struct Wires {
+    legs: [Option<Leg>; 2],
+    outboxes: [Option<Outbox>; 2],
+    /// `pumps[role]` carries what `role` sends.
+    pumps: [Pump; 2],
+    idle_timeout: Duration,
+    ping_interval: Duration,
+    /// The clock the task was last told of by [`Event::Rearm`].
+    armed: Option<Instant>,
+    tally: Tally,
+    metrics: Arc<Metrics>,
+}
+
+impl Wires {
+    pub(crate) fn new(config: &Config, metrics: Arc<Metrics>) -> Self {
+        Self {
+            legs: [None, None],
+            outboxes: [None, None],
+            pumps: [Pump::new(config), Pump::new(config)],
+            idle_timeout: config.idle_timeout,
+            ping_interval: config.ping_interval,
+            armed: None,
+            tally: Tally::default(),
+            metrics,
+        }
+    }
+
+    pub(crate) fn leg(&self, role: Role) -> Option<&Leg> {
+        self.legs[role.index()].as_ref()
+    }
+
+    pub(crate) fn attach(&mut self, role: Role, leg: Leg, outbox: Outbox) {
+        self.pumps[role.other().index()].sink_changed(&mut self.tally);
+        self.outboxes[role.index()] = Some(outbox);
+        self.legs[role.index()] = Some(leg);
+    }
+
+    pub(crate) fn notify(&mut self, role: Role, notice: Notice) {
+        if let Some(outbox) = &mut self.outboxes[role.index()] {
+            outbox.push(notice);
+        }
+    }
+
+    /// Takes off a leg that ended by itself. What waits for it stays.
+    pub(crate) fn lose(&mut self, role: Role) -> Option<Leg> {
+        self.outboxes[role.index()] = None;
+        self.pumps[role.other().index()].sink_changed(&mut self.tally);
+        self.legs[role.index()].take()
+    }
+
+    /// Takes off a leg that is to be hung up, with the frames it gets before that.
+    pub(crate) fn detach(&mut self, role: Role, reason: CloseReason) -> Option<(Leg, Vec<Frame>)> {
+        let mut last = Vec::new();
+        if is_graceful(reason) {
+            if let Some(outbox) = &mut self.outboxes[role.index()] {
+                last.extend(std::iter::from_fn(|| outbox.next(Instant::now())));
+            }
+            last.extend(self.pumps[role.other().index()].rest(&mut self.tally));
+        }
+        let leg = self.lose(role)?;
+        self.metrics.publish(&mut self.tally);
+        Some((leg, last))
+    }
+
+    /// Moves what can be moved. Ready when the task has to decide something.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        let now = Instant::now();
+        let mut event = Poll::Pending;
+        let mut rounds = 0;
+        loop {
+            let mut moved = false;
+            for role in Role::BOTH {
+                match self.read(cx, role, now) {
+                    Ok(read) => moved |= read,
+                    // One at a time: a leg tells its ending once.
+                    Err(ending) => event = Poll::Ready(Event::Ended(role, ending)),
+                }
+                moved |= self.write(cx, role.other(), now);
+                if event.is_ready() {
+                    break;
+                }
+            }
+            rounds += 1;
+            if event.is_ready() || !moved {
+                break;
+            }
+            if rounds == MAX_ROUNDS {
+                cx.waker().wake_by_ref();
+                break;
+            }
+        }
+        for leg in self.legs.iter_mut().flatten() {
+            leg.poll_flush(cx);
+            if leg.broken {
+                // Reading finds out how it ended.
+                cx.waker().wake_by_ref();
+            }
+        }
+        self.metrics.publish(&mut self.tally);
+        if event.is_pending() && self.held_back() != self.armed {
+            self.armed = self.held_back();
+            event = Poll::Ready(Event::Rearm);
+        }
+        event
+    }
+
+    /// Reads one batch from the leg of a role. Answers whether anything came.
+    fn read(&mut self, cx: &mut Context<'_>, role: Role, now: Instant) -> Result<bool, Ending> {
+        let online = self.legs[role.other().index()].is_some();
+        let Some(leg) = &mut self.legs[role.index()] else {
+            return Ok(false);
+        };
+        let pump = &mut self.pumps[role.index()];
+        for read in 0..BATCH {
+            let want = if pump.has_room() {
+                Want::All
+            } else {
+                // We do not listen, so silence means nothing.
+                leg.heard = now;
+                Want::Datagrams
+            };
+            let Poll::Ready(item) = leg.poll_next(cx, want) else {
+                if leg.broken {
+                    return Err(Ending::Gone);
+                }
+                return Ok(read > 0);
+            };
+            leg.heard = now;
+            leg.probed = false;
+            let Item::Frame(bytes) = item? else {
+                continue;
+            };
+            let frame = Frame::parse(bytes).map_err(|why| Ending::Fault(why.into()))?;
+            trace!(%role, ?frame, "frame");
+            if frame.lane() == Lane::Notice {
+                let nonce = ping(&frame).ok_or(Ending::Fault(CloseReason::NoticeForbidden))?;
+                if let Some(outbox) = &mut self.outboxes[role.index()] {
+                    outbox.pong(nonce);
+                }
+                continue;
+            }
+            pump.accept(frame, online, &mut self.tally)
+                .map_err(Ending::Fault)?;
+        }
+        Ok(true)
+    }
+
+    /// Writes to the leg of a role: notices, then what the other peer sent.
+    fn write(&mut self, cx: &mut Context<'_>, role: Role, now: Instant) -> bool {
+        let pump = &mut self.pumps[role.other().index()];
+        let (Some(leg), Some(outbox)) = (
+            &mut self.legs[role.index()],
+            &mut self.outboxes[role.index()],
+        ) else {
+            return false;
+        };
+        outbox.dropped(pump.take_dropped());
+        let mut moved = false;
+        while leg.poll_ready(cx).is_ready() {
+            let Some(notice) = outbox.next(now) else {
+                break;
+            };
+            leg.feed(notice);
+            moved = true;
+        }
+        moved | pump.poll_write(cx, leg, &mut self.tally)
+    }
+
+    /// Sends a ping on a leg that is silent; answers the leg if it was silent for too long.
+    pub(crate) fn silent(&mut self, role: Role, now: Instant) -> Option<LegId> {
+        let reading = self.pumps[role.index()].has_room();
+        let leg = self.legs[role.index()].as_mut()?;
+        if !leg.needs_probes() {
+            return None;
+        }
+        if !reading {
+            leg.heard = now;
+            return None;
+        }
+        let silence = now - leg.heard;
+        if silence >= self.idle_timeout {
+            return Some(leg.id);
+        }
+        if silence >= self.ping_interval && !leg.probed {
+            leg.probed = true;
+            // The next poll of the task has the real context; a full sink needs no ping.
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            if leg.poll_ready(&mut cx).is_ready() {
+                leg.probe();
+            }
+        }
+        None
+    }
+
+    /// When to call [`Wires::silent`] and to poll for notices that were held back.
+    ///
+    /// A notice that may go but finds its leg full waits for the leg, not for a clock.
+    pub(crate) fn due(&self, now: Instant) -> Option<Instant> {
+        let probed = self.legs.iter().flatten().filter(|leg| leg.needs_probes());
+        let silence = probed.map(|leg| {
+            if leg.probed {
+                leg.heard + self.idle_timeout
+            } else {
+                leg.heard + self.ping_interval.min(self.idle_timeout)
+            }
+        });
+        let held_back = self.held_back().filter(|due| *due > now);
+        silence.chain(held_back).min()
+    }
+
+    fn held_back(&self) -> Option<Instant> {
+        let outboxes = self.outboxes.iter().flatten();
+        outboxes.filter_map(Outbox::due).min()
+    }
+}
+
+/// The nonce of a Ping, the only notice a peer may send after Hello.
+fn ping(frame: &Frame) -> Option<u64> {
+    match v1::Notice::decode(frame.payload()).ok()?.kind? {
+        v1::notice::Kind::Ping(ping) => Some(ping.nonce),
+        _ => None,
+    }
+}
+
+/// So many frames are read from one leg before the other has its turn.
+const BATCH: usize = 64;
+/// So many turns are taken before the task yields.
+const MAX_ROUNDS: usize = 8;
