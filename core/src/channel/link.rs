@@ -1,0 +1,225 @@
+//! Who is at the other end of the path: the exchange of OPEN records.
+//!
+//! ```text
+//!            path_up                    heard an OPEN that names me and echoes my epoch
+//!   Down ──────────────► Opening ───────────────────────────────────────────────► Open
+//!     ▲  ◄──────────────    ▲ │ sends OPEN until answered                          │
+//!     │     path_down       └─┘                                                    │
+//!     └────────────────────────────── path_down ───────────────────────────────────┤
+//!                           ▲                                                      │
+//!                           └──── path_up, a gap, an OPEN of another process ──────┘
+//! ```
+//!
+//! An OPEN proves that its sender lives only if it echoes the epoch this side uses now: stale ones
+//! never do. Hence nothing is decided by an OPEN that arrives late, twice, or from a process that
+//! was replaced.
+
+use std::collections::VecDeque;
+
+use super::{Config, Open, Violation};
+use crate::time::Moment;
+
+/// Names one run of a peer's process: 16 random bytes, drawn when its [`super::Mux`] is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Instance(pub [u8; 16]);
+
+impl Instance {
+    /// Stands for "nobody yet" in an OPEN.
+    pub const NONE: Self = Self([0; 16]);
+
+    /// What marks the records between two instances, the same in both directions.
+    #[must_use]
+    pub const fn tag(self, other: Self) -> u32 {
+        let [a, b, c, d, ..] = self.0;
+        let [e, f, g, h, ..] = other.0;
+        u32::from_be_bytes([a ^ e, b ^ f, c ^ g, d ^ h])
+    }
+}
+
+/// See the module.
+pub(super) struct Link {
+    me: Instance,
+    epoch: u64,
+    phase: Phase,
+    /// The newest OPEN heard; what this side's OPENs name and echo.
+    heard: Option<(Instance, u64)>,
+    /// Whom the channels are shared with, and the newest epoch its positions were taken from.
+    peer: Option<(Instance, u64)>,
+    tag: Option<u32>,
+    /// Processes that were replaced: they are not listened to again.
+    replaced: VecDeque<Instance>,
+    /// An OPEN is to be sent now.
+    due: bool,
+    again: Option<Moment>,
+    pause: std::time::Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Down,
+    Opening,
+    Open,
+}
+
+/// What an OPEN means for the channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// Nothing: it was stale, or an answer is needed first.
+    Nothing,
+    /// The same process goes on: replay what it lacks. `connected` if the path has just opened.
+    Resumed { connected: bool },
+    /// The first peer this side meets.
+    Met,
+    /// Another process than before.
+    Restarted,
+}
+
+impl Link {
+    /// How many replaced processes are remembered; a restart takes longer than their records live.
+    const REPLACED: usize = 16;
+
+    pub(super) fn new(me: Instance) -> Self {
+        Self {
+            me,
+            epoch: 0,
+            phase: Phase::Down,
+            heard: None,
+            peer: None,
+            tag: None,
+            replaced: VecDeque::new(),
+            due: false,
+            again: None,
+            pause: Config::REOPEN_AFTER,
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.phase == Phase::Open
+    }
+
+    /// What marks the records exchanged with the current peer, if there is one.
+    pub(super) fn tag(&self) -> Option<u32> {
+        self.tag
+    }
+
+    /// Begins a path, or begins the present one anew; data waits for the answer.
+    pub(super) fn begin(&mut self) {
+        self.epoch += 1;
+        self.phase = Phase::Opening;
+        self.pause = Config::REOPEN_AFTER;
+        self.due = true;
+    }
+
+    /// Announces a new path to the same peer without waiting: data may follow the OPEN at once.
+    pub(super) fn announce(&mut self) {
+        self.epoch += 1;
+        self.due = true;
+    }
+
+    pub(super) fn end(&mut self) {
+        self.phase = Phase::Down;
+        self.due = false;
+        self.again = None;
+    }
+
+    pub(super) fn hear(&mut self, open: &Open) -> Result<Heard, Violation> {
+        let (from, epoch) = (open.instance, open.epoch);
+        if from == self.me {
+            return Err(Violation::Reflected);
+        }
+        let stale = self
+            .heard
+            .is_some_and(|(known, newest)| known == from && epoch < newest);
+        if stale || self.phase == Phase::Down || self.replaced.contains(&from) {
+            return Ok(Heard::Nothing);
+        }
+        let another = self.heard.is_some_and(|(known, _)| known != from);
+        self.heard = Some((from, epoch));
+        let answers = open.peer == self.me && open.echo == self.epoch;
+        Ok(match self.phase {
+            Phase::Down => Heard::Nothing,
+            Phase::Opening if answers => self.open(open),
+            Phase::Opening => {
+                // What was said to the other one must not be taken for an answer to this one.
+                self.epoch += u64::from(another);
+                self.due = true;
+                Heard::Nothing
+            }
+            Phase::Open if open.peer == self.me && self.peer.is_some_and(|(p, _)| p == from) => {
+                self.resume(open)
+            }
+            // Another process, or one that takes this one for another: find out who lives.
+            Phase::Open => {
+                self.begin();
+                Heard::Nothing
+            }
+        })
+    }
+
+    /// The peer answered this epoch: it lives, and what it says it has is true now.
+    fn open(&mut self, open: &Open) -> Heard {
+        self.phase = Phase::Open;
+        self.again = None;
+        self.due = !open.established;
+        let before = self.peer.replace((open.instance, open.epoch));
+        self.tag = Some(self.me.tag(open.instance));
+        match before {
+            None => Heard::Met,
+            Some((known, _)) if known == open.instance => Heard::Resumed { connected: true },
+            Some((known, _)) => {
+                self.replaced.truncate(Self::REPLACED - 1);
+                self.replaced.push_front(known);
+                Heard::Restarted
+            }
+        }
+    }
+
+    /// The peer begins anew, or repeats itself because it lacks an answer.
+    fn resume(&mut self, open: &Open) -> Heard {
+        let newest = self.peer.map_or(0, |(_, epoch)| epoch);
+        if open.established && open.epoch == newest {
+            return Heard::Nothing;
+        }
+        self.peer = Some((open.instance, open.epoch));
+        self.due |= !open.established;
+        Heard::Resumed { connected: false }
+    }
+
+    /// Whether an OPEN is to be sent, and if so what it says; limits and positions are the caller's.
+    pub(super) fn poll(&mut self, now: Moment) -> Option<Greeting> {
+        let late = self.again.is_some_and(|again| again <= now);
+        if self.phase == Phase::Down || !(self.due || late) {
+            return None;
+        }
+        self.due = false;
+        if self.phase == Phase::Opening {
+            self.again = Some(now + self.pause);
+            self.pause = (self.pause * 2).min(Config::REOPEN_AT_MOST);
+        }
+        let (peer, echo) = self.heard.unwrap_or((Instance::NONE, 0));
+        Some(Greeting {
+            instance: self.me,
+            peer,
+            epoch: self.epoch,
+            echo,
+            established: self.phase == Phase::Open,
+            acquainted: self.peer.is_some_and(|(known, _)| known == peer),
+        })
+    }
+
+    /// When [`Link::poll`] has something to say even if nothing happens.
+    pub(super) fn timeout(&self) -> Option<Moment> {
+        self.again
+    }
+}
+
+/// The part of an OPEN that the [`Link`] knows.
+pub(super) struct Greeting {
+    pub(super) instance: Instance,
+    pub(super) peer: Instance,
+    pub(super) epoch: u64,
+    pub(super) echo: u64,
+    pub(super) established: bool,
+    /// The channels are shared with the one greeted, so that positions mean something to it.
+    pub(super) acquainted: bool,
+}

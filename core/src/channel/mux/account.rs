@@ -1,0 +1,121 @@
+//! Who waits for room, what is owed in acknowledgements, and when a channel is over.
+
+use super::Mux;
+use crate::channel::config::ITEM_COST;
+use crate::channel::{ChannelId, Event};
+
+impl Mux {
+    pub(super) fn finish_wire(&mut self, wire: u32) {
+        let Some(channel) = self.channels.get_mut(&wire) else {
+            return;
+        };
+        let before = channel.outbox.pending();
+        channel.outbox.finish();
+        self.sending.pending += channel.outbox.pending() - before;
+        self.wake(wire);
+    }
+
+    /// Puts a channel into its ring if it has something to send.
+    pub(super) fn wake(&mut self, wire: u32) {
+        let Some(channel) = self.channels.get_mut(&wire) else {
+            return;
+        };
+        if channel.outbox.has_more() && !channel.queued {
+            channel.queued = true;
+            self.sending.rings[channel.priority as usize].push_back(wire);
+        }
+    }
+
+    /// Accounts for bytes the application has taken, and decides when to acknowledge them.
+    pub(super) fn consumed(&mut self, wire: u32, cost: usize) {
+        self.acking.buffered -= cost;
+        self.acking.unacked += cost;
+        let Some(channel) = self.channels.get(&wire) else {
+            return;
+        };
+        let limits = &self.config.limits;
+        let (window, total) = (limits.window as usize, limits.total as usize);
+        // Three quarters outstanding: the sender waits, or soon will.
+        let waits = channel.inbox.outstanding() >= window / 4 * 3
+            || self.acking.buffered + self.acking.unacked >= total / 4 * 3;
+        if waits || channel.inbox.unacked() >= window / 4 {
+            self.acking.now = true;
+        }
+        self.ack_soon();
+    }
+
+    pub(super) fn ack_soon(&mut self) {
+        self.acking
+            .deadline
+            .get_or_insert(self.now + self.config.ack_delay);
+    }
+
+    /// Consumes the end of the peer's direction if it is all that is left to read.
+    pub(super) fn settle(&mut self, wire: u32) {
+        let Some(channel) = self.channels.get_mut(&wire) else {
+            return;
+        };
+        if channel.inbox.settle() {
+            self.consumed(wire, ITEM_COST);
+            self.events.push_back(Event::Finished(self.id(wire)));
+            self.forget_if_over(wire);
+        }
+    }
+
+    /// Both directions ended: what remains is to acknowledge the peer's end.
+    pub(super) fn forget_if_over(&mut self, wire: u32) {
+        let Some(channel) = self.channels.get(&wire) else {
+            return;
+        };
+        if !channel.outbox.is_done() || !channel.inbox.is_finished() {
+            return;
+        }
+        if channel.inbox.has_news() {
+            self.acking.late.insert(wire, channel.inbox.consumed());
+            self.ack_soon();
+        }
+        self.drop_channel(wire);
+    }
+
+    pub(super) fn drop_channel(&mut self, wire: u32) {
+        let Some(channel) = self.channels.remove(&wire) else {
+            return;
+        };
+        self.sending.in_flight -= channel.outbox.in_flight();
+        self.sending.pending -= channel.outbox.pending();
+        self.sending.waiting -= usize::from(channel.wants_room);
+        self.acking.buffered -= channel.inbox.buffered();
+        self.acking.unacked -= channel.inbox.unacked();
+        if channel.queued {
+            self.sending.rings[channel.priority as usize].retain(|queued| *queued != wire);
+        }
+        self.room();
+    }
+
+    /// Wakes who waits for room, after some became free.
+    pub(super) fn room(&mut self) {
+        if std::mem::take(&mut self.sending.total_full) {
+            let all: Vec<u32> = self.channels.keys().copied().collect();
+            for wire in all {
+                self.wake(wire);
+            }
+        }
+        if self.sending.waiting == 0 {
+            return;
+        }
+        let total_full = self.sending.pending >= self.peer.total as usize;
+        let enough = self.peer.window as usize / 4 * 3;
+        let generation = self.generation;
+        for (wire, channel) in &mut self.channels {
+            let pending = channel.outbox.pending();
+            if channel.wants_room && pending < enough && !(total_full && pending > 0) {
+                channel.wants_room = false;
+                self.sending.waiting -= 1;
+                self.events.push_back(Event::Writable(ChannelId {
+                    generation,
+                    wire: *wire,
+                }));
+            }
+        }
+    }
+}

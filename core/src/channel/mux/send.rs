@@ -1,0 +1,244 @@
+//! What is sent, and when: greetings, then control, then acknowledgements, then data in fair turns.
+
+use super::{Mux, Ping};
+use crate::channel::link::Greeting;
+use crate::channel::outbox::{Item, Taken};
+use crate::channel::wire::Position;
+use crate::channel::{Chunk, Entries, Open, Packed, Record};
+use crate::time::Moment;
+
+impl Mux {
+    /// The next record for the reliable lane. Poll until there is nothing, or the path is full.
+    pub fn poll_record(&mut self, now: Moment) -> Option<Packed> {
+        self.tick(now);
+        let record = self.next_record()?;
+        Some(record.pack(self.config.front, self.config.back))
+    }
+
+    /// The next record for the datagram lane.
+    pub fn poll_datagram(&mut self) -> Option<Packed> {
+        self.sending.datagrams.pop_front()
+    }
+
+    /// When to call [`Mux::handle_timeout`] if nothing happens before.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Moment> {
+        let ack = self.acking.deadline.filter(|_| self.link.is_open());
+        let open = self.link.timeout();
+        ack.into_iter().chain(open).min()
+    }
+
+    /// Notes that time has passed; [`Mux::poll_record`] then gives what has become due.
+    pub fn handle_timeout(&mut self, now: Moment) {
+        self.tick(now);
+    }
+
+    fn next_record(&mut self) -> Option<Record> {
+        if let Some(greeting) = self.link.poll(self.now) {
+            return Some(Record::Open(self.greet(&greeting)));
+        }
+        let tag = self.link.tag().filter(|_| self.link.is_open())?;
+        self.next_control(tag)
+            .or_else(|| self.next_ack(tag))
+            .or_else(|| self.next_announcement(tag))
+            .or_else(|| self.next_reset(tag))
+            .or_else(|| self.next_data(tag))
+            .or_else(|| self.next_goodbye(tag))
+    }
+
+    fn greet(&self, greeting: &Greeting) -> Open {
+        let live = self.channels.iter().map(|(wire, channel)| Position {
+            channel: *wire,
+            next: channel.inbox.next(),
+            consumed: channel.inbox.consumed(),
+        });
+        let resets = self.resets.keys();
+        let resets = resets.map(|wire| Position {
+            channel: *wire,
+            next: 0,
+            consumed: 0,
+        });
+        let known = greeting.acquainted;
+        Open {
+            instance: greeting.instance,
+            peer: greeting.peer,
+            epoch: greeting.epoch,
+            echo: greeting.echo,
+            established: greeting.established,
+            limits: self.config.limits,
+            opened: if known { self.opened } else { 0 },
+            seen: if known { self.seen } else { 0 },
+            positions: live.chain(resets).filter(|_| known).collect(),
+        }
+    }
+
+    fn next_control(&mut self, tag: u32) -> Option<Record> {
+        if let Some(token) = self.sending.pong.take() {
+            return Some(Record::Pong { tag, token });
+        }
+        if let Some(Ping {
+            token,
+            sent: sent @ None,
+        }) = &mut self.ping
+        {
+            *sent = Some(self.now);
+            return Some(Record::Ping { tag, token: *token });
+        }
+        if std::mem::take(&mut self.closing.answer_due) {
+            return Some(Record::GoodbyeAck { tag });
+        }
+        let channel = self.sending.reset_acks.pop_first()?;
+        Some(Record::ResetAck { tag, channel })
+    }
+
+    fn next_ack(&mut self, tag: u32) -> Option<Record> {
+        let late = self
+            .acking
+            .deadline
+            .is_some_and(|deadline| deadline <= self.now);
+        if !self.acking.now && !late {
+            return None;
+        }
+        self.acking.now = false;
+        self.acking.deadline = None;
+        self.acking.unacked = 0;
+        let live = self.channels.iter_mut();
+        let live = live.filter_map(|(wire, channel)| Some((*wire, channel.inbox.ack()?)));
+        let mut pairs = live.chain(std::mem::take(&mut self.acking.late)).peekable();
+        pairs.peek()?;
+        Some(Record::Ack {
+            tag,
+            entries: Entries::new(pairs),
+        })
+    }
+
+    /// Channels are announced in the order of their numbers and before any data, so that a receiver
+    /// can tell one it has forgotten from one it has not seen.
+    fn next_announcement(&mut self, tag: u32) -> Option<Record> {
+        while self.announced < self.opened {
+            let wire = self.announced * 2 + self.parity();
+            self.announced += 1;
+            if let Some(resetting) = self.resets.get_mut(&wire) {
+                resetting.due = false;
+                let code = resetting.code.0;
+                return Some(Record::Reset {
+                    tag,
+                    channel: wire,
+                    code,
+                });
+            }
+            let Some(channel) = self.channels.get_mut(&wire) else {
+                continue;
+            };
+            if channel.outbox.next() > 0 {
+                continue;
+            }
+            let priority = channel.priority;
+            let taken = channel.outbox.take(0, 0, 0);
+            self.wake(wire);
+            if let Taken::Item {
+                item: Item::Announce(name),
+                ..
+            } = taken
+            {
+                return Some(Record::Channel {
+                    tag,
+                    channel: wire,
+                    priority,
+                    name,
+                });
+            }
+        }
+        None
+    }
+
+    fn next_reset(&mut self, tag: u32) -> Option<Record> {
+        let (wire, resetting) = self
+            .resets
+            .iter_mut()
+            .find(|(_, resetting)| resetting.due)?;
+        resetting.due = false;
+        Some(Record::Reset {
+            tag,
+            channel: *wire,
+            code: resetting.code.0,
+        })
+    }
+
+    fn next_data(&mut self, tag: u32) -> Option<Record> {
+        let fragment = self.config.limits.fragment(&self.peer);
+        let window = self.peer.window as usize;
+        for class in 0..self.sending.rings.len() {
+            while let Some(wire) = self.sending.rings[class].pop_front() {
+                let room = (self.peer.total as usize).saturating_sub(self.sending.in_flight);
+                let Some(channel) = self.channels.get_mut(&wire) else {
+                    continue;
+                };
+                channel.queued = false;
+                let before = channel.outbox.pending();
+                let taken = channel.outbox.take(fragment, window, room);
+                // Each fragment has an overhead of its own.
+                self.sending.pending = self.sending.pending - before + channel.outbox.pending();
+                match taken {
+                    Taken::Nothing => {}
+                    Taken::TotalFull => self.sending.total_full = true,
+                    Taken::Item {
+                        sequence,
+                        item,
+                        added,
+                    } => {
+                        self.sending.in_flight += added;
+                        let priority = channel.priority;
+                        self.wake(wire);
+                        return Some(match item {
+                            Item::Announce(name) => Record::Channel {
+                                tag,
+                                channel: wire,
+                                priority,
+                                name,
+                            },
+                            Item::Finish => Record::Finish {
+                                tag,
+                                channel: wire,
+                                sequence,
+                            },
+                            Item::Data(Chunk {
+                                kind,
+                                bytes: payload,
+                                last,
+                            }) => Record::Data {
+                                tag,
+                                channel: wire,
+                                sequence,
+                                kind,
+                                last,
+                                payload,
+                            },
+                        });
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Everything of this side is consumed: the last word, after the acknowledgement of what this
+    /// side has consumed, by which the peer knows what became of its own.
+    fn next_goodbye(&mut self, tag: u32) -> Option<Record> {
+        let closing = &mut self.closing;
+        if closing.wanted && !closing.closed && !closing.goodbye_said {
+            let done = |channel: &super::Channel| channel.outbox.is_done();
+            closing.goodbye_due = self.resets.is_empty() && self.channels.values().all(done);
+        }
+        if !closing.goodbye_due {
+            return None;
+        }
+        self.acking.now = true;
+        if let Some(ack) = self.next_ack(tag) {
+            return Some(ack);
+        }
+        self.closing.goodbye_due = false;
+        self.closing.goodbye_said = true;
+        Some(Record::Goodbye { tag })
+    }
+}

@@ -1,0 +1,486 @@
+//! Records: what one [`super::Mux`] says to another.
+//!
+//! ```text
+//! record  = type (1) ‖ fields              numbers are QUIC varints (RFC 9000, section 16)
+//!
+//! 0x01 OPEN         ‖ version ‖ instance (16) ‖ peer (16) ‖ epoch ‖ echo ‖ flags (1)
+//!                   ‖ window ‖ total ‖ max_record ‖ max_channels ‖ opened ‖ seen
+//!                   ‖ ( channel ‖ next ‖ consumed )*
+//! 0x02 ACK          ‖ tag (4) ‖ ( channel ‖ consumed )+
+//! 0x03 PING         ‖ tag (4) ‖ token
+//! 0x04 PONG         ‖ tag (4) ‖ token
+//! 0x05 GOODBYE      ‖ tag (4)
+//! 0x06 GOODBYE_ACK  ‖ tag (4)
+//! 0x07 RESET        ‖ tag (4) ‖ channel ‖ code
+//! 0x08 RESET_ACK    ‖ tag (4) ‖ channel
+//! 0x09 CHANNEL      ‖ tag (4) ‖ channel ‖ priority (1) ‖ name        name: the rest, UTF-8
+//! 0x0a FINISH       ‖ tag (4) ‖ channel ‖ sequence
+//! 0x10 DATA         ‖ tag (4) ‖ channel ‖ sequence ‖ payload         payload: the rest
+//!      type + 1: the last fragment of its message; type + 2: text, else binary
+//! 0x20 DATAGRAM     ‖ tag (4) ‖ channel ‖ payload                    only in datagrams
+//! ```
+//!
+//! The transport marks the end of a record. Decoding is total: any bytes give a [`Record`] or a
+//! [`Violation`], nothing is copied but a name, and nothing is allocated in proportion to a number
+//! a peer claims.
+
+mod codec;
+mod packed;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use self::codec::{Reader, put_varint, varint_len};
+pub use self::packed::Packed;
+use super::{Instance, Kind, Limits, Priority};
+
+/// The version this machine speaks.
+pub(super) const VERSION: u64 = 1;
+
+/// One record. See the module for its layout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Record {
+    /// Begins a path, or begins it anew.
+    Open(Open),
+    /// What the sender's application has consumed, cumulatively per channel.
+    Ack { tag: u32, entries: Entries },
+    /// Asks for a [`Record::Pong`].
+    Ping { tag: u32, token: u64 },
+    /// Answers a [`Record::Ping`].
+    Pong { tag: u32, token: u64 },
+    /// The sender is done and has been acknowledged in everything.
+    Goodbye { tag: u32 },
+    /// Answers a [`Record::Goodbye`].
+    GoodbyeAck { tag: u32 },
+    /// Ends a channel at once, in both directions.
+    Reset { tag: u32, channel: u32, code: u32 },
+    /// Answers a [`Record::Reset`].
+    ResetAck { tag: u32, channel: u32 },
+    /// Opens a channel: item 0 of its opener.
+    Channel {
+        tag: u32,
+        channel: u32,
+        priority: Priority,
+        name: String,
+    },
+    /// Ends one direction of a channel: its last item.
+    Finish {
+        tag: u32,
+        channel: u32,
+        sequence: u64,
+    },
+    /// A fragment of a message: an item.
+    Data {
+        tag: u32,
+        channel: u32,
+        sequence: u64,
+        kind: Kind,
+        last: bool,
+        payload: Bytes,
+    },
+    /// Not an item: neither numbered nor repeated.
+    Datagram {
+        tag: u32,
+        channel: u32,
+        payload: Bytes,
+    },
+}
+
+/// The first record on a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Open {
+    /// This process.
+    pub instance: Instance,
+    /// The process it last heard an OPEN of; zeros if none.
+    pub peer: Instance,
+    /// Counts the sender's OPENs that ask for an answer; grows.
+    pub epoch: u64,
+    /// The newest epoch of `peer` heard; 0 if none.
+    pub echo: u64,
+    /// Flag 1: the sender considers this path open, and needs no answer.
+    pub established: bool,
+    /// What the sender accepts.
+    pub limits: Limits,
+    /// How many channels the sender has opened for `peer` so far; 0 if they share none yet.
+    pub opened: u32,
+    /// How many channels opened by `peer` the sender has seen.
+    pub seen: u32,
+    /// For each channel alive at the sender: what it has received and what was consumed of it. Zeros
+    /// for one whose reset is not confirmed. A channel opened and not listed is over.
+    pub positions: Vec<Position>,
+}
+
+/// How far a channel got at the sender of an [`Open`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The channel.
+    pub channel: u32,
+    /// The sequence number expected next.
+    pub next: u64,
+    /// Everything below was consumed; at most `next`.
+    pub consumed: u64,
+}
+
+/// The pairs of an ACK, still encoded; they were checked when they were decoded.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Entries(Bytes);
+
+impl Entries {
+    /// Encodes pairs of channel and consumed count.
+    #[must_use]
+    pub fn new(pairs: impl IntoIterator<Item = (u32, u64)>) -> Self {
+        let mut bytes = BytesMut::new();
+        for (channel, consumed) in pairs {
+            put_varint(&mut bytes, channel.into());
+            put_varint(&mut bytes, consumed);
+        }
+        Self(bytes.freeze())
+    }
+
+    /// Each pair of channel and consumed count.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, u64)> + use<> {
+        let mut reader = Reader(self.0.clone());
+        // What was checked once decodes again; an end is an end either way.
+        std::iter::from_fn(move || Some((reader.channel().ok()?, reader.varint().ok()?)))
+    }
+}
+
+impl std::fmt::Debug for Entries {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+/// How a peer broke the rules. The path, or the peer, is not to be used further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum Violation {
+    #[error("the record ends too early")]
+    Truncated,
+    #[error("the record goes on after its end")]
+    Trailing,
+    #[error("{0:#04x} is no type of record")]
+    UnknownType(u8),
+    #[error("the peer speaks version {0} of the channel protocol, this side version {VERSION}")]
+    Version(u64),
+    #[error("a number is out of its range")]
+    OutOfRange,
+    #[error("a limit of the peer is out of its range")]
+    Limit,
+    #[error("the name of a channel is empty, too long or not UTF-8")]
+    Name,
+    #[error("a record of {0} bytes exceeds the limit this side announced")]
+    RecordTooLarge(usize),
+    #[error("an empty fragment does not end its message")]
+    EmptyFragment,
+    #[error("a message changed between text and binary")]
+    KindChanged,
+    #[error("a message exceeds 2^32 bytes")]
+    MessageTooLarge,
+    #[error("the peer sent more than the window permits")]
+    WindowExceeded,
+    #[error("an item follows the end of channel {0}")]
+    AfterFinish(u32),
+    #[error("channel {0} was never opened")]
+    UnknownChannel(u32),
+    #[error("the peer acknowledges what was never sent on channel {0}")]
+    AckBeyondSent(u32),
+    #[error("the peer opens and drops channels faster than they can be accounted for")]
+    Flood,
+    #[error("this side's own record came back")]
+    Reflected,
+}
+
+impl Record {
+    /// Decodes one record; payloads are handles on `bytes`.
+    ///
+    /// # Errors
+    /// [`Violation`] for whatever is not exactly one record.
+    pub fn decode(bytes: Bytes) -> Result<Self, Violation> {
+        let mut reader = Reader(bytes);
+        let kind = reader.byte()?;
+        if kind == 0x01 {
+            return Ok(Self::Open(Open::decode(reader)?));
+        }
+        let tag = reader.tag()?;
+        let record = match kind {
+            0x02 => {
+                return Ok(Self::Ack {
+                    tag,
+                    entries: reader.entries()?,
+                });
+            }
+            0x03 => Self::Ping {
+                tag,
+                token: reader.varint()?,
+            },
+            0x04 => Self::Pong {
+                tag,
+                token: reader.varint()?,
+            },
+            0x05 => Self::Goodbye { tag },
+            0x06 => Self::GoodbyeAck { tag },
+            0x07 => Self::Reset {
+                tag,
+                channel: reader.channel()?,
+                code: reader.number()?,
+            },
+            0x08 => Self::ResetAck {
+                tag,
+                channel: reader.channel()?,
+            },
+            0x09 => {
+                let channel = reader.channel()?;
+                let priority = match reader.byte()? {
+                    0 => Priority::Interactive,
+                    1 => Priority::Normal,
+                    2 => Priority::Bulk,
+                    _ => return Err(Violation::OutOfRange),
+                };
+                return Ok(Self::Channel {
+                    tag,
+                    channel,
+                    priority,
+                    name: reader.name()?,
+                });
+            }
+            0x0a => Self::Finish {
+                tag,
+                channel: reader.channel()?,
+                sequence: reader.varint()?,
+            },
+            0x10..=0x13 => {
+                let (channel, sequence) = (reader.channel()?, reader.varint()?);
+                let last = kind & 1 == 1;
+                let kind = if kind & 2 == 2 {
+                    Kind::Text
+                } else {
+                    Kind::Binary
+                };
+                let payload = reader.0;
+                if payload.is_empty() && !last {
+                    return Err(Violation::EmptyFragment);
+                }
+                return Ok(Self::Data {
+                    tag,
+                    channel,
+                    sequence,
+                    kind,
+                    last,
+                    payload,
+                });
+            }
+            0x20 => {
+                let channel = reader.channel()?;
+                return Ok(Self::Datagram {
+                    tag,
+                    channel,
+                    payload: reader.0,
+                });
+            }
+            unknown => return Err(Violation::UnknownType(unknown)),
+        };
+        if reader.0.has_remaining() {
+            Err(Violation::Trailing)
+        } else {
+            Ok(record)
+        }
+    }
+
+    /// Encodes into one allocation with `front` bytes of room before and `back` after.
+    ///
+    /// The payload is copied once, here: behind its header, where it can be sealed in place.
+    #[must_use]
+    pub fn pack(&self, front: usize, back: usize) -> Packed {
+        let mut out = Packed::with_room(front, self.room(), back);
+        self.put(out.buffer());
+        out
+    }
+
+    /// What marks the pair of processes the record belongs to; an OPEN names them in full.
+    #[must_use]
+    pub fn tag(&self) -> u32 {
+        match self {
+            Self::Open(open) => open.instance.tag(open.peer),
+            Self::Ack { tag, .. }
+            | Self::Ping { tag, .. }
+            | Self::Pong { tag, .. }
+            | Self::Goodbye { tag }
+            | Self::GoodbyeAck { tag }
+            | Self::Reset { tag, .. }
+            | Self::ResetAck { tag, .. }
+            | Self::Channel { tag, .. }
+            | Self::Finish { tag, .. }
+            | Self::Data { tag, .. }
+            | Self::Datagram { tag, .. } => *tag,
+        }
+    }
+
+    /// At least as much as the record needs.
+    fn room(&self) -> usize {
+        const HEAD: usize = 1 + 4 + 8 + 8;
+        match self {
+            Self::Open(open) => 128 + 24 * open.positions.len(),
+            Self::Ack { entries, .. } => 5 + entries.0.len(),
+            Self::Ping { .. } | Self::Pong { .. } => 13,
+            Self::Goodbye { .. } | Self::GoodbyeAck { .. } => 5,
+            Self::Reset { .. } | Self::ResetAck { .. } | Self::Finish { .. } => HEAD,
+            Self::Channel { name, .. } => HEAD + name.len(),
+            Self::Data {
+                channel,
+                sequence,
+                payload,
+                ..
+            } => 5 + varint_len((*channel).into()) + varint_len(*sequence) + payload.len(),
+            Self::Datagram {
+                channel, payload, ..
+            } => 5 + varint_len((*channel).into()) + payload.len(),
+        }
+    }
+
+    fn put(&self, out: &mut BytesMut) {
+        let head = |out: &mut BytesMut, kind: u8, tag: u32| {
+            out.put_u8(kind);
+            out.put_u32(tag);
+        };
+        match self {
+            Self::Open(open) => open.put(out),
+            Self::Ack { tag, entries } => {
+                head(out, 0x02, *tag);
+                out.put_slice(&entries.0);
+            }
+            Self::Ping { tag, token } => {
+                head(out, 0x03, *tag);
+                put_varint(out, *token);
+            }
+            Self::Pong { tag, token } => {
+                head(out, 0x04, *tag);
+                put_varint(out, *token);
+            }
+            Self::Goodbye { tag } => head(out, 0x05, *tag),
+            Self::GoodbyeAck { tag } => head(out, 0x06, *tag),
+            Self::Reset { tag, channel, code } => {
+                head(out, 0x07, *tag);
+                put_varint(out, (*channel).into());
+                put_varint(out, (*code).into());
+            }
+            Self::ResetAck { tag, channel } => {
+                head(out, 0x08, *tag);
+                put_varint(out, (*channel).into());
+            }
+            Self::Channel {
+                tag,
+                channel,
+                priority,
+                name,
+            } => {
+                head(out, 0x09, *tag);
+                put_varint(out, (*channel).into());
+                out.put_u8(*priority as u8);
+                out.put_slice(name.as_bytes());
+            }
+            Self::Finish {
+                tag,
+                channel,
+                sequence,
+            } => {
+                head(out, 0x0a, *tag);
+                put_varint(out, (*channel).into());
+                put_varint(out, *sequence);
+            }
+            Self::Data {
+                tag,
+                channel,
+                sequence,
+                kind,
+                last,
+                payload,
+            } => {
+                let text = u8::from(*kind == Kind::Text) << 1;
+                head(out, 0x10 | text | u8::from(*last), *tag);
+                put_varint(out, (*channel).into());
+                put_varint(out, *sequence);
+                out.put_slice(payload);
+            }
+            Self::Datagram {
+                tag,
+                channel,
+                payload,
+            } => {
+                head(out, 0x20, *tag);
+                put_varint(out, (*channel).into());
+                out.put_slice(payload);
+            }
+        }
+    }
+}
+
+impl Open {
+    fn decode(mut reader: Reader) -> Result<Self, Violation> {
+        let version = reader.varint()?;
+        if version != VERSION {
+            return Err(Violation::Version(version));
+        }
+        let (instance, peer) = (reader.instance()?, reader.instance()?);
+        let (epoch, echo) = (reader.varint()?, reader.varint()?);
+        let flags = reader.byte()?;
+        let limits = Limits {
+            window: reader.number()?,
+            total: reader.number()?,
+            max_record: reader.number()?,
+            max_channels: reader.number()?,
+        };
+        limits.check()?;
+        let (opened, seen) = (reader.channel()?, reader.channel()?);
+        // Bounded by the length of the record, which the caller bounds.
+        let mut positions = Vec::new();
+        while reader.0.has_remaining() {
+            let channel = reader.channel()?;
+            let (next, consumed) = (reader.varint()?, reader.varint()?);
+            if consumed > next {
+                return Err(Violation::OutOfRange);
+            }
+            positions.push(Position {
+                channel,
+                next,
+                consumed,
+            });
+        }
+        let established = flags & 1 == 1;
+        Ok(Self {
+            instance,
+            peer,
+            epoch,
+            echo,
+            established,
+            limits,
+            opened,
+            seen,
+            positions,
+        })
+    }
+
+    fn put(&self, out: &mut BytesMut) {
+        out.put_u8(0x01);
+        put_varint(out, VERSION);
+        out.put_slice(&self.instance.0);
+        out.put_slice(&self.peer.0);
+        put_varint(out, self.epoch);
+        put_varint(out, self.echo);
+        out.put_u8(u8::from(self.established));
+        put_varint(out, self.limits.window.into());
+        put_varint(out, self.limits.total.into());
+        put_varint(out, self.limits.max_record.into());
+        put_varint(out, self.limits.max_channels.into());
+        put_varint(out, self.opened.into());
+        put_varint(out, self.seen.into());
+        for position in &self.positions {
+            put_varint(out, position.channel.into());
+            put_varint(out, position.next);
+            put_varint(out, position.consumed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
