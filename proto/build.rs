@@ -5,7 +5,11 @@ use std::path::PathBuf;
 use prost::Message as _;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    const FILES: [&str; 2] = ["peersox/v1/pairing.proto", "peersox/v1/relay.proto"];
+    const FILES: [&str; 3] = [
+        "peersox/v1/pairing.proto",
+        "peersox/v1/relay.proto",
+        "peersox/v1/transfer.proto",
+    ];
     println!("cargo:rerun-if-changed=peersox");
 
     let descriptors = protox::compile(FILES, ["."])?;
