@@ -7,8 +7,9 @@
 //! Who talks to whom is decided by [`pairing`], with a [`code`] that people carry across. The right
 //! to attach to a relay is a [`ticket`]. A relay keeps one [`session`] per pair and moves a
 //! [`frame`] from one leg to the other until a [`close`] reason ends it, within the budgets of
-//! [`limit`]. Between the peers, opaque to the relay, a [`channel`] carries messages without loss,
-//! and a [`transfer`] carries files over a channel.
+//! [`limit`]. Between the peers, opaque to the relay, [`secure`] agrees on keys and seals, a
+//! [`channel`] carries messages without loss over the path that [`connect`] chooses, and a
+//! [`transfer`] carries files over a channel.
 
 pub mod channel;
 pub mod close;

@@ -1,0 +1,303 @@
+//! The handshake: fresh traffic keys for every connection, from the pairing secret.
+//!
+//! `Noise_NNpsk0_25519_ChaChaPoly_BLAKE2s` (noiseprotocol.org, revision 34). The pairing's initiator
+//! is Noise's. Both messages prove the pairing secret; the ephemeral keys give forward secrecy:
+//! whoever steals the secret later reads nothing that was recorded before.
+//!
+//! ```text
+//! -> psk, e   "hello" of the initiator   secret only from those who never get the pairing secret
+//! <- e, ee    "hello" of the joiner      forward secret
+//! prologue = label ‖ " noise " ‖ pairing id ‖ " initiator joiner " ‖ attempt
+//! ```
+//!
+//! The hello is a few bytes of the application, at most [`MAX_HELLO_LEN`]. The initiator names each
+//! attempt with 8 random bytes; an answer to another attempt is stale. The first message can be
+//! replayed, so the joiner uses the keys only after the initiator has used them.
+
+use bytes::Bytes;
+use rand_core::CryptoRngCore;
+use snow::params::{CipherChoice, DHChoice, HashChoice};
+use snow::resolvers::{CryptoResolver, DefaultResolver};
+use snow::types::{Cipher, Dh, Hash, Random};
+use snow::{Builder, HandshakeState};
+use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
+
+use super::failure::Violation;
+use super::keys::{Key, LABEL, PairingSecret};
+use super::seal::Transport;
+use super::wire::{Attempt, HandshakeMessage};
+use crate::id::PairingId;
+use crate::role::Role;
+
+/// The longest hello, in bytes.
+pub const MAX_HELLO_LEN: usize = 1024;
+
+const PATTERN: &str = "Noise_NNpsk0_25519_ChaChaPoly_BLAKE2s";
+const MAX_MESSAGE: usize = 32 + 16 + MAX_HELLO_LEN;
+
+/// An attempt that the initiator has begun and the joiner not yet answered.
+pub struct Handshake {
+    attempt: Attempt,
+    noise: HandshakeState,
+    first: Bytes,
+}
+
+impl Handshake {
+    /// Begins an attempt with `hello`, cut to [`MAX_HELLO_LEN`] bytes. [`Self::first`] is what to
+    /// send.
+    pub fn initiate(
+        pairing: &PairingId,
+        secret: &PairingSecret,
+        hello: &[u8],
+        rng: &mut impl CryptoRngCore,
+    ) -> Self {
+        let mut attempt = Attempt::default();
+        rng.fill_bytes(&mut attempt);
+        let mut noise = build(Role::Initiator, pairing, secret, attempt, rng);
+        let message = write(&mut noise, hello);
+        let first = HandshakeMessage::First(attempt, &message).encode();
+        Self {
+            attempt,
+            noise,
+            first,
+        }
+    }
+
+    /// The message to send, and to send again on a new path until the answer is there.
+    #[must_use]
+    pub fn first(&self) -> Bytes {
+        self.first.clone()
+    }
+
+    /// Takes the joiner's answer, and gives the keys and the joiner's hello.
+    ///
+    /// # Errors
+    /// [`Violation`]; the attempt still waits for a genuine answer.
+    pub fn finish(&mut self, payload: &[u8]) -> Result<(Transport, Bytes), Violation> {
+        let HandshakeMessage::Second(attempt, message) = HandshakeMessage::parse(payload)? else {
+            return Err(Violation::Unexpected);
+        };
+        if attempt != self.attempt {
+            return Err(Violation::TooOld);
+        }
+        let hello = read(&mut self.noise, message)?;
+        Ok((split(Role::Initiator, attempt, &mut self.noise), hello))
+    }
+
+    /// Answers an attempt of the initiator: the keys, its hello, and the message to send.
+    ///
+    /// # Errors
+    /// [`Violation`] if the initiator does not hold the same secret for the same pairing.
+    pub fn respond(
+        payload: &[u8],
+        pairing: &PairingId,
+        secret: &PairingSecret,
+        hello: &[u8],
+        rng: &mut impl CryptoRngCore,
+    ) -> Result<(Transport, Bytes, Bytes), Violation> {
+        let HandshakeMessage::First(attempt, message) = HandshakeMessage::parse(payload)? else {
+            return Err(Violation::Unexpected);
+        };
+        let mut noise = build(Role::Joiner, pairing, secret, attempt, rng);
+        let theirs = read(&mut noise, message)?;
+        let answer = write(&mut noise, hello);
+        let second = HandshakeMessage::Second(attempt, &answer).encode();
+        Ok((split(Role::Joiner, attempt, &mut noise), theirs, second))
+    }
+}
+
+impl std::fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Handshake(redacted)")
+    }
+}
+
+fn build(
+    role: Role,
+    pairing: &PairingId,
+    secret: &PairingSecret,
+    attempt: Attempt,
+    rng: &mut impl CryptoRngCore,
+) -> HandshakeState {
+    let mut ephemeral = Zeroizing::new([0; 32]);
+    rng.fill_bytes(&mut *ephemeral);
+    let prologue = [
+        LABEL,
+        b" noise ",
+        pairing.as_bytes(),
+        b" initiator joiner ",
+        &attempt,
+    ]
+    .concat();
+    let params = PATTERN.parse().expect("the pattern is well-formed");
+    let resolver = Box::new(Resolver(Drawn(*ephemeral)));
+    let builder = Builder::with_resolver(params, resolver)
+        .prologue(&prologue)
+        .and_then(|builder| builder.psk(0, secret.as_bytes()));
+    match role {
+        Role::Initiator => builder.and_then(Builder::build_initiator),
+        Role::Joiner => builder.and_then(Builder::build_responder),
+    }
+    .expect("the resolver knows every part of the pattern, which needs no key but the psk")
+}
+
+fn write(noise: &mut HandshakeState, hello: &[u8]) -> Vec<u8> {
+    let hello = &hello[..hello.len().min(MAX_HELLO_LEN)];
+    let mut message = vec![0; MAX_MESSAGE];
+    let len = noise
+        .write_message(hello, &mut message)
+        .expect("it is this side's turn, and the buffer holds the longest message");
+    message.truncate(len);
+    message
+}
+
+fn read(noise: &mut HandshakeState, message: &[u8]) -> Result<Bytes, Violation> {
+    if message.len() > MAX_MESSAGE {
+        return Err(Violation::Malformed);
+    }
+    let mut hello = vec![0; MAX_MESSAGE];
+    let len = noise
+        .read_message(message, &mut hello)
+        .map_err(|_| Violation::Forged)?;
+    hello.truncate(len);
+    Ok(hello.into())
+}
+
+/// Noise's `Split()`. Its keys never seal anything: those of the lanes are derived from them, bound
+/// to the handshake hash, which `snow`'s own transport could not do for each lane.
+fn split(role: Role, attempt: Attempt, noise: &mut HandshakeState) -> Transport {
+    let (mut initiator, mut joiner) = noise.dangerously_get_raw_split();
+    let keys = [Key::new(initiator), Key::new(joiner)];
+    initiator.zeroize();
+    joiner.zeroize();
+    Transport::new(role, attempt, &keys, noise.get_handshake_hash())
+}
+
+/// `snow`'s own primitives, with a random source that was drawn by the caller.
+struct Resolver(Drawn);
+
+impl CryptoResolver for Resolver {
+    fn resolve_rng(&self) -> Option<Box<dyn Random>> {
+        Some(Box::new(self.0.clone()))
+    }
+
+    fn resolve_dh(&self, choice: &DHChoice) -> Option<Box<dyn Dh>> {
+        DefaultResolver.resolve_dh(choice)
+    }
+
+    fn resolve_hash(&self, choice: &HashChoice) -> Option<Box<dyn Hash>> {
+        DefaultResolver.resolve_hash(choice)
+    }
+
+    fn resolve_cipher(&self, choice: &CipherChoice) -> Option<Box<dyn Cipher>> {
+        DefaultResolver.resolve_cipher(choice)
+    }
+}
+
+/// The bytes of the one ephemeral key that a side of the pattern draws.
+#[derive(Clone, ZeroizeOnDrop)]
+struct Drawn([u8; 32]);
+
+impl Random for Drawn {
+    fn try_fill_bytes(&mut self, dest: &mut [u8]) -> Result<(), snow::Error> {
+        if dest.len() != self.0.len() || self.0 == [0; 32] {
+            return Err(snow::Error::Rng);
+        }
+        dest.copy_from_slice(&self.0);
+        // A second key is never made of the same bytes.
+        self.0.zeroize();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Seeded;
+    use super::*;
+    use crate::frame::Lane;
+    use crate::secure::HEADROOM;
+    use bytes::BytesMut;
+    use proptest::prelude::*;
+
+    const PAIRING: PairingId = PairingId::from_bytes([9; 16]);
+
+    #[test]
+    fn both_sides_get_the_same_keys_and_each_others_hello() {
+        let secret = PairingSecret::from_bytes([1; 32]);
+        let mut first = initiate(&secret, 1);
+        let (mut b, hello, second) = respond(&first.first(), &PAIRING, &secret).unwrap();
+        assert_eq!(&hello[..], b"from a");
+        let (mut a, hello) = first.finish(&second).unwrap();
+        assert_eq!(&hello[..], b"from b");
+        for (from, to) in [(0, 1), (1, 0)] {
+            let sides = [&mut a, &mut b];
+            let mut buffer = BytesMut::from(&[&[0; HEADROOM], &b"text"[..]].concat()[..]);
+            sides[from].seal(Lane::Signal, &mut buffer).unwrap();
+            sides[to].open(&mut buffer).unwrap();
+            assert_eq!(&buffer[..], b"text");
+        }
+    }
+
+    #[test]
+    fn another_secret_pairing_role_or_attempt_is_refused() {
+        let secret = PairingSecret::from_bytes([1; 32]);
+        let mut first = initiate(&secret, 1);
+        let message = first.first();
+        let other = PairingSecret::from_bytes([2; 32]);
+        assert_eq!(
+            respond(&message, &PAIRING, &other).unwrap_err(),
+            Violation::Forged
+        );
+        let elsewhere = PairingId::from_bytes([8; 16]);
+        assert_eq!(
+            respond(&message, &elsewhere, &secret).unwrap_err(),
+            Violation::Forged
+        );
+
+        assert_eq!(first.finish(&message).unwrap_err(), Violation::Unexpected);
+        let (_, _, second) = respond(&message, &PAIRING, &secret).unwrap();
+        assert_eq!(
+            respond(&second, &PAIRING, &secret).unwrap_err(),
+            Violation::Unexpected
+        );
+        let mut later = initiate(&secret, 2);
+        assert_eq!(later.finish(&second).unwrap_err(), Violation::TooOld);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn every_flipped_byte_is_noticed(place: prop::sample::Index, mask in 1u8..) {
+            let secret = PairingSecret::from_bytes([1; 32]);
+            let mut first = initiate(&secret, 1);
+            let mut altered = first.first().to_vec();
+            let at = place.index(altered.len());
+            altered[at] ^= mask;
+            // But for the highest bit of a public key, which X25519 ignores (RFC 7748): the hash
+            // over the message does not.
+            prop_assert!(respond(&altered, &PAIRING, &secret).is_err());
+
+            let (_, _, second) = respond(&first.first(), &PAIRING, &secret).unwrap();
+            let mut altered = second.to_vec();
+            let at = place.index(altered.len());
+            altered[at] ^= mask;
+            prop_assert!(first.finish(&altered).is_err());
+            prop_assert!(first.finish(&second[..place.index(second.len())]).is_err());
+            // A forgery does not spoil the attempt.
+            prop_assert!(first.finish(&second).is_ok());
+        }
+    }
+
+    fn initiate(secret: &PairingSecret, seed: u64) -> Handshake {
+        Handshake::initiate(&PAIRING, secret, b"from a", &mut Seeded::new(seed))
+    }
+
+    fn respond(
+        message: &[u8],
+        pairing: &PairingId,
+        secret: &PairingSecret,
+    ) -> Result<(Transport, Bytes, Bytes), Violation> {
+        Handshake::respond(message, pairing, secret, b"from b", &mut Seeded::new(7))
+    }
+}

@@ -1,0 +1,343 @@
+//! Sealing: records under keys of one handshake, one direction and one lane.
+//!
+//! ```text
+//! offset 0      1      2         6           14                          len-16      len
+//!        +------+------+---------+-----------+----------------------------+----------+
+//!        | lane | 0x03 | session | counter   | ciphertext                 | tag      |
+//!        +------+------+---------+-----------+----------------------------+----------+
+//!        |<------- additional data --------->|
+//!
+//! nonce   = 00 00 00 00 ‖ counter           ChaCha20-Poly1305 (RFC 8439)
+//! session = the first 4 bytes of the attempt
+//! epoch   = counter >> 18
+//! 30 <= len <= 65,536
+//! ```
+//!
+//! Each lane counts its own records from 0. The key changes with the epoch, so every 2^18 records,
+//! which are 16 GiB at most, or earlier when the sender skips to the next epoch
+//! ([`Transport::rekey`]). Keys of later epochs follow from those of earlier ones, never the other
+//! way round, and keys that are passed are erased:
+//!
+//! ```text
+//! key(k)   -- "initiator" | "joiner", lane --> chain 0 -- "next" --> chain 1 -- "next" --> ...
+//!                                                 | "key"               | "key"
+//!                                                 v                     v
+//!                                              key of epoch 0        key of epoch 1
+//! ```
+//!
+//! An opener keeps the newest epoch that proved authentic and the one used before it. The older one
+//! goes once [`GRACE`] records were opened in the newer. A forged header moves nothing.
+
+use bytes::BytesMut;
+use chacha20poly1305::aead::AeadInPlace as _;
+use chacha20poly1305::{ChaCha20Poly1305, KeyInit as _, Nonce, Tag};
+
+use super::failure::{SealError, Violation};
+use super::keys::{self, Key};
+use super::replay::Window;
+use super::wire::{Attempt, RECORD};
+use crate::frame::Lane;
+use crate::role::Role;
+
+/// Bytes that [`Transport::seal`] writes before the plaintext, the lane byte included.
+pub const HEADROOM: usize = 14;
+
+/// Bytes of the tag behind the ciphertext.
+pub const TAG_LEN: usize = 16;
+
+/// How much longer a frame is than its plaintext.
+pub const OVERHEAD: usize = HEADROOM + TAG_LEN;
+
+/// The longest plaintext of a record: what fits into a frame of 65,536 bytes. A relay may allow
+/// less on a lane; that is its limits' to say.
+pub const MAX_PLAINTEXT: usize = 65_536 - OVERHEAD;
+
+/// An epoch has 2^18 records.
+const EPOCH_BITS: u32 = 18;
+
+/// How many records an opener still opens of the epoch before.
+const GRACE: u64 = Window::SIZE;
+
+/// How many epochs at once an opener goes ahead: the records of all between were lost.
+const MAX_AHEAD: u64 = 16;
+
+/// The traffic keys of one handshake, both directions.
+pub struct Transport {
+    attempt: Attempt,
+    sealers: [Sealer; 3],
+    openers: [Opener; 3],
+}
+
+impl Transport {
+    /// Derives the keys for a peer in `role`. `split` are the two keys of Noise's `Split()`, the
+    /// initiator's direction first; `hash` is the handshake hash.
+    pub(super) fn new(role: Role, attempt: Attempt, split: &[Key; 2], hash: &[u8]) -> Self {
+        let chains = |sender: Role| {
+            let prk = keys::extract(hash, &*split[sender.index()]);
+            LANES.map(|lane| {
+                let names = [sender.as_str().as_bytes(), lane.as_str().as_bytes()];
+                keys::expand_key(&prk, &[b"records", names[0], names[1]])
+            })
+        };
+        Self {
+            attempt,
+            sealers: chains(role).each_ref().map(Sealer::new),
+            openers: chains(role.other()).each_ref().map(Opener::new),
+        }
+    }
+
+    /// Seals a record in place. `buffer` holds [`HEADROOM`] bytes of any content, then the plaintext;
+    /// afterwards it is a complete frame, lane byte first. Allocates nothing if the buffer has
+    /// [`TAG_LEN`] bytes of capacity left.
+    ///
+    /// # Errors
+    /// [`SealError`]; the buffer is then as it was.
+    pub fn seal(&mut self, lane: Lane, buffer: &mut BytesMut) -> Result<(), SealError> {
+        let sealer = &mut self.sealers[index(lane).ok_or(SealError::NoticeLane)?];
+        if buffer.len() < HEADROOM || buffer.len() > HEADROOM + MAX_PLAINTEXT {
+            return Err(SealError::Length);
+        }
+        let session = session(self.attempt);
+        let counter = sealer.next()?;
+        let (header, plaintext) = buffer.split_at_mut(HEADROOM);
+        header[0] = lane as u8;
+        header[1] = RECORD;
+        header[2..6].copy_from_slice(&session);
+        header[6..].copy_from_slice(&counter.to_be_bytes());
+        let tag = sealer
+            .cipher
+            .encrypt_in_place_detached(&nonce(counter), header, plaintext)
+            .expect("a frame is far shorter than the 256 GiB that the cipher takes");
+        buffer.extend_from_slice(&tag);
+        Ok(())
+    }
+
+    /// Opens a frame in place: `buffer` is cut down to the plaintext. An empty plaintext is what ends
+    /// a handshake and means nothing to the application.
+    ///
+    /// # Errors
+    /// [`Violation`]; the buffer and the window are then as they were.
+    pub fn open(&mut self, buffer: &mut BytesMut) -> Result<Lane, Violation> {
+        let header = Header::parse(buffer)?;
+        if header.session != self.session() {
+            return Err(Violation::UnknownSession);
+        }
+        let opener = &mut self.openers[index(header.lane).ok_or(Violation::WrongLane)?];
+        opener.open(header.counter, buffer)?;
+        buffer.truncate(buffer.len() - TAG_LEN);
+        let _ = buffer.split_to(HEADROOM);
+        Ok(header.lane)
+    }
+
+    /// Moves every lane that sealed something in its epoch on to the next one. Both sides' old keys
+    /// go with it. A shell calls this once an hour.
+    pub fn rekey(&mut self) {
+        for sealer in &mut self.sealers {
+            sealer.skip();
+        }
+    }
+
+    /// The session that stands in the header of its records.
+    pub(super) const fn session(&self) -> [u8; 4] {
+        session(self.attempt)
+    }
+
+    /// The attempt that these keys come from.
+    pub(super) const fn attempt(&self) -> Attempt {
+        self.attempt
+    }
+}
+
+impl std::fmt::Debug for Transport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Transport(redacted)")
+    }
+}
+
+/// The head of a record, not yet authenticated.
+pub(super) struct Header {
+    lane: Lane,
+    pub(super) session: [u8; 4],
+    counter: u64,
+}
+
+impl Header {
+    pub(super) fn parse(frame: &[u8]) -> Result<Self, Violation> {
+        if frame.len() < OVERHEAD || frame.len() > MAX_PLAINTEXT + OVERHEAD {
+            return Err(Violation::Malformed);
+        }
+        let (&[lane, RECORD, a, b, c, d], rest) =
+            frame.split_first_chunk().ok_or(Violation::Malformed)?
+        else {
+            return Err(Violation::Malformed);
+        };
+        let (counter, _) = rest.split_first_chunk().ok_or(Violation::Malformed)?;
+        Ok(Self {
+            lane: Lane::try_from(lane).map_err(|_| Violation::Malformed)?,
+            session: [a, b, c, d],
+            counter: u64::from_be_bytes(*counter),
+        })
+    }
+}
+
+const LANES: [Lane; 3] = [Lane::Reliable, Lane::Datagram, Lane::Signal];
+
+const fn index(lane: Lane) -> Option<usize> {
+    match lane {
+        Lane::Notice => None,
+        Lane::Reliable => Some(0),
+        Lane::Datagram => Some(1),
+        Lane::Signal => Some(2),
+    }
+}
+
+struct Sealer {
+    /// The counter of the next record, or nothing once all are used.
+    next: Option<u64>,
+    /// The chain key of the epoch after the cipher's.
+    chain: Key,
+    epoch: u64,
+    cipher: ChaCha20Poly1305,
+}
+
+impl Sealer {
+    fn new(chain: &Key) -> Self {
+        let (cipher, chain) = ratchet(chain);
+        Self {
+            next: Some(0),
+            chain,
+            epoch: 0,
+            cipher,
+        }
+    }
+
+    fn next(&mut self) -> Result<u64, SealError> {
+        let counter = self.next.ok_or(SealError::Exhausted)?;
+        self.next = counter.checked_add(1);
+        if counter >> EPOCH_BITS != self.epoch {
+            (self.cipher, self.chain) = ratchet(&self.chain);
+            self.epoch += 1;
+        }
+        Ok(counter)
+    }
+
+    fn skip(&mut self) {
+        let Some(next) = self.next else { return };
+        if next.trailing_zeros() < EPOCH_BITS {
+            self.next = ((next >> EPOCH_BITS) + 1).checked_mul(1 << EPOCH_BITS);
+            // At once, not with the next record: a quiet lane shall not keep its old key.
+            (self.cipher, self.chain) = ratchet(&self.chain);
+            self.epoch += 1;
+        }
+    }
+}
+
+struct Opener {
+    /// The chain key of the epoch after the newest.
+    chain: Key,
+    newest: Epoch,
+    before: Option<Epoch>,
+}
+
+struct Epoch {
+    number: u64,
+    cipher: ChaCha20Poly1305,
+    window: Window,
+    opened: u64,
+}
+
+impl Opener {
+    fn new(chain: &Key) -> Self {
+        let (cipher, chain) = ratchet(chain);
+        Self {
+            chain,
+            newest: Epoch::new(0, cipher),
+            before: None,
+        }
+    }
+
+    fn open(&mut self, counter: u64, buffer: &mut BytesMut) -> Result<(), Violation> {
+        let number = counter >> EPOCH_BITS;
+        if number > self.newest.number {
+            return self.open_ahead(number, counter, buffer);
+        }
+        if number == self.newest.number {
+            self.newest.open(counter, buffer)?;
+            if self.newest.opened > GRACE {
+                self.before = None;
+            }
+            return Ok(());
+        }
+        match &mut self.before {
+            Some(before) if before.number == number => before.open(counter, buffer),
+            _ => Err(Violation::TooOld),
+        }
+    }
+
+    /// Tries the key of a later epoch, and moves there only if the record is authentic.
+    fn open_ahead(
+        &mut self,
+        number: u64,
+        counter: u64,
+        buffer: &mut BytesMut,
+    ) -> Result<(), Violation> {
+        let ahead = number - self.newest.number;
+        if ahead > MAX_AHEAD {
+            return Err(Violation::TooFarAhead);
+        }
+        let (mut cipher, mut chain) = ratchet(&self.chain);
+        for _ in 1..ahead {
+            (cipher, chain) = ratchet(&chain);
+        }
+        let mut epoch = Epoch::new(number, cipher);
+        epoch.open(counter, buffer)?;
+        self.chain = chain;
+        self.before = Some(std::mem::replace(&mut self.newest, epoch));
+        Ok(())
+    }
+}
+
+impl Epoch {
+    const fn new(number: u64, cipher: ChaCha20Poly1305) -> Self {
+        Self {
+            number,
+            cipher,
+            window: Window::new(),
+            opened: 0,
+        }
+    }
+
+    fn open(&mut self, counter: u64, buffer: &mut BytesMut) -> Result<(), Violation> {
+        let place = counter & ((1 << EPOCH_BITS) - 1);
+        self.window.check(place)?;
+        let (header, rest) = buffer.split_at_mut(HEADROOM);
+        let (ciphertext, tag) = rest.split_at_mut(rest.len() - TAG_LEN);
+        // The tag is checked before a byte is decrypted.
+        self.cipher
+            .decrypt_in_place_detached(&nonce(counter), header, ciphertext, Tag::from_slice(tag))
+            .map_err(|_| Violation::Forged)?;
+        self.window.mark(place);
+        self.opened += 1;
+        Ok(())
+    }
+}
+
+/// The cipher of the epoch whose chain key this is, and the chain key of the next.
+fn ratchet(chain: &Key) -> (ChaCha20Poly1305, Key) {
+    let key = keys::expand_key(chain, &[b"key"]);
+    let cipher = ChaCha20Poly1305::new((&*key).into());
+    (cipher, keys::expand_key(chain, &[b"next"]))
+}
+
+const fn session([a, b, c, d, ..]: Attempt) -> [u8; 4] {
+    [a, b, c, d]
+}
+
+fn nonce(counter: u64) -> Nonce {
+    let mut nonce = Nonce::default();
+    nonce[4..].copy_from_slice(&counter.to_be_bytes());
+    nonce
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,212 @@
+use super::*;
+use bytes::BufMut as _;
+use proptest::prelude::*;
+
+const LANE: Lane = Lane::Reliable;
+
+#[test]
+fn what_is_sealed_opens_once() {
+    let (mut a, mut b) = pair();
+    for lane in LANES {
+        for text in [&b"hello"[..], b"", &[7; MAX_PLAINTEXT]] {
+            let frame = seal(&mut a, lane, text);
+            assert_eq!(frame.len(), text.len() + OVERHEAD);
+            assert_eq!(open(&mut b, &frame), Ok((lane, text.to_vec())));
+            assert_eq!(open(&mut b, &frame), Err(Violation::Replayed));
+        }
+    }
+}
+
+#[test]
+fn lengths_and_lanes_have_bounds() {
+    let (mut a, mut b) = pair();
+    for len in [0, HEADROOM - 1, HEADROOM + MAX_PLAINTEXT + 1] {
+        let mut buffer = BytesMut::zeroed(len);
+        assert_eq!(a.seal(LANE, &mut buffer), Err(SealError::Length));
+    }
+    let mut buffer = BytesMut::zeroed(HEADROOM);
+    assert_eq!(
+        a.seal(Lane::Notice, &mut buffer),
+        Err(SealError::NoticeLane)
+    );
+
+    let frame = seal(&mut a, LANE, b"text");
+    for len in 0..frame.len() {
+        assert!(open(&mut b, &frame[..len]).is_err());
+    }
+}
+
+#[test]
+fn reflected_crossed_and_foreign_frames_are_refused() {
+    let (mut a, mut b) = pair();
+    let frame = seal(&mut a, LANE, b"text");
+    assert_eq!(open(&mut a, &frame), Err(Violation::Forged));
+
+    for lane in [Lane::Datagram, Lane::Signal] {
+        let mut crossed = frame.clone();
+        crossed[0] = lane as u8;
+        assert_eq!(open(&mut b, &crossed), Err(Violation::Forged));
+    }
+    let mut crossed = frame.clone();
+    crossed[0] = Lane::Notice as u8;
+    assert_eq!(open(&mut b, &crossed), Err(Violation::WrongLane));
+
+    let (_, mut stranger) = pair_of([1; 8], [9; 32]);
+    assert_eq!(open(&mut stranger, &frame), Err(Violation::Forged));
+    let (_, mut other) = pair_of([2; 8], [1; 32]);
+    assert_eq!(open(&mut other, &frame), Err(Violation::UnknownSession));
+    assert!(open(&mut b, &frame).is_ok());
+}
+
+#[test]
+fn keys_change_with_the_epoch_and_old_ones_go() {
+    let (mut a, mut b) = pair();
+    let late: Vec<_> = (0..3).map(|n| seal(&mut a, LANE, &[n])).collect();
+    let first = seal(&mut a, LANE, b"first");
+    a.rekey();
+    let second = seal(&mut a, LANE, b"second");
+    assert_eq!(first[6..14], 3u64.to_be_bytes());
+    assert_eq!(second[6..14], (1u64 << EPOCH_BITS).to_be_bytes());
+
+    assert!(open(&mut b, &first).is_ok());
+    assert!(open(&mut b, &second).is_ok());
+    assert!(open(&mut b, &late[0]).is_ok());
+    assert_eq!(open(&mut b, &first), Err(Violation::Replayed));
+    for _ in 0..GRACE {
+        let frame = seal(&mut a, LANE, b"more");
+        open(&mut b, &frame).unwrap();
+    }
+    assert_eq!(open(&mut b, &late[1]), Err(Violation::TooOld));
+}
+
+#[test]
+fn an_epoch_ends_by_itself_after_its_last_record() {
+    let (mut a, mut b) = pair();
+    let last = (1 << EPOCH_BITS) - 1;
+    a.sealers[0].next = Some(last);
+    let before = seal(&mut a, LANE, b"last");
+    let after = seal(&mut a, LANE, b"first");
+    assert_eq!(a.sealers[0].epoch, 1);
+    // In either order.
+    assert_eq!(open(&mut b, &after).unwrap().1, b"first");
+    assert_eq!(open(&mut b, &before).unwrap().1, b"last");
+}
+
+#[test]
+fn rekeying_spends_an_epoch_only_if_it_was_used() {
+    let (mut a, mut b) = pair();
+    for _ in 0..100 {
+        a.rekey();
+    }
+    let frame = seal(&mut a, LANE, b"text");
+    assert_eq!(frame[6..14], [0; 8]);
+    for epoch in 1..=MAX_AHEAD {
+        a.rekey();
+        let frame = seal(&mut a, LANE, b"lost");
+        assert_eq!(frame[6..14], (epoch << EPOCH_BITS).to_be_bytes());
+    }
+    a.rekey();
+    let too_far = seal(&mut a, LANE, b"text");
+    assert_eq!(open(&mut b, &too_far), Err(Violation::TooFarAhead));
+    assert!(open(&mut b, &frame).is_ok());
+}
+
+#[test]
+fn counters_end() {
+    let (mut a, _) = pair();
+    a.sealers[0].next = Some(u64::MAX);
+    a.sealers[0].epoch = u64::MAX >> EPOCH_BITS;
+    seal(&mut a, LANE, b"the very last");
+    let mut buffer = BytesMut::zeroed(HEADROOM);
+    assert_eq!(a.seal(LANE, &mut buffer), Err(SealError::Exhausted));
+    a.rekey();
+    assert_eq!(a.seal(LANE, &mut buffer), Err(SealError::Exhausted));
+
+    a.sealers[1].next = Some(u64::MAX - 5);
+    a.sealers[1].epoch = u64::MAX >> EPOCH_BITS;
+    a.rekey();
+    assert_eq!(
+        a.seal(Lane::Datagram, &mut buffer),
+        Err(SealError::Exhausted)
+    );
+}
+
+#[test]
+fn a_forged_epoch_moves_nothing() {
+    let (mut a, mut b) = pair();
+    let frame = seal(&mut a, LANE, b"text");
+    let mut forged = frame.clone();
+    forged[6..14].copy_from_slice(&(5u64 << EPOCH_BITS).to_be_bytes());
+    assert_eq!(open(&mut b, &forged), Err(Violation::Forged));
+    assert!(open(&mut b, &frame).is_ok());
+}
+
+proptest! {
+    #[test]
+    fn every_flipped_byte_is_noticed(text: Vec<u8>, place: prop::sample::Index, mask in 1u8..) {
+        let (mut a, mut b) = pair();
+        let frame = seal(&mut a, LANE, &text);
+        let mut altered = frame.clone();
+        altered[place.index(frame.len())] ^= mask;
+        prop_assert!(open(&mut b, &altered).is_err());
+        // A forgery takes nothing from the genuine record.
+        prop_assert_eq!(open(&mut b, &frame), Ok((LANE, text)));
+    }
+
+    #[test]
+    fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+        let (_, mut b) = pair();
+        prop_assert!(open(&mut b, &bytes).is_err());
+        prop_assert!(open(&mut b, &[&[1, 3, 1, 1, 1, 1], &bytes[..]].concat()).is_err());
+    }
+
+    /// Any order, any copies: everything once.
+    #[test]
+    fn reordered_and_doubled_records_open_once(order in prop::collection::vec(0usize..40, 0..200),
+                                               rekeyed: prop::sample::Index) {
+        let (mut a, mut b) = pair();
+        let rekeyed = rekeyed.index(40);
+        let frames: Vec<_> = (0..40u8).map(|n| {
+            if usize::from(n) == rekeyed { a.rekey(); }
+            seal(&mut a, Lane::Datagram, &[n])
+        }).collect();
+        let mut seen = std::collections::HashSet::new();
+        for index in order {
+            match open(&mut b, &frames[index]) {
+                Ok((_, text)) => { prop_assert_eq!(usize::from(text[0]), index); prop_assert!(seen.insert(index)); }
+                // Of the epoch before an opener's first it never had the key.
+                Err(violation) => prop_assert!(seen.contains(&index), "{}", violation),
+            }
+        }
+    }
+}
+
+fn pair() -> (Transport, Transport) {
+    pair_of([1; 8], [1; 32])
+}
+
+fn pair_of(attempt: Attempt, key: [u8; 32]) -> (Transport, Transport) {
+    let split = [Key::new(key), Key::new([0x55; 32])];
+    let make = |role| Transport::new(role, attempt, &split, &[4; 32]);
+    (make(Role::Initiator), make(Role::Joiner))
+}
+
+fn seal(transport: &mut Transport, lane: Lane, text: &[u8]) -> Vec<u8> {
+    let mut buffer = BytesMut::with_capacity(text.len() + OVERHEAD);
+    buffer.put_bytes(0, HEADROOM);
+    buffer.put_slice(text);
+    transport.seal(lane, &mut buffer).unwrap();
+    buffer.to_vec()
+}
+
+fn open(transport: &mut Transport, frame: &[u8]) -> Result<(Lane, Vec<u8>), Violation> {
+    let mut buffer = BytesMut::from(frame);
+    let opened = transport.open(&mut buffer);
+    match opened {
+        Ok(lane) => Ok((lane, buffer.to_vec())),
+        Err(violation) => {
+            assert_eq!(buffer, frame, "a refused frame is left as it is");
+            Err(violation)
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Tests of all of it together.
+
+mod vectors;
