@@ -1,1 +1,29 @@
-//! x
+//! The control plane of PeerSox: who may talk to whom, over gRPC and gRPC-Web.
+//!
+//! [`Control`] is the service. It decides nothing itself: a call is converted, what it is about is
+//! loaded from the [`store`], the rules of `peersox_core::pairing` decide, the decision is committed
+//! if nothing has changed meanwhile, and the reply is converted back.
+//!
+//! ```text
+//! request ─ http (CORS, gRPC-Web, deadline) ─ rpc ─┬─ guard      may this address try?
+//!                                                  ├─ store      load ─ decide ─ commit
+//!                                                  └─ directory  where to attach
+//! relay ─ report_presence ─▶ Control ─ revocations ─▶ relay       (the binary carries both)
+//! ```
+//!
+//! Control knows no relay and opens no socket: the binary serves [`Control::router`], inserts a
+//! [`ClientAddr`] into each request, and carries presence and revocations between relay and control.
+
+pub mod config;
+pub mod directory;
+pub mod guard;
+mod http;
+mod rpc;
+mod service;
+pub mod store;
+
+pub use config::{Config, Origin};
+pub use directory::Directory;
+pub use http::ClientAddr;
+pub use service::{Clock, Control};
+pub use store::{Memory, Store, StoreError};

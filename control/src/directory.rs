@@ -1,0 +1,238 @@
+//! Where peers are sent: the relays there are.
+//!
+//! There is one relay, in the same process and on the same port as control. Its address is
+//!
+//! 1. the public URL of the configuration, if there is one: behind a proxy only that is right;
+//! 2. otherwise the authority under which the caller reached control, which is an address that works
+//!    for that caller. It is checked, as anybody can send anything there.
+
+use std::str::FromStr;
+
+use ::http::uri::Authority;
+use bytes::Bytes;
+use peersox_proto::v1::{IceServer, RelayEndpoint, Transport};
+use tokio::sync::watch;
+use url::Url;
+
+/// The relays of this deployment.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    config: Config,
+    certificates: watch::Receiver<Vec<[u8; 32]>>,
+}
+
+/// How the relay can be reached.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// Where the deployment is reached from outside.
+    pub public_url: Option<PublicUrl>,
+    /// Whether the TCP port speaks TLS; matters where there is no public URL.
+    pub tls: bool,
+    /// The QUIC listener, if there is one.
+    pub quic: Option<Quic>,
+    /// Servers for ICE, handed out as they are.
+    pub ice_servers: Vec<IceServer>,
+}
+
+/// The relay's QUIC listener.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Quic {
+    /// Its UDP port as seen from outside, if it is not the number of the TCP port.
+    pub port: Option<u16>,
+}
+
+impl Directory {
+    /// Knows one relay. `certificates` are the SHA-256 digests of the DER certificates its QUIC
+    /// listener may present, now and next; none if its certificate is one that anybody can verify.
+    #[must_use]
+    pub const fn new(config: Config, certificates: watch::Receiver<Vec<[u8; 32]>>) -> Self {
+        Self {
+            config,
+            certificates,
+        }
+    }
+
+    /// Where a caller who reached control under `authority` (host, and port if it is not the usual
+    /// one) can attach: QUIC first, if there is any, then WebSocket.
+    ///
+    /// # Errors
+    /// [`BadAuthority`] if there is no public URL and the authority is missing or none.
+    pub fn endpoints(&self, authority: Option<&str>) -> Result<Vec<RelayEndpoint>, BadAuthority> {
+        let base = match &self.config.public_url {
+            Some(PublicUrl(url)) => url.clone(),
+            None => reached_at(self.config.tls, authority.ok_or(BadAuthority)?)?,
+        };
+        let host = base.host_str().ok_or(BadAuthority)?;
+        let mut endpoints = Vec::with_capacity(2);
+        if let Some(quic) = self.config.quic {
+            let port = quic.port.or(base.port_or_known_default());
+            endpoints.push(RelayEndpoint {
+                transport: Transport::Quic.into(),
+                url: format!("quic://{host}:{}", port.ok_or(BadAuthority)?),
+                certificate_hashes: self
+                    .certificates
+                    .borrow()
+                    .iter()
+                    .map(|hash| Bytes::copy_from_slice(hash))
+                    .collect(),
+            });
+        }
+        let scheme = if base.scheme() == "https" {
+            "wss"
+        } else {
+            "ws"
+        };
+        let port = base.port().map(|port| format!(":{port}"));
+        let (port, path) = (port.unwrap_or_default(), base.path().trim_end_matches('/'));
+        endpoints.push(RelayEndpoint {
+            transport: Transport::Websocket.into(),
+            url: format!("{scheme}://{host}{port}{path}/v1/relay"),
+            certificate_hashes: Vec::new(),
+        });
+        Ok(endpoints)
+    }
+
+    /// The transports on which the relay can be reached, in the same order.
+    #[must_use]
+    pub fn transports(&self) -> Vec<Transport> {
+        match self.config.quic {
+            Some(_) => vec![Transport::Quic, Transport::Websocket],
+            None => vec![Transport::Websocket],
+        }
+    }
+
+    /// Servers for ICE.
+    #[must_use]
+    pub fn ice_servers(&self) -> Vec<IceServer> {
+        self.config.ice_servers.clone()
+    }
+}
+
+/// Checks what a caller claims to have connected to and brings it into one form.
+fn reached_at(tls: bool, authority: &str) -> Result<Url, BadAuthority> {
+    // The longest name of DNS and a port.
+    const LONGEST: usize = 253 + 6;
+    if authority.len() > LONGEST || authority.contains(['@', '%', '\\']) {
+        return Err(BadAuthority);
+    }
+    let authority = Authority::from_str(authority).map_err(|_| BadAuthority)?;
+    let scheme = if tls { "https" } else { "http" };
+    let url = Url::parse(&format!("{scheme}://{authority}/")).map_err(|_| BadAuthority)?;
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+        return Err(BadAuthority);
+    }
+    Ok(url)
+}
+
+/// The `:authority` or `Host` of a request is missing or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the request's authority is not a host with an optional port; set `Host` or `:authority`")]
+pub struct BadAuthority;
+
+/// Where a deployment is reached from outside: `https://peersox.example`, with a path if a proxy
+/// serves it below one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicUrl(Url);
+
+impl FromStr for PublicUrl {
+    type Err = BadPublicUrl;
+
+    fn from_str(text: &str) -> Result<Self, BadPublicUrl> {
+        let bad = || BadPublicUrl(text.to_owned());
+        let url = Url::parse(text).map_err(|_| bad())?;
+        let usable = matches!(url.scheme(), "http" | "https")
+            && url.query().is_none()
+            && url.fragment().is_none()
+            && url.username().is_empty()
+            && url.password().is_none();
+        usable.then_some(Self(url)).ok_or_else(bad)
+    }
+}
+
+/// A configured public URL cannot be one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` cannot be the public URL; write it as in https://peersox.example:8443")]
+pub struct BadPublicUrl(String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn urls(config: Config, authority: Option<&str>) -> Result<Vec<String>, BadAuthority> {
+        let (_, certificates) = watch::channel(vec![[7; 32]]);
+        let endpoints = Directory::new(config, certificates).endpoints(authority)?;
+        Ok(endpoints.into_iter().map(|endpoint| endpoint.url).collect())
+    }
+
+    #[test]
+    fn peers_are_sent_where_they_came_from() {
+        let plain = Config {
+            quic: Some(Quic::default()),
+            ..Config::default()
+        };
+        let tls = Config {
+            tls: true,
+            ..Config::default()
+        };
+        for (config, authority, expected) in [
+            (
+                &plain,
+                "a.b:3000",
+                vec!["quic://a.b:3000", "ws://a.b:3000/v1/relay"],
+            ),
+            (&plain, "A.b", vec!["quic://a.b:80", "ws://a.b/v1/relay"]),
+            (
+                &plain,
+                "[::1]:9",
+                vec!["quic://[::1]:9", "ws://[::1]:9/v1/relay"],
+            ),
+            (&tls, "a.b", vec!["wss://a.b/v1/relay"]),
+        ] {
+            assert_eq!(urls(config.clone(), Some(authority)).unwrap(), expected);
+        }
+        let endpoints = Directory::new(plain, watch::channel(vec![[7; 32]]).1);
+        let endpoints = endpoints.endpoints(Some("a.b")).unwrap();
+        assert_eq!(endpoints[0].certificate_hashes, [Bytes::from(vec![7; 32])]);
+        assert!(endpoints[1].certificate_hashes.is_empty());
+    }
+
+    #[test]
+    fn a_public_url_wins() {
+        let config = Config {
+            public_url: Some("https://p.example/x/".parse().unwrap()),
+            quic: Some(Quic { port: Some(4433) }),
+            ..Config::default()
+        };
+        let expected = ["quic://p.example:4433", "wss://p.example/x/v1/relay"];
+        assert_eq!(urls(config, Some("@@@")).unwrap(), expected);
+        for text in [
+            "p.example",
+            "ftp://p.example",
+            "https://u:p@p.example",
+            "https://p/?q",
+        ] {
+            assert!(text.parse::<PublicUrl>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn junk_is_no_authority() {
+        let long = "a".repeat(300);
+        for junk in [
+            None,
+            Some(""),
+            Some("u@h"),
+            Some("h/p"),
+            Some("h?q"),
+            Some("h#f"),
+            Some("h:99999"),
+            Some("h%2f"),
+            Some("a b"),
+            Some("[::1"),
+            Some(":80"),
+            Some(long.as_str()),
+        ] {
+            assert_eq!(urls(Config::default(), junk), Err(BadAuthority), "{junk:?}");
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The calls: convert, let the service do it, convert back. No rules in here.
+
+mod convert;
+mod pairing;
+mod status;
+mod watch;
+
+pub(crate) use pairing::Pairing;

@@ -1,0 +1,53 @@
+//! Between what the core says and what is sent.
+
+use bytes::Bytes;
+use peersox_core::code::{Malformed, Nameplate};
+use peersox_core::id::PairingId;
+use peersox_core::pairing::{Created, Credential, Joined, Reject, View};
+use peersox_proto::v1;
+
+/// Reads the digits a person typed.
+pub(crate) fn nameplate(request: &v1::JoinPairingRequest) -> Result<Nameplate, Malformed> {
+    request.nameplate.parse()
+}
+
+/// Reads a credential. One of another length opens no pairing, just as one that was never issued.
+pub(crate) fn credential(bytes: &Bytes) -> Result<Credential, Reject> {
+    Credential::try_from(&bytes[..]).map_err(|_| Reject::CredentialInvalid)
+}
+
+pub(crate) fn created(created: &Created) -> v1::CreatePairingResponse {
+    v1::CreatePairingResponse {
+        pairing_id: id(created.view.id),
+        nameplate: created.nameplate.to_string(),
+        credential: secret(&created.credential),
+        code_expires_at_millis: created.code_expires_at.as_proto(),
+        restorable_until_millis: created.view.restorable_until.as_proto(),
+    }
+}
+
+pub(crate) fn joined(joined: &Joined) -> v1::JoinPairingResponse {
+    v1::JoinPairingResponse {
+        pairing_id: id(joined.view.id),
+        credential: secret(&joined.credential),
+        restorable_until_millis: joined.view.restorable_until.as_proto(),
+    }
+}
+
+pub(crate) fn view(view: &View) -> v1::GetPairingResponse {
+    v1::GetPairingResponse {
+        pairing_id: id(view.id),
+        role: v1::Role::from(view.role).into(),
+        joined: view.joined,
+        peer_online: view.peer_online,
+        restorable_until_millis: view.restorable_until.as_proto(),
+    }
+}
+
+fn id(id: PairingId) -> Bytes {
+    Bytes::copy_from_slice(id.as_bytes())
+}
+
+fn secret(credential: &Credential) -> Bytes {
+    Bytes::copy_from_slice(&credential.to_bytes()[..])
+}

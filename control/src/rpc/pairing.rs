@@ -1,0 +1,154 @@
+//! `peersox.v1.PairingService`.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+
+use futures_util::stream::BoxStream;
+use peersox_core::pairing::{Admit, Create, Join, Revoke, View};
+use peersox_core::ticket::Claims;
+use peersox_core::time::Timestamp;
+use peersox_proto::v1;
+use peersox_proto::v1::pairing_service_server::PairingService;
+use tonic::{Request, Response, Status};
+
+use super::{convert, status, watch};
+use crate::http::{Asked, ClientAddr, Deadline};
+use crate::service::{Failure, Shared};
+use crate::store::Store;
+
+/// The service behind the calls.
+pub(crate) struct Pairing<S>(pub(crate) Arc<Shared<S>>);
+
+#[tonic::async_trait]
+impl<S: Store> PairingService for Pairing<S> {
+    type WatchPairingStream = BoxStream<'static, Result<v1::WatchPairingResponse, Status>>;
+
+    async fn get_config(
+        &self,
+        _: Request<v1::GetConfigRequest>,
+    ) -> Result<Response<v1::GetConfigResponse>, Status> {
+        let config = &self.0.config;
+        let transports = self.0.directory.transports();
+        Ok(Response::new(v1::GetConfigResponse {
+            server_version: config.server_version.clone(),
+            nameplate_digits: config.pairing.digits.count().into(),
+            code_ttl_seconds: seconds(config.pairing.code_ttl),
+            restore_ttl_seconds: seconds(config.pairing.restore_ttl),
+            relay_limits: Some(config.relay_limits),
+            transports: transports.into_iter().map(Into::into).collect(),
+        }))
+    }
+
+    async fn create_pairing(
+        &self,
+        request: Request<v1::CreatePairingRequest>,
+    ) -> Result<Response<v1::CreatePairingResponse>, Status> {
+        let budget = self.0.guard.create(address(&request), (self.0.clock)());
+        budget.map_err(status::rate_limited)?;
+        let created = self.0.execute(&Create).await?;
+        tracing::debug!(pairing = %created.view.id, "created");
+        Ok(Response::new(convert::created(&created)))
+    }
+
+    async fn join_pairing(
+        &self,
+        request: Request<v1::JoinPairingRequest>,
+    ) -> Result<Response<v1::JoinPairingResponse>, Status> {
+        let nameplate = convert::nameplate(request.get_ref()).map_err(status::malformed)?;
+        let attempt = self.0.guard.join(address(&request), (self.0.clock)());
+        let attempt = attempt.map_err(status::rate_limited)?;
+        let joined = self.0.execute(&Join { nameplate }).await;
+        match &joined {
+            // A guess that found nothing is what the budget is for.
+            Err(Failure::Reject(_)) => drop(attempt),
+            Ok(_)
+            | Err(Failure::NoNameplate | Failure::Full | Failure::Contended | Failure::Store(_)) => {
+                attempt.forgive()
+            }
+        }
+        let joined = joined?;
+        tracing::debug!(pairing = %joined.view.id, "joined");
+        Ok(Response::new(convert::joined(&joined)))
+    }
+
+    async fn get_pairing(
+        &self,
+        request: Request<v1::GetPairingRequest>,
+    ) -> Result<Response<v1::GetPairingResponse>, Status> {
+        let view = self.admit(&request.get_ref().credential).await?;
+        Ok(Response::new(convert::view(&view)))
+    }
+
+    async fn watch_pairing(
+        &self,
+        request: Request<v1::WatchPairingRequest>,
+    ) -> Result<Response<Self::WatchPairingStream>, Status> {
+        let view = self.admit(&request.get_ref().credential).await?;
+        let end = request.extensions().get().map(|Deadline(end)| *end);
+        let watch = watch::open(Arc::clone(&self.0), &view, end).await?;
+        Ok(Response::new(watch))
+    }
+
+    async fn open_session(
+        &self,
+        request: Request<v1::OpenSessionRequest>,
+    ) -> Result<Response<v1::OpenSessionResponse>, Status> {
+        // A request that cannot be answered must not count as a use of the pairing.
+        let asked = request
+            .extensions()
+            .get()
+            .map(|Asked(asked)| asked.as_str());
+        let endpoints = self.0.directory.endpoints(asked);
+        let endpoints = endpoints.map_err(status::bad_authority)?;
+        let view = self.admit(&request.get_ref().credential).await?;
+
+        let claims = Claims {
+            session: view.id,
+            role: view.role,
+        };
+        let lifetime = self.0.config.ticket_lifetime;
+        // Tickets count in whole seconds.
+        let now = (self.0.clock)().as_millis() / 1000 * 1000;
+        let now = Timestamp::from_millis(now);
+        Ok(Response::new(v1::OpenSessionResponse {
+            ticket: self.0.signer.sign(claims, now, lifetime),
+            ticket_expires_at_millis: (now + lifetime).as_proto(),
+            refresh_at_millis: (now + lifetime.mul_f64(0.8)).as_proto(),
+            endpoints,
+            ice_servers: self.0.directory.ice_servers(),
+            role: v1::Role::from(view.role).into(),
+        }))
+    }
+
+    async fn delete_pairing(
+        &self,
+        request: Request<v1::DeletePairingRequest>,
+    ) -> Result<Response<v1::DeletePairingResponse>, Status> {
+        let credential = convert::credential(&request.get_ref().credential);
+        let credential = credential.map_err(status::rejected)?;
+        // First a place to say it, then the deed: what is revoked is surely told to the relay.
+        let place = self.0.revocations.reserve().await;
+        let revoked = self.0.execute(&Revoke { credential }).await?;
+        if let Ok(place) = place {
+            place.send(revoked);
+        }
+        tracing::debug!(pairing = %revoked, "revoked");
+        Ok(Response::new(v1::DeletePairingResponse {}))
+    }
+}
+
+impl<S: Store> Pairing<S> {
+    async fn admit(&self, credential: &bytes::Bytes) -> Result<View, Status> {
+        let credential = convert::credential(credential).map_err(status::rejected)?;
+        Ok(self.0.execute(&Admit { credential }).await?)
+    }
+}
+
+fn address<T>(request: &Request<T>) -> IpAddr {
+    let known = request.extensions().get().map(|ClientAddr(addr)| *addr);
+    known.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED))
+}
+
+fn seconds(duration: std::time::Duration) -> u32 {
+    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,102 @@
+//! What goes wrong, as gRPC says it.
+//!
+//! Every status of ours carries `google.rpc.ErrorInfo` with the domain `peersox` and a reason that
+//! never changes its meaning. `docs/protocol.md` lists them.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use peersox_core::code::Malformed;
+use peersox_core::pairing::Reject;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::directory::BadAuthority;
+use crate::service::Failure;
+use crate::store::StoreError;
+
+impl From<Failure> for Status {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Reject(reject) => rejected(reject),
+            Failure::NoNameplate => exhausted(
+                "NAMEPLATES_EXHAUSTED",
+                "no code is free at the moment",
+                Duration::from_secs(5),
+            ),
+            Failure::Full => exhausted(
+                "PAIRINGS_EXHAUSTED",
+                "there is no room for another pairing at the moment",
+                Duration::from_secs(30),
+            ),
+            Failure::Contended => unavailable("too many changes of one pairing at once"),
+            Failure::Store(error) => store(&error),
+        }
+    }
+}
+
+pub(crate) fn rejected(reject: Reject) -> Status {
+    let (code, reason) = match reject {
+        Reject::CodeNotFound => (Code::NotFound, "CODE_NOT_FOUND"),
+        Reject::CredentialInvalid => (Code::Unauthenticated, "CREDENTIAL_INVALID"),
+    };
+    Status::with_error_details(code, reject.to_string(), info(reason))
+}
+
+pub(crate) fn malformed(malformed: Malformed) -> Status {
+    let mut details = info("CODE_MALFORMED");
+    details.add_bad_request_violation("nameplate", malformed.to_string());
+    Status::with_error_details(Code::InvalidArgument, malformed.to_string(), details)
+}
+
+pub(crate) fn bad_authority(bad: BadAuthority) -> Status {
+    let details = info("AUTHORITY_INVALID");
+    Status::with_error_details(Code::InvalidArgument, bad.to_string(), details)
+}
+
+pub(crate) fn rate_limited(wait: Duration) -> Status {
+    exhausted(
+        "RATE_LIMITED",
+        "too many attempts; wait before the next",
+        wait,
+    )
+}
+
+pub(crate) fn too_many_watches() -> Status {
+    exhausted(
+        "WATCHES_EXHAUSTED",
+        "too many watches are open; close one, or wait",
+        Duration::from_secs(5),
+    )
+}
+
+pub(crate) fn draining() -> Status {
+    let mut details = info("DRAINING");
+    details.set_retry_info(Some(Duration::from_secs(1)));
+    let message = "this server is stopping; call again";
+    Status::with_error_details(Code::Unavailable, message, details)
+}
+
+/// What is wrong with the store is for our log, not for peers.
+pub(crate) fn store(error: &StoreError) -> Status {
+    tracing::error!(%error, "the store failed");
+    unavailable("the pairings cannot be reached at the moment")
+}
+
+fn unavailable(message: &str) -> Status {
+    let mut details = info("STORE_UNAVAILABLE");
+    details.set_retry_info(Some(Duration::from_secs(1)));
+    Status::with_error_details(Code::Unavailable, message, details)
+}
+
+fn exhausted(reason: &str, message: &str, wait: Duration) -> Status {
+    // Longer waits than a day are not what anybody plans with, and do not fit the message type.
+    let wait = wait.min(Duration::from_secs(24 * 60 * 60));
+    let mut details = info(reason);
+    details.set_retry_info(Some(wait));
+    Status::with_error_details(Code::ResourceExhausted, message, details)
+}
+
+fn info(reason: &str) -> ErrorDetails {
+    ErrorDetails::with_error_info(reason, "peersox", HashMap::new())
+}

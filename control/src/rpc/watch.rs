@@ -1,0 +1,254 @@
+//! `WatchPairing`: one peer's view of what happens to its pairing.
+//!
+//! ```text
+//! subscribe ─▶ load: present state ─▶ events newer than it ─▶ REVOKED or EXPIRED, end
+//!                 ▲                      │
+//!                 └── something missed ──┘
+//! ```
+//!
+//! Subscribing before loading leaves no gap; numbered states let events that the loaded state
+//! already contains be skipped. The client's flow control is the bound: nothing is produced that
+//! nobody takes, and who falls too far behind starts again from the present state.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
+use peersox_core::id::PairingId;
+use peersox_core::pairing::{Event, Reject, View};
+use peersox_core::role::Role;
+use peersox_core::time::Timestamp;
+use peersox_proto::v1::{PairingEvent, WatchPairingResponse};
+use tokio::time::Instant;
+use tonic::Status;
+
+use super::status;
+use crate::guard::WatchPlace;
+use crate::service::Shared;
+use crate::store::{Notice, Store, Stored, Version};
+
+/// Opens the stream of a peer that has shown its credential; until `end`, if the caller set one.
+pub(crate) async fn open<S: Store>(
+    shared: Arc<Shared<S>>,
+    peer: &View,
+    end: Option<Instant>,
+) -> Result<BoxStream<'static, Result<WatchPairingResponse, Status>>, Status> {
+    let place = shared.guard.watch(peer.id);
+    let place = place.ok_or_else(status::too_many_watches)?;
+    let failed = |error| status::store(&error);
+    let notices = shared.store.watch(peer.id).await.map_err(failed)?;
+    let loaded = shared.store.load(peer.id, (shared.clock)()).await;
+    let loaded = loaded.map_err(failed)?;
+    // Gone since the credential was shown.
+    let loaded = loaded.ok_or_else(|| status::rejected(Reject::CredentialInvalid))?;
+    let mut watch = Watch {
+        shared,
+        id: peer.id,
+        role: peer.role,
+        notices,
+        seen: loaded.version,
+        expires_at: loaded.pairing.expires_at(),
+        end,
+        queue: VecDeque::new(),
+        ended: false,
+        _place: place,
+    };
+    watch.begin(&loaded);
+    let next = |mut watch: Watch<S>| async move { Some((watch.next().await?, watch)) };
+    Ok(stream::unfold(watch, next).boxed())
+}
+
+struct Watch<S> {
+    shared: Arc<Shared<S>>,
+    id: PairingId,
+    role: Role,
+    notices: BoxStream<'static, Notice>,
+    /// Events up to this state are known to the client.
+    seen: Version,
+    /// When the pairing expires, unless it is used before.
+    expires_at: Timestamp,
+    end: Option<Instant>,
+    /// What the client is still to be told; never more than two.
+    queue: VecDeque<Result<PairingEvent, Status>>,
+    ended: bool,
+    _place: WatchPlace,
+}
+
+impl<S: Store> Watch<S> {
+    async fn next(&mut self) -> Option<Result<WatchPairingResponse, Status>> {
+        loop {
+            if let Some(item) = self.queue.pop_front() {
+                return Some(item.map(|event| WatchPairingResponse {
+                    event: event.into(),
+                }));
+            }
+            if self.ended {
+                return None;
+            }
+            self.wait().await;
+        }
+    }
+
+    /// Waits until something happens. Events go before timers: a pairing that was revoked in its
+    /// last moment was revoked.
+    async fn wait(&mut self) {
+        let left = self.expires_at.saturating_since((self.shared.clock)());
+        let end = self.end;
+        let late = async move {
+            match end {
+                Some(end) => tokio::time::sleep_until(end).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.shared.stop.cancelled() => self.finish(Err(status::draining())),
+            notice = self.notices.next() => match notice {
+                Some(Notice::Happened(version, event)) => self.happened(version, event),
+                Some(Notice::Resync) => self.resync().await,
+                // The store went away.
+                None => self.finish(Err(status::draining())),
+            },
+            () = late => {
+                let late = Status::deadline_exceeded("the time set by the caller is over");
+                self.finish(Err(late));
+            }
+            () = tokio::time::sleep(left.clamp(SHORTEST, LONGEST)) => self.look_again().await,
+        }
+    }
+
+    fn happened(&mut self, version: Version, event: Event) {
+        if version <= self.seen {
+            return;
+        }
+        self.seen = version;
+        let about_peer = |role: Role| role == self.role.other();
+        match event {
+            Event::Joined => self.tell(PairingEvent::Joined),
+            Event::Online(role) if about_peer(role) => self.tell(PairingEvent::PeerOnline),
+            Event::Offline(role) if about_peer(role) => self.tell(PairingEvent::PeerOffline),
+            Event::Online(_) | Event::Offline(_) => {}
+            Event::Revoked => self.finish(Ok(PairingEvent::Revoked)),
+        }
+    }
+
+    /// Says how things stand at the start.
+    fn begin(&mut self, loaded: &Stored) {
+        let view = loaded.pairing.view(self.role);
+        self.tell(match view.joined {
+            true => PairingEvent::Joined,
+            false => PairingEvent::Waiting,
+        });
+        if view.peer_online {
+            self.tell(PairingEvent::PeerOnline);
+        }
+    }
+
+    /// Says how things stand after something was missed: also that the peer is offline, as the
+    /// client may believe otherwise; but not that nobody has joined, which it knows.
+    async fn resync(&mut self) {
+        let Some(loaded) = self.load(PairingEvent::Revoked).await else {
+            return;
+        };
+        let view = loaded.pairing.view(self.role);
+        if view.joined {
+            self.tell(PairingEvent::Joined);
+        }
+        self.tell(match view.peer_online {
+            true => PairingEvent::PeerOnline,
+            false => PairingEvent::PeerOffline,
+        });
+        self.seen = loaded.version;
+    }
+
+    /// The time to expire has come, unless the pairing was used.
+    async fn look_again(&mut self) {
+        // What it finds has been told, or is about to be.
+        drop(self.load(PairingEvent::Expired).await);
+    }
+
+    /// Loads the present state. If there is none, the stream ends, and with `otherwise` unless the
+    /// pairing's time is over.
+    async fn load(&mut self, otherwise: PairingEvent) -> Option<Stored> {
+        let now = (self.shared.clock)();
+        match self.shared.store.load(self.id, now).await {
+            Ok(Some(loaded)) => {
+                self.expires_at = loaded.pairing.expires_at();
+                Some(loaded)
+            }
+            Ok(None) if now >= self.expires_at => {
+                self.finish(Ok(PairingEvent::Expired));
+                None
+            }
+            Ok(None) => {
+                self.finish(Ok(otherwise));
+                None
+            }
+            Err(error) => {
+                self.finish(Err(status::store(&error)));
+                None
+            }
+        }
+    }
+
+    fn tell(&mut self, event: PairingEvent) {
+        self.queue.push_back(Ok(event));
+    }
+
+    fn finish(&mut self, last: Result<PairingEvent, Status>) {
+        self.queue.push_back(last);
+        self.ended = true;
+    }
+}
+
+/// A timer may fire a little early; this keeps it from spinning.
+const SHORTEST: Duration = Duration::from_millis(1);
+/// The calendar may jump, and the pairing may be used; looking once an hour costs nothing.
+const LONGEST: Duration = Duration::from_secs(60 * 60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Config, Control, Directory, Memory, directory};
+    use futures_util::FutureExt as _;
+    use peersox_core::pairing::{Admit, Create};
+    use peersox_core::ticket::Signer;
+
+    /// A control plane whose clock stands still, and a peer that waits in it.
+    async fn waiting() -> (Control<Memory>, View) {
+        let (_, certificates) = tokio::sync::watch::channel(Vec::new());
+        let directory = Directory::new(directory::Config::default(), certificates);
+        let clock: crate::Clock = Arc::new(|| Timestamp::from_millis(1_790_000_000_000));
+        let signer = Signer::from_seed(&[1; 32]);
+        let config = Config::default();
+        let (control, _) = Control::new(config, Memory::default(), signer, directory, clock);
+        let credential = control.0.execute(&Create).await.unwrap().credential;
+        let view = control.0.execute(&Admit { credential }).await.unwrap();
+        (control, view)
+    }
+
+    #[tokio::test]
+    async fn who_falls_behind_starts_again_from_the_present_state() {
+        for (changes, last) in [
+            (40, PairingEvent::PeerOffline),
+            (41, PairingEvent::PeerOnline),
+        ] {
+            let (control, view) = waiting().await;
+            let watch = open(Arc::clone(&control.0), &view, None).await.unwrap();
+            for at in 0..changes {
+                let online = at % 2 == 0;
+                control
+                    .report_presence(view.id, Role::Joiner, online)
+                    .await
+                    .unwrap();
+            }
+            let mut told = watch.map(|item| item.unwrap().event());
+            assert_eq!(told.next().await, Some(PairingEvent::Waiting));
+            assert_eq!(told.next().await, Some(last));
+            // The fifteen changes still in the backlog are part of that state.
+            assert_eq!(told.next().now_or_never(), None);
+        }
+    }
+}

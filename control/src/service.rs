@@ -1,0 +1,230 @@
+//! The service: what the binary holds in its hands.
+
+use std::sync::Arc;
+
+use axum::Router;
+use futures_util::FutureExt as _;
+use peersox_core::id::PairingId;
+use peersox_core::pairing::{Command, Find, Present, Reject, decide};
+use peersox_core::role::Role;
+use peersox_core::ticket::Signer;
+use peersox_core::time::Timestamp;
+use peersox_proto::v1::FILE_DESCRIPTOR_SET;
+use peersox_proto::v1::pairing_service_server::{PairingServiceServer, SERVICE_NAME};
+use rand_core::OsRng;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use crate::config::Config;
+use crate::directory::Directory;
+use crate::guard::Guard;
+use crate::http;
+use crate::rpc;
+use crate::store::{Commit, Outcome, Store, StoreError};
+
+/// Tells the time.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// The control plane. A clone is another handle on the same one.
+#[derive(Debug)]
+pub struct Control<S>(pub(crate) Arc<Shared<S>>);
+
+pub(crate) struct Shared<S> {
+    pub(crate) config: Config,
+    pub(crate) store: S,
+    pub(crate) signer: Signer,
+    pub(crate) directory: Directory,
+    pub(crate) guard: Guard,
+    pub(crate) clock: Clock,
+    pub(crate) revocations: mpsc::Sender<PairingId>,
+    pub(crate) stop: CancellationToken,
+    health: HealthReporter,
+}
+
+impl<S: Store> Control<S> {
+    /// Puts control together. Nothing runs yet: serve [`Control::router`], run
+    /// [`Control::keep_house`].
+    ///
+    /// The receiver names pairings that were revoked, so that the relay can hang up their legs. It
+    /// holds up to 64; when it is full, `DeletePairing` waits until there is room and revokes only
+    /// then, so that no revocation goes unheard. Dropping it says that nobody wants to know.
+    #[must_use]
+    pub fn new(
+        config: Config,
+        store: S,
+        signer: Signer,
+        directory: Directory,
+        clock: Clock,
+    ) -> (Self, mpsc::Receiver<PairingId>) {
+        let (revocations, revoked) = mpsc::channel(REVOCATIONS);
+        let shared = Shared {
+            guard: Guard::new(config.guard, clock()),
+            config,
+            store,
+            signer,
+            directory,
+            clock,
+            revocations,
+            stop: CancellationToken::new(),
+            health: HealthReporter::new(),
+        };
+        (Self(Arc::new(shared)), revoked)
+    }
+
+    /// The services: pairing, `grpc.health.v1`, reflection (v1 and v1alpha), over gRPC and gRPC-Web.
+    ///
+    /// Made to be merged with other routes, and served by a listener that speaks HTTP/1.1 and HTTP/2
+    /// and inserts [`crate::ClientAddr`] into each request.
+    ///
+    /// # Panics
+    /// If the descriptors compiled into this program are damaged.
+    pub fn router(&self) -> Router {
+        // The lock inside is free: nobody else has the reporter in a call.
+        let _ = self.set_serving(true).now_or_never();
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        let pairing = PairingServiceServer::new(rpc::Pairing(Arc::clone(&self.0)))
+            .max_decoding_message_size(MAX_REQUEST);
+        let health =
+            tonic_health::server::HealthService::from_health_reporter(self.0.health.clone());
+        let health = tonic_health::pb::health_server::HealthServer::new(health);
+        let services = Routes::new(pairing)
+            .add_service(health.max_decoding_message_size(MAX_REQUEST))
+            .add_service(reflection().build_v1().expect(DESCRIPTORS))
+            .add_service(reflection().build_v1alpha().expect(DESCRIPTORS));
+        http::router(services, &self.0.config)
+    }
+
+    /// Forgets what is over, every ten seconds, until [`Control::stop`]. Run it once, in a task of
+    /// the caller's.
+    pub async fn keep_house(&self) {
+        let mut ticks = tokio::time::interval(SWEEP);
+        loop {
+            tokio::select! {
+                () = self.0.stop.cancelled() => return,
+                _ = ticks.tick() => self.sweep().await,
+            }
+        }
+    }
+
+    /// Forgets what is over.
+    pub async fn sweep(&self) {
+        if let Err(error) = self.0.store.sweep((self.0.clock)()).await {
+            tracing::warn!(%error, "cannot sweep the store");
+        }
+    }
+
+    /// Notes that a peer attached to the relay or left it, and tells the other peer's watches. The
+    /// caller reports the changes of one peer one after the other.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it could not be stored.
+    pub async fn report_presence(
+        &self,
+        pairing: PairingId,
+        role: Role,
+        online: bool,
+    ) -> Result<(), StoreError> {
+        let present = Present {
+            pairing,
+            role,
+            online,
+        };
+        match self.0.execute(&present).await {
+            // Only creating needs room and a nameplate, and presence is never rejected.
+            Ok(()) | Err(Failure::Reject(_) | Failure::NoNameplate | Failure::Full) => Ok(()),
+            Err(Failure::Contended) => Err(StoreError("too many changes at once".to_owned())),
+            Err(Failure::Store(error)) => Err(error),
+        }
+    }
+
+    /// Sets what `grpc.health.v1` says, of the whole server and of the pairing service: a draining
+    /// server is not serving.
+    pub async fn set_serving(&self, serving: bool) {
+        let status = match serving {
+            true => ServingStatus::Serving,
+            false => ServingStatus::NotServing,
+        };
+        for service in ["", SERVICE_NAME] {
+            self.0.health.set_service_status(service, status).await;
+        }
+    }
+
+    /// Ends all watches, with `UNAVAILABLE`, so that their clients call again elsewhere; and
+    /// [`Control::keep_house`].
+    pub fn stop(&self) {
+        self.0.stop.cancel();
+    }
+}
+
+/// Legs are hung up in far less time than pairings are revoked.
+const REVOCATIONS: usize = 64;
+const SWEEP: std::time::Duration = std::time::Duration::from_secs(10);
+/// No request of ours comes near.
+const MAX_REQUEST: usize = 64 * 1024;
+const DESCRIPTORS: &str = "the descriptors compiled into this program are sound";
+
+impl<S> Clone for Control<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<S> std::fmt::Debug for Shared<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+impl<S: Store> Shared<S> {
+    /// Loads what a command is about, decides, and commits, until nothing came between.
+    pub(crate) async fn execute<C: Command>(&self, command: &C) -> Result<C::Reply, Failure> {
+        // Those who redeem one code at once are through in the second round, as it is used by then.
+        // Half of all nameplates in use, sixteen draws in a row are all taken once in 65,536 times.
+        const ROUNDS: usize = 16;
+        let mut last = Failure::Contended;
+        for _ in 0..ROUNDS {
+            let now = (self.clock)();
+            let stored = match command.find() {
+                Find::Nothing => None,
+                Find::ById(id) => self.store.load(id, now).await?,
+                Find::ByNameplate(nameplate) => self.store.find(nameplate, now).await?,
+            };
+            let current = stored.as_ref().map(|stored| &stored.pairing);
+            let decision = decide(&self.config.pairing, current, command, now, &mut OsRng)?;
+            let commit = Commit {
+                expected: stored.map(|stored| stored.version),
+                write: decision.write,
+                event: decision.event,
+            };
+            last = match self.store.commit(commit, now).await? {
+                Outcome::Committed => return Ok(decision.reply),
+                Outcome::Conflict => Failure::Contended,
+                Outcome::NameplateTaken => Failure::NoNameplate,
+                Outcome::Full => return Err(Failure::Full),
+            };
+        }
+        Err(last)
+    }
+}
+
+/// Why a command was not carried out.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Reject(#[from] Reject),
+    #[error("no free nameplate was found")]
+    NoNameplate,
+    #[error("there is no room for another pairing")]
+    Full,
+    #[error("too many changes at once")]
+    Contended,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,123 @@
+//! Where pairings are kept.
+//!
+//! A store decides nothing. It keeps a pairing with a version until its time is over, finds it by
+//! name or by nameplate, and replaces it only if nobody else has since it was loaded:
+//!
+//! ```text
+//! load / find ──▶ (pairing, version) ──▶ decide ──▶ commit(version, write, event)
+//!      ▲                                                │
+//!      └───────────────── Conflict ─────────────────────┤
+//!                                                  Committed ──▶ event to all who watch
+//! ```
+//!
+//! A commit is atomic: the pairing, the index of nameplates and the event happen together or not at
+//! all. A waiting pairing's nameplate is reserved, so that no other can be created under it, until
+//! it is joined, removed, or its time is over. `contract.rs` holds every store to this.
+
+#[cfg(test)]
+mod contract;
+mod memory;
+
+use futures_util::stream::BoxStream;
+use peersox_core::code::Nameplate;
+use peersox_core::id::PairingId;
+use peersox_core::pairing::{Event, Pairing, Write};
+use peersox_core::time::Timestamp;
+
+pub use memory::Memory;
+
+/// Keeps pairings. Cheap to share; every method may be called at the same time.
+pub trait Store: Send + Sync + 'static {
+    /// The pairing with this name, unless its time is over.
+    fn load(
+        &self,
+        id: PairingId,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Option<Stored>, StoreError>> + Send;
+
+    /// The pairing that waits under this nameplate, unless its time is over.
+    fn find(
+        &self,
+        nameplate: &Nameplate,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Option<Stored>, StoreError>> + Send;
+
+    /// Writes if what is stored is still what was loaded, and tells those who watch.
+    fn commit(
+        &self,
+        commit: Commit,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Outcome, StoreError>> + Send;
+
+    /// What happens to a pairing from now on. Ends only if the store goes away.
+    fn watch(
+        &self,
+        id: PairingId,
+    ) -> impl Future<Output = Result<BoxStream<'static, Notice>, StoreError>> + Send;
+
+    /// Forgets what is over. Called now and then; nothing depends on when.
+    fn sweep(&self, now: Timestamp) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// A pairing as it was loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// What is stored.
+    pub pairing: Pairing,
+    /// Which state of it.
+    pub version: Version,
+}
+
+/// Numbers the states of one pairing, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version(pub u64);
+
+impl Version {
+    /// The first state.
+    pub const FIRST: Self = Self(1);
+
+    /// The state after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// A decision to be stored.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// What was loaded; nothing for a pairing that does not exist yet.
+    pub expected: Option<Version>,
+    /// What to do.
+    pub write: Write,
+    /// What to tell those who watch the pairing.
+    pub event: Option<Event>,
+}
+
+/// What became of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is stored.
+    Committed,
+    /// Something else is stored than what was loaded. Load and decide again.
+    Conflict,
+    /// Another pairing waits under the nameplate. Decide again.
+    NameplateTaken,
+    /// There is no room for another pairing.
+    Full,
+}
+
+/// What one who watches is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// Something happened, and the pairing is in this state since. After a removal the number is
+    /// that of the state that would have come next.
+    Happened(Version, Event),
+    /// Something may have been missed. Load the pairing to learn its present state.
+    Resync,
+}
+
+/// The store failed. Neither the peer's fault nor a mistake of ours.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the store is not available: {0}")]
+pub struct StoreError(pub String);

@@ -1,0 +1,250 @@
+//! What every store must keep to. A new store passes [`check`] or it is none.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use peersox_core::code::Nameplate;
+use peersox_core::pairing::{
+    Command, Config, Create, Created, Event, Find, Join, Pairing, Reject, Write, decide,
+};
+use peersox_core::time::Timestamp;
+use rand_core::OsRng;
+
+use super::{Commit, Notice, Outcome, Store, Version};
+
+pub(crate) const START: Timestamp = Timestamp::from_millis(1_790_000_000_000);
+pub(crate) const CODE_TTL: Duration = Duration::from_secs(130);
+
+/// Runs every check on a store of its own.
+pub(crate) async fn check<S: Store>(new: impl Fn() -> S) {
+    what_is_committed_is_found(&new()).await;
+    only_what_was_loaded_is_replaced(&new()).await;
+    a_nameplate_is_reserved_while_it_can_be_joined(&new()).await;
+    what_is_over_is_not_found(&new()).await;
+    those_who_watch_are_told_in_order(&new()).await;
+    of_many_who_redeem_at_once_one_wins(new()).await;
+}
+
+pub(crate) fn create(now: Timestamp) -> (Pairing, Created) {
+    let decision = decide(&Config::default(), None, &Create, now, &mut OsRng).unwrap();
+    match decision.write {
+        Write::Put(pairing) => (pairing, decision.reply),
+        Write::Nothing | Write::Remove(_) => panic!("creating stores a pairing"),
+    }
+}
+
+/// A pairing that waits under a given nameplate.
+fn create_under(nameplate: &Nameplate, now: Timestamp) -> Pairing {
+    let (pairing, created) = create(now);
+    let json = format!("{:?}", nameplate.as_str());
+    let original = format!("{:?}", created.nameplate.as_str());
+    let text = serde_json::to_string(&pairing).unwrap();
+    serde_json::from_str(&text.replace(&original, &json)).unwrap()
+}
+
+pub(crate) fn put(expected: Option<Version>, pairing: Pairing, event: Option<Event>) -> Commit {
+    Commit {
+        expected,
+        write: Write::Put(pairing),
+        event,
+    }
+}
+
+fn joined(waiting: &Pairing, now: Timestamp) -> Pairing {
+    let nameplate = waiting.nameplate().unwrap().clone();
+    let join = Join { nameplate };
+    let decision = decide(&Config::default(), Some(waiting), &join, now, &mut OsRng);
+    match decision.unwrap().write {
+        Write::Put(pairing) => pairing,
+        Write::Nothing | Write::Remove(_) => panic!("joining stores a pairing"),
+    }
+}
+
+async fn what_is_committed_is_found(store: &impl Store) {
+    let (pairing, created) = create(START);
+    assert_eq!(store.load(pairing.id(), START).await.unwrap(), None);
+    let commit = put(None, pairing.clone(), None);
+    assert_eq!(
+        store.commit(commit, START).await.unwrap(),
+        Outcome::Committed
+    );
+    let loaded = store.load(pairing.id(), START).await.unwrap().unwrap();
+    assert_eq!(loaded.pairing, pairing);
+    let found = store.find(&created.nameplate, START).await.unwrap();
+    assert_eq!(found, Some(loaded));
+}
+
+async fn only_what_was_loaded_is_replaced(store: &impl Store) {
+    let (pairing, _) = create(START);
+    let id = pairing.id();
+    let commit = put(None, pairing.clone(), None);
+    let outcome = store.commit(commit.clone(), START).await.unwrap();
+    assert_eq!(outcome, Outcome::Committed);
+    let outcome = store.commit(commit, START).await.unwrap();
+    assert_eq!(outcome, Outcome::Conflict, "it exists already");
+
+    let loaded = store.load(id, START).await.unwrap().unwrap().version;
+    let join = put(Some(loaded), joined(&pairing, START), None);
+    assert_eq!(
+        store.commit(join.clone(), START).await.unwrap(),
+        Outcome::Committed
+    );
+    assert_eq!(store.commit(join, START).await.unwrap(), Outcome::Conflict);
+
+    let remove = |expected| Commit {
+        expected: Some(expected),
+        write: Write::Remove(id),
+        event: None,
+    };
+    let outcome = store.commit(remove(loaded), START).await.unwrap();
+    assert_eq!(outcome, Outcome::Conflict);
+    let outcome = store.commit(remove(loaded.next()), START).await.unwrap();
+    assert_eq!(outcome, Outcome::Committed);
+    assert_eq!(store.load(id, START).await.unwrap(), None);
+    let outcome = store.commit(remove(loaded.next()), START).await.unwrap();
+    assert_eq!(outcome, Outcome::Conflict, "it is gone");
+}
+
+async fn a_nameplate_is_reserved_while_it_can_be_joined(store: &impl Store) {
+    let (first, created) = create(START);
+    let nameplate = created.nameplate;
+    let again = |now| put(None, create_under(&nameplate, now), None);
+    store
+        .commit(put(None, first.clone(), None), START)
+        .await
+        .unwrap();
+    let outcome = store.commit(again(START), START).await.unwrap();
+    assert_eq!(outcome, Outcome::NameplateTaken);
+
+    let join = put(Some(Version::FIRST), joined(&first, START), None);
+    store.commit(join, START).await.unwrap();
+    assert_eq!(store.find(&nameplate, START).await.unwrap(), None);
+    let outcome = store.commit(again(START), START).await.unwrap();
+    assert_eq!(outcome, Outcome::Committed, "joining frees it");
+    let found = store.find(&nameplate, START).await.unwrap().unwrap();
+    assert_ne!(found.pairing.id(), first.id());
+
+    let later = START + CODE_TTL;
+    let outcome = store.commit(again(later), later).await.unwrap();
+    assert_eq!(outcome, Outcome::Committed, "expiring frees it");
+    let found = store.find(&nameplate, later).await.unwrap().unwrap();
+    let remove = Commit {
+        expected: Some(found.version),
+        write: Write::Remove(found.pairing.id()),
+        event: Some(Event::Revoked),
+    };
+    store.commit(remove, later).await.unwrap();
+    let outcome = store.commit(again(later), later).await.unwrap();
+    assert_eq!(outcome, Outcome::Committed, "removing frees it");
+    assert!(store.load(first.id(), later).await.unwrap().is_some());
+}
+
+async fn what_is_over_is_not_found(store: &impl Store) {
+    let (pairing, created) = create(START);
+    store
+        .commit(put(None, pairing.clone(), None), START)
+        .await
+        .unwrap();
+    let last = START + (CODE_TTL - Duration::from_millis(1));
+    assert!(store.load(pairing.id(), last).await.unwrap().is_some());
+    assert!(
+        store
+            .find(&created.nameplate, last)
+            .await
+            .unwrap()
+            .is_some()
+    );
+    let over = START + CODE_TTL;
+    for _ in 0..2 {
+        assert_eq!(store.load(pairing.id(), over).await.unwrap(), None);
+        assert_eq!(store.find(&created.nameplate, over).await.unwrap(), None);
+        store.sweep(over).await.unwrap();
+    }
+    let late = put(Some(Version::FIRST), joined(&pairing, START), None);
+    assert_eq!(store.commit(late, over).await.unwrap(), Outcome::Conflict);
+}
+
+async fn those_who_watch_are_told_in_order(store: &impl Store) {
+    let (pairing, _) = create(START);
+    let id = pairing.id();
+    store
+        .commit(put(None, pairing.clone(), None), START)
+        .await
+        .unwrap();
+    let mut one = store.watch(id).await.unwrap();
+    let mut two = store.watch(id).await.unwrap();
+    let mut other = store.watch(create(START).0.id()).await.unwrap();
+
+    let after = joined(&pairing, START);
+    let commit = put(Some(Version(1)), after.clone(), Some(Event::Joined));
+    store.commit(commit.clone(), START).await.unwrap();
+    let outcome = store.commit(commit, START).await.unwrap();
+    assert_eq!(outcome, Outcome::Conflict, "and no event");
+    store
+        .commit(put(Some(Version(2)), after, None), START)
+        .await
+        .unwrap();
+    let remove = Commit {
+        expected: Some(Version(3)),
+        write: Write::Remove(id),
+        event: Some(Event::Revoked),
+    };
+    store.commit(remove, START).await.unwrap();
+    for notices in [&mut one, &mut two] {
+        let expected = Notice::Happened(Version(2), Event::Joined);
+        assert_eq!(notices.next().await, Some(expected));
+        let expected = Notice::Happened(Version(4), Event::Revoked);
+        assert_eq!(notices.next().await, Some(expected));
+    }
+    let silent = futures_util::poll!(other.next());
+    assert!(silent.is_pending(), "what happens to others is not told");
+}
+
+async fn of_many_who_redeem_at_once_one_wins(store: impl Store) {
+    const MANY: usize = 200;
+    let store = Arc::new(store);
+    let (pairing, created) = create(START);
+    store.commit(put(None, pairing, None), START).await.unwrap();
+    let barrier = Arc::new(tokio::sync::Barrier::new(MANY));
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..MANY {
+        let (store, barrier) = (Arc::clone(&store), Arc::clone(&barrier));
+        let nameplate = created.nameplate.clone();
+        tasks.spawn(async move {
+            barrier.wait().await;
+            redeem(&*store, &Join { nameplate }).await
+        });
+    }
+    let results = tasks.join_all().await;
+    let won = results.iter().filter(|result| result.is_ok()).count();
+    assert_eq!(won, 1);
+    assert!(
+        results
+            .iter()
+            .flat_map(|result| result.as_ref().err())
+            .all(|reject| { *reject == Reject::CodeNotFound })
+    );
+}
+
+/// Loads, decides and commits until it is decided.
+async fn redeem<C: Command>(store: &impl Store, join: &C) -> Result<C::Reply, Reject> {
+    loop {
+        let Find::ByNameplate(nameplate) = join.find() else {
+            panic!("a join finds by nameplate");
+        };
+        let stored = store.find(nameplate, START).await.unwrap();
+        // Lets the others load the same state.
+        tokio::task::yield_now().await;
+        let current = stored.as_ref().map(|stored| &stored.pairing);
+        let decision = decide(&Config::default(), current, join, START, &mut OsRng)?;
+        let commit = Commit {
+            expected: stored.map(|stored| stored.version),
+            write: decision.write,
+            event: decision.event,
+        };
+        if store.commit(commit, START).await.unwrap() == Outcome::Committed {
+            return Ok(decision.reply);
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! The store of a single process: everything in memory, gone when the process ends.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+use peersox_core::code::Nameplate;
+use peersox_core::id::PairingId;
+use peersox_core::pairing::{Event, Pairing, Write};
+use peersox_core::time::Timestamp;
+use tokio::sync::broadcast;
+use tokio_stream::wrappers::BroadcastStream;
+
+use super::{Commit, Notice, Outcome, Store, StoreError, Stored, Version};
+
+/// Keeps up to a fixed number of pairings in memory.
+///
+/// What is over is forgotten with the next commit or sweep, and never found before that.
+#[derive(Debug)]
+pub struct Memory {
+    max: usize,
+    inner: Mutex<Inner>,
+}
+
+impl Memory {
+    /// How many pairings [`Memory::default`] has room for: at about half a kilobyte each, 50 MB.
+    pub const DEFAULT_MAX: usize = 100_000;
+
+    /// An empty store with room for `max` pairings.
+    #[must_use]
+    pub fn new(max: usize) -> Self {
+        Self {
+            max,
+            inner: Mutex::default(),
+        }
+    }
+
+    /// No critical section leaves half a change behind, so a poisoned lock is as good as new.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new(Self::DEFAULT_MAX)
+    }
+}
+
+impl Store for Memory {
+    async fn load(&self, id: PairingId, now: Timestamp) -> Result<Option<Stored>, StoreError> {
+        Ok(self.lock().living(id, now).cloned())
+    }
+
+    async fn find(
+        &self,
+        nameplate: &Nameplate,
+        now: Timestamp,
+    ) -> Result<Option<Stored>, StoreError> {
+        let inner = self.lock();
+        let id = inner.nameplates.get(nameplate).copied();
+        Ok(id.and_then(|id| inner.living(id, now).cloned()))
+    }
+
+    async fn commit(&self, commit: Commit, now: Timestamp) -> Result<Outcome, StoreError> {
+        let mut inner = self.lock();
+        inner.forget_until(now);
+        Ok(inner.commit(commit, self.max))
+    }
+
+    async fn watch(&self, id: PairingId) -> Result<BoxStream<'static, Notice>, StoreError> {
+        let mut inner = self.lock();
+        let sender = inner
+            .watchers
+            .entry(id)
+            .or_insert_with(|| broadcast::Sender::new(BACKLOG));
+        let notices = BroadcastStream::new(sender.subscribe());
+        // The only error is that some were missed.
+        Ok(notices
+            .map(|notice| notice.unwrap_or(Notice::Resync))
+            .boxed())
+    }
+
+    async fn sweep(&self, now: Timestamp) -> Result<(), StoreError> {
+        let mut inner = self.lock();
+        inner.forget_until(now);
+        inner
+            .watchers
+            .retain(|_, sender| sender.receiver_count() > 0);
+        Ok(())
+    }
+}
+
+/// A pairing changes a few times in its life and presence now and then; who is this far behind has
+/// stalled, and is told to resync.
+const BACKLOG: usize = 16;
+
+/// One entry in `expiry` per pairing, one in `nameplates` per waiting one; at most one in
+/// `watchers` per pairing that is or, since the last sweep, was there.
+#[derive(Debug, Default)]
+struct Inner {
+    pairings: HashMap<PairingId, Stored>,
+    nameplates: HashMap<Nameplate, PairingId>,
+    expiry: BTreeSet<(Timestamp, PairingId)>,
+    watchers: HashMap<PairingId, broadcast::Sender<Notice>>,
+}
+
+impl Inner {
+    fn living(&self, id: PairingId, now: Timestamp) -> Option<&Stored> {
+        self.pairings
+            .get(&id)
+            .filter(|stored| now < stored.pairing.expires_at())
+    }
+
+    fn commit(&mut self, commit: Commit, max: usize) -> Outcome {
+        let (id, next) = match commit.write {
+            Write::Nothing => return Outcome::Committed,
+            Write::Put(pairing) => (pairing.id(), Some(pairing)),
+            Write::Remove(id) => (id, None),
+        };
+        let current = self.pairings.get(&id).map(|stored| stored.version);
+        if current != commit.expected {
+            return Outcome::Conflict;
+        }
+        if let Some(next) = &next {
+            let holder = next.nameplate().and_then(|n| self.nameplates.get(n));
+            if holder.is_some_and(|holder| *holder != id) {
+                return Outcome::NameplateTaken;
+            }
+            if current.is_none() && self.pairings.len() >= max {
+                return Outcome::Full;
+            }
+        }
+        let version = current.map_or(Version::FIRST, Version::next);
+        self.forget(id);
+        if let Some(pairing) = next {
+            self.remember(pairing, version);
+        }
+        if let Some(event) = commit.event {
+            self.tell(id, Notice::Happened(version, event), event);
+        }
+        Outcome::Committed
+    }
+
+    fn remember(&mut self, pairing: Pairing, version: Version) {
+        let id = pairing.id();
+        if let Some(nameplate) = pairing.nameplate() {
+            self.nameplates.insert(nameplate.clone(), id);
+        }
+        self.expiry.insert((pairing.expires_at(), id));
+        self.pairings.insert(id, Stored { pairing, version });
+    }
+
+    fn forget(&mut self, id: PairingId) {
+        let Some(Stored { pairing, .. }) = self.pairings.remove(&id) else {
+            return;
+        };
+        self.expiry.remove(&(pairing.expires_at(), id));
+        if let Some(nameplate) = pairing.nameplate() {
+            self.nameplates.remove(nameplate);
+        }
+    }
+
+    /// Each pairing is forgotten once, so a commit pays for no more than it once added.
+    fn forget_until(&mut self, now: Timestamp) {
+        while let Some(&(expires_at, id)) = self.expiry.first()
+            && expires_at <= now
+        {
+            self.forget(id);
+            if let Some(sender) = self.watchers.remove(&id) {
+                let _ = sender.send(Notice::Resync);
+            }
+        }
+    }
+
+    fn tell(&mut self, id: PairingId, notice: Notice, event: Event) {
+        // It fails if nobody listens.
+        let heard = self.watchers.get(&id).map(|sender| sender.send(notice));
+        if matches!(heard, Some(Err(_))) || event == Event::Revoked {
+            self.watchers.remove(&id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::contract;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn memory_keeps_the_contract() {
+        contract::check(Memory::default).await;
+    }
+
+    #[tokio::test]
+    async fn memory_is_bounded() {
+        let store = Memory::new(2);
+        let now = contract::START;
+        let full = |pairing| contract::put(None, pairing, None);
+        for expected in [Outcome::Committed, Outcome::Committed, Outcome::Full] {
+            let created = full(contract::create(now).0);
+            assert_eq!(store.commit(created, now).await.unwrap(), expected);
+        }
+        let later = now + contract::CODE_TTL;
+        let created = full(contract::create(later).0);
+        let outcome = store.commit(created, later).await.unwrap();
+        assert_eq!(outcome, Outcome::Committed, "what is over makes room");
+        let inner = store.lock();
+        assert_eq!((inner.pairings.len(), inner.expiry.len()), (1, 1));
+        assert_eq!(inner.nameplates.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_watcher_that_fell_behind_is_told_to_resync() {
+        let store = Memory::default();
+        let now = contract::START;
+        let (pairing, _) = contract::create(now);
+        let mut notices = store.watch(pairing.id()).await.unwrap();
+        store
+            .commit(contract::put(None, pairing.clone(), None), now)
+            .await
+            .unwrap();
+        for version in 1..=40 {
+            let commit =
+                contract::put(Some(Version(version)), pairing.clone(), Some(Event::Joined));
+            store.commit(commit, now).await.unwrap();
+        }
+        assert_eq!(notices.next().await, Some(Notice::Resync));
+        assert!(matches!(notices.next().await, Some(Notice::Happened(..))));
+    }
+}

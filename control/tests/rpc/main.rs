@@ -1,0 +1,10 @@
+//! The service on a real socket, called as peers call it.
+
+// Clippy knows only test functions as tests, not the helpers beside them.
+#![allow(clippy::unwrap_used)]
+
+mod documented;
+mod harness;
+mod pairing;
+mod watch;
+mod web;
