@@ -1,0 +1,278 @@
+//! Handles of one channel. They hold no data: everything they say and hear is the driver's.
+
+use bytes::Bytes;
+use peersox_core::channel::{Assembler, ChannelId, Chunk, Message, ResetCode};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::Error;
+use crate::driver::Command;
+
+/// One named, ordered, lossless stream of messages in each direction.
+///
+/// Dropping both halves of a channel whose two directions are not finished resets it.
+pub struct Channel {
+    sender: Sender,
+    receiver: Receiver,
+}
+
+/// The sending half of a [`Channel`].
+pub struct Sender {
+    id: ChannelId,
+    commands: mpsc::Sender<Command>,
+    _held: Held,
+}
+
+/// The receiving half of a [`Channel`].
+pub struct Receiver {
+    id: ChannelId,
+    name: String,
+    commands: mpsc::Sender<Command>,
+    assembler: Assembler,
+    /// A read under way: kept here, so that a cancelled call loses nothing.
+    reading: Option<oneshot::Receiver<Result<Option<Chunk>, Error>>>,
+    reading_datagram: Option<oneshot::Receiver<Result<Bytes, Error>>>,
+    _held: Held,
+}
+
+/// Tells the driver by its end that a handle was dropped. The receiving side gets an error when the
+/// last clone is gone.
+pub(crate) type Held = std::sync::Arc<oneshot::Sender<()>>;
+
+impl Channel {
+    pub(crate) fn new(
+        id: ChannelId,
+        name: String,
+        commands: mpsc::Sender<Command>,
+        held: Held,
+        max_message: usize,
+    ) -> Self {
+        let sender = Sender {
+            id,
+            commands: commands.clone(),
+            _held: held.clone(),
+        };
+        let receiver = Receiver {
+            id,
+            name,
+            commands,
+            assembler: Assembler::new(max_message),
+            reading: None,
+            reading_datagram: None,
+            _held: held,
+        };
+        Self { sender, receiver }
+    }
+
+    /// The name it was opened with.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.receiver.name
+    }
+
+    /// Splits it, so that one task can send while another receives.
+    #[must_use]
+    pub fn split(self) -> (Sender, Receiver) {
+        (self.sender, self.receiver)
+    }
+
+    /// As [`Sender::send`].
+    ///
+    /// # Errors
+    /// As [`Sender::send`].
+    pub async fn send(&self, message: Message) -> Result<(), Error> {
+        self.sender.send(message).await
+    }
+
+    /// As [`Receiver::recv`].
+    ///
+    /// # Errors
+    /// As [`Receiver::recv`].
+    pub async fn recv(&mut self) -> Result<Option<Message>, Error> {
+        self.receiver.recv().await
+    }
+
+    /// As [`Sender::finish`].
+    ///
+    /// # Errors
+    /// As [`Sender::finish`].
+    pub async fn finish(&self) -> Result<(), Error> {
+        self.sender.finish().await
+    }
+
+    /// As [`Sender::send_datagram`].
+    ///
+    /// # Errors
+    /// As [`Sender::send_datagram`].
+    pub async fn send_datagram(&self, datagram: Bytes) -> Result<(), Error> {
+        self.sender.send_datagram(datagram).await
+    }
+
+    /// As [`Receiver::recv_datagram`].
+    ///
+    /// # Errors
+    /// As [`Receiver::recv_datagram`].
+    pub async fn recv_datagram(&mut self) -> Result<Bytes, Error> {
+        self.receiver.recv_datagram().await
+    }
+}
+
+impl Sender {
+    /// Sends a message. Returns when it was accepted into the window, which is when it will arrive
+    /// unless one of the two peers ends; waits while the window is full. Giving up the wait sends
+    /// nothing.
+    ///
+    /// # Errors
+    /// The channel's or the peer's end.
+    pub async fn send(&self, message: Message) -> Result<(), Error> {
+        self.send_chunk(message.into_chunk()).await
+    }
+
+    /// Sends a piece of a message, as [`Sender::send`]. The message ends with the chunk that says
+    /// so.
+    ///
+    /// # Errors
+    /// The channel's or the peer's end.
+    pub async fn send_chunk(&self, chunk: Chunk) -> Result<(), Error> {
+        ask(&self.commands, |reply| Command::Send {
+            channel: self.id,
+            chunk,
+            reply,
+        })
+        .await
+    }
+
+    /// Sends a datagram: unordered, and lost rather than late.
+    ///
+    /// # Errors
+    /// [`Error::DatagramTooLarge`]; the channel's or the peer's end.
+    pub async fn send_datagram(&self, datagram: Bytes) -> Result<(), Error> {
+        ask(&self.commands, |reply| Command::SendDatagram {
+            channel: self.id,
+            datagram,
+            reply,
+        })
+        .await
+    }
+
+    /// Ends this direction in good order; the other one goes on. Nothing can be sent afterwards.
+    ///
+    /// # Errors
+    /// The channel's or the peer's end.
+    pub async fn finish(&self) -> Result<(), Error> {
+        ask(&self.commands, |reply| Command::Finish {
+            channel: self.id,
+            reply,
+        })
+        .await
+    }
+
+    /// Waits, after [`Sender::finish`], until the other side has read everything.
+    ///
+    /// # Errors
+    /// The channel's or the peer's end, before that.
+    pub async fn flushed(&self) -> Result<(), Error> {
+        ask(&self.commands, |reply| Command::Flushed {
+            channel: self.id,
+            reply,
+        })
+        .await
+    }
+
+    /// Ends both directions at once and tells the other side why.
+    ///
+    /// # Errors
+    /// The peer's end.
+    pub async fn reset(&self, code: ResetCode) -> Result<(), Error> {
+        ask(&self.commands, |reply| Command::Reset {
+            channel: self.id,
+            code,
+            reply,
+        })
+        .await
+    }
+}
+
+impl Receiver {
+    /// The next message; `None` when the other side has finished. Cancelling the call loses
+    /// nothing.
+    ///
+    /// # Errors
+    /// A message that is longer than [`Options::max_message`](crate::Options::max_message) or is
+    /// text but not UTF-8; the channel's or the peer's end.
+    pub async fn recv(&mut self) -> Result<Option<Message>, Error> {
+        loop {
+            let Some(chunk) = self.recv_chunk().await? else {
+                return Ok(None);
+            };
+            match self.assembler.push(chunk) {
+                Ok(Some(message)) => return Ok(Some(message)),
+                Ok(None) => {}
+                Err(unfit) => return Err(Error::Reset(unfit.to_string())),
+            }
+        }
+    }
+
+    /// The next piece of a message, however long the message is; `None` when the other side has
+    /// finished. Cancelling the call loses nothing.
+    ///
+    /// # Errors
+    /// The channel's or the peer's end.
+    pub async fn recv_chunk(&mut self) -> Result<Option<Chunk>, Error> {
+        if self.reading.is_none() {
+            let permit = self.commands.reserve().await.map_err(|_| Error::Gone)?;
+            let (reply, reading) = oneshot::channel();
+            permit.send(Command::Read {
+                channel: self.id,
+                reply,
+            });
+            self.reading = Some(reading);
+        }
+        let Some(reading) = &mut self.reading else {
+            return Err(Error::Gone);
+        };
+        let answer = reading.await;
+        self.reading = None;
+        answer.unwrap_or(Err(Error::Gone))
+    }
+
+    /// The next datagram of this channel. Cancelling the call loses nothing.
+    ///
+    /// # Errors
+    /// The channel's or the peer's end.
+    pub async fn recv_datagram(&mut self) -> Result<Bytes, Error> {
+        if self.reading_datagram.is_none() {
+            let permit = self.commands.reserve().await.map_err(|_| Error::Gone)?;
+            let (reply, reading) = oneshot::channel();
+            permit.send(Command::ReadDatagram {
+                channel: self.id,
+                reply,
+            });
+            self.reading_datagram = Some(reading);
+        }
+        let Some(reading) = &mut self.reading_datagram else {
+            return Err(Error::Gone);
+        };
+        let answer = reading.await;
+        self.reading_datagram = None;
+        answer.unwrap_or(Err(Error::Gone))
+    }
+}
+
+impl std::fmt::Debug for Channel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Channel({:?}, {:?})", self.receiver.name, self.sender.id)
+    }
+}
+
+/// Sends the driver a command and waits for its answer.
+pub(crate) async fn ask<T>(
+    commands: &mpsc::Sender<Command>,
+    command: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Command,
+) -> Result<T, Error> {
+    let (reply, answer) = oneshot::channel();
+    commands
+        .send(command(reply))
+        .await
+        .map_err(|_| Error::Gone)?;
+    answer.await.unwrap_or(Err(Error::Gone))
+}

@@ -1,0 +1,126 @@
+//! What can go wrong for a peer, and whose fault it was.
+
+use std::time::Duration;
+
+use peersox_core::close::CloseReason;
+use tonic_types::StatusExt as _;
+
+/// Why an operation of a peer failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The server's address cannot be used.
+    #[error("{url:?} is not a server address: {why}")]
+    ServerUrl {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The server cannot be reached.
+    #[error("cannot reach the server at {server}: {why}")]
+    Unreachable {
+        /// The server's address.
+        server: String,
+        /// What the transport said.
+        why: String,
+    },
+    /// The code has the wrong form; the server refused to look it up.
+    #[error("the code is malformed: {0}")]
+    CodeMalformed(String),
+    /// No pairing waits under this code.
+    #[error(
+        "no device is waiting under this code: it may be mistyped, already used, or expired; \
+         ask the other side for a new one"
+    )]
+    CodeNotFound,
+    /// The stored credential is not, or no longer, good.
+    #[error("this pairing no longer exists on the server; pair the two devices again")]
+    CredentialInvalid,
+    /// The server asks to slow down.
+    #[error("the server asks to wait{}", wait(*.retry_after))]
+    RateLimited {
+        /// For how long, if the server said.
+        retry_after: Option<Duration>,
+    },
+    /// The server answered with another error.
+    #[error("the server refused: {message} ({code})")]
+    Refused {
+        /// The gRPC status code's name.
+        code: String,
+        /// The server's sentence.
+        message: String,
+    },
+    /// The server answered with something that breaks its own protocol.
+    #[error("the server broke the protocol: {0}")]
+    Protocol(&'static str),
+    /// No transport reached the relay.
+    #[error("cannot reach the relay: {0}")]
+    NoLeg(String),
+    /// The relay or the other peer ended the session.
+    #[error("{0}")]
+    Closed(CloseReason),
+    /// The other peer closed the connection in good order.
+    #[error("the other peer is done")]
+    PeerDone,
+    /// The other peer's process was restarted, or it broke the protocol, and what was on its way
+    /// is lost.
+    #[error("{0}")]
+    Reset(String),
+    /// A datagram does not fit.
+    #[error("the datagram is {len} bytes long; at most {max} fit")]
+    DatagramTooLarge {
+        /// Its length.
+        len: usize,
+        /// The longest that can be sent.
+        max: usize,
+    },
+    /// The peer was closed, so nothing can be sent or received any more.
+    #[error("the connection was closed")]
+    Gone,
+}
+
+impl Error {
+    /// Whether the same call may succeed a little later without anybody doing anything.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::NoLeg(_) | Self::RateLimited { .. }
+        )
+    }
+
+    /// Reads a gRPC status with its rich details.
+    pub(crate) fn from_status(server: &str, status: &tonic::Status) -> Self {
+        let details = status.get_error_details();
+        let reason = details
+            .error_info()
+            .map(|info| info.reason.as_str())
+            .unwrap_or_default();
+        match (reason, status.code()) {
+            ("CODE_MALFORMED", _) => Self::CodeMalformed(status.message().to_owned()),
+            ("CODE_NOT_FOUND", _) => Self::CodeNotFound,
+            ("CREDENTIAL_INVALID", _) => Self::CredentialInvalid,
+            ("RATE_LIMITED", _) => Self::RateLimited {
+                retry_after: details.retry_info().and_then(|info| info.retry_delay),
+            },
+            (
+                _,
+                tonic::Code::Unavailable | tonic::Code::DeadlineExceeded | tonic::Code::Unknown,
+            ) => Self::Unreachable {
+                server: server.to_owned(),
+                why: status.message().to_owned(),
+            },
+            (_, code) => Self::Refused {
+                code: format!("{code:?}"),
+                message: status.message().to_owned(),
+            },
+        }
+    }
+}
+
+fn wait(retry_after: Option<Duration>) -> String {
+    retry_after.map_or_else(String::new, |delay| {
+        format!(" {} s", delay.as_secs().max(1))
+    })
+}

@@ -1,0 +1,123 @@
+//! One connection to the relay: frames in, frames out, over whichever transport.
+//!
+//! Reading may be cancelled at any await: [`Source::next`] loses nothing. Writing may not, so the
+//! [`Sink`] belongs to a task of its own that is never interrupted half-way through a frame.
+
+mod quic;
+mod ws;
+
+use peersox_core::close::CloseReason;
+use peersox_core::frame::Frame;
+use peersox_proto::v1::RelayEndpoint;
+
+use crate::tls::Trust;
+
+/// How a peer reaches the relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// A QUIC connection (RFC 9000).
+    Quic,
+    /// A WebSocket (RFC 6455).
+    WebSocket,
+}
+
+impl Transport {
+    /// The name shown to people and used in logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Quic => "quic",
+            Self::WebSocket => "websocket",
+        }
+    }
+}
+
+impl std::fmt::Display for Transport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A transport that is connected, before the relay was told who is there.
+pub(crate) struct Leg {
+    pub(crate) source: Source,
+    pub(crate) sink: Sink,
+    pub(crate) transport: Transport,
+}
+
+/// The receiving half.
+pub(crate) enum Source {
+    Quic(Box<quic::Source>),
+    WebSocket(Box<ws::Source>),
+}
+
+/// The sending half.
+pub(crate) enum Sink {
+    Quic(quic::Sink),
+    WebSocket(Box<ws::Sink>),
+}
+
+/// Why a leg ended, or could not begin.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum End {
+    /// The relay hung up and said why.
+    #[error("{0}")]
+    HungUp(CloseReason),
+    /// The transport failed.
+    #[error("{0}")]
+    Lost(String),
+}
+
+impl Leg {
+    /// Connects one endpoint's transport. Dropping the future gives the attempt up.
+    pub(crate) async fn connect(endpoint: &RelayEndpoint, trust: &Trust) -> Result<Self, End> {
+        use peersox_proto::v1::Transport as Wire;
+        match endpoint.transport() {
+            Wire::Quic => quic::connect(endpoint, trust).await,
+            Wire::Websocket => ws::connect(endpoint, trust).await,
+            Wire::Webtransport | Wire::Unspecified => {
+                Err(End::Lost(format!("{} is not spoken here", endpoint.url)))
+            }
+        }
+    }
+}
+
+impl Source {
+    /// The next frame from the relay. Cancelling it loses nothing.
+    pub(crate) async fn next(&mut self) -> Result<Frame, End> {
+        match self {
+            Self::Quic(source) => source.next().await,
+            Self::WebSocket(source) => source.next().await,
+        }
+    }
+}
+
+impl Sink {
+    /// Hands a frame to the transport; it may wait in a buffer until [`Sink::flush`].
+    pub(crate) async fn feed(&mut self, frame: Frame) -> Result<(), End> {
+        match self {
+            Self::Quic(sink) => sink.feed(frame).await,
+            Self::WebSocket(sink) => sink.feed(frame).await,
+        }
+    }
+
+    /// Lets everything fed so far leave.
+    pub(crate) async fn flush(&mut self) -> Result<(), End> {
+        match self {
+            // A QUIC stream sends what it has by itself.
+            Self::Quic(_) => Ok(()),
+            Self::WebSocket(sink) => sink.flush().await,
+        }
+    }
+
+    /// Tells the relay why this leg ends, and waits a moment for it to arrive.
+    pub(crate) async fn hang_up(self, reason: CloseReason) {
+        match self {
+            Self::Quic(sink) => sink.hang_up(reason).await,
+            Self::WebSocket(sink) => sink.hang_up(reason).await,
+        }
+    }
+}
+
+/// A frame from a relay is never longer; a longer one is the relay's mistake.
+const MAX_FRAME_BYTES: usize = 1 << 20;

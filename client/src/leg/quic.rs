@@ -1,0 +1,206 @@
+//! A leg over QUIC: length-prefixed frames on one stream, datagram frames as QUIC datagrams.
+
+use std::collections::VecDeque;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use peersox_core::close::CloseReason;
+use peersox_core::frame::{Frame, Lane};
+use peersox_proto::v1::RelayEndpoint;
+use quinn::crypto::rustls::QuicClientConfig;
+use quinn::{ConnectionError, SendDatagramError, TransportConfig, VarInt};
+use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
+use url::{Host, Url};
+
+use super::{End, Leg, MAX_FRAME_BYTES, Transport};
+use crate::tls::{self, Trust};
+
+pub(crate) struct Source {
+    frames: FramedRead<quinn::RecvStream, LengthDelimitedCodec>,
+    connection: quinn::Connection,
+    /// Dropping the endpoint would abandon the connection.
+    _endpoint: quinn::Endpoint,
+}
+
+pub(crate) struct Sink {
+    stream: quinn::SendStream,
+    connection: quinn::Connection,
+    endpoint: quinn::Endpoint,
+}
+
+pub(super) async fn connect(endpoint: &RelayEndpoint, trust: &Trust) -> Result<Leg, End> {
+    let lost = |why: String| End::Lost(format!("QUIC to {}: {why}", endpoint.url));
+    let (name, addresses) = resolve(&endpoint.url).await.map_err(lost)?;
+    let config = config(endpoint, trust).map_err(lost)?;
+
+    let mut failure = String::from("the name has no address");
+    for address in addresses {
+        match handshake(address, &name, config.clone()).await {
+            Ok(leg) => return Ok(leg),
+            Err(why) => failure = why,
+        }
+    }
+    Err(lost(failure))
+}
+
+async fn handshake(
+    address: SocketAddr,
+    name: &str,
+    config: quinn::ClientConfig,
+) -> Result<Leg, String> {
+    let local: SocketAddr = match address {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let socket = quinn::Endpoint::client(local).map_err(|error| error.to_string())?;
+    let connecting = socket
+        .connect_with(config, address, name)
+        .map_err(|error| error.to_string())?;
+    let connection = connecting.await.map_err(|error| error.to_string())?;
+    let (stream, receive) = connection
+        .open_bi()
+        .await
+        .map_err(|error| error.to_string())?;
+    let codec = LengthDelimitedCodec::builder()
+        .max_frame_length(MAX_FRAME_BYTES)
+        .new_codec();
+    Ok(Leg {
+        source: super::Source::Quic(Box::new(Source {
+            frames: FramedRead::new(receive, codec),
+            connection: connection.clone(),
+            _endpoint: socket.clone(),
+        })),
+        sink: super::Sink::Quic(Sink {
+            stream,
+            connection,
+            endpoint: socket,
+        }),
+        transport: Transport::Quic,
+    })
+}
+
+impl Source {
+    pub(super) async fn next(&mut self) -> Result<Frame, End> {
+        let bytes = tokio::select! {
+            frame = self.frames.next() => match frame {
+                Some(Ok(bytes)) => bytes.freeze(),
+                Some(Err(error)) => return Err(self.end(&error.to_string()).await),
+                None => return Err(self.end("the stream ended").await),
+            },
+            datagram = self.connection.read_datagram() => match datagram {
+                Ok(bytes) => bytes,
+                Err(error) => return Err(end(&error)),
+            },
+        };
+        Frame::parse(bytes).map_err(|error| End::Lost(error.to_string()))
+    }
+
+    /// The reason the connection gives, which the stream's error hides. It follows the end of the
+    /// stream at once, if it comes at all.
+    async fn end(&self, otherwise: &str) -> End {
+        match tokio::time::timeout(Duration::from_millis(100), self.connection.closed()).await {
+            Ok(error) => end(&error),
+            Err(_) => End::Lost(otherwise.to_owned()),
+        }
+    }
+}
+
+impl Sink {
+    pub(super) async fn feed(&mut self, frame: Frame) -> Result<(), End> {
+        let (lane, bytes) = (frame.lane(), frame.into_bytes());
+        if lane != Lane::Datagram {
+            return self.feed_stream(bytes).await;
+        }
+        match self.connection.send_datagram(bytes.clone()) {
+            // A datagram that does not fit the path's MTU is late, not worth the stream.
+            Ok(()) | Err(SendDatagramError::TooLarge) => Ok(()),
+            Err(SendDatagramError::Disabled | SendDatagramError::UnsupportedByPeer) => {
+                self.feed_stream(bytes).await
+            }
+            Err(SendDatagramError::ConnectionLost(error)) => Err(end(&error)),
+        }
+    }
+
+    async fn feed_stream(&mut self, bytes: Bytes) -> Result<(), End> {
+        let length = u32::try_from(bytes.len()).map_err(|_| End::Lost("frame too long".into()))?;
+        let mut pieces =
+            VecDeque::from([BytesMut::from(&length.to_be_bytes()[..]).freeze(), bytes]);
+        let written = self.stream.write_all_chunks(pieces.make_contiguous()).await;
+        written.map_err(|error| match self.connection.close_reason() {
+            Some(reason) => end(&reason),
+            None => End::Lost(error.to_string()),
+        })
+    }
+
+    pub(super) async fn hang_up(mut self, reason: CloseReason) {
+        // Frames still under way must arrive before the connection is torn down.
+        let _ = self.stream.finish();
+        let _ = tokio::time::timeout(FAREWELL, self.stream.stopped()).await;
+        self.connection.close(
+            VarInt::from_u32(reason.number().into()),
+            reason.text().as_bytes(),
+        );
+        let _ = tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await;
+    }
+}
+
+/// The certificate digests of an endpoint; a digest of the wrong length can match nothing.
+pub(super) fn hashes(endpoint: &RelayEndpoint) -> Vec<[u8; 32]> {
+    endpoint
+        .certificate_hashes
+        .iter()
+        .filter_map(|hash| hash.as_ref().try_into().ok())
+        .collect()
+}
+
+fn config(endpoint: &RelayEndpoint, trust: &Trust) -> Result<quinn::ClientConfig, String> {
+    let mut tls = match hashes(endpoint) {
+        none if none.is_empty() && endpoint.certificate_hashes.is_empty() => trust.config(),
+        hashes => tls::pinned(hashes),
+    };
+    tls.alpn_protocols = vec![ALPN.to_vec()];
+    let crypto = QuicClientConfig::try_from(tls).map_err(|error| error.to_string())?;
+    let mut transport = TransportConfig::default();
+    transport
+        .keep_alive_interval(Some(Duration::from_secs(10)))
+        .max_idle_timeout(Some(VarInt::from_u32(30_000).into()))
+        .datagram_receive_buffer_size(Some(64 * 1024))
+        .max_concurrent_bidi_streams(0u8.into())
+        .max_concurrent_uni_streams(0u8.into());
+    let mut config = quinn::ClientConfig::new(Arc::new(crypto));
+    config.transport_config(Arc::new(transport));
+    Ok(config)
+}
+
+/// The name to verify and the addresses to try, IPv4 and IPv6 in the resolver's order.
+async fn resolve(url: &str) -> Result<(String, Vec<SocketAddr>), String> {
+    let parsed = Url::parse(url).map_err(|error| error.to_string())?;
+    let port = parsed.port().ok_or("the endpoint has no port")?;
+    let name = match parsed.host() {
+        Some(Host::Domain(name)) => name.to_owned(),
+        Some(Host::Ipv4(address)) => address.to_string(),
+        Some(Host::Ipv6(address)) => address.to_string(),
+        None => return Err("the endpoint has no host".into()),
+    };
+    let found = tokio::net::lookup_host((name.as_str(), port)).await;
+    let addresses = found.map_err(|error| error.to_string())?.collect();
+    Ok((name, addresses))
+}
+
+fn end(error: &ConnectionError) -> End {
+    if let ConnectionError::ApplicationClosed(close) = error {
+        let number = u16::try_from(close.error_code.into_inner()).unwrap_or(0);
+        if let Some(reason) = CloseReason::from_number(number) {
+            return End::HungUp(reason);
+        }
+    }
+    End::Lost(format!("the QUIC connection ended: {error}"))
+}
+
+const ALPN: &[u8] = b"peersox.v1";
+
+/// For how long a farewell may wait for the network.
+const FAREWELL: Duration = Duration::from_secs(2);

@@ -1,0 +1,128 @@
+//! TLS for the three ways to a server: gRPC, WebSocket and QUIC.
+//!
+//! A certificate is verified against the machine's roots and those added by hand, or, where control
+//! handed out hashes of the relay's certificates, against exactly these. The hashes came over a
+//! connection that was itself verified, so pinning is no weaker than that connection.
+
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use sha2::{Digest as _, Sha256};
+
+/// Which certificate authorities a peer trusts.
+#[derive(Clone, Debug, Default)]
+pub struct Trust {
+    /// PEM of authorities trusted beside those of the machine.
+    extra_pem: Option<Vec<u8>>,
+}
+
+impl Trust {
+    /// Trusts the authorities in this PEM beside those of the machine.
+    #[must_use]
+    pub fn with_pem(pem: Vec<u8>) -> Self {
+        Self {
+            extra_pem: Some(pem),
+        }
+    }
+
+    /// The PEM given to [`Trust::with_pem`].
+    pub(crate) fn extra_pem(&self) -> Option<&[u8]> {
+        self.extra_pem.as_deref()
+    }
+
+    /// A configuration that verifies against the trusted authorities.
+    pub(crate) fn config(&self) -> ClientConfig {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if let Some(pem) = &self.extra_pem {
+            roots.add_parsable_certificates(CertificateDer::pem_slice_iter(pem).flatten());
+        }
+        builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth()
+    }
+}
+
+/// A configuration that accepts the certificates with these SHA-256 digests and no others.
+pub(crate) fn pinned(hashes: Vec<[u8; 32]>) -> ClientConfig {
+    builder()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Pinned {
+            hashes,
+            provider: provider(),
+        }))
+        .with_no_client_auth()
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+fn builder() -> rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier> {
+    ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .expect("the provider supports the default protocol versions")
+}
+
+/// Accepts certificates by digest. The handshake still proves possession of their keys.
+#[derive(Debug)]
+struct Pinned {
+    hashes: Vec<[u8; 32]>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let digest: [u8; 32] = Sha256::digest(end_entity).into();
+        if self.hashes.contains(&digest) {
+            Ok(ServerCertVerified::assertion())
+        } else {
+            Err(rustls::CertificateError::ApplicationVerificationFailure.into())
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(
+            message,
+            cert,
+            dss,
+            &self.provider.signature_verification_algorithms,
+        )
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(
+            message,
+            cert,
+            dss,
+            &self.provider.signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
