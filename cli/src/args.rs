@@ -1,0 +1,269 @@
+//! The command line.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Two devices, one short code, one channel over the best path the network allows.
+#[derive(Debug, Parser)]
+#[command(name = "peersox", version, max_term_width = 100, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// Log filter, as in `info` or `peersox_relay=debug`; the log goes to stderr.
+    #[arg(long, global = true, env = "PEERSOX_LOG", value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run control, relay and status page in one process on one TCP and UDP port.
+    Serve(Serve),
+    /// Send files, folders or standard input to another device.
+    Send(Send),
+    /// Receive what another device sends.
+    Receive(Receive),
+    /// Join standard input and output of two machines.
+    Connect(Connect),
+    /// Measure the round trip to another device.
+    Ping(Ping),
+    /// Print a completion script for a shell.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  peersox serve                                   on port 3000, for this network
+  peersox serve --listen 127.0.0.1:8080           for this machine only
+  peersox serve --tls-cert c.pem --tls-key k.pem  with TLS for everything
+  peersox serve --public-url https://p.example    behind a proxy that terminates TLS")]
+pub(crate) struct Serve {
+    /// Address for TCP (gRPC, gRPC-Web, WebSocket, page) and UDP (QUIC).
+    #[arg(long, env = "PEERSOX_LISTEN", default_value = "0.0.0.0:3000")]
+    pub(crate) listen: SocketAddr,
+
+    /// Certificate chain in PEM, for TLS on TCP and for QUIC.
+    #[arg(
+        long,
+        env = "PEERSOX_TLS_CERT",
+        requires = "tls_key",
+        value_name = "FILE"
+    )]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// Private key in PEM.
+    #[arg(
+        long,
+        env = "PEERSOX_TLS_KEY",
+        requires = "tls_cert",
+        value_name = "FILE"
+    )]
+    pub(crate) tls_key: Option<PathBuf>,
+
+    /// How peers reach this server, as in `https://p.example`. Default: as each of them called it.
+    #[arg(long, env = "PEERSOX_PUBLIC_URL", value_name = "URL")]
+    pub(crate) public_url: Option<String>,
+
+    /// Web origin allowed to call this server, as in `https://app.example`. May be repeated.
+    /// Default: only pages that this server serves itself.
+    #[arg(
+        long,
+        env = "PEERSOX_ALLOW_ORIGIN",
+        value_delimiter = ',',
+        value_name = "ORIGIN"
+    )]
+    pub(crate) allow_origin: Vec<String>,
+
+    /// Proxy whose `X-Forwarded-For` is believed. May be repeated. Default: none.
+    #[arg(
+        long,
+        env = "PEERSOX_TRUST_PROXY",
+        value_delimiter = ',',
+        value_name = "ADDRESS"
+    )]
+    pub(crate) trust_proxy: Vec<IpAddr>,
+
+    /// Do not listen for QUIC on UDP.
+    #[arg(long, env = "PEERSOX_NO_QUIC")]
+    pub(crate) no_quic: bool,
+
+    /// STUN or TURN server handed to peers, as in `stun:stun.example:3478`. May be repeated.
+    #[arg(
+        long,
+        env = "PEERSOX_ICE_SERVER",
+        value_delimiter = ',',
+        value_name = "URL"
+    )]
+    pub(crate) ice_server: Vec<String>,
+
+    /// Digits of a nameplate, 4 to 12.
+    #[arg(long, env = "PEERSOX_DIGITS", default_value_t = 6,
+          value_parser = clap::value_parser!(u8).range(4..=12))]
+    pub(crate) digits: u8,
+
+    /// Seconds for which a code can be joined.
+    #[arg(long, env = "PEERSOX_CODE_TTL", default_value_t = 130, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) code_ttl: u64,
+
+    /// Largest frame in bytes.
+    #[arg(long, env = "PEERSOX_MAX_FRAME", default_value_t = 65_536, value_name = "BYTES",
+          value_parser = clap::value_parser!(u32).range(4_096..=1_048_576))]
+    pub(crate) max_frame: u32,
+
+    /// Bytes of reliable frames held per direction of a session before its sender is slowed.
+    #[arg(long, env = "PEERSOX_HOLD", default_value_t = 262_144, value_name = "BYTES",
+          value_parser = clap::value_parser!(u32).range(65_536..=16_777_216))]
+    pub(crate) hold: u32,
+
+    /// Seconds for which a lost peer is waited for.
+    #[arg(long, env = "PEERSOX_PARK_GRACE", default_value_t = 30, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub(crate) park_grace: u32,
+
+    /// Seconds for which peers may find another relay after a signal to stop.
+    #[arg(long, env = "PEERSOX_DRAIN_GRACE", default_value_t = 2, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(0..=600))]
+    pub(crate) drain_grace: u64,
+}
+
+/// What every command that talks to a server takes.
+#[derive(Debug, Args)]
+pub(crate) struct Remote {
+    /// The server.
+    #[arg(
+        long,
+        env = "PEERSOX_SERVER",
+        default_value = "http://localhost:3000",
+        value_name = "URL"
+    )]
+    pub(crate) server: String,
+
+    /// How to reach the relay.
+    #[arg(long, env = "PEERSOX_TRANSPORT", value_enum, default_value_t = Transport::Auto)]
+    pub(crate) transport: Transport,
+
+    /// Certificate authority in PEM to trust beside those of this machine.
+    #[arg(long, env = "PEERSOX_CA_CERT", value_name = "FILE")]
+    pub(crate) ca_cert: Option<PathBuf>,
+
+    /// Print one JSON object per event instead of text for people.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Seconds to wait for the other device to appear.
+    #[arg(long, default_value_t = 600, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(1..=604_800))]
+    pub(crate) wait: u64,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Transport {
+    /// QUIC, or WebSocket where UDP is blocked.
+    Auto,
+    /// QUIC only.
+    Quic,
+    /// WebSocket only.
+    Ws,
+}
+
+/// What a command that makes a code takes.
+#[derive(Debug, Args)]
+pub(crate) struct NewCode {
+    /// Secret words in the code, which the server never sees.
+    #[arg(long, env = "PEERSOX_WORDS", default_value_t = 2,
+          value_parser = clap::value_parser!(u8).range(0..=8))]
+    pub(crate) words: u8,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  peersox send photo.jpg holiday/      then type the code on the other device
+  tar c . | peersox send -             what the other side receives as a stream
+  peersox send --json big.iso          for scripts")]
+pub(crate) struct Send {
+    /// Files and folders, or `-` for standard input.
+    #[arg(required = true, value_name = "FILE|DIR|-")]
+    pub(crate) paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) code: NewCode,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  peersox receive 481920-tulip-ember               into this folder, after asking
+  peersox receive 481920 tulip ember -o ~/Downloads -y
+  peersox receive 481920-tulip-ember -o - | tar x  to standard output")]
+pub(crate) struct Receive {
+    /// The code that the sender shows; spaces, case and dashes do not matter.
+    #[arg(required = true, value_name = "CODE")]
+    pub(crate) code: Vec<String>,
+    /// Folder to receive into, or `-` for standard output.
+    #[arg(short, long, default_value = ".", value_name = "DIR")]
+    pub(crate) output: PathBuf,
+    /// Accept without asking.
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    /// Replace files that exist, instead of choosing another name.
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  peersox connect                       shows a code, then joins the two terminals
+  peersox connect 481920-tulip-ember    on the other machine
+  pg_dump db | peersox connect          … | psql db at the other end")]
+pub(crate) struct Connect {
+    /// The code that the other side shows. Without one, a code is shown here.
+    #[arg(value_name = "CODE")]
+    pub(crate) code: Vec<String>,
+    #[command(flatten)]
+    pub(crate) new_code: NewCode,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  peersox ping                          shows a code, and answers
+  peersox ping 481920-tulip-ember -n 5  measures")]
+pub(crate) struct Ping {
+    /// The code that the other side shows. Without one, a code is shown here.
+    #[arg(value_name = "CODE")]
+    pub(crate) code: Vec<String>,
+    /// How many round trips to measure.
+    #[arg(short = 'n', long, default_value_t = 10, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) count: u32,
+    /// Milliseconds between two of them.
+    #[arg(short, long, default_value_t = 200, value_name = "MS")]
+    pub(crate) interval: u64,
+    #[command(flatten)]
+    pub(crate) new_code: NewCode,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  peersox serve                          the server, on port 3000
+  peersox send photo.jpg                 prints a code
+  peersox receive 481920-tulip-ember     types it
+  echo hello | peersox connect           a pipe between two machines
+
+Exit codes:
+  0  done                     4  the other side declined or cancelled
+  1  another failure          5  the server or the other side cannot be reached
+  2  wrong usage              6  what arrived is not what was sent
+  3  no such code             7  a file here is in the way, or cannot be read or written";

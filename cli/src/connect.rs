@@ -1,0 +1,123 @@
+//! `peersox connect`: standard input and output of two machines, joined.
+//!
+//! The initiator opens the channel `peersox.pipe`. What is read here is sent as binary messages;
+//! text and binary messages that arrive are written as they are. The end of standard input ends
+//! that direction only. The command ends when both directions have, and also when the other side
+//! has finished and standard input is a terminal, where nobody would know to type an end.
+
+use std::io::IsTerminal as _;
+use std::pin::pin;
+
+use anyhow::Context as _;
+use bytes::{Bytes, BytesMut};
+use peersox_client::{Channel, Chunk, Error, Peer, Receiver, Sender};
+use peersox_core::channel::Priority;
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::args::Connect;
+use crate::meet;
+use crate::terminal::Voice;
+
+pub(crate) async fn run(args: Connect) -> anyhow::Result<()> {
+    let voice = Voice::new(args.remote.json);
+    let (mut peer, channel) = if args.code.is_empty() {
+        let peer = meet::initiate(&args.remote, &args.new_code, "connect", voice).await?;
+        let channel = peer.open(CHANNEL, Priority::Interactive).await?;
+        (peer, channel)
+    } else {
+        let mut peer = meet::join(&args.remote, &args.code, voice).await?;
+        let channel = accept(&mut peer, CHANNEL).await?;
+        (peer, channel)
+    };
+
+    let (sender, receiver) = channel.split();
+    tokio::select! {
+        joined = join(&sender, receiver) => joined?,
+        // The other side may close as soon as everything has arrived, which is no reason to stop
+        // writing it down.
+        Err(error) = peer.ended() => return Err(error.into()),
+    }
+    peer.close().await?;
+    voice.say("", &json!({"event": "closed"}));
+    Ok(())
+}
+
+/// Copies both ways until both directions have ended.
+async fn join(sender: &Sender, receiver: Receiver) -> anyhow::Result<()> {
+    let outgoing = async {
+        copy_in(sender).await?;
+        sender.finish().await?;
+        sender.flushed().await?;
+        anyhow::Ok(())
+    };
+    let mut incoming = pin!(copy_out(receiver));
+    let mut outgoing = pin!(outgoing);
+    tokio::select! {
+        sent = &mut outgoing => {
+            sent?;
+            incoming.await
+        }
+        received = &mut incoming => {
+            received?;
+            if std::io::stdin().is_terminal() {
+                return Ok(());
+            }
+            outgoing.await
+        }
+    }
+}
+
+/// Waits for the channel with this name; others are dropped, which refuses them.
+pub(crate) async fn accept(peer: &mut Peer, name: &str) -> anyhow::Result<Channel> {
+    while let Some(channel) = peer.accept().await {
+        if channel.name() == name {
+            return Ok(channel);
+        }
+        tracing::debug!(
+            name = channel.name(),
+            "channel refused: nobody serves it here"
+        );
+    }
+    Err(peer.ended().await.err().unwrap_or(Error::PeerDone).into())
+}
+
+async fn copy_in(sender: &Sender) -> anyhow::Result<()> {
+    let mut stdin = tokio::io::stdin();
+    let mut buffer = BytesMut::new();
+    loop {
+        buffer.reserve(PIECE);
+        let read = stdin
+            .read_buf(&mut buffer)
+            .await
+            .context("cannot read standard input")?;
+        if read == 0 {
+            return Ok(());
+        }
+        sender
+            .send_chunk(Chunk::binary(buffer.split().freeze()))
+            .await?;
+    }
+}
+
+async fn copy_out(mut receiver: Receiver) -> anyhow::Result<()> {
+    let mut stdout = tokio::io::stdout();
+    while let Some(chunk) = receiver.recv_chunk().await? {
+        let bytes: Bytes = chunk.bytes;
+        stdout
+            .write_all(&bytes)
+            .await
+            .context("cannot write to standard output")?;
+        stdout
+            .flush()
+            .await
+            .context("cannot write to standard output")?;
+    }
+    Ok(())
+}
+
+/// The channel's name.
+const CHANNEL: &str = "peersox.pipe";
+
+/// How much is read at a time: about what one record carries.
+const PIECE: usize = 64 * 1024;

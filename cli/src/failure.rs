@@ -1,0 +1,87 @@
+//! Exit codes: what a script can tell failures apart by. The help text lists them.
+
+use std::process::ExitCode;
+
+use peersox_client::Error;
+use peersox_core::close::CloseReason;
+
+/// A failure whose exit code is known where it happens.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The command line asks for something that cannot be.
+    #[error("{0}")]
+    Usage(String),
+    /// The other side said no, or broke off on purpose.
+    #[error("{0}")]
+    Declined(String),
+    /// The other side did not appear, or is lost.
+    #[error("{0}")]
+    Unreachable(String),
+    /// What arrived is not what was sent.
+    #[error("{0}")]
+    Corrupt(String),
+    /// A file here is in the way, or cannot be read or written.
+    #[error("{0}")]
+    File(String),
+    /// The user pressed Ctrl-C.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Failure {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            Self::Declined(_) => 4,
+            Self::Unreachable(_) => 5,
+            Self::Corrupt(_) => 6,
+            Self::File(_) => 7,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+/// Says what went wrong and chooses the exit code.
+pub(crate) fn report(result: anyhow::Result<()>) -> ExitCode {
+    let Err(error) = result else {
+        return ExitCode::SUCCESS;
+    };
+    let code = code(&error);
+    if code != Failure::Interrupted.code() {
+        eprintln!("peersox: {error:#}");
+    }
+    ExitCode::from(code)
+}
+
+fn code(error: &anyhow::Error) -> u8 {
+    if let Some(failure) = error.downcast_ref::<Failure>() {
+        return failure.code();
+    }
+    match error.downcast_ref::<Error>() {
+        Some(Error::CodeMalformed(_) | Error::ServerUrl { .. }) => 2,
+        Some(Error::CodeNotFound | Error::CredentialInvalid) => 3,
+        Some(Error::Closed(CloseReason::PeerLeft | CloseReason::Revoked)) => 4,
+        Some(
+            Error::Unreachable { .. }
+            | Error::RateLimited { .. }
+            | Error::NoLeg(_)
+            | Error::Closed(_)
+            | Error::PeerDone,
+        ) => 5,
+        _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn context_does_not_hide_the_code() {
+        let error = anyhow::Error::new(Error::CodeNotFound).context("cannot join");
+        assert_eq!(code(&error), 3);
+        let error = anyhow::Error::new(Failure::File("in the way".into())).context("cannot save");
+        assert_eq!(code(&error), 7);
+        assert_eq!(code(&anyhow::anyhow!("else")), 1);
+    }
+}

@@ -1,0 +1,133 @@
+//! How far a transfer has come: a bar for people, lines of JSON for scripts, nothing for neither.
+
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use peersox_client::Status;
+use peersox_core::transfer;
+use serde_json::json;
+use tokio::sync::watch;
+
+use crate::terminal::{Voice, path};
+
+/// Shows progress on standard error.
+pub(crate) struct Progress {
+    voice: Voice,
+    bar: Option<ProgressBar>,
+    status: watch::Receiver<Status>,
+    began: Instant,
+    told: Option<Instant>,
+}
+
+impl Progress {
+    /// Begins. The total in bytes is unknown for a pipe.
+    pub(crate) fn begin(voice: Voice, total: Option<u64>, status: watch::Receiver<Status>) -> Self {
+        let bar = voice.has_terminal().then(|| bar(total));
+        Self {
+            voice,
+            bar,
+            status,
+            began: Instant::now(),
+            told: None,
+        }
+    }
+
+    /// Shows where the transfer stands; `name` is the file at work.
+    pub(crate) fn show(&mut self, at: &transfer::Progress, name: &str) {
+        let now = Instant::now();
+        if self.told.is_some_and(|told| now - told < EVERY) {
+            return;
+        }
+        self.told = Some(now);
+        let path = path(self.status.borrow().leg);
+        if let Some(bar) = &self.bar {
+            bar.set_position(at.bytes_done);
+            bar.set_message(format!("{path}  {name}"));
+        } else if self.voice.is_json() {
+            self.voice.say(
+                "",
+                &json!({"event": "progress", "bytes": at.bytes_done, "total": at.bytes_total,
+                        "files": at.files_done, "files_total": at.files_total,
+                        "resumed": at.bytes_resumed, "path": path, "name": name}),
+            );
+        }
+    }
+
+    /// Ends: says how much went how fast.
+    pub(crate) fn end(self, at: &transfer::Progress, verb: &str) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        let took = self.began.elapsed();
+        let moved = at.bytes_done.saturating_sub(at.bytes_resumed);
+        let rate = rate(moved, took);
+        let files = if at.files_total == 1 {
+            "1 file".into()
+        } else {
+            format!("{} files", at.files_total)
+        };
+        let again = match at.bytes_resumed {
+            0 => String::new(),
+            bytes => format!(", {} of it were there before", indicatif::HumanBytes(bytes)),
+        };
+        let size = indicatif::HumanBytes(at.bytes_done);
+        let speed = indicatif::HumanBytes(rate);
+        let path = path(self.status.borrow().leg);
+        self.voice.say(
+            &format!(
+                "{verb} {files}, {size}{again}, in {:.1} s ({speed}/s over {path}); BLAKE3 verified",
+                took.as_secs_f64()
+            ),
+            &json!({"event": "done", "bytes": at.bytes_done, "resumed": at.bytes_resumed,
+                    "files": at.files_total, "seconds": took.as_secs_f64(),
+                    "bytes_per_second": rate, "path": path}),
+        );
+    }
+
+    /// Breaks off: takes the bar away, so that the error stands alone.
+    pub(crate) fn abandon(&self) {
+        if let Some(bar) = &self.bar {
+            bar.abandon();
+        }
+    }
+}
+
+fn bar(total: Option<u64>) -> ProgressBar {
+    let template = match total {
+        Some(_) => {
+            "{bar:28} {percent:>3} %  {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left  {msg}"
+        }
+        None => "{spinner} {bytes}  {bytes_per_sec}  {msg}",
+    };
+    let style = ProgressStyle::with_template(template)
+        .expect("the template is correct")
+        .progress_chars("██▌ ");
+    let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new);
+    bar.with_style(style)
+}
+
+fn rate(bytes: u64, took: Duration) -> u64 {
+    let nanos = took.as_nanos().max(1);
+    u64::try_from(u128::from(bytes) * 1_000_000_000 / nanos).unwrap_or(u64::MAX)
+}
+
+/// Often enough for an eye, seldom enough for a script.
+const EVERY: Duration = Duration::from_millis(250);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_do_not_overflow() {
+        assert_eq!(rate(10, Duration::from_secs(2)), 5);
+        assert_eq!(rate(u64::MAX, Duration::from_secs(1)), u64::MAX);
+        assert_eq!(rate(0, Duration::ZERO), 0);
+    }
+
+    #[test]
+    fn both_templates_parse() {
+        bar(Some(1)).finish_and_clear();
+        bar(None).finish_and_clear();
+    }
+}

@@ -1,0 +1,407 @@
+//! `peersox serve`: control, relay and status page in one process on one port.
+//!
+//! ```text
+//!          TCP ──► serve::http ──┬─ /peersox.v1.PairingService/… ──► control
+//! :3000 ──┤                      ├─ /v1/relay ────────────────────► relay (WebSocket)
+//!          UDP ──► quinn ────────┼───────────────────────────────► relay (QUIC)
+//!                                └─ / ────────────────────────────► page
+//!
+//! control ── public key of the tickets ──► relay        (at start)
+//! control ── revocations ───────────────► relay
+//! relay   ── presence ──────────────────► control
+//! ```
+//!
+//! A signal to stop is answered in this order: no new connections, peers are told, a grace time for
+//! them to leave, the rest is cut off.
+
+mod certificate;
+mod http;
+mod page;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use ::http::uri::Authority;
+use ::http::{HeaderMap, Request, StatusCode, Uri, header};
+use anyhow::Context as _;
+use axum::Router;
+use axum::body::Body;
+use axum::response::IntoResponse as _;
+use axum::routing::any;
+use peersox_control::{ClientAddr, Directory, Memory, directory};
+use peersox_core::code::Digits;
+use peersox_core::id::PairingId;
+use peersox_core::ticket::{Signer, Verifier};
+use peersox_core::time::Timestamp;
+use peersox_proto::v1::IceServer;
+use peersox_relay::{PresenceEvent, Relay};
+use rand_core::OsRng;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::args::Serve;
+use crate::failure::Failure;
+use certificate::Identity;
+
+pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
+    let server = Server::start(&args).await?;
+    eprintln!("{}", server.greeting());
+    interrupted().await?;
+    eprintln!("stopping; a second signal stops at once");
+    tokio::select! {
+        () = server.stop(Duration::from_secs(args.drain_grace)) => Ok(()),
+        second = interrupted() => second.and(Err(Failure::Interrupted.into())),
+    }
+}
+
+type Control = peersox_control::Control<Memory>;
+
+/// Everything that runs.
+struct Server {
+    address: SocketAddr,
+    secure: bool,
+    quic: Option<quinn::Endpoint>,
+    relay: Relay,
+    control: Control,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Server {
+    async fn start(args: &Serve) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(args.listen).await.with_context(|| {
+            format!(
+                "cannot listen on {}; choose another port with --listen",
+                args.listen
+            )
+        })?;
+        let address = listener.local_addr()?;
+        let identity = identity(args)?;
+        let tls = identity
+            .as_ref()
+            .map(|identity| acceptor(identity.clone()))
+            .transpose()?;
+        let secure = tls.is_some();
+
+        let signer = Signer::random(&mut OsRng);
+        let verifier = Verifier::new(&[signer.public_key()])?;
+        let (relay, presence) = Relay::new(relay_config(args), verifier, now);
+
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let (digests, published) = watch::channel(Vec::new());
+        let quic = match args.no_quic {
+            true => None,
+            false => {
+                let first = identity.map_or_else(Identity::self_signed, Ok)?;
+                let config = first.clone().quic()?;
+                let endpoint = quinn::Endpoint::server(config, address).with_context(|| {
+                    format!("cannot listen for QUIC on UDP {address}; --no-quic does without")
+                })?;
+                if !secure {
+                    let rotation = certificate::rotate(endpoint.clone(), first, digests);
+                    tasks.spawn(stop.clone().run_until_cancelled_owned(rotation));
+                }
+                tasks.spawn(peersox_relay::listen::quic::serve(
+                    relay.clone(),
+                    endpoint.clone(),
+                ));
+                Some(endpoint)
+            }
+        };
+
+        let (control, revoked) = control(args, &relay, signer, secure, published)?;
+        let keeper = control.clone();
+        tasks.spawn(async move { keeper.keep_house().await });
+        tasks.spawn(
+            stop.clone()
+                .run_until_cancelled_owned(forward_presence(control.clone(), presence)),
+        );
+        tasks.spawn(
+            stop.clone()
+                .run_until_cancelled_owned(forward_revocations(relay.clone(), revoked)),
+        );
+
+        let router = router(&control, &relay, quic.is_some(), &args.allow_origin);
+        let http = http::Http {
+            listener,
+            tls,
+            router,
+            trusted_proxies: args.trust_proxy.clone().into(),
+        };
+        tasks.spawn(http.run(stop.clone(), tasks.clone()));
+        tracing::info!(%address, tls = secure, quic = quic.is_some(), "listening");
+        Ok(Self {
+            address,
+            secure,
+            quic,
+            relay,
+            control,
+            stop,
+            tasks,
+        })
+    }
+
+    /// Where to go next, for the person who started it.
+    fn greeting(&self) -> String {
+        let scheme = if self.secure { "https" } else { "http" };
+        let port = self.address.port();
+        let here = if self.address.ip().is_unspecified() {
+            "localhost".to_owned()
+        } else {
+            SocketAddr::new(self.address.ip(), port).ip().to_string()
+        };
+        let here = if here.contains(':') {
+            format!("[{here}]")
+        } else {
+            here
+        };
+        let server = format!("{scheme}://{here}:{port}");
+        let option = if server == "http://localhost:3000" {
+            String::new()
+        } else {
+            format!(" --server {server}")
+        };
+        let udp = if self.quic.is_some() {
+            " and UDP (QUIC)"
+        } else {
+            ""
+        };
+        format!(
+            "PeerSox is ready at {server} on TCP{udp}.\n\n\
+             \x20 send:     peersox send{option} FILE\n\
+             \x20 receive:  peersox receive{option} CODE\n\
+             \x20 status:   {server}/\n\n\
+             From another device, use this machine's name or address instead of {here}."
+        )
+    }
+
+    /// Stops in good order; takes little longer than `grace`.
+    async fn stop(self, grace: Duration) {
+        self.control.set_serving(false).await;
+        self.control.stop();
+        self.stop.cancel();
+        self.relay.drain(grace).await;
+        if let Some(quic) = &self.quic {
+            quic.close(0u8.into(), b"stopped");
+            let _ = tokio::time::timeout(CUT_OFF, quic.wait_idle()).await;
+        }
+        self.tasks.close();
+        if tokio::time::timeout(CUT_OFF, self.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::debug!(left = self.tasks.len(), "connections were cut off");
+        }
+    }
+}
+
+fn router(control: &Control, relay: &Relay, quic: bool, allowed: &[String]) -> Router {
+    let attach = {
+        let (relay, allowed) = (relay.clone(), Arc::<[String]>::from(allowed));
+        any(move |request: Request<Body>| {
+            let (relay, allowed) = (relay.clone(), Arc::clone(&allowed));
+            async move {
+                let client = request
+                    .extensions()
+                    .get::<ClientAddr>()
+                    .map(|client| client.0);
+                let client = client.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into());
+                if !from_allowed_origin(request.headers(), request.uri(), &allowed) {
+                    let text = "pages of this origin may not attach; see --allow-origin\n";
+                    return (StatusCode::FORBIDDEN, text).into_response();
+                }
+                relay
+                    .attach_websocket(request, SocketAddr::new(client, 0))
+                    .map(Body::new)
+            }
+        })
+    };
+    control
+        .router()
+        .route("/v1/relay", attach)
+        .merge(page::router(relay.clone(), quic))
+}
+
+/// Whether a WebSocket may be opened from where this request comes: a program, which sends no
+/// `Origin`; a page of this server; a page of an origin that the operator listed.
+fn from_allowed_origin(headers: &HeaderMap, uri: &Uri, allowed: &[String]) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        return true;
+    };
+    let Ok(origin) = origin.to_str() else {
+        return false;
+    };
+    if allowed
+        .iter()
+        .any(|listed| listed.trim_end_matches('/') == origin)
+    {
+        return true;
+    }
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    let host = host.or_else(|| uri.authority().map(Authority::as_str));
+    let own = origin.split_once("://").map(|(_, authority)| authority);
+    own.is_some() && own == host
+}
+
+async fn forward_presence(control: Control, mut presence: mpsc::Receiver<PresenceEvent>) {
+    while let Some(event) = presence.recv().await {
+        let noted = control
+            .report_presence(event.session, event.role, event.online)
+            .await;
+        if let Err(error) = noted {
+            tracing::warn!(%error, "presence could not be noted");
+        }
+    }
+}
+
+async fn forward_revocations(relay: Relay, mut revoked: mpsc::Receiver<PairingId>) {
+    while let Some(pairing) = revoked.recv().await {
+        relay.revoke(pairing).await;
+    }
+}
+
+/// Assembles control; the relay hears of revocations by the channel returned.
+fn control(
+    args: &Serve,
+    relay: &Relay,
+    signer: Signer,
+    tls: bool,
+    certificates: watch::Receiver<Vec<[u8; 32]>>,
+) -> anyhow::Result<(Control, mpsc::Receiver<PairingId>)> {
+    let usage = |error: &dyn std::fmt::Display| Failure::Usage(error.to_string());
+    let public_url = args.public_url.as_deref().map(str::parse).transpose();
+    let origins = args
+        .allow_origin
+        .iter()
+        .map(|origin| origin.parse())
+        .collect::<Result<_, _>>();
+    let ice_servers = args.ice_server.iter().map(|url| IceServer {
+        urls: vec![url.clone()],
+        ..IceServer::default()
+    });
+    let directory = directory::Config {
+        public_url: public_url.map_err(|error| usage(&error))?,
+        tls,
+        quic: (!args.no_quic).then(directory::Quic::default),
+        ice_servers: ice_servers.collect(),
+    };
+    let config = peersox_control::Config {
+        server_version: env!("CARGO_PKG_VERSION").to_owned(),
+        pairing: peersox_core::pairing::Config {
+            digits: Digits::new(args.digits).unwrap_or_default(),
+            code_ttl: Duration::from_secs(args.code_ttl),
+            ..peersox_core::pairing::Config::default()
+        },
+        relay_limits: relay.config().announced(),
+        allowed_origins: origins.map_err(|error| usage(&error))?,
+        ..peersox_control::Config::default()
+    };
+    let store = Memory::default();
+    let directory = Directory::new(directory, certificates);
+    Ok(Control::new(
+        config,
+        store,
+        signer,
+        directory,
+        Arc::new(now),
+    ))
+}
+
+fn relay_config(args: &Serve) -> peersox_relay::Config {
+    let mut config = peersox_relay::Config {
+        hold_bytes: args.hold as usize,
+        ..peersox_relay::Config::default()
+    };
+    config.limits.frame_bytes = args.max_frame as usize;
+    config.session.park_grace = Duration::from_secs(args.park_grace.into());
+    config
+}
+
+/// The certificate given on the command line.
+fn identity(args: &Serve) -> anyhow::Result<Option<Identity>> {
+    let (Some(chain), Some(key)) = (&args.tls_cert, &args.tls_key) else {
+        return Ok(None);
+    };
+    let unreadable = |path: &Path, error: &dyn std::fmt::Display| {
+        Failure::File(format!("cannot use {}: {error}", path.display()))
+    };
+    let certificates: Vec<_> = CertificateDer::pem_file_iter(chain)
+        .and_then(Iterator::collect)
+        .map_err(|error| unreadable(chain, &error))?;
+    if certificates.is_empty() {
+        return Err(unreadable(chain, &"it holds no certificate in PEM").into());
+    }
+    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(key, &error))?;
+    Ok(Some(Identity {
+        chain: certificates,
+        key,
+    }))
+}
+
+fn acceptor(identity: Identity) -> anyhow::Result<TlsAcceptor> {
+    let mut config = rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(identity.chain, identity.key)
+        .context("certificate and key do not belong together")?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Resolves on Ctrl-C or SIGTERM.
+async fn interrupted() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupt = tokio::signal::ctrl_c() => interrupt?,
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+fn now() -> Timestamp {
+    SystemTime::now().into()
+}
+
+/// For how long connections may finish once the peers are gone.
+const CUT_OFF: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_of_other_origins_may_not_attach_unless_listed() {
+        let allowed = ["https://app.example".to_owned()];
+        let rows = [
+            (None, "p.example", true),
+            (Some("https://p.example"), "p.example", true),
+            (Some("http://localhost:3000"), "localhost:3000", true),
+            (Some("https://app.example"), "p.example", true),
+            (Some("https://evil.example"), "p.example", false),
+            (Some("http://localhost:3001"), "localhost:3000", false),
+            (Some("null"), "p.example", false),
+        ];
+        for (origin, host, expected) in rows {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, host.parse().unwrap());
+            if let Some(origin) = origin {
+                headers.insert(header::ORIGIN, origin.parse().unwrap());
+            }
+            let uri = Uri::from_static("/v1/relay");
+            assert_eq!(
+                from_allowed_origin(&headers, &uri, &allowed),
+                expected,
+                "{origin:?}"
+            );
+        }
+    }
+}

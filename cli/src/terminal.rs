@@ -1,0 +1,160 @@
+//! What is said while a command runs: sentences for people, or one JSON object per line.
+
+use std::future::Future;
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use peersox_client::{Event, Peer, Transport};
+use serde_json::{Value, json};
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::failure::Failure;
+
+/// Speaks on standard error.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Voice {
+    json: bool,
+}
+
+impl Voice {
+    pub(crate) fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    pub(crate) fn is_json(self) -> bool {
+        self.json
+    }
+
+    /// Whether a person is looking.
+    pub(crate) fn has_terminal(self) -> bool {
+        !self.json && std::io::stderr().is_terminal()
+    }
+
+    /// Says something: the sentence to people, the event to scripts. An empty sentence is not said.
+    pub(crate) fn say(self, sentence: &str, event: &Value) {
+        let line = if self.json {
+            event.to_string()
+        } else {
+            sentence.to_owned()
+        };
+        if !line.is_empty() {
+            // Nobody may be reading any more; that is no reason to stop.
+            let _ = writeln!(std::io::stderr().lock(), "{line}");
+        }
+    }
+
+    /// Reports what happens to a peer, until it ends.
+    pub(crate) fn follow(self, peer: &Peer) -> tokio::task::JoinHandle<()> {
+        let mut events = peer.events();
+        let mut connected_before = peer.status().borrow().connected;
+        tokio::spawn(async move {
+            loop {
+                match events.recv().await {
+                    Ok(event) => {
+                        let (sentence, value) = describe(&event, connected_before);
+                        connected_before |= event == Event::Connected;
+                        self.say(&sentence, &value);
+                    }
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return,
+                }
+            }
+        })
+    }
+}
+
+/// The path in use, as people see it: `relay·quic`.
+pub(crate) fn path(leg: Option<Transport>) -> String {
+    leg.map_or_else(
+        || "no path".to_owned(),
+        |transport| format!("relay·{transport}"),
+    )
+}
+
+/// Runs a command until it is done or the user interrupts it. A command that ends early has dropped
+/// its peer; that gets a moment to hang up, so that the other side need not wait for it to return.
+pub(crate) async fn until_interrupted(
+    command: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<()> {
+    let result = tokio::select! {
+        result = command => result,
+        _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted.into()),
+    };
+    if result.is_err() {
+        tokio::time::sleep(FAREWELL).await;
+    }
+    result
+}
+
+/// Hanging up takes a round trip to the relay at most.
+const FAREWELL: Duration = Duration::from_millis(300);
+
+fn describe(event: &Event, connected_before: bool) -> (String, Value) {
+    match event {
+        Event::Attached { transport, resumed } => {
+            let again = if *resumed {
+                "attached to the relay again"
+            } else {
+                ""
+            };
+            let sentence = if *resumed {
+                format!("{again} ({transport})")
+            } else {
+                String::new()
+            };
+            let transport = transport.as_str();
+            (
+                sentence,
+                json!({"event": "attached", "transport": transport, "resumed": resumed}),
+            )
+        }
+        Event::LegLost { why } => (
+            format!("the connection was lost, trying again: {why}"),
+            json!({"event": "leg_lost", "why": why}),
+        ),
+        Event::PeerOnline => (String::new(), json!({"event": "peer_online"})),
+        Event::PeerAway { grace } => (
+            format!(
+                "the other side is away; waiting up to {} s for it",
+                grace.as_secs()
+            ),
+            json!({"event": "peer_away", "grace_ms": grace.as_millis()}),
+        ),
+        Event::Connected => (
+            if connected_before {
+                "connected again".into()
+            } else {
+                "connected".into()
+            },
+            json!({"event": "connected", "again": connected_before}),
+        ),
+        Event::PeerRestarted => (
+            "the other side was restarted".into(),
+            json!({"event": "peer_restarted"}),
+        ),
+        Event::Draining => (
+            "the relay is stopping; looking for another".into(),
+            json!({"event": "draining"}),
+        ),
+        Event::DatagramsDropped(count) => (
+            String::new(),
+            json!({"event": "datagrams_dropped", "count": count}),
+        ),
+    }
+}
+
+/// Asks a person; without one, the answer is yes: whoever typed the code wants what it brings.
+pub(crate) async fn ask(question: &str, voice: Voice) -> bool {
+    if !voice.has_terminal() || !std::io::stdin().is_terminal() {
+        return true;
+    }
+    voice.say(&format!("{question} [Y/n]"), &Value::Null);
+    let answer = tokio::task::spawn_blocking(|| {
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line).map(|_| line)
+    });
+    match answer.await {
+        Ok(Ok(line)) => !line.trim().to_lowercase().starts_with('n'),
+        Ok(Err(_)) | Err(_) => false,
+    }
+}
