@@ -1,0 +1,264 @@
+//! Keeps what the map promises: arrows between crates point down (law 6), the core decides and
+//! touches no socket (law 1), and reads neither clock nor randomness (law 4).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Which of our crates each of our crates may name, for whatever purpose. `peersox-tests` and
+/// `peersox-bench` may name all.
+const ARROWS: [(&str, &[&str]); 7] = [
+    ("peersox-proto", &[]),
+    ("peersox-core", &["proto"]),
+    ("peersox-control", &["core", "proto"]),
+    ("peersox-relay", &["core", "proto"]),
+    ("peersox-client", &["core", "proto"]),
+    ("peersox-client-wasm", &["core", "proto"]),
+    ("peersox", &["control", "relay", "client", "core", "proto"]),
+];
+const FREE: [&str; 2] = ["peersox-tests", "peersox-bench"];
+
+/// Crates that bring sockets, an async runtime, a browser or system randomness: the core reaches
+/// none of them, directly or through others.
+const NOT_BELOW_CORE: [&str; 13] = [
+    "async-std",
+    "axum",
+    "getrandom",
+    "h2",
+    "hyper",
+    "mio",
+    "quinn",
+    "redis",
+    "ring",
+    "socket2",
+    "tokio",
+    "tonic",
+    "web-sys",
+];
+
+/// What a rule asks for as an argument, or leaves to a shell.
+///
+/// An `IpAddr` is a value like any other; what opens a socket is not.
+const NOT_IN_CORE: [&str; 13] = [
+    "TcpListener",
+    "TcpStream",
+    "UdpSocket",
+    "ToSocketAddrs",
+    "std::env",
+    "std::fs",
+    "std::process",
+    "std::thread",
+    "Instant::now",
+    "SystemTime::now",
+    "Utc::now",
+    "OsRng",
+    "thread_rng",
+];
+
+const LONGEST_FILE: usize = 500;
+
+#[test]
+fn arrows_point_down() {
+    let mut wrong = Vec::new();
+    for package in our_packages() {
+        let name = text(&package["name"]);
+        if FREE.contains(&name.as_str()) {
+            continue;
+        }
+        let Some((_, allowed)) = ARROWS.iter().find(|(from, _)| *from == name) else {
+            wrong.push(format!(
+                "{name} is not on the map: add its arrows to this test"
+            ));
+            continue;
+        };
+        for dependency in package["dependencies"].as_array().into_iter().flatten() {
+            let to = text(&dependency["name"]);
+            let Some(short) = to.strip_prefix("peersox-") else {
+                continue;
+            };
+            if !allowed.contains(&short) {
+                wrong.push(format!("{name} depends on {to}"));
+            }
+        }
+    }
+    assert_none(&wrong);
+}
+
+#[test]
+fn the_core_takes_only_the_messages_of_the_language() {
+    let packages = our_packages();
+    let core = packages.iter().find(|p| p["name"] == "peersox-core");
+    let dependencies = core.and_then(|p| p["dependencies"].as_array());
+    for dependency in dependencies.expect("the core is in the workspace") {
+        if dependency["name"] == "peersox-proto" {
+            assert_eq!(dependency["features"], serde_json::json!(["messages"]));
+        }
+    }
+}
+
+#[test]
+fn the_core_reaches_no_socket_and_no_runtime() {
+    let tree = cargo(&[
+        "tree",
+        "--package",
+        "peersox-core",
+        "--edges",
+        "normal",
+        "--prefix",
+        "none",
+        "--format",
+        "{p}",
+        "--target",
+        "wasm32-unknown-unknown",
+    ]);
+    let names: Vec<_> = tree.lines().filter_map(|l| l.split(' ').next()).collect();
+    assert!(
+        names.contains(&"peersox-proto"),
+        "no dependencies read:\n{tree}"
+    );
+    let wrong: Vec<_> = names
+        .into_iter()
+        .filter(|name| NOT_BELOW_CORE.contains(name))
+        .map(|name| format!("peersox-core reaches {name}"))
+        .collect();
+    assert_none(&wrong);
+}
+
+#[test]
+fn the_core_asks_for_time_and_randomness() {
+    let mut wrong = Vec::new();
+    for file in files(&root().join("core/src"), &["rs"]) {
+        let is_test = |part: &str| ["testing", "testing.rs", "tests", "tests.rs"].contains(&part);
+        if file.iter().any(|part| part.to_str().is_some_and(is_test)) {
+            continue;
+        }
+        let source = read(&file);
+        let rules = source.split("#[cfg(test)]\nmod tests").next();
+        for (number, line) in rules.unwrap_or_default().lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            for word in NOT_IN_CORE.iter().filter(|word| code.contains(**word)) {
+                wrong.push(format!("{}:{}: {word}", file.display(), number + 1));
+            }
+        }
+    }
+    assert_none(&wrong);
+}
+
+#[test]
+fn a_file_holds_one_idea() {
+    let mut wrong = Vec::new();
+    for file in files(&root(), &["rs"]) {
+        let lines = read(&file).lines().count();
+        if lines > LONGEST_FILE {
+            wrong.push(format!(
+                "{} has {lines} lines: split it by idea",
+                file.display()
+            ));
+        }
+        if file.ends_with("mod.rs") {
+            wrong.push(format!(
+                "{} is a mod.rs: use foo.rs beside foo/",
+                file.display()
+            ));
+        }
+    }
+    assert_none(&wrong);
+}
+
+#[test]
+fn no_file_names_somebodys_machine() {
+    let homes = ["home", "root", "work", "Users"].map(|name| format!("/{name}/"));
+    let mut wrong = Vec::new();
+    for file in files(
+        &root(),
+        &["rs", "toml", "proto", "md", "py", "json", "yaml", "yml"],
+    ) {
+        for (number, line) in read(&file).lines().enumerate() {
+            // A path begins a word; inside one, as in a URL, these are names like any other.
+            let starts_a_word =
+                |at: usize| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '.');
+            if homes.iter().any(|home| {
+                line.match_indices(home.as_str())
+                    .any(|(at, _)| starts_a_word(at))
+            }) {
+                wrong.push(format!(
+                    "{}:{}: {}",
+                    file.display(),
+                    number + 1,
+                    line.trim()
+                ));
+            }
+        }
+    }
+    assert_none(&wrong);
+}
+
+fn our_packages() -> Vec<Value> {
+    let metadata = cargo(&["metadata", "--no-deps", "--format-version", "1"]);
+    let metadata: Value = serde_json::from_str(&metadata).expect("cargo metadata prints JSON");
+    metadata["packages"]
+        .as_array()
+        .expect("it lists packages")
+        .clone()
+}
+
+fn cargo(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO"))
+        .args(arguments)
+        .args(["--offline", "--locked"])
+        .current_dir(root())
+        .output()
+        .expect("the cargo that built this test runs");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).expect("cargo prints UTF-8")
+}
+
+fn root() -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests
+        .parent()
+        .expect("the tests crate has a parent folder")
+        .to_path_buf()
+}
+
+/// Every file below `folder` with one of these endings, less what is built, fetched or hidden.
+fn files(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("the source tree can be read") {
+        let path = entry.expect("the source tree can be read").path();
+        let name = path
+            .file_name()
+            .and_then(|n| n.to_str())
+            .unwrap_or_default();
+        if path.is_dir() {
+            if !name.starts_with('.') && !["target", "node_modules"].contains(&name) {
+                found.extend(files(&path, endings));
+            }
+        } else if endings
+            .iter()
+            .any(|ending| path.extension().is_some_and(|e| e == *ending))
+        {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn read(file: &Path) -> String {
+    fs::read_to_string(file).expect("a source file is UTF-8")
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+#[track_caller]
+fn assert_none(wrong: &[String]) {
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}

@@ -1,0 +1,153 @@
+//! The native client as a library, against the real server.
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use peersox_client::{
+    Choice, Error, Message, Options, PairingEvent, Peer, Server as Control, Transport, Trust,
+};
+use peersox_core::channel::Priority;
+use peersox_core::close::CloseReason;
+
+use crate::harness::{Server, noise, soon};
+
+async fn pair(server: &Server, transport: Transport) -> (Control, Peer, Peer, Bytes) {
+    let control = Control::connect(&server.url(), Trust::default())
+        .await
+        .unwrap();
+    let created = control.create_pairing().await.unwrap();
+    let joined = control.join_pairing(&created.nameplate).await.unwrap();
+    let credential = created.pairing.credential.clone();
+    let options = Options {
+        transport: Choice::Only(transport),
+        ..Options::default()
+    };
+    let attach = async |pairing| {
+        Peer::attach(control.clone(), pairing, options.clone())
+            .await
+            .unwrap()
+    };
+    let (mut a, mut b) = (attach(created.pairing).await, attach(joined).await);
+    soon(a.connected()).await.unwrap();
+    soon(b.connected()).await.unwrap();
+    (control, a, b, credential)
+}
+
+#[tokio::test]
+async fn messages_and_datagrams_cross_as_they_are() {
+    let server = Server::start(&[]).await;
+    for transport in [Transport::Quic, Transport::WebSocket] {
+        let (_, a, mut b, _) = pair(&server, transport).await;
+        let mut here = a.open("chat", Priority::Interactive).await.unwrap();
+        let mut there = soon(b.accept()).await.unwrap();
+        assert_eq!(there.name(), "chat");
+        // Longer than a frame and than a window.
+        let long = Bytes::from(noise(3_000_000, 1));
+        let messages = [
+            Message::Text("grüß dich".into()),
+            Message::Binary(Bytes::new()),
+            Message::Text(String::new()),
+            Message::Binary(long),
+            Message::Text("PING".into()),
+        ];
+        let send = async {
+            for message in &messages {
+                here.send(message.clone()).await.unwrap();
+            }
+        };
+        let receive = async {
+            for message in &messages {
+                assert_eq!(there.recv().await.unwrap().as_ref(), Some(message));
+            }
+        };
+        soon(async { tokio::join!(send, receive) }).await;
+
+        there
+            .send_datagram(Bytes::from_static(b"now or never"))
+            .await
+            .unwrap();
+        assert_eq!(soon(here.recv_datagram()).await.unwrap(), "now or never");
+        let long = here.send_datagram(Bytes::from(vec![0; 2_000])).await;
+        assert!(
+            matches!(long, Err(Error::DatagramTooLarge { len: 2_000, .. })),
+            "{long:?}"
+        );
+        assert!(soon(a.ping()).await.unwrap().as_nanos() > 0);
+
+        there.finish().await.unwrap();
+        assert_eq!(soon(here.recv()).await.unwrap(), None);
+        let (closed, ended) = soon(async { tokio::join!(a.close(), b.ended()) }).await;
+        closed.unwrap();
+        ended.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_pairing_is_watched_restored_and_revoked() {
+    let server = Server::start(&[]).await;
+    let control = Control::connect(&server.url(), Trust::default())
+        .await
+        .unwrap();
+    let created = control.create_pairing().await.unwrap();
+    let mut events = Box::pin(control.watch(&created.pairing).await.unwrap());
+    let mut next = async || soon(events.next()).await.unwrap().unwrap();
+    assert_eq!(next().await, PairingEvent::Waiting);
+
+    let joined = control.join_pairing(&created.nameplate).await.unwrap();
+    assert_eq!(next().await, PairingEvent::Joined);
+    let mut peer = Peer::attach(control.clone(), joined.clone(), Options::default())
+        .await
+        .unwrap();
+    assert_eq!(next().await, PairingEvent::PeerOnline);
+
+    // What a device stored is enough to come back.
+    let (restored, state) = control
+        .restore(created.pairing.credential.clone())
+        .await
+        .unwrap();
+    assert_eq!(
+        (restored.id, restored.role),
+        (created.pairing.id, created.pairing.role)
+    );
+    assert!(state.joined && state.peer_online, "{state:?}");
+
+    control.delete_pairing(&restored).await.unwrap();
+    let end = soon(peer.ended()).await;
+    assert!(
+        matches!(end, Err(Error::Closed(CloseReason::Revoked))),
+        "{end:?}"
+    );
+    // The leg's end may be heard of before.
+    let mut last = next().await;
+    if last == PairingEvent::PeerOffline {
+        last = next().await;
+    }
+    assert_eq!(last, PairingEvent::Revoked);
+    let gone = control.restore(joined.credential).await;
+    assert!(matches!(gone, Err(Error::CredentialInvalid)), "{gone:?}");
+}
+
+#[tokio::test]
+async fn a_newer_leg_of_a_role_replaces_the_older() {
+    let server = Server::start(&[]).await;
+    let (control, mut a, mut b, credential) = pair(&server, Transport::Quic).await;
+    let (pairing, _) = control.restore(credential).await.unwrap();
+    let mut newer = Peer::attach(control, pairing, Options::default())
+        .await
+        .unwrap();
+    let end = soon(a.ended()).await;
+    assert!(
+        matches!(end, Err(Error::Closed(CloseReason::Replaced))),
+        "{end:?}"
+    );
+    soon(newer.connected()).await.unwrap();
+    let mut here = newer.open("again", Priority::Normal).await.unwrap();
+    let there = soon(b.accept()).await.unwrap();
+    there
+        .send(Message::Text("still here".into()))
+        .await
+        .unwrap();
+    assert_eq!(
+        soon(here.recv()).await.unwrap(),
+        Some(Message::Text("still here".into()))
+    );
+}

@@ -1,0 +1,112 @@
+//! What people and scripts are told when something is wrong.
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UdpSocket};
+
+use crate::harness::{Peer, Server, noise, soon};
+
+#[tokio::test]
+async fn a_code_that_cannot_be_joined_says_why_and_has_an_exit_code() {
+    let server = Server::start(&["--code-ttl", "1"]).await;
+    let join = async |code: &str| {
+        let joiner = Peer::start(&server.url(), &["connect", code]);
+        joiner.end().await
+    };
+
+    let (exit, said) = join("12-tulip-ember").await;
+    assert_eq!(exit, 2, "{said}");
+    assert!(said.contains("digits"), "{said}");
+    let (exit, said) = join("481920-tulipx-ember").await;
+    assert_eq!(exit, 2, "{said}");
+    assert!(said.contains("word 1"), "{said}");
+
+    let (exit, unknown) = join("000000").await;
+    assert_eq!(exit, 3, "{unknown}");
+
+    // Expired: the initiator shows another one by itself.
+    let mut initiator = Peer::start(&server.url(), &["connect"]);
+    let first = initiator.code().await;
+    initiator.event("code_expired").await;
+    let second = initiator.code().await;
+    assert_ne!(first, second);
+    let (exit, expired) = join(&first).await;
+    assert_eq!(
+        (exit, expired.as_str()),
+        (3, unknown.as_str()),
+        "expired is like unknown"
+    );
+}
+
+#[tokio::test]
+async fn a_used_code_is_like_an_unknown_one_and_the_pair_goes_on() {
+    let server = Server::start(&[]).await;
+    let mut initiator = Peer::start(&server.url(), &["connect"]);
+    let code = initiator.code().await;
+    let mut joiner = Peer::start(&server.url(), &["connect", &code]);
+    joiner.event("connected").await;
+
+    let (exit, said) = Peer::start(&server.url(), &["connect", &code]).end().await;
+    assert_eq!(exit, 3, "{said}");
+
+    initiator
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(b"still here")
+        .await
+        .unwrap();
+    assert_eq!(joiner.output().await, b"still here");
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_named_with_a_hint() {
+    let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", free.local_addr().unwrap());
+    drop(free);
+    let (exit, said) = Peer::start(&url, &["connect"]).end().await;
+    assert_eq!(exit, 5, "{said}");
+    assert!(
+        said.contains(&url) && said.contains("peersox serve"),
+        "{said}"
+    );
+
+    let (exit, said) = Peer::start("localhost:3000", &["connect"]).end().await;
+    assert_eq!(exit, 2, "{said}");
+    assert!(said.contains("http://"), "{said}");
+}
+
+#[tokio::test]
+async fn garbage_on_every_port_harms_nobody() {
+    let server = Server::start(&[]).await;
+    let mut initiator = Peer::start(&server.url(), &["connect"]);
+    let code = initiator.code().await;
+    let mut joiner = Peer::start(&server.url(), &["connect", &code]);
+    joiner.event("connected").await;
+
+    let address = format!("127.0.0.1:{}", server.port);
+    for seed in 0..50 {
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        // The server may hang up before all of it is written.
+        let _ = stream.write_all(&noise(2_000, seed)).await;
+        let _ = soon(stream.read_to_end(&mut Vec::new())).await;
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        socket.send_to(&noise(1_200, seed), &address).await.unwrap();
+    }
+
+    initiator
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(b"unharmed")
+        .await
+        .unwrap();
+    assert_eq!(joiner.output().await, b"unharmed");
+    let mut stream = TcpStream::connect(&address).await.unwrap();
+    stream
+        .write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    let mut reply = String::new();
+    soon(stream.read_to_string(&mut reply)).await.unwrap();
+    assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
+}

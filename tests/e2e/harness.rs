@@ -1,0 +1,210 @@
+//! The real binary, started and listened to.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+
+/// No wait in these tests is longer: one that is has failed.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The path of `peersox`, built from the present sources.
+pub fn binary() -> &'static PathBuf {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let built = std::process::Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--locked", "--package", "peersox"])
+            .status()
+            .expect("cargo runs");
+        assert!(built.success(), "the binary does not build");
+        let test = std::env::current_exe().expect("this test has a path");
+        let target = test
+            .ancestors()
+            .nth(2)
+            .expect("tests are built into target/PROFILE/deps");
+        target.join("peersox")
+    })
+}
+
+/// A running `peersox serve` on a port of its own.
+pub struct Server {
+    scheme: &'static str,
+    pub port: u16,
+    pub child: Child,
+    stderr: Lines<BufReader<ChildStderr>>,
+}
+
+impl Server {
+    pub async fn start(options: &[&str]) -> Self {
+        let mut command = Command::new(binary());
+        command
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(options);
+        let mut child = quiet(&mut command).spawn().expect("the server starts");
+        let mut stderr = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let greeting = "PeerSox is ready at ";
+        let port = loop {
+            let line = soon(stderr.next_line()).await.expect("readable");
+            let line = line.expect("the server says where it is before it ends");
+            let Some(rest) = line.strip_prefix(greeting) else {
+                continue;
+            };
+            let address = rest.split_whitespace().next().expect("an address");
+            break address
+                .rsplit(':')
+                .next()
+                .and_then(|port| port.parse().ok())
+                .expect("a port");
+        };
+        Self {
+            scheme: if options.contains(&"--tls-cert") {
+                "https"
+            } else {
+                "http"
+            },
+            port,
+            child,
+            stderr,
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("{}://127.0.0.1:{}", self.scheme, self.port)
+    }
+
+    /// Resident memory in bytes.
+    pub fn memory(&self) -> u64 {
+        let pid = self.child.id().expect("it runs");
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("Linux");
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .expect("a VmRSS line");
+        let kib = line
+            .split_whitespace()
+            .nth(1)
+            .and_then(|it| it.parse::<u64>().ok());
+        kib.expect("a number of KiB") * 1024
+    }
+
+    /// Asks it to stop and waits until it has.
+    pub async fn stop(mut self) -> std::process::ExitStatus {
+        signal(&self.child, "TERM");
+        let status = soon(self.child.wait()).await.expect("it can be waited for");
+        while let Ok(Some(_)) = self.stderr.next_line().await {}
+        status
+    }
+}
+
+/// A running peer whose events are read.
+pub struct Peer {
+    pub child: Child,
+    pub stdin: Option<ChildStdin>,
+    pub stdout: Option<ChildStdout>,
+    events: Lines<BufReader<ChildStderr>>,
+    seen: Vec<Value>,
+}
+
+impl Peer {
+    /// Starts `peersox ARGS… --server URL --json`.
+    pub fn start(url: &str, args: &[&str]) -> Self {
+        let mut command = Command::new(binary());
+        command
+            .args(args)
+            .args(["--server", url, "--json"])
+            .stdin(Stdio::piped());
+        let mut child = quiet(&mut command).spawn().expect("the peer starts");
+        let events = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+        Self {
+            child,
+            stdin,
+            stdout,
+            events,
+            seen: Vec::new(),
+        }
+    }
+
+    /// Waits for the next event with this name.
+    pub async fn event(&mut self, name: &str) -> Value {
+        loop {
+            let line = soon(self.events.next_line()).await.expect("readable");
+            let Some(line) = line else {
+                panic!("no {name:?} among {:?}", self.seen)
+            };
+            let event = serde_json::from_str(&line).unwrap_or(Value::String(line));
+            self.seen.push(event.clone());
+            if event["event"] == name {
+                return event;
+            }
+        }
+    }
+
+    /// The code it shows.
+    pub async fn code(&mut self) -> String {
+        self.event("code").await["code"]
+            .as_str()
+            .expect("a text")
+            .to_owned()
+    }
+
+    /// Waits for its end; gives exit code and what it said that was no event.
+    pub async fn end(mut self) -> (i32, String) {
+        drop(self.stdin.take());
+        let mut said = String::new();
+        while let Some(line) = soon(self.events.next_line()).await.expect("readable") {
+            if serde_json::from_str::<Value>(&line).is_err() {
+                said += &line;
+            }
+        }
+        let status = soon(self.child.wait()).await.expect("it can be waited for");
+        (status.code().unwrap_or(-1), said)
+    }
+
+    /// All of its standard output, until it ends; its standard input, unless taken, ends at once.
+    pub async fn output(&mut self) -> Vec<u8> {
+        drop(self.stdin.take());
+        let mut all = Vec::new();
+        let mut stdout = self.stdout.take().expect("not taken before");
+        soon(stdout.read_to_end(&mut all)).await.expect("readable");
+        all
+    }
+}
+
+/// Sends a signal by name.
+pub fn signal(child: &Child, name: &str) {
+    let pid = child.id().expect("it runs").to_string();
+    let sent = std::process::Command::new("kill")
+        .args(["-s", name, &pid])
+        .status();
+    assert!(sent.expect("kill runs").success());
+}
+
+/// The value of a future, or a failed test.
+pub async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future)
+        .await
+        .expect("it takes too long")
+}
+
+/// Bytes that do not repeat.
+pub fn noise(len: usize, seed: u64) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&seed.to_le_bytes());
+    hasher.finalize_xof().fill(&mut bytes);
+    bytes
+}
+
+fn quiet(command: &mut Command) -> &mut Command {
+    command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .env_remove("PEERSOX_SERVER")
+        .env_remove("PEERSOX_LOG")
+}

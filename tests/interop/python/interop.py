@@ -1,0 +1,183 @@
+"""A peer in another language, against a real server.
+
+What it knows of PeerSox: the code that grpcio generates from proto/, and docs/protocol.md.
+
+usage: interop.py PATH-OF-PEERSOX
+"""
+
+import asyncio
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+
+import grpc
+import websockets
+from peersox.v1 import pairing_pb2 as pairing
+from peersox.v1 import pairing_pb2_grpc, relay_pb2
+
+import channel
+from leg import (DATAGRAM, DONE, PATIENCE, PEER_DONE, RELIABLE, SIGNAL, SUBPROTOCOL, TEXT_MESSAGE,
+                 Leg)
+
+
+async def main(binary):
+    global BINARY, ADDRESS
+    with server(binary) as address:
+        BINARY, ADDRESS = binary, address
+        async with grpc.aio.insecure_channel(address) as connection:
+            await asyncio.wait_for(connection.channel_ready(), PATIENCE)
+            control = pairing_pb2_grpc.PairingServiceStub(connection)
+            for check in CHECKS:
+                await asyncio.wait_for(check(control), 6 * PATIENCE)
+                print(f"  {check.__doc__.splitlines()[0]} ok")
+
+
+@contextlib.contextmanager
+def server(binary):
+    """Runs a server on a free port of this machine and yields its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = "127.0.0.1:%d" % probe.getsockname()[1]
+    process = subprocess.Popen([binary, "serve", "--listen", address], stdin=subprocess.DEVNULL)
+    try:
+        yield address
+    finally:
+        process.terminate()
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+
+
+async def configuration(control):
+    """The server tells its limits and that it speaks WebSocket:"""
+    config = await control.GetConfig(pairing.GetConfigRequest())
+    assert 4 <= config.nameplate_digits <= 12, config
+    assert config.relay_limits.max_frame_bytes >= 4096, config
+    assert pairing.TRANSPORT_WEBSOCKET in config.transports, config
+
+
+async def a_code_joins_once(control):
+    """A code joins two peers, once:"""
+    created = await control.CreatePairing(pairing.CreatePairingRequest())
+    assert len(created.pairing_id) == 16 and len(created.credential) == 48, created
+    assert created.nameplate.isdigit(), created
+
+    request = pairing.JoinPairingRequest(nameplate=created.nameplate)
+    joined = await control.JoinPairing(request)
+    assert joined.pairing_id == created.pairing_id
+    assert joined.credential != created.credential
+    await refused(control.JoinPairing(request), grpc.StatusCode.NOT_FOUND)
+    malformed = pairing.JoinPairingRequest(nameplate="no digits")
+    await refused(control.JoinPairing(malformed), grpc.StatusCode.INVALID_ARGUMENT)
+
+    for credential, role in [(created.credential, pairing.ROLE_INITIATOR),
+                             (joined.credential, pairing.ROLE_JOINER)]:
+        state = await control.GetPairing(pairing.GetPairingRequest(credential=credential))
+        assert state.joined and state.role == role, state
+    stranger = pairing.GetPairingRequest(credential=bytes(48))
+    await refused(control.GetPairing(stranger), grpc.StatusCode.UNAUTHENTICATED)
+
+
+async def frames_cross_the_relay(control):
+    """Frames of every lane cross the relay both ways, byte for byte:"""
+    initiator, joiner = await legs(control)
+    assert initiator.welcome.role == pairing.ROLE_INITIATOR
+    assert joiner.welcome.role == pairing.ROLE_JOINER and joiner.welcome.peer_online
+    await initiator.notice("peer_online")
+
+    largest = bytes(range(256)) * 256
+    for lane, payload in [(RELIABLE, "grüß dich".encode()), (RELIABLE, b""),
+                          (RELIABLE, largest[1:]), (SIGNAL, b"sealed"), (DATAGRAM, b"now")]:
+        for one, other in [(initiator, joiner), (joiner, initiator)]:
+            await one.send(lane, payload)
+            assert await other.frame(lane) == payload, lane
+
+    await joiner.notify(ping=relay_pb2.Ping(nonce=300))
+    assert (await joiner.notice("pong")).pong.nonce == 300
+    await joiner.close(DONE)
+    assert await initiator.hung_up() == PEER_DONE
+
+
+async def rules_of_the_leg(control):
+    """A leg that breaks a rule is refused or hung up with its number:"""
+    initiator, joiner = await legs(control)
+    await joiner.socket.send("text")
+    assert await joiner.hung_up() == TEXT_MESSAGE, joiner.socket.close_code
+    await initiator.close(DONE)
+
+    url, _ = await endpoint(control, (await created(control)).credential)
+    for offered in [None, [SUBPROTOCOL + "1"]]:
+        try:
+            await websockets.connect(url, subprotocols=offered)
+        except websockets.InvalidStatus as refusal:
+            assert refusal.response.status_code == 400, refusal
+        else:
+            raise AssertionError(f"a socket that offers {offered} is welcome")
+
+
+async def a_conversation(control):
+    """Text and binary go both ways with `peersox connect`:"""
+    process = await asyncio.create_subprocess_exec(
+        BINARY, "connect", "--json", "--server", f"http://{ADDRESS}",
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE)
+    try:
+        event = {}
+        while event.get("event") != "code":
+            event = json.loads(await asyncio.wait_for(process.stderr.readline(), PATIENCE))
+        # The words are the two devices' secret; the server gets the digits.
+        nameplate = event["code"].split("-")[0]
+        joined = await control.JoinPairing(pairing.JoinPairingRequest(nameplate=nameplate))
+        leg = await Leg.attach(*await endpoint(control, joined.credential))
+        await channel.converse(leg, process, bytes(range(256)) * 1000)
+        assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+
+
+CHECKS = [configuration, a_code_joins_once, frames_cross_the_relay, rules_of_the_leg,
+          a_conversation]
+BINARY = ADDRESS = None
+
+
+async def created(control):
+    return await control.CreatePairing(pairing.CreatePairingRequest())
+
+
+async def legs(control):
+    """Pairs, and returns the two legs in one session."""
+    first = await created(control)
+    request = pairing.JoinPairingRequest(nameplate=first.nameplate)
+    second = await control.JoinPairing(request)
+    initiator = await Leg.attach(*await endpoint(control, first.credential))
+    joiner = await Leg.attach(*await endpoint(control, second.credential))
+    return initiator, joiner
+
+
+async def endpoint(control, credential):
+    """Opens a session and returns the URL of its WebSocket leg and the ticket."""
+    session = await control.OpenSession(pairing.OpenSessionRequest(credential=credential))
+    assert session.refresh_at_millis < session.ticket_expires_at_millis, session
+    for offered in session.endpoints:
+        if offered.transport == pairing.TRANSPORT_WEBSOCKET:
+            return offered.url, session.ticket
+    raise AssertionError("no WebSocket endpoint")
+
+
+async def refused(call, status):
+    """Expects a call to fail with this status."""
+    try:
+        answer = await call
+    except grpc.aio.AioRpcError as error:
+        assert error.code() == status, error
+    else:
+        raise AssertionError(f"{status} expected, got {answer}")
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

@@ -1,0 +1,81 @@
+"""A leg to the relay over WebSocket, written from docs/protocol.md.
+
+    peer                      relay
+      | Notice(Hello{ticket}) |
+      |---------------------->|
+      |<-- Notice(Welcome) ---|
+      |<====== frames =======>|
+
+A frame is one binary message: a lane byte, then the payload.
+"""
+
+import asyncio
+
+import websockets
+from peersox.v1 import relay_pb2
+
+NOTICE, RELIABLE, DATAGRAM, SIGNAL = range(4)
+SUBPROTOCOL = "peersox.v1"
+DONE, PEER_DONE, TEXT_MESSAGE = 4000, 4001, 4012
+PATIENCE = 10  # Seconds within which anything that is expected happens.
+
+
+class Leg:
+    """An admitted leg."""
+
+    def __init__(self, socket, welcome):
+        self.socket = socket
+        self.welcome = welcome
+
+    @classmethod
+    async def attach(cls, url, ticket):
+        """Connects, says Hello, and returns the leg once it is welcome."""
+        socket = await websockets.connect(url, subprotocols=[SUBPROTOCOL], max_size=65536)
+        assert socket.subprotocol == SUBPROTOCOL, socket.subprotocol
+        leg = cls(socket, None)
+        await leg.notify(hello=relay_pb2.Hello(ticket=ticket, agent="python-interop"))
+        leg.welcome = (await leg.notice("welcome")).welcome
+        return leg
+
+    async def send(self, lane, payload):
+        """Sends one frame."""
+        await self.socket.send(bytes([lane]) + payload)
+
+    async def notify(self, **kind):
+        """Sends one notice, as in `notify(ping=Ping(nonce=1))`."""
+        await self.send(NOTICE, relay_pb2.Notice(**kind).SerializeToString())
+
+    async def receive(self):
+        """Returns lane and payload of the next frame."""
+        message = await asyncio.wait_for(self.socket.recv(), PATIENCE)
+        assert isinstance(message, bytes) and message, message
+        return message[0], message[1:]
+
+    async def notice(self, kind):
+        """Returns the next notice of this kind; other notices are passed over, frames are not."""
+        while True:
+            lane, payload = await self.receive()
+            assert lane == NOTICE, f"lane {lane} while waiting for {kind}"
+            notice = relay_pb2.Notice.FromString(payload)
+            if notice.WhichOneof("kind") == kind:
+                return notice
+
+    async def frame(self, lane):
+        """Returns the payload of the next frame of this lane; notices are passed over."""
+        while True:
+            got, payload = await self.receive()
+            if got == lane:
+                return payload
+            assert got == NOTICE, f"lane {got} while waiting for lane {lane}"
+
+    async def hung_up(self):
+        """Waits until the relay hangs up, and returns its number."""
+        try:
+            while True:
+                await self.receive()
+        except websockets.ConnectionClosed:
+            return self.socket.close_code
+
+    async def close(self, number=DONE):
+        """Hangs up with this number."""
+        await self.socket.close(number)
