@@ -103,6 +103,8 @@ pub struct Peer {
     status: watch::Receiver<Status>,
     /// `None` once its end was told.
     end: Option<oneshot::Receiver<Verdict>>,
+    /// Whether that was a farewell in good order.
+    ended_well: bool,
 }
 
 impl Peer {
@@ -135,6 +137,7 @@ impl Peer {
             events,
             status,
             end: Some(end),
+            ended_well: false,
         })
     }
 
@@ -203,17 +206,22 @@ impl Peer {
         self.ended().await
     }
 
-    /// Waits for the end and says why.
+    /// Waits for the end and says why. Asked again after a failure, it says [`Error::Gone`].
     ///
     /// # Errors
     /// Every end but that of a [`Peer::close`], this side's or the other's.
     pub async fn ended(&mut self) -> Result<(), Error> {
         let Some(waiting) = &mut self.end else {
-            return Err(Error::Gone);
+            return if self.ended_well {
+                Ok(())
+            } else {
+                Err(Error::Gone)
+            };
         };
-        let end = waiting.await;
+        let end = waiting.await.unwrap_or(Err(Error::Gone));
         self.end = None;
-        end.unwrap_or(Err(Error::Gone))
+        self.ended_well = end.is_ok();
+        end
     }
 }
 

@@ -78,6 +78,7 @@ async fn messages_and_datagrams_cross_as_they_are() {
         let (closed, ended) = soon(async { tokio::join!(a.close(), b.ended()) }).await;
         closed.unwrap();
         ended.unwrap();
+        b.ended().await.expect("a good end stays one");
     }
 }
 
