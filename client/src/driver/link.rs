@@ -57,6 +57,8 @@ struct Up {
     /// A leg that was given up may have a writer that waits for a dead network: it is aborted.
     writer: AbortOnDropHandle<End>,
     keepalive: tokio::time::Interval,
+    /// Somebody was told that there is no room, and waits for it.
+    starved: bool,
     /// When the last frame came in.
     heard: Instant,
     /// The unanswered Ping.
@@ -97,14 +99,20 @@ impl Link {
             out,
             writer: AbortOnDropHandle::new(tokio::spawn(write(leg.sink, frames))),
             keepalive,
+            starved: false,
             heard: Instant::now(),
             ping: None,
         }));
     }
 
-    /// Whether [`Link::send`] may be called.
-    pub(super) fn has_room(&self) -> bool {
-        matches!(&self.state, State::Up(up) if up.out.capacity() > 0)
+    /// Whether [`Link::send`] may be called. If not, [`Link::next`] tells when it may: the room may
+    /// come back between the two calls, and would be missed if only a full queue were waited for.
+    pub(super) fn has_room(&mut self) -> bool {
+        let State::Up(up) = &mut self.state else {
+            return false;
+        };
+        up.starved = up.out.capacity() == 0;
+        !up.starved
     }
 
     /// Sends a frame; the caller has made sure that there is room.
@@ -198,7 +206,7 @@ impl Link {
 
 impl Up {
     async fn next(&mut self) -> News {
-        let wants_room = self.out.capacity() == 0;
+        let wants_room = self.starved;
         loop {
             tokio::select! {
                 biased;
