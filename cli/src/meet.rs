@@ -39,7 +39,7 @@ pub(crate) async fn initiate(
 
             let events = server.watch(&created.pairing).await?;
             let mut peer = Peer::attach(server.clone(), created.pairing, options(remote)).await?;
-            let followed = voice.follow(&peer);
+            let followed = voice.follow(&mut peer);
             tokio::select! {
                 connected = peer.connected() => {
                     connected?;
@@ -66,7 +66,7 @@ pub(crate) async fn join(remote: &Remote, code: &[String], voice: Voice) -> anyh
     let meeting = async {
         let pairing = server.join_pairing(&code.nameplate).await?;
         let mut peer = Peer::attach(server, pairing, options(remote)).await?;
-        voice.follow(&peer);
+        voice.follow(&mut peer);
         peer.connected().await?;
         Ok(peer)
     };

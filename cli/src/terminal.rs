@@ -44,9 +44,9 @@ impl Voice {
     }
 
     /// Reports what happens to a peer, until it ends.
-    pub(crate) fn follow(self, peer: &Peer) -> tokio::task::JoinHandle<()> {
+    pub(crate) fn follow(self, peer: &mut Peer) -> tokio::task::JoinHandle<()> {
         let mut events = peer.events();
-        let mut connected_before = peer.status().borrow().connected;
+        let mut connected_before = false;
         tokio::spawn(async move {
             loop {
                 match events.recv().await {

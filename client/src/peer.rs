@@ -100,6 +100,8 @@ pub struct Peer {
     commands: mpsc::Sender<Command>,
     incoming: mpsc::Receiver<Channel>,
     events: broadcast::Sender<Event>,
+    /// What happened from the first moment on, until somebody asks for it.
+    early: Option<broadcast::Receiver<Event>>,
     status: watch::Receiver<Status>,
     /// `None` once its end was told.
     end: Option<oneshot::Receiver<Verdict>>,
@@ -117,7 +119,7 @@ impl Peer {
         let attached = attach::attach(&server, &pairing, options.transport).await?;
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let (offers, incoming) = mpsc::channel(INCOMING);
-        let (events, _) = broadcast::channel(EVENTS);
+        let (events, early) = broadcast::channel(EVENTS);
         let (status_sender, status) = watch::channel(Status::default());
         let weak = commands.downgrade();
         let driver = Driver::new(
@@ -135,6 +137,7 @@ impl Peer {
             commands,
             incoming,
             events,
+            early: Some(early),
             status,
             end: Some(end),
             ended_well: false,
@@ -184,10 +187,11 @@ impl Peer {
         ask(&self.commands, |reply| Command::Ping { reply }).await
     }
 
-    /// What happens from now on. A receiver that falls [64](broadcast) events behind misses some.
+    /// What happens: for the first caller from the beginning on, for others from now on. A receiver
+    /// that falls 64 events behind misses some.
     #[must_use]
-    pub fn events(&self) -> broadcast::Receiver<Event> {
-        self.events.subscribe()
+    pub fn events(&mut self) -> broadcast::Receiver<Event> {
+        self.early.take().unwrap_or_else(|| self.events.subscribe())
     }
 
     /// How things stand, now and whenever that changes.

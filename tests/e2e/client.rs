@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use peersox_client::{
-    Choice, Error, Message, Options, PairingEvent, Peer, Server as Control, Transport, Trust,
+    Choice, Error, Event, Message, Options, PairingEvent, Peer, Server as Control, Transport, Trust,
 };
 use peersox_core::channel::Priority;
 use peersox_core::close::CloseReason;
@@ -36,7 +36,16 @@ async fn pair(server: &Server, transport: Transport) -> (Control, Peer, Peer, By
 async fn messages_and_datagrams_cross_as_they_are() {
     let server = Server::start(&[]).await;
     for transport in [Transport::Quic, Transport::WebSocket] {
-        let (_, a, mut b, _) = pair(&server, transport).await;
+        let (_, mut a, mut b, _) = pair(&server, transport).await;
+        // Whoever asks late still hears of the beginning.
+        let first = soon(a.events().recv()).await.unwrap();
+        assert_eq!(
+            first,
+            Event::Attached {
+                transport,
+                resumed: false
+            }
+        );
         let mut here = a.open("chat", Priority::Interactive).await.unwrap();
         let mut there = soon(b.accept()).await.unwrap();
         assert_eq!(there.name(), "chat");
