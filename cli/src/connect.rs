@@ -32,11 +32,14 @@ pub(crate) async fn run(args: Connect) -> anyhow::Result<()> {
     };
 
     let (sender, receiver) = channel.split();
-    tokio::select! {
-        joined = join(&sender, receiver) => joined?,
+    let joined = tokio::select! {
+        joined = join(&sender, receiver) => joined,
         // The other side may close as soon as everything has arrived, which is no reason to stop
         // writing it down.
         Err(error) = peer.ended() => return Err(error.into()),
+    };
+    if let Err(error) = joined {
+        return Err(meet::better_reason(&mut peer, error).await);
     }
     peer.close().await?;
     voice.say("", &json!({"event": "closed"}));

@@ -73,6 +73,19 @@ pub(crate) async fn join(remote: &Remote, code: &[String], voice: Voice) -> anyh
     in_time(deadline, meeting).await
 }
 
+/// Why a channel failed, if that is because the peer ended: a channel hears of it first, and only the
+/// peer knows the reason that scripts tell failures apart by.
+pub(crate) async fn better_reason(peer: &mut Peer, error: anyhow::Error) -> anyhow::Error {
+    let told_by_channel = matches!(error.downcast_ref(), Some(Error::Reset(_) | Error::Gone));
+    if !told_by_channel {
+        return error;
+    }
+    match tokio::time::timeout(Duration::from_secs(1), peer.ended()).await {
+        Ok(Err(reason)) => reason.into(),
+        Ok(Ok(())) | Err(_) => error,
+    }
+}
+
 async fn in_time(
     deadline: Instant,
     meeting: impl Future<Output = anyhow::Result<Peer>>,
