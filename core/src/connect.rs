@@ -237,6 +237,13 @@ impl Paths {
             .map(|path| path.kind)
     }
 
+    /// The newest path of a kind.
+    #[must_use]
+    pub fn newest(&self, kind: Kind) -> Option<PathId> {
+        let of_kind = self.paths.iter().filter(|path| path.kind == kind);
+        of_kind.map(|path| path.id).max()
+    }
+
     /// How long the latest probe of a path took.
     #[must_use]
     pub fn rtt(&self, id: PathId) -> Option<Duration> {

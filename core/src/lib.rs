@@ -9,7 +9,8 @@
 //! [`frame`] from one leg to the other until a [`close`] reason ends it, within the budgets of
 //! [`limit`]. Between the peers, opaque to the relay, [`secure`] agrees on keys and seals, a
 //! [`channel`] carries messages without loss over the path that [`connect`] chooses, and a
-//! [`transfer`] carries files over a channel.
+//! [`transfer`] carries files over a channel. A [`peer`] is the first three in one machine: what
+//! the native client and the browser drive.
 
 pub mod channel;
 pub mod close;
@@ -19,6 +20,7 @@ pub mod frame;
 pub mod id;
 pub mod limit;
 pub mod pairing;
+pub mod peer;
 pub mod role;
 pub mod secure;
 pub mod session;

@@ -1,8 +1,8 @@
 //! A seeded world for tests: two peers, a network that misbehaves, and a model of what must hold.
 //!
 //! ```text
-//!   App ⇄ Mux ⇄ Paths ⇄ ┌ relay:  slow, legs break, forgets or delivers late ┐ ⇄ Paths ⇄ Mux ⇄ App
-//!                        └ direct: fast, falls silent, comes back             ┘
+//!   App ⇄ Peer ⇄ ┌ relay:  slow, legs break, forgets, delivers late, twice, back or altered ┐ ⇄ Peer ⇄ App
+//!                 └ direct: fast, falls silent, comes back, alters                           ┘
 //! ```
 //!
 //! Time is virtual: [`World::run`] jumps from event to event and never sleeps. Everything follows

@@ -257,7 +257,12 @@ impl Association {
         payload: &[u8],
         rng: &mut impl CryptoRngCore,
     ) -> Result<Option<(Lane, Bytes)>, Failure> {
-        let told = matches!(PakeMessage::parse(payload)?, PakeMessage::Burnt(_));
+        let message = PakeMessage::parse(payload)?;
+        if message.sender() == Some(self.role) {
+            // Its own words, sent back: an answer would only confuse the other peer.
+            return Err(Violation::Unexpected.into());
+        }
+        let told = matches!(message, PakeMessage::Burnt(_));
         let spent = PakeMessage::Burnt(Burnt::Spent).encode();
         let Some(pake) = &mut self.pake else {
             if !told {
@@ -267,8 +272,13 @@ impl Association {
         };
         match pake.handle(payload) {
             Ok(Progress::Going(answer)) => {
+                let done = pake.is_done();
                 if let Some(answer) = answer {
                     self.push(&answer);
+                    if done {
+                        // Whoever lost the confirmation lost the first message behind it, too.
+                        self.attempt(rng);
+                    }
                 }
             }
             Ok(Progress::Done(secret, answer)) => {
@@ -375,9 +385,11 @@ impl Association {
                     self.establish(offered.transport, offered.hello);
                     lane
                 }
-                Err(violation) => {
+                // The first message may have been a replay; then the record may be one as well, and
+                // belongs to a session that is forgotten.
+                Err(_) => {
                     self.offered = Some(offered);
-                    return Err(violation);
+                    return Err(Violation::UnknownSession);
                 }
             }
         };

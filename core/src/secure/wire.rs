@@ -21,6 +21,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::failure::{Burnt, Violation};
 use super::keys::TAG;
 use crate::frame::{Frame, Lane};
+use crate::role::Role;
 
 pub(super) const PAKE: u8 = 0x01;
 pub(super) const HANDSHAKE: u8 = 0x02;
@@ -59,6 +60,17 @@ impl PakeMessage {
                 Burnt::try_from(reason).map(Self::Burnt)
             }
             _ => Err(Violation::Malformed),
+        }
+    }
+
+    /// Whose message it is; anybody may say that the code is burnt.
+    pub(super) const fn sender(&self) -> Option<Role> {
+        match self {
+            Self::Commitment(_) | Self::ElementX(_) | Self::InitiatorConfirms(_) => {
+                Some(Role::Initiator)
+            }
+            Self::ElementY(_) | Self::JoinerConfirms(_) => Some(Role::Joiner),
+            Self::Burnt(_) => None,
         }
     }
 

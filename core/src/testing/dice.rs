@@ -1,5 +1,7 @@
 //! Chance from a seed.
 
+use rand_core::{CryptoRng, RngCore};
+
 /// A small generator (SplitMix64): the same seed gives the same throws on every machine.
 #[derive(Clone, Debug)]
 pub struct Dice(u64);
@@ -46,3 +48,25 @@ impl Dice {
         (high << 64 | low).to_be_bytes()
     }
 }
+
+impl RngCore for Dice {
+    fn next_u32(&mut self) -> u32 {
+        rand_core::impls::next_u32_via_fill(self)
+    }
+
+    fn next_u64(&mut self) -> u64 {
+        self.roll()
+    }
+
+    fn fill_bytes(&mut self, dest: &mut [u8]) {
+        rand_core::impls::fill_bytes_via_next(self, dest);
+    }
+
+    fn try_fill_bytes(&mut self, dest: &mut [u8]) -> Result<(), rand_core::Error> {
+        self.fill_bytes(dest);
+        Ok(())
+    }
+}
+
+/// Nobody's secrets depend on it: this module is for tests.
+impl CryptoRng for Dice {}

@@ -36,6 +36,26 @@ impl Wire {
     pub(super) fn cut(&mut self) {
         self.queue.clear();
     }
+
+    /// Alters one byte of something under way, from `from` on; says whether there was anything.
+    pub(super) fn corrupt(
+        &mut self,
+        dice: &mut Dice,
+        from: impl Fn(&[u8]) -> Option<usize>,
+    ) -> bool {
+        for (_, bytes) in &mut self.queue {
+            let Some(from) = from(bytes).filter(|from| *from < bytes.len()) else {
+                continue;
+            };
+            let range = (bytes.len() - from) as u64;
+            let at = from + usize::try_from(dice.below(range)).unwrap_or(0);
+            let mut altered = bytes.to_vec();
+            altered[at] ^= 1 << dice.below(8);
+            *bytes = altered.into();
+            return true;
+        }
+        false
+    }
 }
 
 /// Datagrams under way: no order, some lost, some twice.

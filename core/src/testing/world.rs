@@ -8,9 +8,13 @@ use bytes::Bytes;
 use super::Dice;
 use super::app::App;
 use super::network::{Cloud, Wire};
-use crate::channel::{Config, Limits, Mux, Stats};
-use crate::connect::{self, Action, Kind, PathId, Paths};
+use crate::channel::{self, Limits, Stats};
+use crate::connect::{Kind, PathId};
+use crate::frame::{Frame, Lane};
+use crate::id::PairingId;
+use crate::peer::{self, Event, Proof};
 use crate::role::Role;
+use crate::secure::{HEADROOM, PairingSecret};
 use crate::time::Moment;
 
 /// Two peers in a network that misbehaves for ten virtual seconds and is kind afterwards.
@@ -24,11 +28,13 @@ pub struct World {
     cloud: Cloud,
     /// The direct path swallows everything.
     silent: bool,
-    /// Records of the past, to be delivered once more: to whom, and what.
+    /// Frames of the past, to be delivered once more: to whom, and what.
     past: VecDeque<(usize, Bytes)>,
     fate_at: Moment,
     restarts: [u32; 2],
     restarts_left: u32,
+    /// How often something is still to be altered or sent back. Fewer than make a peer give up.
+    forgeries_left: u32,
     steps: u64,
 }
 
@@ -41,25 +47,35 @@ pub struct Outcome {
     pub steps: u64,
     /// Odd turns of the initiator's channel.
     pub stats: Stats,
+    /// Frames that both peers refused.
+    pub refused: u64,
+    /// Paths that were given up for a forgery or for silence.
+    pub given_up: u64,
 }
 
 struct Peer {
-    mux: Mux,
-    paths: Paths,
+    core: peer::Peer,
+    dice: Dice,
     app: App,
     app_at: Moment,
     /// Relay leg and direct path, as this peer knows them.
     attached: [Option<PathId>; 2],
     attach_at: [Option<Moment>; 2],
+    /// Set once records flow: what a restarted process comes back with.
+    stored: Option<PairingSecret>,
+    given_up: u64,
 }
 
 const RELAY: usize = 0;
 const DIRECT: usize = 1;
 const KINDNESS: Duration = Duration::from_secs(10);
 const END: Duration = Duration::from_secs(600);
+const PAIRING: PairingId = PairingId::from_bytes([7; 16]);
+const CODE: &[u8] = b"481920-tulip-ember";
 
 impl World {
-    /// A world that follows from `seed`. One in four has a peer whose process restarts.
+    /// A world that follows from `seed`. One in four begins with a code, the others with a secret;
+    /// one in four has peers whose process restarts.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
@@ -72,8 +88,14 @@ impl World {
             ..Limits::default()
         };
         let restarts_left = if dice.once_in(4) { 2 } else { 0 };
+        let forgeries_left = u32::try_from(dice.below(5)).unwrap_or(0);
+        let proof = if dice.once_in(4) {
+            Proof::Code(CODE)
+        } else {
+            Proof::Secret(PairingSecret::from_bytes([9; 32]))
+        };
         let start = Moment::default();
-        let peers = Role::BOTH.map(|role| Peer::new(role, limits, &mut dice, start));
+        let peers = Role::BOTH.map(|role| Peer::new(role, limits, proof.clone(), &mut dice, start));
         Self {
             dice,
             now: start,
@@ -86,6 +108,7 @@ impl World {
             fate_at: start,
             restarts: [0; 2],
             restarts_left,
+            forgeries_left,
             steps: 0,
         }
     }
@@ -107,12 +130,13 @@ impl World {
                 self.turn(who)?;
             }
             if self.over()? {
-                let took = self.now.since_origin();
-                let stats = self.peers[0].mux.stats();
+                let [a, b] = &mut self.peers;
                 return Ok(Outcome {
-                    took,
+                    took: self.now.since_origin(),
                     steps: self.steps,
-                    stats,
+                    stats: a.core.channels().stats(),
+                    refused: a.core.dropped() + b.core.dropped(),
+                    given_up: a.given_up + b.given_up,
                 });
             }
         }
@@ -136,7 +160,7 @@ impl World {
         }
         self.fate_at = self.now + Duration::from_millis(1 + self.dice.below(400));
         let who = usize::from(self.dice.once_in(2));
-        match self.dice.below(10) {
+        match self.dice.below(12) {
             0..=2 => self.break_leg(who),
             3 => {
                 self.break_leg(0);
@@ -150,6 +174,7 @@ impl World {
                 }
             }
             6..=8 => self.haunt(),
+            9 | 10 => self.forge(who),
             _ if self.restarts_left > 0 => self.restart(who),
             _ => {}
         }
@@ -164,7 +189,7 @@ impl World {
         let back = self.now + Duration::from_millis(self.dice.below(700));
         let peer = &mut self.peers[who];
         if let Some(path) = peer.attached[RELAY].take() {
-            peer.paths.down(path, self.now);
+            peer.core.path_down(path, self.now);
         }
         peer.attach_at[RELAY] = Some(back);
     }
@@ -172,12 +197,12 @@ impl World {
     fn hang_up_direct(&mut self) {
         for peer in &mut self.peers {
             if let Some(path) = peer.attached[DIRECT].take() {
-                peer.paths.down(path, self.now);
+                peer.core.path_down(path, self.now);
             }
         }
     }
 
-    /// Records of the past appear once more.
+    /// Frames of the past appear once more.
     fn haunt(&mut self) {
         for _ in 0..self.dice.below(4) {
             let count = self.past.len() as u64;
@@ -185,14 +210,40 @@ impl World {
                 return;
             }
             let chosen = usize::try_from(self.dice.below(count)).unwrap_or(0);
-            let (to, record) = self.past[chosen].clone();
+            let (mut to, frame) = self.past[chosen].clone();
+            if self.forgeries_left > 0 && self.dice.once_in(4) {
+                // Back to where it came from, as if the other one had said it.
+                self.forgeries_left -= 1;
+                to = 1 - to;
+            }
             let from = self.wires[RELAY][1 - to].next().unwrap_or(self.now);
             let now = from.max(self.now);
-            self.wires[RELAY][1 - to].send(record, now, 50, &mut self.dice);
+            self.wires[RELAY][1 - to].send(frame, now, 50, &mut self.dice);
+        }
+    }
+
+    /// A byte of something under way is altered. Of a record that is a byte that its tag protects: a
+    /// header altered so that the record looks late is one lost, which a relay may cause as well.
+    fn forge(&mut self, who: usize) {
+        if self.forgeries_left == 0 {
+            return;
+        }
+        let kind = usize::from(self.dice.once_in(2));
+        let begin = |frame: &[u8]| match frame.get(1) {
+            Some(3) => Some(HEADROOM),
+            Some(2) => Some(2),
+            // One altered message of the PAKE spends the code, as it should.
+            _ => None,
+        };
+        if self.wires[kind][who].corrupt(&mut self.dice, begin) {
+            self.forgeries_left -= 1;
         }
     }
 
     fn restart(&mut self, who: usize) {
+        let Some(secret) = self.peers[who].stored.clone() else {
+            return;
+        };
         self.restarts_left -= 1;
         self.restarts[who] += 1;
         self.break_leg(who);
@@ -200,60 +251,92 @@ impl World {
         self.wires[DIRECT].iter_mut().for_each(Wire::cut);
         self.hang_up_direct();
         let attach_at = self.peers[who].attach_at;
-        let peer = Peer::new(Role::BOTH[who], self.limits, &mut self.dice, self.now);
-        self.peers[who] = Peer { attach_at, ..peer };
+        let given_up = self.peers[who].given_up;
+        let (role, proof) = (Role::BOTH[who], Proof::Secret(secret.clone()));
+        let peer = Peer::new(role, self.limits, proof, &mut self.dice, self.now);
+        self.peers[who] = Peer {
+            attach_at,
+            given_up,
+            stored: Some(secret),
+            ..peer
+        };
     }
 
     fn deliver(&mut self) -> Result<(), String> {
         for kind in [RELAY, DIRECT] {
             for from in 0..2 {
-                while let Some(record) = self.wires[kind][from].arrive(self.now) {
-                    let peer = &mut self.peers[1 - from];
+                while let Some(frame) = self.wires[kind][from].arrive(self.now) {
                     // The relay keeps nothing for a peer that is away.
-                    let Some(path) = peer.attached[kind] else {
-                        continue;
-                    };
-                    if peer.paths.handle(path, &record, self.now) {
-                        continue;
-                    }
-                    let verdict = peer.mux.handle_record(record, self.now);
-                    verdict.map_err(|violation| format!("{from}: {violation}"))?;
-                    while let Some(event) = peer.mux.poll_event() {
-                        peer.app.on_event(event)?;
+                    if let Some(path) = self.peers[1 - from].attached[kind] {
+                        self.hand(1 - from, path, frame)?;
                     }
                 }
             }
         }
-        while let Some((to, datagram)) = self.cloud.arrive(self.now) {
-            self.peers[to].mux.handle_datagram(datagram);
+        while let Some((to, frame)) = self.cloud.arrive(self.now) {
+            let attached = self.peers[to].attached;
+            if let Some(path) = attached[DIRECT].or(attached[RELAY]) {
+                self.hand(to, path, frame)?;
+            }
         }
         Ok(())
     }
 
-    /// A peer does what is due: attach, its application's turn, its paths' wishes, its records.
+    fn hand(&mut self, to: usize, path: PathId, frame: Bytes) -> Result<(), String> {
+        let Ok(frame) = Frame::parse(frame) else {
+            return Ok(());
+        };
+        let peer = &mut self.peers[to];
+        let taken = peer
+            .core
+            .handle_frame(path, frame, self.now, &mut peer.dice);
+        taken.map_err(|end| format!("{to}: {end}"))?;
+        self.listen(to)
+    }
+
+    /// Hears what a peer's machine has to tell.
+    fn listen(&mut self, who: usize) -> Result<(), String> {
+        while let Some(event) = self.peers[who].core.poll_event() {
+            let peer = &mut self.peers[who];
+            match event {
+                Event::Channel(event) => peer.app.on_event(event)?,
+                Event::HangUp(path) => {
+                    peer.given_up += 1;
+                    if peer.attached[RELAY] == Some(path) {
+                        self.break_leg(who);
+                    } else if peer.attached[DIRECT] == Some(path) {
+                        peer.attached[DIRECT] = None;
+                    }
+                }
+                Event::Dial => self.dial(who),
+                Event::Secured { .. } => peer.stored = peer.core.secret().cloned(),
+                Event::Signal(_) | Event::Path(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A peer does what is due: attach, its application's turn, its machine's wishes, its frames.
     fn turn(&mut self, who: usize) -> Result<(), String> {
         let now = self.now;
         let peer = &mut self.peers[who];
         for (slot, kind) in [(RELAY, Kind::Relay), (DIRECT, Kind::Direct)] {
             if peer.attach_at[slot].is_some_and(|at| at <= now) {
                 peer.attach_at[slot] = None;
-                peer.attached[slot] = Some(peer.paths.up(kind, now));
+                peer.attached[slot] = Some(peer.core.path_up(kind, now, &mut peer.dice));
             }
         }
-        peer.mux.handle_timeout(now);
+        peer.core.handle_timeout(now, &mut peer.dice);
         if peer.app_at <= now {
             let pause = if self.dice.once_in(10) { 300 } else { 20 };
             peer.app_at = now + Duration::from_millis(1 + self.dice.below(pause));
-            peer.app.tick(&mut peer.mux)?;
+            peer.app.tick(peer.core.channels())?;
         }
-        self.obey(who);
+        self.listen(who)?;
         self.flush(who);
-        let peer = &mut self.peers[who];
-        while let Some(event) = peer.mux.poll_event() {
-            peer.app.on_event(event)?;
-        }
+        self.listen(who)?;
         let bound = self.limits.total as usize + 32 * self.limits.window as usize / 4;
-        let held = peer.mux.buffered();
+        let held = self.peers[who].core.channels().buffered();
         if held > bound {
             return Err(format!(
                 "{who} holds {held} bytes, at most {bound} are allowed"
@@ -262,30 +345,10 @@ impl World {
         Ok(())
     }
 
-    fn obey(&mut self, who: usize) {
-        let now = self.now;
-        while let Some(action) = self.peers[who].paths.poll(now) {
-            let peer = &mut self.peers[who];
-            match action {
-                Action::Begin(_) => peer.mux.path_up(now),
-                Action::Switch(_) => peer.mux.switch_path(now),
-                Action::Resync => peer.mux.resync(now),
-                Action::Stop => peer.mux.path_down(now),
-                Action::Send(path, record) => self.transmit(who, path, record),
-                Action::HangUp(path) => {
-                    if peer.attached[DIRECT] == Some(path) {
-                        peer.attached[DIRECT] = None;
-                    }
-                }
-                Action::Dial => self.dial(who),
-            }
-        }
-    }
-
     /// A direct path is made anew for both, whoever asked for it.
     fn dial(&mut self, who: usize) {
         if self.dice.once_in(3) || self.peers[1 - who].attached[RELAY].is_none() {
-            self.peers[who].paths.failed(self.now);
+            self.peers[who].core.dial_failed(self.now);
             return;
         }
         self.hang_up_direct();
@@ -298,30 +361,24 @@ impl World {
     }
 
     fn flush(&mut self, who: usize) {
-        let Some(path) = self.peers[who].paths.selected() else {
-            return;
-        };
-        // A path takes a few records at a time, so that some are cut off before they were sent.
-        while let Some(packed) = self.peers[who].mux.poll_record(self.now) {
-            let record = packed.into_record();
-            if self.past.len() == 64 {
-                self.past.pop_front();
+        for (slot, at_most) in [(RELAY, 120), (DIRECT, 15)] {
+            let Some(path) = self.peers[who].attached[slot] else {
+                continue;
+            };
+            while let Some(frame) = self.peers[who].core.poll_transmit(path, self.now) {
+                let (lane, frame) = (frame.lane(), frame.into_bytes());
+                if lane == Lane::Datagram {
+                    self.cloud.send(1 - who, &frame, self.now, &mut self.dice);
+                    continue;
+                }
+                if self.past.len() == 64 {
+                    self.past.pop_front();
+                }
+                self.past.push_back((1 - who, frame.clone()));
+                if slot == RELAY || !self.silent {
+                    self.wires[slot][who].send(frame, self.now, at_most, &mut self.dice);
+                }
             }
-            self.past.push_back((1 - who, record.clone()));
-            self.transmit(who, path, record);
-        }
-        while let Some(packed) = self.peers[who].mux.poll_datagram() {
-            self.cloud
-                .send(1 - who, &packed.into_record(), self.now, &mut self.dice);
-        }
-    }
-
-    fn transmit(&mut self, who: usize, path: PathId, record: Bytes) {
-        let attached = self.peers[who].attached;
-        if attached[RELAY] == Some(path) {
-            self.wires[RELAY][who].send(record, self.now, 120, &mut self.dice);
-        } else if attached[DIRECT] == Some(path) && !self.silent {
-            self.wires[DIRECT][who].send(record, self.now, 15, &mut self.dice);
         }
     }
 
@@ -336,11 +393,12 @@ impl World {
         let peaceful = self.restarts_left + self.restarts[0] + self.restarts[1] == 0;
         let kind = peaceful || self.now.since_origin() >= KINDNESS * 4;
         let [a, b] = &mut self.peers;
-        if !kind || !a.app.is_done() || !b.app.is_done() || !a.mux.is_connected() {
+        let mux = a.core.channels();
+        if !kind || !a.app.is_done() || !b.app.is_done() || !mux.is_connected() {
             return Ok(false);
         }
-        if !a.mux.is_closed() {
-            a.mux.close();
+        if !mux.is_closed() {
+            mux.close();
         }
         match (a.app.closed, b.app.closed) {
             (Some(true), Some(true)) => Ok(true),
@@ -351,26 +409,32 @@ impl World {
 }
 
 impl Peer {
-    fn new(role: Role, limits: Limits, dice: &mut Dice, now: Moment) -> Self {
-        let config = Config {
-            limits,
-            ..Config::default()
+    fn new(role: Role, limits: Limits, proof: Proof<'_>, dice: &mut Dice, now: Moment) -> Self {
+        let config = peer::Config {
+            channels: channel::Config {
+                limits,
+                ..channel::Config::default()
+            },
+            ..peer::Config::default()
         };
         let largest = u64::from(limits.window) * 2;
+        let mut own = Dice::new(dice.roll());
         Self {
-            mux: Mux::new(config, role, dice.bytes()),
-            paths: Paths::new(connect::Config::default()),
+            core: peer::Peer::new(config, role, PAIRING, proof, Bytes::new(), now, &mut own),
+            dice: own,
             app: App::new(role, Dice::new(dice.roll()), largest),
             app_at: now,
             attached: [None; 2],
             attach_at: [Some(now + Duration::from_millis(dice.below(200))), None],
+            stored: None,
+            given_up: 0,
         }
     }
 
     fn next(&self) -> impl Iterator<Item = Moment> {
         let idle = self.app.is_done() && self.app.closed.is_some();
         let app = (!idle).then_some(self.app_at);
-        let timers = [app, self.mux.poll_timeout(), self.paths.timeout()];
+        let timers = [app, Some(self.core.poll_timeout())];
         timers.into_iter().chain(self.attach_at).flatten()
     }
 }

@@ -48,6 +48,12 @@ impl Mux {
         }
     }
 
+    /// The peer may not have been able to read an unanswered greeting: says it again, now.
+    pub fn greet_again(&mut self, now: Moment) {
+        self.tick(now);
+        self.link.remind();
+    }
+
     /// Takes a record from the reliable lane.
     ///
     /// # Errors

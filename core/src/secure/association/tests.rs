@@ -87,6 +87,28 @@ fn a_code_is_of_no_use_to_a_peer_that_has_its_secret() {
 }
 
 #[test]
+fn a_reflected_message_of_the_pairing_burns_nothing() {
+    let mut pair = Pair::with_codes(CODE, CODE);
+    let mut recorded = Vec::new();
+    pair.kick();
+    // Up to the joiner's confirmation, and not the one that answers it.
+    while pair.peers[0].secret().is_none() {
+        pair.deliver_one(|frame| recorded.push(frame.clone()));
+    }
+    assert!(pair.peers[1].secret().is_none());
+    recorded.retain(|frame| frame[1] == wire::PAKE);
+    for frame in recorded {
+        let sender = if [1, 3, 5].contains(&frame[2]) { 0 } else { 1 };
+        let frame = Frame::parse(frame.into()).unwrap();
+        let reflected = pair.peers[sender].handle(frame, &mut pair.rng);
+        assert!(!matches!(reflected, Err(Failure::Burnt(_))));
+        pair.collect(Role::BOTH[sender]);
+    }
+    pair.path_up();
+    pair.assert_secured();
+}
+
+#[test]
 fn different_secrets_never_meet() {
     let mut pair = Pair::with_codes(CODE, CODE);
     pair.restart(Role::Initiator, PairingSecret::from_bytes([1; 32]));

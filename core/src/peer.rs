@@ -1,0 +1,461 @@
+//! One endpoint of a pairing, whole: channels, sealing and the choice of path in one machine.
+//!
+//! ```text
+//!  application ⇄ Mux ── records ──► seal ──► the selected path ──► frames ┐
+//!                 ▲                                                      ├ shell: legs, WebRTC
+//!                 └──── records ◄── open ◄── every path ◄──────── frames ┘
+//!                              handshake and probes stay on the path they concern
+//! ```
+//!
+//! The native client and the browser drive this same machine; it reads no clock and no randomness.
+//! In this order:
+//!
+//! 1. a path comes up: the peers prove the code (once per pairing), then shake hands;
+//! 2. [`Event::Secured`]: records may flow, the channels greet each other and replay what is lacking;
+//! 3. a path is lost, another comes up: the keys at hand seal at once, a handshake behind them brings
+//!    fresh ones; what a restarted peer could not open is said again when these are there;
+//! 4. what was altered under way costs its path, never a message: the next path replays. Paths that
+//!    bring nothing but forgeries, one after another, end in [`End::Tampered`].
+//!
+//! A peer that is not secured says its last word again after a pause, so that a frame lost by a relay
+//! delays and does not strand it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand_core::CryptoRngCore;
+
+use crate::channel::{self, Mux, Packed};
+use crate::connect::{self, Action, Kind, PathId, Paths};
+use crate::frame::{Frame, Lane};
+use crate::id::PairingId;
+use crate::role::Role;
+use crate::secure::{
+    self, Association, Burnt, Failure, HEADROOM, MAX_PLAINTEXT, PairingSecret, Sas, SealError,
+    State, TAG_LEN, Violation,
+};
+use crate::time::Moment;
+
+#[cfg(test)]
+mod tests;
+
+/// How a [`Peer`] behaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// Windows and sizes. The room around records is set to what sealing needs.
+    pub channels: channel::Config,
+    /// Patience with direct paths.
+    pub paths: connect::Config,
+}
+
+/// What this side proves itself with.
+#[derive(Clone, Debug)]
+pub enum Proof<'a> {
+    /// The canonical bytes of the full code, nameplate and secret words; once per code.
+    Code(&'a [u8]),
+    /// What came of an earlier code.
+    Secret(PairingSecret),
+}
+
+/// One endpoint. See the module.
+pub struct Peer {
+    association: Association,
+    mux: Mux,
+    paths: Paths,
+    /// Handshakes, probes and signals, each with the path it belongs to.
+    urgent: VecDeque<(PathId, Frame)>,
+    events: VecDeque<Event>,
+    /// Paths in a row that were given up for a forgery.
+    tampered: u32,
+    /// Whether records ever flowed.
+    secured: bool,
+    rekey_at: Moment,
+    /// When to say the last word again, and after which pause next.
+    remind_at: Option<Moment>,
+    pause: Duration,
+    dropped: u64,
+}
+
+/// What a shell gets to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Fresh keys are in use. The first time, a peer that came with a code stores
+    /// [`Peer::secret`] now.
+    Secured {
+        /// The phrase for people to compare.
+        sas: Sas,
+        /// What the other peer gave as its hello.
+        hello: Bytes,
+    },
+    /// Of the channels.
+    Channel(channel::Event),
+    /// Records take this path from now on, or none.
+    Path(Option<PathId>),
+    /// A signal of the other peer, opened.
+    Signal(Bytes),
+    /// Try to make a direct path; report it with [`Peer::path_up`] or [`Peer::dial_failed`].
+    Dial,
+    /// This path is of no use any more, and already counts as down: hang it up.
+    HangUp(PathId),
+}
+
+/// Why it is over, other than by [`channel::Event::Closed`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum End {
+    /// The code is spent and no secret came of it. Send what [`Peer::poll_transmit`] still gives, so
+    /// that the other peer learns it too.
+    #[error(transparent)]
+    Burnt(#[from] Burnt),
+    /// The other peer is genuine and breaks the rules of the channels.
+    #[error("the other peer broke the protocol: {0}")]
+    Broken(#[from] channel::Violation),
+    /// Several paths in a row delivered forgeries.
+    #[error(
+        "what arrives was altered under way, or the other side holds another pairing secret; \
+         pair the two devices again, over a network that you trust more"
+    )]
+    Tampered,
+}
+
+impl Peer {
+    /// Makes a machine without a path.
+    ///
+    /// `hello` is told to the other peer in each handshake, cut to
+    /// [`MAX_HELLO_LEN`](secure::MAX_HELLO_LEN) bytes. A code makes one machine, ever: a peer that
+    /// fails after it has received anything asks for a new code.
+    #[must_use]
+    pub fn new(
+        config: Config,
+        role: Role,
+        pairing: PairingId,
+        proof: Proof<'_>,
+        hello: Bytes,
+        now: Moment,
+        rng: &mut impl CryptoRngCore,
+    ) -> Self {
+        let mut channels = config.channels;
+        (channels.front, channels.back) = (HEADROOM, TAG_LEN);
+        let longest = u32::try_from(MAX_PLAINTEXT).unwrap_or(u32::MAX);
+        channels.limits.max_record = channels.limits.max_record.min(longest);
+        let mut instance = [0; 16];
+        rng.fill_bytes(&mut instance);
+        let association = match proof {
+            Proof::Code(code) => Association::with_code(role, pairing, code, hello, rng),
+            Proof::Secret(secret) => Association::with_secret(role, pairing, secret, hello),
+        };
+        Self {
+            association,
+            mux: Mux::new(channels, role, instance),
+            paths: Paths::new(config.paths),
+            urgent: VecDeque::new(),
+            events: VecDeque::new(),
+            tampered: 0,
+            secured: false,
+            rekey_at: now + REKEY_EVERY,
+            remind_at: None,
+            pause: REMIND_AFTER,
+            dropped: 0,
+        }
+    }
+
+    /// A path to the other peer was made.
+    pub fn path_up(&mut self, kind: Kind, now: Moment, rng: &mut impl CryptoRngCore) -> PathId {
+        let path = self.paths.up(kind, now);
+        self.association.on_path_up(rng);
+        self.collect(path);
+        if self.association.state() != State::Secured {
+            self.pause = REMIND_AFTER;
+            self.remind_at = Some(now + self.pause);
+        }
+        self.obey(now);
+        path
+    }
+
+    /// A path ended. Late news of a path that is gone already change nothing.
+    pub fn path_down(&mut self, path: PathId, now: Moment) {
+        self.urgent.retain(|(on, _)| *on != path);
+        self.paths.down(path, now);
+        self.obey(now);
+    }
+
+    /// A direct path that [`Event::Dial`] asked for could not be made.
+    pub fn dial_failed(&mut self, now: Moment) {
+        self.paths.failed(now);
+        self.obey(now);
+    }
+
+    /// Takes a frame of the other peer from one of the paths; notices are the shell's own.
+    ///
+    /// # Errors
+    /// [`End`]: give the peer up.
+    pub fn handle_frame(
+        &mut self,
+        path: PathId,
+        frame: Frame,
+        now: Moment,
+        rng: &mut impl CryptoRngCore,
+    ) -> Result<(), End> {
+        let lane = frame.lane();
+        let opened = self.association.handle(frame, rng);
+        self.collect(path);
+        self.note_secured(now);
+        match opened {
+            Ok(None) => {}
+            Ok(Some((lane, plaintext))) => self.take(path, lane, plaintext, now)?,
+            Err(Failure::Burnt(burnt)) => return Err(burnt.into()),
+            Err(Failure::Violation(violation)) => self.refuse(path, lane, violation, now)?,
+        }
+        self.obey(now);
+        Ok(())
+    }
+
+    /// The next frame for a path that has room. Ask for each such path until there is nothing.
+    pub fn poll_transmit(&mut self, path: PathId, now: Moment) -> Option<Frame> {
+        if let Some(at) = self.urgent.iter().position(|(on, _)| *on == path) {
+            return self.urgent.remove(at).map(|(_, frame)| frame);
+        }
+        if self.paths.selected() != Some(path) || self.association.state() != State::Secured {
+            return None;
+        }
+        if let Some(record) = self.mux.poll_record(now) {
+            return self.seal(Lane::Reliable, record);
+        }
+        let datagram = self.mux.poll_datagram()?;
+        self.seal(Lane::Datagram, datagram)
+    }
+
+    /// The next thing to know. Poll until there is nothing, after every call that changes something.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        let own = self.events.pop_front();
+        own.or_else(|| self.mux.poll_event().map(Event::Channel))
+    }
+
+    /// When to call [`Peer::handle_timeout`] if nothing happens before.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Moment {
+        let others = [
+            self.remind_at,
+            self.mux.poll_timeout(),
+            self.paths.timeout(),
+        ];
+        others
+            .into_iter()
+            .flatten()
+            .fold(self.rekey_at, Moment::min)
+    }
+
+    /// Notes that time has passed; [`Peer::poll_transmit`] then gives what has become due.
+    pub fn handle_timeout(&mut self, now: Moment, rng: &mut impl CryptoRngCore) {
+        if self.rekey_at <= now {
+            self.rekey_at = now + REKEY_EVERY;
+            self.association.rekey();
+        }
+        if self.remind_at.is_some_and(|at| at <= now) {
+            self.remind(now, rng);
+        }
+        self.mux.handle_timeout(now);
+        self.obey(now);
+    }
+
+    /// The channels, to open, send, read, finish and close. Records and paths stay this machine's.
+    pub fn channels(&mut self) -> &mut Mux {
+        &mut self.mux
+    }
+
+    /// Seals a signal for the other peer, at most 16,354 bytes, and sends it over the newest relay
+    /// path.
+    ///
+    /// # Errors
+    /// [`SealError::NotReady`] before [`Event::Secured`] or without a relay path; the others as they
+    /// say.
+    pub fn send_signal(&mut self, signal: &[u8]) -> Result<(), SealError> {
+        let relay = self.paths.newest(Kind::Relay).ok_or(SealError::NotReady)?;
+        let frame = self.association.seal_copy(Lane::Signal, signal)?;
+        self.urgent.push_back((relay, frame));
+        Ok(())
+    }
+
+    /// The path that records take.
+    #[must_use]
+    pub fn selected(&self) -> Option<PathId> {
+        self.paths.selected()
+    }
+
+    /// What a path is, while it is there.
+    #[must_use]
+    pub fn kind(&self, path: PathId) -> Option<Kind> {
+        self.paths.kind(path)
+    }
+
+    /// How long the latest probe of a direct path took.
+    #[must_use]
+    pub fn path_rtt(&self, path: PathId) -> Option<Duration> {
+        self.paths.rtt(path)
+    }
+
+    /// The pairing secret, once agreed. Worth storing from the first [`Event::Secured`] on.
+    #[must_use]
+    pub const fn secret(&self) -> Option<&PairingSecret> {
+        self.association.secret()
+    }
+
+    /// How far the agreement on keys is.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        self.association.state()
+    }
+
+    /// Frames dropped because they were stale, out of turn, or forged where that costs no path.
+    #[must_use]
+    pub const fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    fn take(&mut self, path: PathId, lane: Lane, plaintext: Bytes, now: Moment) -> Result<(), End> {
+        self.tampered = 0;
+        match lane {
+            Lane::Reliable => {
+                if !self.paths.handle(path, &plaintext, now) {
+                    self.mux.handle_record(plaintext, now)?;
+                }
+            }
+            Lane::Datagram => self.mux.handle_datagram(plaintext),
+            Lane::Signal => self.events.push_back(Event::Signal(plaintext)),
+            // The association opens no notices.
+            Lane::Notice => {}
+        }
+        Ok(())
+    }
+
+    /// An honest path may deliver late, twice or out of turn, and a lossy lane anything: that is
+    /// dropped. A reliable lane that alters what it carries is no path.
+    fn refuse(
+        &mut self,
+        path: PathId,
+        lane: Lane,
+        violation: Violation,
+        now: Moment,
+    ) -> Result<(), End> {
+        let harmless = violation.is_stale() || violation == Violation::Unexpected;
+        if harmless || lane != Lane::Reliable || self.paths.kind(path).is_none() {
+            self.dropped += 1;
+            return Ok(());
+        }
+        self.tampered += 1;
+        if self.tampered >= MAX_TAMPERED {
+            return Err(End::Tampered);
+        }
+        self.path_down(path, now);
+        self.events.push_back(Event::HangUp(path));
+        Ok(())
+    }
+
+    /// The first keys begin the channels' conversation; later ones repeat a greeting that a
+    /// restarted peer could not open.
+    fn note_secured(&mut self, now: Moment) {
+        while let Some(secure::Event::Secured { sas, hello }) = self.association.poll_event() {
+            self.events.push_back(Event::Secured { sas, hello });
+            self.remind_at = None;
+            let first = !std::mem::replace(&mut self.secured, true);
+            if first && self.paths.selected().is_some() {
+                self.mux.path_up(now);
+            } else {
+                self.mux.greet_again(now);
+            }
+        }
+    }
+
+    fn remind(&mut self, now: Moment, rng: &mut impl CryptoRngCore) {
+        self.remind_at = None;
+        let waits = matches!(
+            self.association.state(),
+            State::Pairing | State::Handshaking
+        );
+        if let (true, Some(path)) = (waits, self.paths.selected()) {
+            self.association.on_path_up(rng);
+            self.collect(path);
+            self.pause = (self.pause * 2).min(REMIND_AT_MOST);
+            self.remind_at = Some(now + self.pause);
+        }
+    }
+
+    fn obey(&mut self, now: Moment) {
+        while let Some(action) = self.paths.poll(now) {
+            match action {
+                Action::Begin(path) => {
+                    if self.secured {
+                        self.mux.path_up(now);
+                    }
+                    self.events.push_back(Event::Path(Some(path)));
+                }
+                Action::Switch(path) => {
+                    if self.secured {
+                        self.mux.switch_path(now);
+                    }
+                    self.events.push_back(Event::Path(Some(path)));
+                }
+                Action::Resync => self.mux.resync(now),
+                Action::Stop => {
+                    self.mux.path_down(now);
+                    self.events.push_back(Event::Path(None));
+                }
+                Action::Send(path, record) => {
+                    // Before there are keys a probe goes unanswered, as on a path that is not there.
+                    if let Ok(frame) = self.association.seal_copy(Lane::Reliable, &record) {
+                        self.urgent.push_back((path, frame));
+                    }
+                }
+                Action::HangUp(path) => {
+                    self.urgent.retain(|(on, _)| *on != path);
+                    self.events.push_back(Event::HangUp(path));
+                }
+                Action::Dial => self.events.push_back(Event::Dial),
+            }
+        }
+    }
+
+    /// Moves what the association has to say to the path it belongs to. What the path does not take
+    /// is bounded: a handshake begun anew replaces the one before.
+    fn collect(&mut self, path: PathId) {
+        while let Some(frame) = self.association.poll_transmit() {
+            if self.urgent.len() >= MAX_URGENT {
+                self.urgent.pop_front();
+            }
+            self.urgent.push_back((path, frame));
+        }
+    }
+
+    /// Fails only after 2^64 records of one session: what is not sealed then is replayed with the
+    /// keys of the next path.
+    fn seal(&mut self, lane: Lane, record: Packed) -> Option<Frame> {
+        let (buffer, front) = record.into_parts();
+        debug_assert_eq!(front, HEADROOM);
+        self.association.seal(lane, buffer).ok()
+    }
+}
+
+impl std::fmt::Debug for Peer {
+    /// Shows no secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Peer")
+            .field("state", &self.association.state())
+            .field("path", &self.paths.selected())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Keys that were used are replaced this often, so that one stolen from memory opens little.
+const REKEY_EVERY: Duration = Duration::from_secs(3600);
+
+/// The first pause before an unanswered last word is said again; doubled each time.
+const REMIND_AFTER: Duration = Duration::from_secs(3);
+
+/// Where the doubling ends.
+const REMIND_AT_MOST: Duration = Duration::from_secs(30);
+
+/// One forgery may be a broken middlebox; as many paths in a row are no accident.
+const MAX_TAMPERED: u32 = 5;
+
+/// Handshakes are three frames, probes two; signals come as fast as a person's networks change.
+const MAX_URGENT: usize = 64;
