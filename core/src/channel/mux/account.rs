@@ -70,8 +70,8 @@ impl Mux {
         if !channel.outbox.is_done() || !channel.inbox.is_finished() {
             return;
         }
-        if channel.inbox.has_news() {
-            self.acking.late.insert(wire, channel.inbox.consumed());
+        if let Some(consumed) = channel.inbox.news() {
+            self.acking.late.insert(wire, consumed);
             self.ack_soon();
         }
         self.drop_channel(wire);
