@@ -106,7 +106,7 @@ impl Mux {
         let total_full = self.sending.pending >= self.peer.total as usize;
         let enough = self.peer.window as usize / 4 * 3;
         let generation = self.generation;
-        for (wire, channel) in &mut self.channels {
+        for (wire, channel) in self.channels.iter_mut() {
             let pending = channel.outbox.pending();
             if channel.wants_room && pending < enough && !(total_full && pending > 0) {
                 channel.wants_room = false;
