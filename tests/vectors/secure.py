@@ -1,7 +1,6 @@
 """Computes secure.json a second time, from docs/protocol.md, without any code of this repository.
 
-    python3 -m venv /tmp/venv && /tmp/venv/bin/pip install spake2 cryptography noiseprotocol
-    /tmp/venv/bin/python tests/vectors/secure.py
+    tests/interop/python/run --vectors
 """
 
 import hashlib
@@ -23,7 +22,7 @@ WORDS = (HERE / "../../core/src/code/words.txt").read_text().split()
 
 def digest(purpose, *parts):
     return hashlib.sha256(
-        b"".join(len(part).to_bytes(4) + part for part in (LABEL, purpose, *parts))
+        b"".join(len(part).to_bytes(4, "big") + part for part in (LABEL, purpose, *parts))
     ).digest()
 
 
@@ -114,9 +113,9 @@ def seal(split, key_hash, attempt, sender, lane, counter, plaintext):
     chain = expand(extract(key_hash, split[sender]), f"records {sender} {lane}".encode())
     for _ in range(counter >> 18):
         chain = expand(chain, b"next")
-    header = bytes([LANES[lane], 3]) + attempt[:4] + counter.to_bytes(8)
+    header = bytes([LANES[lane], 3]) + attempt[:4] + counter.to_bytes(8, "big")
     cipher = ChaCha20Poly1305(expand(chain, b"key"))
-    return header + cipher.encrypt(bytes(4) + counter.to_bytes(8), plaintext, header)
+    return header + cipher.encrypt(bytes(4) + counter.to_bytes(8, "big"), plaintext, header)
 
 
 def records(vector):
