@@ -12,7 +12,7 @@ use peersox_core::channel::Priority;
 use peersox_core::close::CloseReason;
 use peersox_core::code::{Code, Nameplate};
 
-use crate::gate::Gate;
+use crate::gate::{Gate, Udp};
 use crate::harness::{Server, noise, soon};
 
 /// A code with these words.
@@ -231,7 +231,7 @@ async fn a_full_window_is_said_by_those_who_do_not_wait() {
 async fn a_websocket_gives_way_to_quic_as_soon_as_it_passes_and_nothing_is_lost() {
     let server = Server::start(&[]).await;
     let gate = Gate::with_udp(server.port).await;
-    gate.let_udp_pass(false);
+    gate.udp(Udp::Swallowed);
     let (url, options) = (
         gate.url(),
         Options {
@@ -265,7 +265,7 @@ async fn a_websocket_gives_way_to_quic_as_soon_as_it_passes_and_nothing_is_lost(
             here.send(text).await.unwrap();
             sent += 1;
             if sent == 100 {
-                gate.let_udp_pass(true);
+                gate.udp(Udp::Passes);
             }
             after += u32::from(status.borrow_and_update().leg == Some(Transport::Quic));
         }

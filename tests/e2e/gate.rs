@@ -12,8 +12,17 @@ use tokio::sync::watch;
 pub struct Gate {
     pub port: u16,
     tcp: watch::Sender<bool>,
-    udp: watch::Sender<bool>,
+    udp: watch::Sender<Udp>,
     record: Record,
+}
+
+/// What happens to UDP.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Udp {
+    Passes,
+    /// Only what belongs to a flow that has passed before.
+    OldFlowsPass,
+    Swallowed,
 }
 
 /// The bytes of all TCP connections, both ways, as they came.
@@ -49,7 +58,7 @@ impl Gate {
                 tokio::spawn(forward(stream, to, state.clone(), Arc::clone(&recording)));
             }
         });
-        let (udp, state) = watch::channel(true);
+        let (udp, state) = watch::channel(Udp::Passes);
         if let Some(socket) = socket {
             tokio::spawn(pass(Arc::new(socket), to, state));
         }
@@ -74,8 +83,8 @@ impl Gate {
     }
 
     /// Lets UDP pass, or swallows it.
-    pub fn let_udp_pass(&self, passes: bool) {
-        self.udp.send_replace(passes);
+    pub fn udp(&self, what: Udp) {
+        self.udp.send_replace(what);
     }
 
     /// What has crossed by TCP so far.
@@ -125,15 +134,15 @@ async fn copy(
 }
 
 /// Passes packets both ways, with a socket of its own towards the server for each client.
-async fn pass(socket: Arc<UdpSocket>, to: SocketAddr, open: watch::Receiver<bool>) {
+async fn pass(socket: Arc<UdpSocket>, to: SocketAddr, state: watch::Receiver<Udp>) {
     let mut clients: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
     let mut buffer = vec![0; 65_536];
     while let Ok((len, from)) = socket.recv_from(&mut buffer).await {
-        if !*open.borrow() {
-            continue;
-        }
+        let now = *state.borrow();
         let towards = match clients.get(&from) {
+            _ if now == Udp::Swallowed => continue,
             Some(known) => Arc::clone(known),
+            None if now == Udp::OldFlowsPass => continue,
             None => {
                 let Ok(fresh) = UdpSocket::bind("127.0.0.1:0").await else {
                     continue;
@@ -143,7 +152,7 @@ async fn pass(socket: Arc<UdpSocket>, to: SocketAddr, open: watch::Receiver<bool
                     Arc::clone(&fresh),
                     Arc::clone(&socket),
                     from,
-                    open.clone(),
+                    state.clone(),
                 ));
                 clients.insert(from, Arc::clone(&fresh));
                 fresh
@@ -157,7 +166,7 @@ async fn back(
     from: Arc<UdpSocket>,
     socket: Arc<UdpSocket>,
     client: SocketAddr,
-    open: watch::Receiver<bool>,
+    state: watch::Receiver<Udp>,
 ) {
     let mut buffer = vec![0; 65_536];
     loop {
@@ -165,7 +174,7 @@ async fn back(
         let Ok(len) = from.recv(&mut buffer).await else {
             continue;
         };
-        if *open.borrow() {
+        if *state.borrow() != Udp::Swallowed {
             let _ = socket.send_to(&buffer[..len], client).await;
         }
     }
