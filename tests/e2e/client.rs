@@ -24,15 +24,17 @@ fn code(nameplate: &Nameplate, words: &str) -> Code {
 }
 
 async fn pair(server: &Server, transport: Transport) -> (Control, Peer, Peer, Bytes) {
-    let control = Control::connect(&server.url(), Trust::default())
-        .await
-        .unwrap();
+    pair_at(&server.url(), Choice::Only(transport)).await
+}
+
+async fn pair_at(url: &str, transport: Choice) -> (Control, Peer, Peer, Bytes) {
+    let control = Control::connect(url, Trust::default()).await.unwrap();
     let created = control.create_pairing().await.unwrap();
     let joined = control.join_pairing(&created.nameplate).await.unwrap();
     let credential = created.pairing.credential.clone();
     let proof = Proof::Code(code(&created.nameplate, "tulip-ember"));
     let options = Options {
-        transport: Choice::Only(transport),
+        transport,
         ..Options::default()
     };
     let attach = async |pairing| {
@@ -154,28 +156,31 @@ async fn a_pairing_is_watched_restored_and_revoked() {
 #[tokio::test]
 async fn a_newer_leg_of_a_role_replaces_the_older() {
     let server = Server::start(&[]).await;
-    let (control, mut a, mut b, credential) = pair(&server, Transport::Quic).await;
-    let (pairing, _) = control.restore(credential).await.unwrap();
-    let proof = Proof::Secret(a.secured().unwrap().secret);
-    let mut newer = Peer::attach(control, pairing, proof, Options::default())
-        .await
-        .unwrap();
-    let end = soon(a.ended()).await;
-    assert!(
-        matches!(end, Err(Error::Closed(CloseReason::Replaced))),
-        "{end:?}"
-    );
-    soon(newer.connected()).await.unwrap();
-    let mut here = newer.open("again", Priority::Normal).await.unwrap();
-    let there = soon(b.accept()).await.unwrap();
-    there
-        .send(Message::Text("still here".into()))
-        .await
-        .unwrap();
-    assert_eq!(
-        soon(here.recv()).await.unwrap(),
-        Some(Message::Text("still here".into()))
-    );
+    // The second one is about to try QUIC again, which must not win its place back.
+    for choice in [Choice::Only(Transport::Quic), Choice::Auto] {
+        let gate = Gate::to(server.port).await;
+        let url = match choice {
+            Choice::Auto => gate.url(),
+            Choice::Only(_) => server.url(),
+        };
+        let (control, mut a, mut b, credential) = pair_at(&url, choice).await;
+        let (pairing, _) = control.restore(credential).await.unwrap();
+        let proof = Proof::Secret(a.secured().unwrap().secret);
+        let mut newer = Peer::attach(control, pairing, proof, Options::default())
+            .await
+            .unwrap();
+        let end = soon(a.ended()).await;
+        assert!(
+            matches!(end, Err(Error::Closed(CloseReason::Replaced))),
+            "{end:?}"
+        );
+        soon(newer.connected()).await.unwrap();
+        let mut here = newer.open("again", Priority::Normal).await.unwrap();
+        let there = soon(b.accept()).await.unwrap();
+        let text = Message::Text("still here".into());
+        there.send(text.clone()).await.unwrap();
+        assert_eq!(soon(here.recv()).await.unwrap(), Some(text));
+    }
 }
 
 #[tokio::test]
