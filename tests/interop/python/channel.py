@@ -1,13 +1,15 @@
 """A minimal peer of the channel protocol, written from docs/protocol.md.
 
-It joins, takes the one channel that the initiator opens, and speaks on it:
+It opens the one channel, or takes the one that the initiator opens, and speaks on it:
 
-    initiator                         here
+    initiator                       joiner
       | OPEN  <------------------->  OPEN |
       | CHANNEL "peersox.pipe" ---------> |
       | DATA ...  ACK ...  <-> DATA, ACK  |
       | FINISH  <-------------->  FINISH  |
-      | GOODBYE  <---------> GOODBYE_ACK  |
+      | GOODBYE  <---------> GOODBYE_ACK  |   either may say goodbye first
+
+A record is the plaintext of a sealed frame; see association.py.
 """
 
 import asyncio
@@ -19,11 +21,12 @@ OPEN, ACK, PING, PONG, GOODBYE, GOODBYE_ACK = range(1, 7)
 RESET, RESET_ACK, CHANNEL, FINISH = range(7, 11)
 DATA = 0x10
 LAST, TEXT = 1, 2
+INTERACTIVE = 0
 BINARY_MESSAGE, TEXT_MESSAGE = DATA | LAST, DATA | LAST | TEXT
 
 
-class Joiner:
-    """One channel over one leg."""
+class Peer:
+    """One channel over one sealed leg."""
 
     def __init__(self, leg):
         self.leg = leg
@@ -33,7 +36,8 @@ class Joiner:
         self.open = False
         self.channel = None
         self.name = None
-        self.expected = 0  # The next item of the initiator's direction.
+        self.opened = self.seen = 0  # How many channels each peer has opened: one of them one.
+        self.expected = 0  # The next item of the other peer's direction.
         self.sent = 0  # How many items this side has sent,
         self.acknowledged = 0  # and how many of them were consumed.
         self.received = []  # (whether it is text, bytes) per message; None is the end.
@@ -51,11 +55,18 @@ class Joiner:
 
     async def send_open(self, flags):
         limits = [1 << 20, 1 << 24, 65471, 128]
-        counts = [0, 0 if self.channel is None else 1]
+        counts = [self.opened, self.seen]
         listed = [] if self.channel is None else [self.channel, self.expected, self.expected]
         await self.record(bytes([OPEN]) + varint(1) + self.instance + self.peer
                           + varint(self.epoch) + varint(self.peer_epoch) + bytes([flags])
                           + b"".join(map(varint, limits + counts + listed)))
+
+    async def open_channel(self, name):
+        """Opens the initiator's first channel."""
+        self.channel, self.name, self.opened = 0, name, 1
+        await self.record(bytes([CHANNEL]) + self.tag + varint(0) + bytes([INTERACTIVE])
+                          + name.encode())
+        self.sent = 1
 
     async def send(self, data, text=False):
         """Sends a message that fits one record."""
@@ -97,7 +108,7 @@ class Joiner:
                 self.acknowledged = max(self.acknowledged, consumed)
         elif kind == CHANNEL:
             channel, rest = number(rest)
-            self.channel, self.name = channel, rest[1:].decode()
+            self.channel, self.name, self.seen = channel, rest[1:].decode(), 1
             self.expected = 1
             await self.acknowledge()
         elif kind == FINISH or DATA <= kind < DATA + 4:
@@ -154,10 +165,12 @@ def number(data):
     return value, data[length:]
 
 
-async def converse(leg, process, incoming):
+async def converse(leg, role, process, incoming):
     """Talks to `peersox connect`: text and binary to its output, binary from its input."""
-    peer = Joiner(leg)
+    peer = Peer(leg)
     await peer.connect()
+    if role == "initiator":
+        await peer.open_channel("peersox.pipe")
     await peer.run_until(lambda peer: peer.channel is not None)
     assert peer.name == "peersox.pipe", peer.name
 
@@ -165,7 +178,7 @@ async def converse(leg, process, incoming):
     await peer.send(bytes(range(256)))
     expected = "grüß dich, ".encode() + bytes(range(256))
     output = asyncio.ensure_future(process.stdout.readexactly(len(expected)))
-    await peer.run_until(lambda peer: peer.acknowledged == 2)
+    await peer.run_until(lambda peer: peer.acknowledged == peer.sent)
     assert await asyncio.wait_for(output, PATIENCE) == expected
 
     process.stdin.write(incoming)
@@ -176,6 +189,6 @@ async def converse(leg, process, incoming):
 
     await peer.finish()
     await peer.run_until(lambda peer: peer.over)
-    assert peer.acknowledged == 3
+    assert peer.acknowledged == peer.sent
     number_heard = await leg.hung_up()
     assert number_heard in (PEER_DONE, DONE), number_heard

@@ -45,9 +45,9 @@ class Leg:
         """Sends one notice, as in `notify(ping=Ping(nonce=1))`."""
         await self.send(NOTICE, relay_pb2.Notice(**kind).SerializeToString())
 
-    async def receive(self):
+    async def receive(self, patience=PATIENCE):
         """Returns lane and payload of the next frame."""
-        message = await asyncio.wait_for(self.socket.recv(), PATIENCE)
+        message = await asyncio.wait_for(self.socket.recv(), patience)
         assert isinstance(message, bytes) and message, message
         return message[0], message[1:]
 
@@ -61,12 +61,17 @@ class Leg:
                 return notice
 
     async def frame(self, lane):
-        """Returns the payload of the next frame of this lane; notices are passed over."""
+        """Returns the payload of the next frame, which is of this lane; notices are passed over."""
+        got, payload = await self.peer_frame()
+        assert got == lane, f"lane {got} while waiting for lane {lane}"
+        return payload
+
+    async def peer_frame(self, patience=PATIENCE):
+        """Returns lane and payload of the next frame of the other peer; notices are passed over."""
         while True:
-            got, payload = await self.receive()
-            if got == lane:
-                return payload
-            assert got == NOTICE, f"lane {got} while waiting for lane {lane}"
+            lane, payload = await self.receive(patience)
+            if lane != NOTICE:
+                return lane, payload
 
     async def hung_up(self):
         """Waits until the relay hangs up, and returns its number."""
