@@ -233,14 +233,25 @@ class Sealed:
     async def secure(self):
         """Proves the code and shakes hands; Burnt if the codes differ."""
         for pause in PAUSES:
-            self.association.path_up()
-            await self.flush()
+            await self.path_up()
             with contextlib.suppress(asyncio.TimeoutError):
                 while self.association.current is None:
                     plaintext = await self.take(*await self.leg.peer_frame(pause))
                     assert plaintext is None, "a record came before there were keys"
                 return
         raise AssertionError("the other peer does not answer")
+
+    def abort(self):
+        self.leg.abort()
+
+    async def go_on(self, leg):
+        """Takes another leg, at once with the keys at hand."""
+        self.leg = leg
+        await self.path_up()
+
+    async def path_up(self):
+        self.association.path_up()
+        await self.flush()
 
     async def send(self, lane, plaintext):
         await self.leg.send(lane, self.association.seal(lane, plaintext))

@@ -140,6 +140,17 @@ async def a_conversation_begun_here(control):
         await goes_well(leg, process)
 
 
+async def a_lost_leg(control):
+    """A leg that is lost on the way costs nothing in either role, and brings fresh keys:"""
+    async with connect() as process:
+        code = (await event(process, "code"))["code"]
+        await loses_a_leg(control, "joiner", await join(control, code), code, process)
+    made = await created(control)
+    code = f"{made.nameplate}-tulip-ember"
+    async with connect(code) as process:
+        await loses_a_leg(control, "initiator", made, code, process)
+
+
 async def a_wrong_word(control):
     """A wrong word spends the code, both are told, and the next code works:"""
     async with connect() as process:
@@ -164,7 +175,7 @@ async def a_wrong_word(control):
 
 
 CHECKS = [configuration, a_code_joins_once, frames_cross_the_relay, rules_of_the_leg,
-          a_conversation, a_conversation_begun_here, a_wrong_word]
+          a_conversation, a_conversation_begun_here, a_lost_leg, a_wrong_word]
 BINARY = ADDRESS = None
 
 
@@ -200,15 +211,32 @@ async def join(control, code):
 
 async def attach(control, role, paired, code):
     """Attaches, to prove the code to the other peer."""
-    leg = await Leg.attach(*await endpoint(control, paired.credential))
+    leg = await leg_of(control, paired)
     return Sealed(leg, Association(role, paired.pairing_id, code))
 
 
-async def goes_well(leg, process):
+async def leg_of(control, paired):
+    """Attaches, and waits until the other peer has."""
+    leg = await Leg.attach(*await endpoint(control, paired.credential))
+    await leg.peer_online()
+    return leg
+
+
+async def loses_a_leg(control, role, paired, code, process):
+    """Has a conversation over two legs, one after the other."""
+    leg = await attach(control, role, paired, code)
+    await leg.secure()
+    keys = leg.association.current
+    await goes_well(leg, process, lambda: leg_of(control, paired))
+    assert leg.association.current is not keys
+
+
+async def goes_well(leg, process, another=None):
     """Has a whole conversation with `peersox connect`, which shows the phrase of this side, too."""
     association = leg.association
     assert association.other_hello.startswith(b"peersox/"), association.other_hello
-    await channel.converse(leg, association.role, process, bytes(range(256)) * 1000)
+    incoming = bytes(range(256)) * 4000
+    await channel.converse(leg, association.role, process, incoming, another)
     shown = (await event(process, "secured"))["phrase"]
     assert shown == secure.phrase(association.secret), shown
     assert await asyncio.wait_for(process.wait(), PATIENCE) == 0

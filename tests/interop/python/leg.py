@@ -10,6 +10,7 @@ A frame is one binary message: a lane byte, then the payload.
 """
 
 import asyncio
+import contextlib
 
 import websockets
 from peersox.v1 import relay_pb2
@@ -38,8 +39,9 @@ class Leg:
         return leg
 
     async def send(self, lane, payload):
-        """Sends one frame."""
-        await self.socket.send(bytes([lane]) + payload)
+        """Sends one frame. Into a leg that has ended, nothing: who reads gets what came before."""
+        with contextlib.suppress(websockets.ConnectionClosed):
+            await self.socket.send(bytes([lane]) + payload)
 
     async def notify(self, **kind):
         """Sends one notice, as in `notify(ping=Ping(nonce=1))`."""
@@ -72,6 +74,17 @@ class Leg:
             lane, payload = await self.receive(patience)
             if lane != NOTICE:
                 return lane, payload
+            kind = relay_pb2.Notice.FromString(payload).WhichOneof("kind")
+            assert kind != "peer_away", "the other peer lost its leg"
+
+    async def peer_online(self):
+        """Waits until the other peer is attached, too."""
+        if not self.welcome.peer_online:
+            await self.notice("peer_online")
+
+    def abort(self):
+        """Ends the connection as a network does that is gone."""
+        self.socket.transport.abort()
 
     async def hung_up(self):
         """Waits until the relay hangs up, and returns its number."""
