@@ -11,8 +11,11 @@ import json
 import pathlib
 
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from noise.connection import Keypair, NoiseConnection
 from spake2 import SPAKE2_A, SPAKE2_B
+from spake2.ed25519_basic import Base, bytes_to_element
 
 HERE = pathlib.Path(__file__).parent
 LABEL = b"peersox/secure/1"
@@ -22,6 +25,8 @@ COMMITMENT, ELEMENT_Y, ELEMENT_X, JOINER_CONFIRMS, INITIATOR_CONFIRMS, BURNT = r
 SEND_AGAIN, FIRST, SECOND = range(3)
 HEADER, TAG = 14, 16
 ORDER = 2**252 + 27742317777372353535851937790883648493
+M = "15cfd18e385952982b6a8f8c7854963b58e34388c8e6dae891db756481a02312"
+N = "f04f2e7eb734b2a8f8b472eaf9c3c632576ac64aea650b496a8a20ff00e583c3"
 WORDS = (HERE / "../../core/src/code/words.txt").read_text().split()
 
 
@@ -128,6 +133,7 @@ def check_pake(vector):
     b, y = side("joiner", vector["joiner_random"])
     shared = a.finish(y)
     assert shared == b.finish(x)
+    assert (x, y, shared) == spelled_out(a, b, vector["code"].encode())
     secret, confirmations = agree(pairing, x, y, shared)
     assert vector["payloads"] == [
         bytes([PAKE, step]).hex() + body.hex()
@@ -137,6 +143,21 @@ def check_pake(vector):
     ]
     assert vector["pairing_secret"] == secret.hex()
     assert vector["verification_phrase"] == phrase(secret)
+
+
+def spelled_out(a, b, password):
+    """X, Y and the key by the formulas of the text; of the package only points and scalars."""
+    derived = HKDF(SHA256(), 48, salt=None, info=b"SPAKE2 pw").derive(password)
+    w = int.from_bytes(derived, "big") % ORDER
+    m, n = bytes_to_element(bytes.fromhex(M)), bytes_to_element(bytes.fromhex(N))
+    x, y = a.xy_scalar, b.xy_scalar
+    sent_x, sent_y = (Base.scalarmult(own).add(blind.scalarmult(w)) for own, blind in
+                      ((x, m), (y, n)))
+    k = sent_y.add(n.scalarmult(-w)).scalarmult(x)
+    assert k == sent_x.add(m.scalarmult(-w)).scalarmult(y)
+    hashed = [hashlib.sha256(part).digest() for part in (password, a.idA, a.idB)]
+    points = [point.to_bytes() for point in (sent_x, sent_y, k)]
+    return b"A" + points[0], b"B" + points[1], hashlib.sha256(b"".join(hashed + points)).digest()
 
 
 def check_handshake(vector):
