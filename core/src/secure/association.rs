@@ -8,10 +8,10 @@
 //!               Burnt                                                       | handshake behind it
 //! ```
 //!
-//! Who repeats what: nobody by a timer. When a path comes up, the shell calls
-//! [`Association::on_path_up`]; the initiator says its last word again or begins a handshake, the
-//! joiner does the same or asks for it. Every message may arrive twice. How long a peer waits is the
-//! shell's to bound: a server that swallows frames looks like a peer that is away.
+//! Who repeats what: this machine nothing by itself. When a path comes up, and now and then while it is
+//! not secured, its owner ([`crate::peer`]) calls [`Association::on_path_up`]; the initiator says its
+//! last word again or begins a handshake, the joiner does the same or asks for it. Every message may
+//! arrive twice.
 //!
 //! A peer that was restarted comes with its stored secret and a new handshake replaces the session.
 //! Until its keys are used, records of the session before are still sealed and opened, so that a
