@@ -17,6 +17,7 @@
 #[cfg(test)]
 mod contract;
 mod memory;
+mod watchers;
 
 use futures_util::stream::BoxStream;
 use peersox_core::code::Nameplate;
