@@ -165,7 +165,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn memory_keeps_the_contract() {
-        contract::check(Memory::default).await;
+        contract::check(async || Memory::default()).await;
     }
 
     #[tokio::test]
