@@ -50,38 +50,29 @@ impl Session {
         find(&self.0.endpoints, transport).is_some()
     }
 
-    /// Whether its ticket is too young to be replaced.
-    fn is_fresh(&self) -> bool {
-        now_millis() < self.0.refresh_at_millis
-    }
-
     /// Whether its ticket is still good for an attempt.
     fn is_valid(&self) -> bool {
         now_millis() < self.0.ticket_expires_at_millis
     }
 }
 
-/// Opens a session, unless one is `known` and good, and attaches. Blocks for at most [`ATTEMPT`]
-/// after the ticket is there.
+/// Opens a session and attaches. Blocks for at most [`ATTEMPT`] after the ticket is there.
 ///
-/// With `known_first` a fresh ticket is used without asking control; without it, a valid one is used
-/// where control cannot be reached: a leg is replaced also while control restarts.
+/// Where control cannot be reached, the session `known` from an earlier leg is used for as long as its
+/// ticket is valid: a leg is replaced also while control restarts. Control is asked first, because a
+/// relay that was restarted may have other certificates.
 pub(crate) async fn attach(
     server: &Server,
     pairing: &Pairing,
     choice: Choice,
     known: Option<Arc<Session>>,
-    known_first: bool,
 ) -> Result<Attached, Error> {
-    let session = match known {
-        Some(known) if known_first && known.is_fresh() => known,
-        known => match server.open_session(pairing).await {
-            Ok(opened) => Arc::new(Session(opened)),
-            Err(error) if error.is_transient() => {
-                known.filter(|known| known.is_valid()).ok_or(error)?
-            }
-            Err(error) => return Err(error),
-        },
+    let session = match server.open_session(pairing).await {
+        Ok(opened) => Arc::new(Session(opened)),
+        Err(error) if error.is_transient() => {
+            known.filter(|known| known.is_valid()).ok_or(error)?
+        }
+        Err(error) => return Err(error),
     };
     let attempt = async {
         let leg = race(&session.0.endpoints, server, choice).await?;

@@ -120,7 +120,11 @@ impl Error {
             },
             (
                 _,
-                tonic::Code::Unavailable | tonic::Code::DeadlineExceeded | tonic::Code::Unknown,
+                // `Cancelled` is what a call says whose connection broke under it.
+                tonic::Code::Unavailable
+                | tonic::Code::DeadlineExceeded
+                | tonic::Code::Cancelled
+                | tonic::Code::Unknown,
             ) => Self::Unreachable {
                 server: server.to_owned(),
                 why: status.message().to_owned(),

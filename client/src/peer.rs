@@ -155,7 +155,7 @@ impl Peer {
         options: Options,
     ) -> Result<Self, Error> {
         let choice = options.transport;
-        let attached = attach::attach(&server, &pairing, choice, None, false).await?;
+        let attached = attach::attach(&server, &pairing, choice, None).await?;
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let (offers, incoming) = mpsc::channel(INCOMING);
         let (events, early) = broadcast::channel(EVENTS);

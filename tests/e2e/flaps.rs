@@ -32,7 +32,11 @@ async fn a_gigabyte_outlives_ten_killed_relays_and_legs_that_change() {
         while receiver.event("progress").await["bytes"].as_u64().unwrap() < share {}
         // The leg that dies learns of it at once; the next one finds QUIC open, or not.
         let blocked = kill % 2 == 0;
-        gate.udp(if blocked { Udp::OldFlowsPass } else { Udp::Passes });
+        gate.udp(if blocked {
+            Udp::OldFlowsPass
+        } else {
+            Udp::Passes
+        });
         server.kill().await;
         server = Server::start_at(port, &options).await;
         legs.push(leg(&mut sender).await);

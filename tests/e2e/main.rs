@@ -6,7 +6,7 @@ mod architecture;
 mod client;
 mod connect;
 mod errors;
-//FLAPS mod flaps;
+mod flaps;
 mod forward;
 mod gate;
 mod harness;

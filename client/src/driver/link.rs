@@ -50,7 +50,7 @@ pub(super) struct Link {
     choice: Choice,
     patience: Duration,
     upgrade_after: Duration,
-    /// What the last leg was admitted with; good for another until its ticket is old.
+    /// What the last leg was admitted with; good for another while control cannot be reached.
     session: Option<Arc<Session>>,
     up: Option<Up>,
     seek: Option<Seek>,
@@ -245,12 +245,12 @@ impl Link {
                 (doubled.min(at_most), Choice::Only(Transport::Quic))
             }
         };
-        let session = self.session.clone();
-        // A session that failed once is not the first to be tried again.
-        let known_first = failures == 0;
+        // Control that is restarted together with its relay is worth waiting for: it knows the new
+        // certificates, and only then QUIC is found again.
+        let known = self.session.clone().filter(|_| failures >= CONTROL_IS_DOWN);
         let attempt = Box::pin(async move {
             tokio::time::sleep(pause).await;
-            attach(&server, &pairing, choice, session, known_first).await
+            attach(&server, &pairing, choice, known).await
         });
         self.seek = Some(Seek {
             attempt,
@@ -271,6 +271,9 @@ fn pause(failures: u32) -> Duration {
     let jitter = rand_core::OsRng.next_u64() % (full / 2 + 1);
     Duration::from_millis((full - jitter).min(10_000))
 }
+
+/// After so many failures an earlier session is used where control does not answer.
+const CONTROL_IS_DOWN: u32 = 3;
 
 /// The longest time between two attempts to get from a WebSocket to QUIC.
 const UPGRADE_AT_MOST: Duration = Duration::from_secs(600);

@@ -20,6 +20,8 @@ pub(super) struct Up {
     out: mpsc::Sender<Out>,
     /// A leg that was given up may have a writer that waits for a dead network: it is aborted.
     writer: AbortOnDropHandle<End>,
+    /// How the writer ended, which it says once, and until when a better reason is waited for.
+    written: Option<(End, Instant)>,
     keepalive: tokio::time::Interval,
     /// Somebody was told that there is no room, and waits for it.
     starved: bool,
@@ -46,6 +48,7 @@ impl Up {
             source: leg.source,
             out,
             writer: AbortOnDropHandle::new(tokio::spawn(write(leg.sink, frames))),
+            written: None,
             keepalive,
             starved: false,
             heard: Instant::now(),
@@ -68,6 +71,9 @@ impl Up {
     pub(super) async fn next(&mut self) -> News {
         let wants_room = self.starved;
         loop {
+            if let Some((end, until)) = self.written.clone() {
+                return News::Lost(better_reason(&mut self.source, end, until).await);
+            }
             tokio::select! {
                 biased;
                 frame = self.source.next() => return match frame {
@@ -77,7 +83,11 @@ impl Up {
                     }
                     Err(end) => News::Lost(end),
                 },
-                end = &mut self.writer => return News::Lost(better_reason(&mut self.source, end.ok()).await),
+                end = &mut self.writer => {
+                    let end = end.unwrap_or_else(|_| End::Lost("the leg's writer was lost".into()));
+                    self.written = Some((end, Instant::now() + REASON));
+                    continue;
+                }
                 _ = self.out.reserve(), if wants_room => return News::Room,
                 _ = self.keepalive.tick() => {}
             }
@@ -102,8 +112,13 @@ impl Up {
             mut source,
             out,
             writer,
+            written: None,
             ..
-        } = self;
+        } = self
+        else {
+            // Nobody is left to write a farewell.
+            return;
+        };
         let farewell = async {
             let _ = out.send(Out::HangUp(reason)).await;
             drop(out);
@@ -127,8 +142,7 @@ impl Up {
 }
 
 /// Writing fails before reading tells why: the reason is worth a moment's wait.
-async fn better_reason(source: &mut Source, end: Option<End>) -> End {
-    let otherwise = end.unwrap_or_else(|| End::Lost("the leg's writer was lost".into()));
+async fn better_reason(source: &mut Source, otherwise: End, until: Instant) -> End {
     let hung_up = async {
         loop {
             if let Err(end) = source.next().await {
@@ -136,7 +150,7 @@ async fn better_reason(source: &mut Source, end: Option<End>) -> End {
             }
         }
     };
-    tokio::time::timeout(REASON, hung_up)
+    tokio::time::timeout_at(until, hung_up)
         .await
         .unwrap_or(otherwise)
 }
