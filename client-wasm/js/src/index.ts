@@ -1,8 +1,12 @@
-/** The browser client of PeerSox. @packageDocumentation */
+/**
+ * The browser client of PeerSox.
+ *
+ * @packageDocumentation
+ */
 
-export { PeerSoxClient, type Datagrams } from './client.js'
-export { Channel, type ChannelEvents } from './channel.js'
-export type { Emitter, Listener } from './emitter.js'
-export * from './errors.js'
-export * from './transfer.js'
-export * from './types.js'
+import { setDefaultSource } from './engine.js'
+import { inlined } from './inlined.js'
+
+setDefaultSource(inlined)
+
+export * from './exports.js'

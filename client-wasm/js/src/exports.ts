@@ -1,0 +1,6 @@
+export { PeerSoxClient, PeerSoxClient as default, type Datagrams } from './client.js'
+export { Channel, type ChannelEvents } from './channel.js'
+export { Emitter, type Listener } from './emitter.js'
+export * from './errors.js'
+export { SUPPORTS } from './supports.js'
+export type * from './types.js'

@@ -1,0 +1,11 @@
+/**
+ * The browser client of PeerSox, with its WebAssembly module beside it instead of inside.
+ *
+ * @packageDocumentation
+ */
+
+import { setDefaultSource } from './engine.js'
+
+setDefaultSource(() => fetch(new URL('./peersox.wasm', import.meta.url)))
+
+export * from './exports.js'
