@@ -62,6 +62,8 @@ pub(crate) struct Dialer {
     /// A direct path is wanted from then on.
     due: Option<Moment>,
     attempt: Option<Attempt>,
+    /// The attempt that was given up last: the other side may not know it yet and restart ICE.
+    given_up: u64,
     /// Why there is no direct path, for people.
     pub(crate) why: String,
 }
@@ -106,6 +108,7 @@ impl Dialer {
             policy,
             due: None,
             attempt: None,
+            given_up: 0,
             why: why.into(),
         }
     }
@@ -227,12 +230,18 @@ impl Inner {
         }
     }
 
+    /// The other peer is another process, which knows nothing of this one's connections.
+    pub(crate) fn direct_orphaned(&mut self, now: Moment) {
+        self.direct_lost(now, "the other peer was restarted");
+    }
+
     /// The connection is of no use any more.
     pub(crate) fn direct_lost(&mut self, now: Moment, why: &str) {
         let Some(attempt) = self.dialer.attempt.take() else {
             return;
         };
         self.dialer.why = why.into();
+        self.dialer.given_up = attempt.number;
         match attempt.path {
             Some(path) => self.machine.path_down(path, now),
             None => {
@@ -277,6 +286,9 @@ impl Inner {
         let known = ours.is_some_and(|it| it.number == number);
         let busy = ours.is_some_and(|it| it.offered && !it.described);
         if !known && busy && self.dialer.role == Role::Initiator {
+            return;
+        }
+        if number == self.dialer.given_up {
             return;
         }
         if !known {

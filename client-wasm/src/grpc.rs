@@ -136,7 +136,8 @@ impl Call {
 impl Drop for Call {
     /// Ends the request; nobody waits for that.
     fn drop(&mut self) {
-        if !self.ended {
+        let aborted = self.signal.as_ref().is_some_and(AbortSignal::aborted);
+        if !self.ended && !aborted {
             let _ = self.reader.cancel();
         }
     }

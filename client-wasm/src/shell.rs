@@ -276,6 +276,7 @@ impl Inner {
             channel::Event::PeerRestarted => {
                 self.out.say(Kind::Restarted);
                 self.desk.restarted(&mut self.out);
+                self.direct_orphaned(now());
             }
             channel::Event::Pong(rtt) => self.out.tell(Kind::Pong, millis(rtt)),
             channel::Event::Closed { .. } => match self.farewell {

@@ -698,7 +698,7 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
     for (const waiters of [this.#whenAttached, this.#whenConnected, this.#whenSecured, this.#whenDirect, this.#whenPong]) {
       this.#fail(waiters, error)
     }
-    if (wasThere) this.emit('peer.gone', { reason })
+    if (wasThere && reason !== 'closed') this.emit('peer.gone', { reason })
     this.emit('closed', { reason, message, error: end.error })
     this.#settle(this.#whenEnded)
   }

@@ -243,7 +243,7 @@ export interface ClientEvents {
     /** The other side is a new process, for instance a page that was reloaded: channels are new. */
     restarted: boolean
   }
-  /** The other peer will not come back by itself. */
+  /** The other peer is gone: it closed, or (`lost`) was waited for in vain; then it may still come back. */
   'peer.gone': { reason: CloseReason | 'lost' }
   /** Messages take another way, or none. */
   'path.changed': {
