@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::saved::Name;
+
 /// Two devices, one short code, one channel over the best path the network allows.
 #[derive(Debug, Parser)]
 #[command(name = "peersox", version, max_term_width = 100, after_help = EXAMPLES)]
@@ -30,6 +32,14 @@ pub(crate) enum Command {
     Connect(Connect),
     /// Measure the round trip to another device.
     Ping(Ping),
+    /// Carry TCP connections to a port here to a port of another device.
+    Forward(Forward),
+    /// Pair with another device for good, so that no code is needed from then on.
+    Pair(Pair),
+    /// List the saved devices.
+    Devices(Remote),
+    /// Forget a saved device and revoke the pairing.
+    Forget(Forget),
     /// Print a completion script for a shell.
     Completions {
         /// Which shell.
@@ -136,14 +146,9 @@ pub(crate) struct Serve {
 /// What every command that talks to a server takes.
 #[derive(Debug, Args)]
 pub(crate) struct Remote {
-    /// The server.
-    #[arg(
-        long,
-        env = "PEERSOX_SERVER",
-        default_value = "http://localhost:3000",
-        value_name = "URL"
-    )]
-    pub(crate) server: String,
+    /// The server. Default: http://localhost:3000; for a saved device, always its own.
+    #[arg(long, env = "PEERSOX_SERVER", value_name = "URL")]
+    pub(crate) server: Option<String>,
 
     /// How to reach the relay.
     #[arg(long, env = "PEERSOX_TRANSPORT", value_enum, default_value_t = Transport::Auto)]
@@ -157,11 +162,21 @@ pub(crate) struct Remote {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Seconds to wait for the other device to appear.
+    /// Seconds to wait for the other device to appear, and to come back when it is away.
     #[arg(long, default_value_t = 600, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(1..=604_800))]
     pub(crate) wait: u64,
 }
+
+impl Remote {
+    /// The server for a new pairing.
+    pub(crate) fn server(&self) -> &str {
+        self.server.as_deref().unwrap_or(DEFAULT_SERVER)
+    }
+}
+
+/// What `peersox serve` listens on, seen from the same machine.
+pub(crate) const DEFAULT_SERVER: &str = "http://localhost:3000";
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Transport {
@@ -191,6 +206,9 @@ pub(crate) struct Send {
     /// Files and folders, or `-` for standard input.
     #[arg(required = true, value_name = "FILE|DIR|-")]
     pub(crate) paths: Vec<PathBuf>,
+    /// Send to a saved device instead of showing a code.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) to: Option<Name>,
     #[command(flatten)]
     pub(crate) code: NewCode,
     #[command(flatten)]
@@ -204,8 +222,11 @@ pub(crate) struct Send {
   peersox receive 481920-tulip-ember -o - | tar x  to standard output")]
 pub(crate) struct Receive {
     /// The code that the sender shows; spaces, case and dashes do not matter.
-    #[arg(required = true, value_name = "CODE")]
+    #[arg(value_name = "CODE", required_unless_present = "from")]
     pub(crate) code: Vec<String>,
+    /// Receive from a saved device instead of typing a code.
+    #[arg(long, value_name = "NAME", conflicts_with = "code")]
+    pub(crate) from: Option<Name>,
     /// Folder to receive into, or `-` for standard output.
     #[arg(short, long, default_value = ".", value_name = "DIR")]
     pub(crate) output: PathBuf,
@@ -228,6 +249,9 @@ pub(crate) struct Connect {
     /// The code that the other side shows. Without one, a code is shown here.
     #[arg(value_name = "CODE")]
     pub(crate) code: Vec<String>,
+    /// A saved device, instead of a code.
+    #[arg(long, value_name = "NAME", conflicts_with = "code")]
+    pub(crate) with: Option<Name>,
     #[command(flatten)]
     pub(crate) new_code: NewCode,
     #[command(flatten)]
@@ -249,8 +273,66 @@ pub(crate) struct Ping {
     /// Milliseconds between two of them.
     #[arg(short, long, default_value_t = 200, value_name = "MS")]
     pub(crate) interval: u64,
+    /// A saved device, instead of a code.
+    #[arg(long, value_name = "NAME", conflicts_with = "code")]
+    pub(crate) with: Option<Name>,
     #[command(flatten)]
     pub(crate) new_code: NewCode,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  peersox forward --target localhost:5432              where the service is; shows a code
+  peersox forward --listen 127.0.0.1:5432 CODE         where it is needed
+  peersox forward --listen 127.0.0.1:8080 --with nas   with a saved device")]
+#[command(group(clap::ArgGroup::new("side").required(true).args(["listen", "target"])))]
+pub(crate) struct Forward {
+    /// Accept connections here and carry them to the other side.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Connect what comes from the other side to this address, and to no other.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) target: Option<String>,
+    /// The code that the other side shows. Without one, a code is shown here.
+    #[arg(value_name = "CODE")]
+    pub(crate) code: Vec<String>,
+    /// A saved device, instead of a code.
+    #[arg(long, value_name = "NAME", conflicts_with = "code")]
+    pub(crate) with: Option<Name>,
+    #[command(flatten)]
+    pub(crate) new_code: NewCode,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  peersox pair --save laptop                    shows a code; the other device becomes `laptop`
+  peersox pair 481920-tulip-ember --save phone  on the other device
+  peersox send --to laptop FILE                 from then on, without a code")]
+pub(crate) struct Pair {
+    /// The code that the other side shows. Without one, a code is shown here.
+    #[arg(value_name = "CODE")]
+    pub(crate) code: Vec<String>,
+    /// What the other device is called here.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) save: Name,
+    #[command(flatten)]
+    pub(crate) new_code: NewCode,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Forget {
+    /// The saved device.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Name,
+    /// Only here: do not revoke the pairing on the server.
+    #[arg(long)]
+    pub(crate) local: bool,
     #[command(flatten)]
     pub(crate) remote: Remote,
 }
@@ -261,9 +343,10 @@ Examples:
   peersox send photo.jpg                 prints a code
   peersox receive 481920-tulip-ember     types it
   echo hello | peersox connect           a pipe between two machines
+  peersox pair --save laptop             pairs for good; then `peersox send --to laptop FILE`
 
 Exit codes:
   0  done                     4  the other side declined or cancelled
   1  another failure          5  the server or the other side cannot be reached
   2  wrong usage              6  what arrived is not what was sent
-  3  no such code             7  a file here is in the way, or cannot be read or written";
+  3  no such code, or wrong   7  a file here is in the way, or cannot be read or written";

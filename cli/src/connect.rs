@@ -12,28 +12,29 @@ use anyhow::Context as _;
 use bytes::{Bytes, BytesMut};
 use peersox_client::{Channel, Chunk, Error, Peer, Receiver, Sender};
 use peersox_core::channel::Priority;
+use peersox_core::role::Role;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::args::Connect;
-use crate::meet;
+use crate::meet::{self, Way};
 use crate::terminal::Voice;
 
 pub(crate) async fn run(args: Connect) -> anyhow::Result<()> {
     let voice = Voice::new(args.remote.json);
-    let (mut peer, channel) = if args.code.is_empty() {
-        let peer = meet::initiate(&args.remote, &args.new_code, "connect", voice).await?;
-        let channel = peer.open(CHANNEL, Priority::Interactive).await?;
-        (peer, channel)
-    } else {
-        let mut peer = meet::join(&args.remote, &args.code, voice).await?;
-        let channel = accept(&mut peer, CHANNEL).await?;
-        (peer, channel)
+    let way = Way::of(&args.code, &args.new_code, args.with.as_ref());
+    let met = meet::meet(&args.remote, way, "connect", voice).await?;
+    let (mut peer, role) = (met.peer, met.pairing.role);
+    let channel = match role {
+        Role::Initiator => peer.open(CHANNEL, Priority::Interactive).await?,
+        Role::Joiner => accept(&mut peer, CHANNEL).await?,
     };
 
     let (sender, receiver) = channel.split();
+    let absent = meet::absent(peer.status(), args.remote.wait);
     let joined = tokio::select! {
         joined = join(&sender, receiver) => joined,
+        gone = absent => return Err(gone),
         // The other side may close as soon as everything has arrived, which is no reason to stop
         // writing it down.
         Err(error) = peer.ended() => return Err(error.into()),

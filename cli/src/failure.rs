@@ -59,8 +59,9 @@ fn code(error: &anyhow::Error) -> u8 {
     }
     match error.downcast_ref::<Error>() {
         Some(Error::CodeMalformed(_) | Error::ServerUrl { .. }) => 2,
-        Some(Error::CodeNotFound | Error::CredentialInvalid) => 3,
+        Some(Error::CodeNotFound | Error::CredentialInvalid | Error::Burnt(_)) => 3,
         Some(Error::Closed(CloseReason::PeerLeft | CloseReason::Revoked)) => 4,
+        Some(Error::Tampered(_)) => 6,
         Some(
             Error::Unreachable { .. }
             | Error::RateLimited { .. }

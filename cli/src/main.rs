@@ -1,16 +1,20 @@
 //! `peersox`: two devices, one short code, one channel.
 //!
-//! One binary carries the server (`serve`) and the peers (`send`, `receive`, `connect`, `ping`).
+//! One binary carries the server (`serve`) and the peers (`send`, `receive`, `connect`, `ping`,
+//! `forward`, `pair`).
 //! Standard output is for data; everything said to people, or to scripts with `--json`, goes to
 //! standard error.
 
 mod args;
 mod connect;
 mod failure;
+mod forward;
 mod meet;
+mod pair;
 mod ping;
 mod progress;
 mod qr;
+mod saved;
 mod serve;
 mod telemetry;
 mod terminal;
@@ -42,6 +46,10 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Receive(args) => terminal::until_interrupted(transfer::receive(args)).await,
             Command::Connect(args) => terminal::until_interrupted(connect::run(args)).await,
             Command::Ping(args) => terminal::until_interrupted(ping::run(args)).await,
+            Command::Forward(args) => terminal::until_interrupted(forward::run(args)).await,
+            Command::Pair(args) => terminal::until_interrupted(pair::run(args)).await,
+            Command::Devices(args) => pair::list(args).await,
+            Command::Forget(args) => pair::forget(args).await,
             Command::Completions { shell } => {
                 clap_complete::generate(
                     shell,

@@ -5,18 +5,19 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::args::Ping;
-use crate::meet;
+use crate::meet::{self, Way};
 use crate::terminal::{Voice, path};
 
 pub(crate) async fn run(args: Ping) -> anyhow::Result<()> {
     let voice = Voice::new(args.remote.json);
-    if args.code.is_empty() {
-        let mut peer = meet::initiate(&args.remote, &args.new_code, "ping", voice).await?;
+    let way = Way::of(&args.code, &args.new_code, args.with.as_ref());
+    // Whoever shows the code answers. Of two saved devices each measures, and answers beside.
+    let answers = matches!(way, Way::Show(_));
+    let mut peer = meet::meet(&args.remote, way, "ping", voice).await?.peer;
+    if answers {
         // The channel layer answers by itself.
         return Ok(peer.ended().await?);
     }
-
-    let peer = meet::join(&args.remote, &args.code, voice).await?;
     let status = peer.status();
     let mut round_trips = Vec::new();
     let mut pace = tokio::time::interval(Duration::from_millis(args.interval.max(1)));

@@ -120,6 +120,12 @@ fn describe(event: &Event, connected_before: bool) -> (String, Value) {
             ),
             json!({"event": "peer_away", "grace_ms": grace.as_millis()}),
         ),
+        Event::Secured { phrase } => (
+            format!(
+                "verification phrase: {phrase} (the same on both sides, or somebody is in between)"
+            ),
+            json!({"event": "secured", "phrase": phrase.to_string()}),
+        ),
         Event::Connected => (
             if connected_before {
                 "connected again".into()

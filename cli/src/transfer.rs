@@ -1,12 +1,16 @@
 //! `peersox send` and `peersox receive`: the shell around [`peersox_core::transfer`].
 //!
-//! The initiator of the pairing sends; it opens the channel, the joiner accepts it. Every message
-//! is binary. The machines of the core say what to read, write and answer; here it is done.
+//! The sender opens the channel, the receiver accepts it. Every message is binary. The machines of the
+//! core say what to read, write and answer; here it is done.
+//!
+//! Either process may be killed and started again: with a saved device the one that stayed notices,
+//! offers or waits anew, and the transfer goes on behind what is on the disk already.
 
 mod sink;
 mod source;
 
 use std::future::Future as _;
+use std::path::Path;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -16,14 +20,14 @@ use bytes::Bytes;
 use peersox_client::{Message, Peer, Receiver, Sender};
 use peersox_core::channel::Priority;
 use peersox_core::transfer::{
-    self, Action, CHANNEL, CancelCode, DeclineReason, Error, Event, Limits, Offer,
+    self, Action, CHANNEL, CancelCode, DeclineReason, Error, Event, Limits, Offer, TransferId,
 };
 use serde_json::json;
 
-use crate::args::{Receive, Send};
+use crate::args::{NewCode, Receive, Send};
 use crate::connect::accept;
 use crate::failure::Failure;
-use crate::meet;
+use crate::meet::{self, Way};
 use crate::progress::Progress;
 use crate::terminal::{Voice, ask};
 use sink::Sink;
@@ -37,20 +41,23 @@ pub(crate) async fn send(args: Send) -> anyhow::Result<()> {
     })?;
     describe(source.offer(), voice);
 
-    let peer = meet::initiate(&args.remote, &args.code, "receive", voice).await?;
-    let channel = peer.open(CHANNEL, Priority::Bulk).await?;
-    let total = source.offer().total_bytes();
-    let mut progress = Progress::begin(voice, total, peer.status());
-    let (sender, mut receiver) = channel.split();
-    let sent = send_over(&sender, &mut receiver, &mut source, &mut progress).await;
-    match sent {
-        Ok(at) => progress.end(&at, "sent"),
-        Err(error) => {
-            progress.abandon();
-            part(peer, &sender, &mut receiver).await;
+    let way = Way::of(&[], &args.code, args.to.as_ref());
+    let mut peer = meet::meet(&args.remote, way, "receive", voice).await?.peer;
+    let absent = meet::absent(peer.status(), args.remote.wait);
+    let sent = tokio::select! {
+        sent = offer_until_sent(&peer, &mut source, voice) => sent,
+        gone = absent => Err(gone.into()),
+    };
+    let (sender, mut receiver) = match sent {
+        Ok(halves) => halves,
+        Err(Broken { error, halves }) => {
+            let error = meet::better_reason(&mut peer, error).await;
+            if let Some((sender, mut receiver)) = halves {
+                part(peer, &sender, &mut receiver).await;
+            }
             return Err(error);
         }
-    }
+    };
     // A peer parts well if all was read, the end of the other side's messages included.
     let _ = sender.finish().await;
     let _ = tokio::time::timeout(PATIENCE, receiver.recv()).await;
@@ -58,31 +65,122 @@ pub(crate) async fn send(args: Send) -> anyhow::Result<()> {
     Ok(peer.close().await?)
 }
 
+/// What a transfer leaves behind when it breaks off.
+struct Broken {
+    error: anyhow::Error,
+    /// The channel, if the other side may still listen to it.
+    halves: Option<(Sender, Receiver)>,
+}
+
+impl From<anyhow::Error> for Broken {
+    fn from(error: anyhow::Error) -> Self {
+        Self {
+            error,
+            halves: None,
+        }
+    }
+}
+
+/// Offers the files, and offers them again to a receiver that was restarted: it knows by the id of
+/// the transfer what it holds already.
+async fn offer_until_sent(
+    peer: &Peer,
+    source: &mut Source,
+    voice: Voice,
+) -> Result<(Sender, Receiver), Broken> {
+    loop {
+        let channel = peer.open(CHANNEL, Priority::Bulk).await;
+        let (sender, mut receiver) = channel.map_err(anyhow::Error::from)?.split();
+        let total = source.offer().total_bytes();
+        let mut progress = Progress::begin(voice, total, peer.status());
+        match send_over(&sender, &mut receiver, source, &mut progress).await {
+            Ok(at) => {
+                progress.end(&at, "sent");
+                return Ok((sender, receiver));
+            }
+            Err(error) if restarted(&error) && source.can_be_read_again() => {
+                progress.abandon();
+                voice.say("offering it again", &json!({"event": "offered_again"}));
+            }
+            Err(error) => {
+                progress.abandon();
+                let halves = Some((sender, receiver));
+                return Err(Broken { error, halves });
+            }
+        }
+    }
+}
+
 /// `peersox receive`.
 pub(crate) async fn receive(args: Receive) -> anyhow::Result<()> {
     let voice = Voice::new(args.remote.json);
-    let mut peer = meet::join(&args.remote, &args.code, voice).await?;
-    let channel = accept(&mut peer, CHANNEL).await?;
-    let (sender, mut receiver) = channel.split();
-    let mut machine = transfer::Receiver::new(Limits::default());
-
-    let status = peer.status();
-    let result = receive_over(&args, voice, &mut machine, &sender, &mut receiver, status).await;
-    // The last word goes out whether it is thanks or an apology.
-    while let Some(message) = machine.poll_message() {
-        if sender.send(Message::Binary(message)).await.is_err() {
-            break;
+    let no_code = NewCode { words: 0 };
+    let way = Way::of(&args.code, &no_code, args.from.as_ref());
+    let mut peer = meet::meet(&args.remote, way, "send", voice).await?.peer;
+    let absent = meet::absent(peer.status(), args.remote.wait);
+    let received = tokio::select! {
+        received = accept_until_received(&args, &mut peer, voice) => received,
+        gone = absent => Err(gone.into()),
+    };
+    let (sender, mut receiver) = match received {
+        Ok(halves) => halves,
+        Err(Broken { error, halves }) => {
+            let error = meet::better_reason(&mut peer, error).await;
+            if let Some((sender, mut receiver)) = halves {
+                part(peer, &sender, &mut receiver).await;
+            }
+            return Err(error);
         }
-    }
-    if result.is_err() {
-        part(peer, &sender, &mut receiver).await;
-        return result;
-    }
+    };
     let _ = sender.finish().await;
     // A peer parts well if all was read, the end of the other side's messages included.
     let _ = tokio::time::timeout(PATIENCE, receiver.recv()).await;
     drop((sender, receiver));
     Ok(peer.close().await?)
+}
+
+/// Takes the offer, and takes it again from a sender that was restarted.
+async fn accept_until_received(
+    args: &Receive,
+    peer: &mut Peer,
+    voice: Voice,
+) -> Result<(Sender, Receiver), Broken> {
+    let mut agreed = None;
+    loop {
+        let (sender, mut receiver) = accept(peer, CHANNEL).await?.split();
+        let mut machine = transfer::Receiver::new(Limits::default());
+        let mut desk = Desk {
+            args,
+            voice,
+            status: peer.status(),
+            agreed: &mut agreed,
+        };
+        let result = receive_over(&mut desk, &mut machine, &sender, &mut receiver).await;
+        // The last word goes out whether it is thanks or an apology.
+        while let Some(message) = machine.poll_message() {
+            if sender.send(Message::Binary(message)).await.is_err() {
+                break;
+            }
+        }
+        match result {
+            Ok(()) => return Ok((sender, receiver)),
+            Err(error) if restarted(&error) && args.output != Path::new("-") => {
+                voice.say("waiting for its offer", &json!({"event": "waiting"}));
+            }
+            Err(error) => {
+                let halves = Some((sender, receiver));
+                return Err(Broken { error, halves });
+            }
+        }
+    }
+}
+
+/// Whether a transfer broke because the other side is a new process now.
+fn restarted(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref(),
+        Some(peersox_client::Error::PeerRestarted)
+    )
 }
 
 /// Ends after a failure. What still comes is read and dropped: the other side may wait for room
@@ -153,13 +251,49 @@ async fn say_last_words(machine: &mut transfer::Sender, sender: &Sender) {
     }
 }
 
-async fn receive_over(
-    args: &Receive,
+/// Who decides about an offer and where its files go.
+struct Desk<'a> {
+    args: &'a Receive,
     voice: Voice,
+    status: tokio::sync::watch::Receiver<peersox_client::Status>,
+    /// The transfer that was agreed to: offered again after a restart, it is not asked about twice.
+    agreed: &'a mut Option<TransferId>,
+}
+
+impl Desk<'_> {
+    /// Asks about an offer and prepares to store it; the machine is told the answer.
+    async fn decide(
+        &mut self,
+        machine: &mut transfer::Receiver,
+        offer: Offer,
+    ) -> anyhow::Result<(Sink, Offer, Progress)> {
+        describe(&offer, self.voice);
+        let known = *self.agreed == Some(offer.id());
+        if !known && !self.args.yes && !ask("accept?", self.voice).await {
+            machine.decline(DeclineReason::Refused, "");
+            return Err(Failure::Declined("declined".into()).into());
+        }
+        *self.agreed = Some(offer.id());
+        match Sink::open(&self.args.output, &offer, self.args.overwrite) {
+            Ok((sink, choices)) => {
+                let total = offer.total_bytes();
+                let progress = Progress::begin(self.voice, total, self.status.clone());
+                machine.accept(choices)?;
+                Ok((sink, offer, progress))
+            }
+            Err(error) => {
+                machine.decline(DeclineReason::Other, "the files cannot be stored there");
+                Err(error)
+            }
+        }
+    }
+}
+
+async fn receive_over(
+    desk: &mut Desk<'_>,
     machine: &mut transfer::Receiver,
     sender: &Sender,
     receiver: &mut Receiver,
-    status: tokio::sync::watch::Receiver<peersox_client::Status>,
 ) -> anyhow::Result<()> {
     let mut storing: Option<(Sink, Offer, Progress)> = None;
     loop {
@@ -169,7 +303,16 @@ async fn receive_over(
         if machine.is_over() {
             break;
         }
-        let event = match machine.handle(next(receiver).await?) {
+        let said = match next(receiver).await {
+            Ok(said) => said,
+            Err(error) => {
+                if let Some((_, _, progress)) = &storing {
+                    progress.abandon();
+                }
+                return Err(error);
+            }
+        };
+        let event = match machine.handle(said) {
             Ok(event) => event,
             Err(error) => return Err(no_offer_or(error, storing.as_ref().map(|it| &it.1))),
         };
@@ -179,23 +322,8 @@ async fn receive_over(
                 let Some(offer) = machine.offer().cloned() else {
                     continue;
                 };
-                describe(&offer, voice);
-                if !args.yes && !ask("accept?", voice).await {
-                    machine.decline(DeclineReason::Refused, "");
-                    return Err(Failure::Declined("declined".into()).into());
-                }
-                match Sink::open(&args.output, &offer, args.overwrite) {
-                    Ok((sink, choices)) => {
-                        let progress = Progress::begin(voice, offer.total_bytes(), status.clone());
-                        machine.accept(choices)?;
-                        storing = Some((sink, offer, progress));
-                        Ok(())
-                    }
-                    Err(error) => {
-                        machine.decline(DeclineReason::Other, "the files cannot be stored there");
-                        return Err(error);
-                    }
-                }
+                storing = Some(desk.decide(machine, offer).await?);
+                Ok(())
             }
             (
                 Event::Write {
@@ -206,7 +334,7 @@ async fn receive_over(
                 Some((sink, _, _)),
             ) => sink.write(entry, offset, &bytes),
             (Event::Finish { entry, size }, Some((sink, _, _))) => sink.finish(entry, size),
-            (Event::Store, Some((sink, offer, _))) => match sink.store(offer, voice) {
+            (Event::Store, Some((sink, offer, _))) => match sink.store(offer, desk.voice) {
                 Ok(()) => Ok(machine.stored()?),
                 Err(error) => Err(error),
             },

@@ -8,10 +8,12 @@
 //! Only one of the racers says Hello, because the relay lets the newest leg of a role replace the
 //! older one.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use peersox_core::close::{CloseReason, Then};
 use peersox_core::frame::{Frame, Lane};
+use peersox_core::time::Timestamp;
 use peersox_proto::v1;
 use peersox_proto::v1::notice::Kind;
 use peersox_proto::v1::{RelayEndpoint, Transport as Wire};
@@ -35,21 +37,62 @@ pub enum Choice {
 pub(crate) struct Attached {
     pub(crate) leg: Leg,
     pub(crate) welcome: v1::Welcome,
+    /// What it was admitted with.
+    pub(crate) session: Arc<Session>,
 }
 
-/// Opens a session and attaches. Blocks for at most [`ATTEMPT`] after the ticket is there.
+/// What OpenSession answered: where to attach, and the right to.
+pub(crate) struct Session(v1::OpenSessionResponse);
+
+impl Session {
+    /// Whether one of the endpoints is of this transport.
+    pub(crate) fn offers(&self, transport: Transport) -> bool {
+        find(&self.0.endpoints, transport).is_some()
+    }
+
+    /// Whether its ticket is too young to be replaced.
+    fn is_fresh(&self) -> bool {
+        now_millis() < self.0.refresh_at_millis
+    }
+
+    /// Whether its ticket is still good for an attempt.
+    fn is_valid(&self) -> bool {
+        now_millis() < self.0.ticket_expires_at_millis
+    }
+}
+
+/// Opens a session, unless one is `known` and good, and attaches. Blocks for at most [`ATTEMPT`]
+/// after the ticket is there.
+///
+/// With `known_first` a fresh ticket is used without asking control; without it, a valid one is used
+/// where control cannot be reached: a leg is replaced also while control restarts.
 pub(crate) async fn attach(
     server: &Server,
     pairing: &Pairing,
     choice: Choice,
+    known: Option<Arc<Session>>,
+    known_first: bool,
 ) -> Result<Attached, Error> {
-    let session = server.open_session(pairing).await?;
+    let session = match known {
+        Some(known) if known_first && known.is_fresh() => known,
+        known => match server.open_session(pairing).await {
+            Ok(opened) => Arc::new(Session(opened)),
+            Err(error) if error.is_transient() => {
+                known.filter(|known| known.is_valid()).ok_or(error)?
+            }
+            Err(error) => return Err(error),
+        },
+    };
     let attempt = async {
-        let leg = race(&session.endpoints, server, choice).await?;
-        hello(leg, session.ticket).await
+        let leg = race(&session.0.endpoints, server, choice).await?;
+        hello(leg, session.0.ticket.clone()).await
     };
     match tokio::time::timeout(ATTEMPT, attempt).await {
-        Ok(Ok(attached)) => Ok(attached),
+        Ok(Ok((leg, welcome))) => Ok(Attached {
+            leg,
+            welcome,
+            session,
+        }),
         Ok(Err(end)) => Err(error(&end)),
         Err(_) => Err(Error::NoLeg(format!(
             "no answer within {} s",
@@ -59,15 +102,11 @@ pub(crate) async fn attach(
 }
 
 async fn race(endpoints: &[RelayEndpoint], server: &Server, choice: Choice) -> Result<Leg, End> {
-    let find = |wire| {
-        endpoints
-            .iter()
-            .find(|endpoint| endpoint.transport() == wire)
-    };
+    let find = |transport| find(endpoints, transport);
     let (quic, ws) = match choice {
-        Choice::Auto => (find(Wire::Quic), find(Wire::Websocket)),
-        Choice::Only(Transport::Quic) => (find(Wire::Quic), None),
-        Choice::Only(Transport::WebSocket) => (None, find(Wire::Websocket)),
+        Choice::Auto => (find(Transport::Quic), find(Transport::WebSocket)),
+        Choice::Only(Transport::Quic) => (find(Transport::Quic), None),
+        Choice::Only(Transport::WebSocket) => (None, find(Transport::WebSocket)),
     };
     let (quic, ws) = match (quic, ws) {
         (Some(quic), Some(ws)) => (quic, ws),
@@ -103,10 +142,20 @@ async fn race(endpoints: &[RelayEndpoint], server: &Server, choice: Choice) -> R
     }
 }
 
-async fn hello(mut leg: Leg, ticket: String) -> Result<Attached, End> {
+fn find(endpoints: &[RelayEndpoint], transport: Transport) -> Option<&RelayEndpoint> {
+    let wire = match transport {
+        Transport::Quic => Wire::Quic,
+        Transport::WebSocket => Wire::Websocket,
+    };
+    endpoints
+        .iter()
+        .find(|endpoint| endpoint.transport() == wire)
+}
+
+async fn hello(mut leg: Leg, ticket: String) -> Result<(Leg, v1::Welcome), End> {
     let hello = v1::Hello {
         ticket,
-        agent: concat!("peersox/", env!("CARGO_PKG_VERSION")).into(),
+        agent: AGENT.into(),
     };
     leg.sink.feed(notice(Kind::Hello(hello))).await?;
     leg.sink.flush().await?;
@@ -118,7 +167,7 @@ async fn hello(mut leg: Leg, ticket: String) -> Result<Attached, End> {
         Lane::Reliable | Lane::Datagram | Lane::Signal => None,
     };
     match kind {
-        Some(Kind::Welcome(welcome)) => Ok(Attached { leg, welcome }),
+        Some(Kind::Welcome(welcome)) => Ok((leg, welcome)),
         _ => Err(End::Lost("the relay did not begin with Welcome".into())),
     }
 }
@@ -150,6 +199,14 @@ impl From<CloseReason> for Error {
         Self::Closed(reason)
     }
 }
+
+/// This side's clock, as tickets are dated. A wrong one costs an attempt.
+fn now_millis() -> i64 {
+    Timestamp::from(SystemTime::now()).as_proto()
+}
+
+/// Name and version of this software, told to the relay and, sealed, to the other peer.
+pub(crate) const AGENT: &str = concat!("peersox/", env!("CARGO_PKG_VERSION"));
 
 /// How long QUIC is tried alone. A QUIC handshake takes one round trip, a WebSocket three or four;
 /// networks that drop UDP do so silently.

@@ -83,6 +83,14 @@ impl Channel {
         self.sender.send(message).await
     }
 
+    /// As [`Sender::try_send`].
+    ///
+    /// # Errors
+    /// As [`Sender::try_send`].
+    pub async fn try_send(&self, message: Message) -> Result<(), Error> {
+        self.sender.try_send(message).await
+    }
+
     /// As [`Receiver::recv`].
     ///
     /// # Errors
@@ -133,9 +141,23 @@ impl Sender {
     /// # Errors
     /// The channel's or the peer's end.
     pub async fn send_chunk(&self, chunk: Chunk) -> Result<(), Error> {
+        self.hand_over(chunk, true).await
+    }
+
+    /// Sends a message as [`Sender::send`], and does not wait for the other side.
+    ///
+    /// # Errors
+    /// [`Error::Full`] if the window is full, or others wait for it already; then nothing was sent.
+    /// The channel's or the peer's end.
+    pub async fn try_send(&self, message: Message) -> Result<(), Error> {
+        self.hand_over(message.into_chunk(), false).await
+    }
+
+    async fn hand_over(&self, chunk: Chunk, patient: bool) -> Result<(), Error> {
         ask(&self.commands, |reply| Command::Send {
             channel: self.id,
             chunk,
+            patient,
             reply,
         })
         .await

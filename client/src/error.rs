@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use peersox_core::close::CloseReason;
+use peersox_core::peer::End;
+use peersox_core::secure::Burnt;
 use tonic_types::StatusExt as _;
 
 /// Why an operation of a peer failed.
@@ -63,10 +65,22 @@ pub enum Error {
     /// The other peer closed the connection in good order.
     #[error("the other peer is done")]
     PeerDone,
-    /// The other peer's process was restarted, or it broke the protocol, and what was on its way
-    /// is lost.
+    /// The other peer's process was restarted: its channels are gone, with what was on its way. New
+    /// ones can be opened.
+    #[error("the other side was restarted; what was under way is lost")]
+    PeerRestarted,
+    /// The channel was reset, or the other peer broke the protocol, and what was on its way is lost.
     #[error("{0}")]
     Reset(String),
+    /// The two codes do not match, or the pairing was disturbed: the code is spent.
+    #[error(transparent)]
+    Burnt(#[from] Burnt),
+    /// What arrives is forged, over every path.
+    #[error("{0}")]
+    Tampered(String),
+    /// The window is full; only [`Sender::try_send`](crate::Sender::try_send) says so.
+    #[error("the window is full until the other side has read more")]
+    Full,
     /// A datagram does not fit.
     #[error("the datagram is {len} bytes long; at most {max} fit")]
     DatagramTooLarge {
@@ -115,6 +129,16 @@ impl Error {
                 code: format!("{code:?}"),
                 message: status.message().to_owned(),
             },
+        }
+    }
+}
+
+impl From<End> for Error {
+    fn from(end: End) -> Self {
+        match end {
+            End::Burnt(burnt) => burnt.into(),
+            End::Broken(_) => Self::Reset(end.to_string()),
+            End::Tampered => Self::Tampered(end.to_string()),
         }
     }
 }

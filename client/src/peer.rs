@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use peersox_core::channel::{self, Priority};
+use peersox_core::code::Code;
+use peersox_core::secure::{PairingSecret, Sas};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::Error;
 use crate::attach::{self, Choice};
 use crate::channel::{Channel, ask};
-use crate::driver::{Command, Driver, Verdict};
+use crate::driver::{Command, Driver, Outlets, Verdict};
 use crate::leg::Transport;
 use crate::server::{Pairing, Server};
 
@@ -21,8 +23,31 @@ pub struct Options {
     pub patience: Duration,
     /// The longest message that [`Receiver::recv`](crate::Receiver::recv) collects, in bytes.
     pub max_message: usize,
+    /// After how long on a WebSocket QUIC is tried again, doubled with each failure up to ten
+    /// minutes; with [`Choice::Auto`] only.
+    pub upgrade_after: Duration,
     /// Windows and sizes of the channel layer.
     pub channels: channel::Config,
+}
+
+/// What this side of a pairing proves itself with. The server sees neither.
+#[derive(Clone, Debug)]
+pub enum Proof {
+    /// The whole code, as it is shown or was typed. One code makes one [`Peer`], ever.
+    Code(Code),
+    /// What an earlier code brought: [`Secured::secret`].
+    Secret(PairingSecret),
+}
+
+/// What the two peers have agreed on.
+#[derive(Clone, Debug)]
+pub struct Secured {
+    /// With it and the [`Pairing`] either peer comes back without a code. To be stored as a secret.
+    pub secret: PairingSecret,
+    /// Three words. If both peers show the same, nobody sits in between.
+    pub phrase: Sas,
+    /// What the other peer says its software is.
+    pub agent: String,
 }
 
 impl Default for Options {
@@ -31,6 +56,7 @@ impl Default for Options {
             transport: Choice::Auto,
             patience: Duration::from_secs(600),
             max_message: 64 << 20,
+            upgrade_after: Duration::from_secs(30),
             channels: channel::Config::default(),
         }
     }
@@ -57,6 +83,11 @@ pub enum Event {
     PeerAway {
         /// For how long.
         grace: Duration,
+    },
+    /// The peers have agreed on keys. From now on the pairing can be restored without its code.
+    Secured {
+        /// Three words for people to compare.
+        phrase: Sas,
     },
     /// Messages flow: for the first time, or again, with nothing lost in between.
     Connected,
@@ -103,6 +134,7 @@ pub struct Peer {
     /// What happened from the first moment on, until somebody asks for it.
     early: Option<broadcast::Receiver<Event>>,
     status: watch::Receiver<Status>,
+    secured: watch::Receiver<Option<Secured>>,
     /// `None` once its end was told.
     end: Option<oneshot::Receiver<Verdict>>,
     /// Whether that was a farewell in good order.
@@ -111,26 +143,32 @@ pub struct Peer {
 
 impl Peer {
     /// Attaches to the relay. Returns once this side is there, whether or not the other one is.
+    /// Whatever the two exchange from then on is sealed with keys that follow from `proof`.
     ///
     /// # Errors
     /// [`Error::CredentialInvalid`], or any failure to reach the server or the relay. This first
     /// time nothing is tried again; later, `options.patience` holds.
-    pub async fn attach(server: Server, pairing: Pairing, options: Options) -> Result<Self, Error> {
-        let attached = attach::attach(&server, &pairing, options.transport).await?;
+    pub async fn attach(
+        server: Server,
+        pairing: Pairing,
+        proof: Proof,
+        options: Options,
+    ) -> Result<Self, Error> {
+        let choice = options.transport;
+        let attached = attach::attach(&server, &pairing, choice, None, false).await?;
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let (offers, incoming) = mpsc::channel(INCOMING);
         let (events, early) = broadcast::channel(EVENTS);
         let (status_sender, status) = watch::channel(Status::default());
-        let weak = commands.downgrade();
-        let driver = Driver::new(
-            server,
-            pairing,
-            &options,
-            weak,
+        let (secured_sender, secured) = watch::channel(None);
+        let outlets = Outlets {
             offers,
-            events.clone(),
-            status_sender,
-        );
+            events: events.clone(),
+            status: status_sender,
+            secured: secured_sender,
+        };
+        let weak = commands.downgrade();
+        let driver = Driver::new(server, pairing, &proof, &options, weak, outlets);
         let (ended, end) = oneshot::channel();
         tokio::spawn(driver.run(inbox, attached, ended));
         Ok(Self {
@@ -139,6 +177,7 @@ impl Peer {
             events,
             early: Some(early),
             status,
+            secured,
             end: Some(end),
             ended_well: false,
         })
@@ -149,15 +188,23 @@ impl Peer {
     /// # Errors
     /// The peer's end, before that.
     pub async fn connected(&mut self) -> Result<(), Error> {
-        if self
-            .status
-            .wait_for(|status| status.connected)
-            .await
-            .is_ok()
-        {
-            return Ok(());
+        let mut status = self.status.clone();
+        let connected = async {
+            if status.wait_for(|status| status.connected).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = connected => Ok(()),
+            ended = self.ended() => ended.and(Err(Error::PeerDone)),
         }
-        self.ended().await
+    }
+
+    /// What was agreed on with the other peer, once it is: before [`Peer::connected`] returns.
+    #[must_use]
+    pub fn secured(&self) -> Option<Secured> {
+        self.secured.borrow().clone()
     }
 
     /// Opens a channel. It exists on the other side as soon as that hears of it; messages may be

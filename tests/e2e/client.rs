@@ -3,12 +3,22 @@
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use peersox_client::{
-    Choice, Error, Event, Message, Options, PairingEvent, Peer, Server as Control, Transport, Trust,
+    Choice, Error, Event, Message, Options, PairingEvent, Peer, Proof, Server as Control,
+    Transport, Trust,
 };
 use peersox_core::channel::Priority;
 use peersox_core::close::CloseReason;
+use peersox_core::code::{Code, Nameplate};
 
 use crate::harness::{Server, noise, soon};
+
+/// A code with these words.
+fn code(nameplate: &Nameplate, words: &str) -> Code {
+    Code {
+        nameplate: nameplate.clone(),
+        words: words.parse().unwrap(),
+    }
+}
 
 async fn pair(server: &Server, transport: Transport) -> (Control, Peer, Peer, Bytes) {
     let control = Control::connect(&server.url(), Trust::default())
@@ -17,12 +27,13 @@ async fn pair(server: &Server, transport: Transport) -> (Control, Peer, Peer, By
     let created = control.create_pairing().await.unwrap();
     let joined = control.join_pairing(&created.nameplate).await.unwrap();
     let credential = created.pairing.credential.clone();
+    let proof = Proof::Code(code(&created.nameplate, "tulip-ember"));
     let options = Options {
         transport: Choice::Only(transport),
         ..Options::default()
     };
     let attach = async |pairing| {
-        Peer::attach(control.clone(), pairing, options.clone())
+        Peer::attach(control.clone(), pairing, proof.clone(), options.clone())
             .await
             .unwrap()
     };
@@ -104,7 +115,8 @@ async fn a_pairing_is_watched_restored_and_revoked() {
 
     let joined = control.join_pairing(&created.nameplate).await.unwrap();
     assert_eq!(next().await, PairingEvent::Joined);
-    let mut peer = Peer::attach(control.clone(), joined.clone(), Options::default())
+    let proof = Proof::Code(code(&created.nameplate, "tulip-ember"));
+    let mut peer = Peer::attach(control.clone(), joined.clone(), proof, Options::default())
         .await
         .unwrap();
     assert_eq!(next().await, PairingEvent::PeerOnline);
@@ -141,7 +153,8 @@ async fn a_newer_leg_of_a_role_replaces_the_older() {
     let server = Server::start(&[]).await;
     let (control, mut a, mut b, credential) = pair(&server, Transport::Quic).await;
     let (pairing, _) = control.restore(credential).await.unwrap();
-    let mut newer = Peer::attach(control, pairing, Options::default())
+    let proof = Proof::Secret(a.secured().unwrap().secret);
+    let mut newer = Peer::attach(control, pairing, proof, Options::default())
         .await
         .unwrap();
     let end = soon(a.ended()).await;
@@ -160,4 +173,53 @@ async fn a_newer_leg_of_a_role_replaces_the_older() {
         soon(here.recv()).await.unwrap(),
         Some(Message::Text("still here".into()))
     );
+}
+
+#[tokio::test]
+async fn a_wrong_word_is_told_to_both_in_plain_words_and_spends_the_code() {
+    let server = Server::start(&[]).await;
+    let control = Control::connect(&server.url(), Trust::default())
+        .await
+        .unwrap();
+    let created = control.create_pairing().await.unwrap();
+    let joined = control.join_pairing(&created.nameplate).await.unwrap();
+    let attach = async |pairing, words| {
+        let proof = Proof::Code(code(&created.nameplate, words));
+        Peer::attach(control.clone(), pairing, proof, Options::default())
+            .await
+            .unwrap()
+    };
+    let mut a = attach(created.pairing.clone(), "tulip-ember").await;
+    let mut b = attach(joined, "tulip-velvet").await;
+    let ends = soon(async { tokio::join!(a.connected(), b.connected()) }).await;
+    for end in [ends.0, ends.1] {
+        let error = end.unwrap_err();
+        assert!(matches!(error, Error::Burnt(_)), "{error:?}");
+        assert!(error.to_string().contains("mistyped"), "{error}");
+    }
+    assert!(a.secured().is_none() && b.secured().is_none());
+}
+
+#[tokio::test]
+async fn a_full_window_is_said_by_those_who_do_not_wait() {
+    let server = Server::start(&[]).await;
+    let (_, a, mut b, _) = pair(&server, Transport::Quic).await;
+    let here = a.open("bulk", Priority::Bulk).await.unwrap();
+    let mut there = soon(b.accept()).await.unwrap();
+    let piece = Message::Binary(Bytes::from(noise(100_000, 1)));
+    let mut accepted = 0;
+    let full = loop {
+        match here.try_send(piece.clone()).await {
+            Ok(()) => accepted += 1,
+            Err(error) => break error,
+        }
+        assert!(accepted < 100, "nobody reads, and still there is room");
+    };
+    assert!(matches!(full, Error::Full), "{full:?}");
+    for _ in 0..accepted {
+        assert_eq!(soon(there.recv()).await.unwrap().as_ref(), Some(&piece));
+    }
+    // Waiting works beside it.
+    soon(here.send(piece.clone())).await.unwrap();
+    assert_eq!(soon(there.recv()).await.unwrap(), Some(piece));
 }

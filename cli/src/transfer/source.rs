@@ -60,6 +60,11 @@ impl Source {
         &self.offer
     }
 
+    /// Whether the same bytes come again, as those of a pipe do not.
+    pub(crate) fn can_be_read_again(&self) -> bool {
+        !self.offer.entries().iter().any(is_stream)
+    }
+
     /// Reads up to `max` bytes; none only at the end of the file.
     pub(crate) fn read(&mut self, entry: u32, offset: u64, max: usize) -> anyhow::Result<Bytes> {
         let origin = self.origins.get(entry as usize).and_then(Option::as_ref);

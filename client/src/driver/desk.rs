@@ -38,7 +38,25 @@ struct Place {
     /// This side finished.
     finished: bool,
     /// The channel is gone, and why.
-    ended: Option<String>,
+    ended: Option<Fate>,
+}
+
+/// Why a channel is gone.
+#[derive(Clone)]
+enum Fate {
+    /// The other peer is another process than before.
+    Restarted,
+    /// Whatever this says.
+    Reset(String),
+}
+
+impl Fate {
+    fn error(&self) -> Error {
+        match self {
+            Self::Restarted => Error::PeerRestarted,
+            Self::Reset(why) => Error::Reset(why.clone()),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -102,13 +120,27 @@ impl Desk {
             Command::Send {
                 channel,
                 chunk,
+                patient,
                 reply,
             } => {
                 let Some(place) = self.places.get_mut(&channel) else {
                     return gone(reply);
                 };
                 if let Some(why) = &place.ended {
-                    return answer(reply, Err(Error::Reset(why.clone())));
+                    return answer(reply, Err(why.error()));
+                }
+                if !patient {
+                    let full = !place.sends.is_empty();
+                    let sent = if full {
+                        Err(SendError::Full)
+                    } else {
+                        mux.try_send(channel, chunk)
+                    };
+                    let refused = |error| match error {
+                        SendError::Full => Error::Full,
+                        error => Error::Reset(error.to_string()),
+                    };
+                    return answer(reply, sent.map_err(refused));
                 }
                 place.sends.push_back((chunk, reply));
                 place.send(channel, mux);
@@ -151,7 +183,7 @@ impl Desk {
                     return gone(reply);
                 };
                 if let Some(why) = &place.ended {
-                    return answer(reply, Err(Error::Reset(why.clone())));
+                    return answer(reply, Err(why.error()));
                 }
                 place.finished = true;
                 let finished = mux.finish(channel);
@@ -166,7 +198,7 @@ impl Desk {
                 };
                 match (&place.flushed, &place.ended) {
                     (Flush::Done, _) => answer(reply, Ok(())),
-                    (_, Some(why)) => answer(reply, Err(Error::Reset(why.clone()))),
+                    (_, Some(why)) => answer(reply, Err(why.error())),
                     (Flush::Unknown | Flush::Awaited(_), None) => {
                         place.flushed = Flush::Awaited(reply);
                     }
@@ -179,7 +211,7 @@ impl Desk {
             } => {
                 mux.reset(channel, code);
                 if let Some(place) = self.places.get_mut(&channel) {
-                    place.end("this side reset the channel");
+                    place.end(Fate::Reset("this side reset the channel".into()));
                 }
                 answer(reply, Ok(()));
             }
@@ -215,10 +247,8 @@ impl Desk {
                 }
             }),
             Event::Reset { channel, code } => self.with(channel, |place| {
-                place.end(&format!(
-                    "the other side reset the channel (code {})",
-                    code.0
-                ));
+                let why = format!("the other side reset the channel (code {})", code.0);
+                place.end(Fate::Reset(why));
             }),
             Event::Pong(rtt) => {
                 if let Some(reply) = self.pings.pop_front() {
@@ -233,7 +263,7 @@ impl Desk {
     /// Ends every channel because the other peer lost them.
     pub(super) fn restarted(&mut self) {
         for place in self.places.values_mut() {
-            place.end("the other side was restarted; what was under way is lost");
+            place.end(Fate::Restarted);
         }
     }
 
@@ -244,7 +274,7 @@ impl Desk {
             .err()
             .map_or("the connection was closed".into(), Error::to_string);
         for place in self.places.values_mut() {
-            place.end(&why);
+            place.end(Fate::Reset(why.clone()));
         }
         for reply in self.pings.drain(..) {
             answer(reply, Err(Error::Reset(why.clone())));
@@ -307,7 +337,7 @@ impl Place {
         } else if self.drained {
             answer(reply, Ok(None));
         } else if let Some(why) = &self.ended {
-            answer(reply, Err(Error::Reset(why.clone())));
+            answer(reply, Err(why.error()));
         } else {
             self.read = Some(reply);
         }
@@ -320,17 +350,16 @@ impl Place {
         if let Some(datagram) = mux.read_datagram(id) {
             answer(reply, Ok(datagram));
         } else if let Some(why) = &self.ended {
-            answer(reply, Err(Error::Reset(why.clone())));
+            answer(reply, Err(why.error()));
         } else {
             self.read_datagram = Some(reply);
         }
     }
 
-    fn end(&mut self, why: &str) {
-        let why = self.ended.get_or_insert_with(|| why.to_owned()).clone();
-        let error = || Err(Error::Reset(why.clone()));
+    fn end(&mut self, fate: Fate) {
+        let why = self.ended.get_or_insert(fate).clone();
         for (_, reply) in self.sends.drain(..) {
-            answer(reply, error());
+            answer(reply, Err(why.error()));
         }
         if let Some(reply) = self.read.take() {
             answer(
@@ -338,15 +367,15 @@ impl Place {
                 if self.drained {
                     Ok(None)
                 } else {
-                    Err(Error::Reset(why.clone()))
+                    Err(why.error())
                 },
             );
         }
         if let Some(reply) = self.read_datagram.take() {
-            answer(reply, Err(Error::Reset(why.clone())));
+            answer(reply, Err(why.error()));
         }
         if let Flush::Awaited(reply) = std::mem::take(&mut self.flushed) {
-            answer(reply, error());
+            answer(reply, Err(why.error()));
         }
     }
 }

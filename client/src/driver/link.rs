@@ -1,29 +1,42 @@
-//! The leg to the relay, there or being sought.
+//! The leg to the relay: there, being sought, or both while a better one is on its way.
+//!
+//! ```text
+//!                lost                       admitted
+//!      up ────────────────► seeking ───────────────────────► up
+//!       │                      ▲ │ fails: again, after a pause that grows
+//!       │                      └─┘
+//!       └─ the relay drains, or only a WebSocket was to be had ─► up and seeking ─ admitted ─► up
+//! ```
+//!
+//! The relay lets the newest leg of a role replace the older, so a leg that is sought beside another
+//! takes over without a gap; until it is admitted the older one carries.
 
-use std::future::Future;
+mod up;
+
+use std::future::{Future, pending};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use peersox_core::close::CloseReason;
 use peersox_core::frame::Frame;
 use peersox_proto::v1;
-use peersox_proto::v1::notice::Kind;
 use rand_core::RngCore as _;
-use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior};
-use tokio_util::task::AbortOnDropHandle;
+use tokio::time::Instant;
 
 use crate::Error;
-use crate::attach::{Attached, Choice, attach, notice};
-use crate::leg::{End, Leg, Sink, Source};
+use crate::attach::{Attached, Choice, Session, attach};
+use crate::leg::{End, Leg, Transport};
+use crate::peer::Options;
 use crate::server::{Pairing, Server};
+use up::Up;
 
 /// What a link reports.
 pub(super) enum News {
     /// There is room for a frame again.
     Room,
     Frame(Frame),
-    /// A new leg was admitted; hand it back by [`Link::up`].
+    /// A leg was admitted; hand it back by [`Link::up`]. It takes the place of the present one.
     Attached(Box<Attached>),
     /// The leg ended. Another is being sought, unless the driver decides to end.
     Lost(End),
@@ -36,250 +49,208 @@ pub(super) struct Link {
     pairing: Pairing,
     choice: Choice,
     patience: Duration,
-    state: State,
+    upgrade_after: Duration,
+    /// What the last leg was admitted with; good for another until its ticket is old.
+    session: Option<Arc<Session>>,
+    up: Option<Up>,
+    seek: Option<Seek>,
 }
 
-enum State {
-    Up(Box<Up>),
-    Seeking {
-        attempt: Attempt,
-        failures: u32,
+struct Seek {
+    attempt: Attempt,
+    failures: u32,
+    why: Why,
+}
+
+/// Why a leg is sought.
+enum Why {
+    /// There is none.
+    Lost {
         give_up: Instant,
+        /// The end of the leg before, if the driver does not know of it yet.
+        untold: Option<End>,
     },
-    Ended,
+    /// The relay is about to stop.
+    Draining,
+    /// The present one is a WebSocket, and QUIC may pass by now.
+    Upgrade,
 }
 
 type Attempt = Pin<Box<dyn Future<Output = Result<Attached, Error>> + Send>>;
 
-struct Up {
-    source: Source,
-    out: mpsc::Sender<Out>,
-    /// A leg that was given up may have a writer that waits for a dead network: it is aborted.
-    writer: AbortOnDropHandle<End>,
-    keepalive: tokio::time::Interval,
-    /// Somebody was told that there is no room, and waits for it.
-    starved: bool,
-    /// When the last frame came in.
-    heard: Instant,
-    /// The unanswered Ping.
-    ping: Option<(u64, Instant)>,
-}
-
-/// What the writer is told.
-enum Out {
-    Frame(Frame),
-    HangUp(CloseReason),
-}
-
 impl Link {
-    pub(super) fn new(
-        server: Server,
-        pairing: Pairing,
-        choice: Choice,
-        patience: Duration,
-    ) -> Self {
+    pub(super) fn new(server: Server, pairing: Pairing, options: &Options) -> Self {
         Self {
             server,
             pairing,
-            choice,
-            patience,
-            state: State::Ended,
+            choice: options.transport,
+            patience: options.patience,
+            upgrade_after: options.upgrade_after,
+            session: None,
+            up: None,
+            seek: None,
         }
     }
 
-    /// Takes a leg that was admitted into use.
-    pub(super) fn up(&mut self, leg: Leg, welcome: &v1::Welcome) {
-        let (out, frames) = mpsc::channel(OUT);
-        let asked = welcome.limits.map_or(0, |limits| limits.keepalive_millis);
-        let period = Duration::from_millis(asked.into()).clamp(KEEPALIVE.0, KEEPALIVE.1);
-        let mut keepalive = tokio::time::interval(period);
-        keepalive.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        self.state = State::Up(Box::new(Up {
-            source: leg.source,
-            out,
-            writer: AbortOnDropHandle::new(tokio::spawn(write(leg.sink, frames))),
-            keepalive,
-            starved: false,
-            heard: Instant::now(),
-            ping: None,
-        }));
+    /// Takes a leg that was admitted into use; the one before, if there is one, is dropped.
+    pub(super) fn up(&mut self, leg: Leg, welcome: &v1::Welcome, session: Arc<Session>) {
+        let better = self.choice == Choice::Auto
+            && leg.transport == Transport::WebSocket
+            && session.offers(Transport::Quic);
+        self.session = Some(session);
+        self.up = Some(Up::new(leg, welcome));
+        self.seek = None;
+        if better {
+            self.seek(0, Why::Upgrade);
+        }
     }
 
     /// Whether [`Link::send`] may be called. If not, [`Link::next`] tells when it may: the room may
     /// come back between the two calls, and would be missed if only a full queue were waited for.
     pub(super) fn has_room(&mut self) -> bool {
-        let State::Up(up) = &mut self.state else {
-            return false;
-        };
-        up.starved = up.out.capacity() == 0;
-        !up.starved
+        self.up.as_mut().is_some_and(Up::has_room)
     }
 
     /// Sends a frame; the caller has made sure that there is room.
     pub(super) fn send(&mut self, frame: Frame) {
-        let State::Up(up) = &mut self.state else {
-            return;
-        };
-        // If the writer has just ended, the frame is lost like those in the network: what carries
-        // it sends it again on the next leg.
-        let _ = up.out.try_send(Out::Frame(frame));
+        if let Some(up) = &mut self.up {
+            up.send(frame);
+        }
     }
 
     /// Waits for news. Cancelling it loses nothing.
     pub(super) async fn next(&mut self) -> News {
-        match &mut self.state {
-            State::Up(up) => {
-                let news = up.next().await;
-                if matches!(news, News::Lost(_)) {
-                    self.seek(0, Instant::now() + self.patience);
+        loop {
+            let Self { up, seek, .. } = self;
+            let leg = async {
+                match up {
+                    Some(up) => up.next().await,
+                    None => pending().await,
                 }
-                news
+            };
+            let sought = async {
+                match seek {
+                    Some(seek) => (&mut seek.attempt).await,
+                    None => pending().await,
+                }
+            };
+            let news = tokio::select! {
+                biased;
+                news = leg => self.heard(news),
+                result = sought => self.found(result),
+            };
+            if let Some(news) = news {
+                return news;
             }
-            State::Seeking {
-                attempt,
-                failures,
-                give_up,
-            } => match attempt.await {
-                Ok(attached) => News::Attached(Box::new(attached)),
-                Err(error) => {
-                    let (failures, give_up) = (*failures + 1, *give_up);
-                    let out_of_time = Instant::now() >= give_up;
-                    if !error.is_transient() || out_of_time {
-                        self.state = State::Ended;
-                        return News::GaveUp(error);
-                    }
-                    tracing::debug!(%error, failures, "no leg yet");
-                    self.seek(failures, give_up);
-                    News::Room
-                }
-            },
-            State::Ended => std::future::pending().await,
         }
     }
 
     /// The time to the relay and back, if this answers the last Ping.
     pub(super) fn pong(&mut self, nonce: u64) -> Option<Duration> {
-        let State::Up(up) = &mut self.state else {
-            return None;
-        };
-        let (_, sent) = up.ping.take_if(|(awaited, _)| *awaited == nonce)?;
-        Some(sent.elapsed())
+        self.up.as_mut()?.pong(nonce)
+    }
+
+    /// The relay is about to stop: looks for another leg while this one lasts.
+    pub(super) fn draining(&mut self) {
+        let seeking = matches!(&self.seek, Some(seek) if !matches!(seek.why, Why::Upgrade));
+        if !seeking {
+            self.session = None;
+            self.seek(0, Why::Draining);
+        }
+    }
+
+    /// Gives up the present leg, which is of no use, and seeks another after a pause.
+    pub(super) fn give_up(&mut self) {
+        if self.up.take().is_some() {
+            self.lost(1, None);
+        }
     }
 
     /// Ends the leg, if there is one, after the frames already sent.
     pub(super) async fn hang_up(&mut self, reason: CloseReason) {
-        let State::Up(up) = std::mem::replace(&mut self.state, State::Ended) else {
-            return;
-        };
-        let Up {
-            mut source,
-            out,
-            writer,
-            ..
-        } = *up;
-        let farewell = async {
-            let _ = out.send(Out::HangUp(reason)).await;
-            drop(out);
-            // Reading on lets the transport process what the farewell needs.
-            tokio::select! {
-                _ = writer => {}
-                () = async { while source.next().await.is_ok() {} std::future::pending().await } => {}
-            }
-        };
-        let _ = tokio::time::timeout(HANG_UP, farewell).await;
+        self.seek = None;
+        if let Some(up) = self.up.take() {
+            up.hang_up(reason).await;
+        }
     }
 
-    fn seek(&mut self, failures: u32, give_up: Instant) {
-        let (server, pairing, choice) = (self.server.clone(), self.pairing.clone(), self.choice);
-        let pause = pause(failures);
+    fn heard(&mut self, news: News) -> Option<News> {
+        let News::Lost(end) = news else {
+            return Some(news);
+        };
+        self.up = None;
+        match &mut self.seek {
+            // The one that is being admitted did it. What becomes of that attempt decides.
+            Some(Seek { why, .. }) if matches!(end, End::HungUp(CloseReason::Replaced)) => {
+                let give_up = Instant::now() + self.patience;
+                let untold = Some(end);
+                *why = Why::Lost { give_up, untold };
+                None
+            }
+            Some(_) | None => {
+                self.lost(0, None);
+                Some(News::Lost(end))
+            }
+        }
+    }
+
+    fn found(&mut self, result: Result<Attached, Error>) -> Option<News> {
+        let Seek { failures, why, .. } = self.seek.take()?;
+        let error = match result {
+            Ok(attached) => return Some(News::Attached(Box::new(attached))),
+            Err(error) => error,
+        };
+        tracing::debug!(%error, failures, "no leg yet");
+        let failures = failures + 1;
+        match why {
+            Why::Lost { give_up, .. } if !error.is_transient() || Instant::now() >= give_up => {
+                Some(News::GaveUp(error))
+            }
+            Why::Lost { give_up, untold } => {
+                let why = Why::Lost {
+                    give_up,
+                    untold: None,
+                };
+                self.seek(failures, why);
+                untold.map(News::Lost)
+            }
+            Why::Draining | Why::Upgrade => {
+                // Whatever is final about the error, the present leg's end will tell.
+                if error.is_transient() {
+                    self.seek(failures, why);
+                }
+                None
+            }
+        }
+    }
+
+    fn lost(&mut self, failures: u32, untold: Option<End>) {
+        let give_up = Instant::now() + self.patience;
+        self.seek(failures, Why::Lost { give_up, untold });
+    }
+
+    fn seek(&mut self, failures: u32, why: Why) {
+        let (server, pairing) = (self.server.clone(), self.pairing.clone());
+        let (pause, choice) = match why {
+            Why::Lost { .. } | Why::Draining => (pause(failures), self.choice),
+            Why::Upgrade => {
+                let doubled = self.upgrade_after * (1 << failures.min(10));
+                let at_most = UPGRADE_AT_MOST.max(self.upgrade_after);
+                (doubled.min(at_most), Choice::Only(Transport::Quic))
+            }
+        };
+        let session = self.session.clone();
+        // A session that failed once is not the first to be tried again.
+        let known_first = failures == 0;
         let attempt = Box::pin(async move {
             tokio::time::sleep(pause).await;
-            attach(&server, &pairing, choice).await
+            attach(&server, &pairing, choice, session, known_first).await
         });
-        self.state = State::Seeking {
+        self.seek = Some(Seek {
             attempt,
             failures,
-            give_up,
-        };
-    }
-}
-
-impl Up {
-    async fn next(&mut self) -> News {
-        let wants_room = self.starved;
-        loop {
-            tokio::select! {
-                biased;
-                frame = self.source.next() => return match frame {
-                    Ok(frame) => {
-                        self.heard = Instant::now();
-                        News::Frame(frame)
-                    }
-                    Err(end) => News::Lost(end),
-                },
-                end = &mut self.writer => return News::Lost(better_reason(&mut self.source, end.ok()).await),
-                _ = self.out.reserve(), if wants_room => return News::Room,
-                _ = self.keepalive.tick() => {}
-            }
-            let silence = self.heard.elapsed();
-            if silence > self.keepalive.period() * SILENT_PERIODS {
-                let why = format!("the relay was silent for {} s", silence.as_secs());
-                return News::Lost(End::Lost(why));
-            }
-            self.send_ping();
-        }
-    }
-
-    fn send_ping(&mut self) {
-        let nonce = rand_core::OsRng.next_u64();
-        let frame = notice(Kind::Ping(v1::Ping { nonce }));
-        // A full queue shows life enough.
-        if self.out.try_send(Out::Frame(frame)).is_ok() {
-            self.ping = Some((nonce, Instant::now()));
-        }
-    }
-}
-
-/// Writing fails before reading tells why: the reason is worth a moment's wait.
-async fn better_reason(source: &mut Source, end: Option<End>) -> End {
-    let otherwise = end.unwrap_or_else(|| End::Lost("the leg's writer was lost".into()));
-    let hung_up = async {
-        loop {
-            if let Err(end) = source.next().await {
-                return end;
-            }
-        }
-    };
-    tokio::time::timeout(REASON, hung_up)
-        .await
-        .unwrap_or(otherwise)
-}
-
-/// Owns the sink: feeds what is there, flushes when nothing waits.
-async fn write(mut sink: Sink, mut frames: mpsc::Receiver<Out>) -> End {
-    loop {
-        let mut next = match frames.recv().await {
-            Some(out) => Some(out),
-            None => return End::Lost("given up".into()),
-        };
-        while let Some(out) = next {
-            match out {
-                Out::Frame(frame) => {
-                    if let Err(end) = sink.feed(frame).await {
-                        return end;
-                    }
-                }
-                Out::HangUp(reason) => {
-                    let _ = sink.flush().await;
-                    sink.hang_up(reason).await;
-                    return End::HungUp(reason);
-                }
-            }
-            next = frames.try_recv().ok();
-        }
-        if let Err(end) = sink.flush().await {
-            return end;
-        }
+            why,
+        });
     }
 }
 
@@ -294,21 +265,8 @@ fn pause(failures: u32) -> Duration {
     Duration::from_millis((full - jitter).min(10_000))
 }
 
-/// Frames between driver and writer: enough to fill a batch, few enough that an urgent record does
-/// not queue behind many.
-const OUT: usize = 4;
-
-/// The shortest and the longest time between two Pings, whatever the relay asks for.
-const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(25));
-
-/// After so many keepalive periods without a frame the leg is given up.
-const SILENT_PERIODS: u32 = 3;
-
-/// How long a better reason is waited for.
-const REASON: Duration = Duration::from_millis(200);
-
-/// For how long hanging up may take in all.
-const HANG_UP: Duration = Duration::from_secs(3);
+/// The longest time between two attempts to get from a WebSocket to QUIC.
+const UPGRADE_AT_MOST: Duration = Duration::from_secs(600);
 
 #[cfg(test)]
 mod tests {

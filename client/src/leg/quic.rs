@@ -165,8 +165,8 @@ fn config(endpoint: &RelayEndpoint, trust: &Trust) -> Result<quinn::ClientConfig
     let crypto = QuicClientConfig::try_from(tls).map_err(|error| error.to_string())?;
     let mut transport = TransportConfig::default();
     transport
-        .keep_alive_interval(Some(Duration::from_secs(10)))
-        .max_idle_timeout(Some(VarInt::from_u32(30_000).into()))
+        .keep_alive_interval(Some(KEEP_ALIVE))
+        .max_idle_timeout(Some(VarInt::from_u32(IDLE_MILLIS).into()))
         .datagram_receive_buffer_size(Some(64 * 1024))
         .max_concurrent_bidi_streams(0u8.into())
         .max_concurrent_uni_streams(0u8.into());
@@ -201,6 +201,12 @@ fn end(error: &ConnectionError) -> End {
 }
 
 const ALPN: &[u8] = b"peersox.v1";
+
+/// Often enough to notice a dead path within [`IDLE_MILLIS`], seldom enough for a battery.
+const KEEP_ALIVE: Duration = Duration::from_secs(4);
+
+/// A path that swallows everything is left after this time, for another transport if need be.
+const IDLE_MILLIS: u32 = 12_000;
 
 /// For how long a farewell may wait for the network.
 const FAREWELL: Duration = Duration::from_secs(2);
