@@ -11,7 +11,6 @@ mod status;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use js_sys::{Promise, Uint8Array};
-use prost::Message;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortSignal, Headers, ReadableStreamDefaultReader, RequestInit, Response};
@@ -31,21 +30,20 @@ extern "C" {
     fn value(this: &Read) -> Uint8Array;
 }
 
-/// Calls a method that answers one message.
-pub(crate) async fn unary<Answer: Message + Default>(
+/// Calls a method that answers one message; request and answer are encoded.
+pub(crate) async fn unary(
     base: &str,
     method: &str,
-    request: &impl Message,
+    request: &[u8],
     signal: Option<&AbortSignal>,
-) -> Result<Answer, Failure> {
+) -> Result<Bytes, Failure> {
     let mut call = Call::begin(base, method, request, signal, true).await?;
     let message = call.next().await?;
     // The status may say that the message does not count.
     if message.is_some() && call.next().await?.is_some() {
         return Err(Failure::protocol("the server answered twice"));
     }
-    let message = message.ok_or_else(|| Failure::protocol("the server did not answer"))?;
-    Answer::decode(message).map_err(|_| Failure::protocol("the answer cannot be decoded"))
+    message.ok_or_else(|| Failure::protocol("the server did not answer"))
 }
 
 /// A call under way.
@@ -60,12 +58,12 @@ impl Call {
     pub(crate) async fn begin(
         base: &str,
         method: &str,
-        request: &impl Message,
+        request: &[u8],
         signal: Option<&AbortSignal>,
         bounded: bool,
     ) -> Result<Self, Failure> {
         let url = format!("{base}/peersox.v1.PairingService/{method}");
-        let refused = |error| blame(error, signal);
+        let refused = |error: JsValue| blame(&error, signal);
         let answer = fetch(&url, &init(request, signal, bounded).map_err(refused)?);
         let response = JsFuture::from(answer).await.map_err(refused)?;
         let response: Response = response.unchecked_into();
@@ -103,7 +101,7 @@ impl Call {
             }
             let read = JsFuture::from(self.reader.read()).await;
             let read: Read = read
-                .map_err(|error| blame(error, self.signal.as_ref()))?
+                .map_err(|error| blame(&error, self.signal.as_ref()))?
                 .unchecked_into();
             if read.done() {
                 return Err(Failure::unreachable("the answer broke off"));
@@ -144,7 +142,7 @@ impl Drop for Call {
 }
 
 fn init(
-    request: &impl Message,
+    request: &[u8],
     signal: Option<&AbortSignal>,
     bounded: bool,
 ) -> Result<RequestInit, JsValue> {
@@ -154,11 +152,10 @@ fn init(
     if bounded {
         headers.set("grpc-timeout", TIMEOUT)?;
     }
-    let mut body = vec![0; PREFIX];
-    // `encode` fails only for want of room, and a `Vec` grows.
-    let _ = request.encode(&mut body);
-    let len = u32::try_from(body.len() - PREFIX).unwrap_or(u32::MAX);
-    body[1..PREFIX].copy_from_slice(&len.to_be_bytes());
+    let len = u32::try_from(request.len()).unwrap_or(u32::MAX);
+    let mut body = vec![0];
+    body.extend_from_slice(&len.to_be_bytes());
+    body.extend_from_slice(request);
     let init = RequestInit::new();
     init.set_method("POST");
     init.set_headers(&headers);
@@ -168,7 +165,7 @@ fn init(
 }
 
 /// `fetch` says `TypeError` for whatever the network did.
-fn blame(error: JsValue, signal: Option<&AbortSignal>) -> Failure {
+fn blame(error: &JsValue, signal: Option<&AbortSignal>) -> Failure {
     match signal {
         Some(signal) if signal.aborted() => Failure::Aborted(signal.reason()),
         _ => Failure::unreachable(

@@ -294,7 +294,7 @@ impl Inner {
                     let (ticket, agent) = (ticket.clone(), AGENT.into());
                     leg.send(notice(Notice::Hello(v1::Hello { ticket, agent })));
                 }
-                News::Frame(bytes) => self.welcome(bytes),
+                News::Frame(bytes) => self.welcome(&bytes),
                 News::Closed(code, _) => self.not_admitted(code),
             },
             // Late news of a leg that is no longer wanted.
@@ -316,8 +316,8 @@ impl Inner {
         }
     }
 
-    fn welcome(&mut self, bytes: Bytes) {
-        let Some(Notice::Welcome(welcome)) = decode(&bytes) else {
+    fn welcome(&mut self, bytes: &Bytes) {
+        let Some(Notice::Welcome(welcome)) = decode(bytes) else {
             return self.attempt_failed(Failure::protocol("the relay did not begin with Welcome"));
         };
         let Some(Attempt::Leg { number, leg, .. }) = self.links.attempt.take() else {

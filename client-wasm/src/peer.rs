@@ -19,7 +19,6 @@ use crate::direct::{Dialer, Mode};
 use crate::failure::{Failure, object};
 use crate::links::{AGENT, Links};
 use crate::platform::{Random, millis, now};
-use crate::server;
 use crate::shell::Shell;
 
 #[wasm_bindgen]
@@ -29,15 +28,15 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     fn server(this: &Options) -> String;
     #[wasm_bindgen(method, getter)]
-    fn id(this: &Options) -> String;
+    fn id(this: &Options) -> Vec<u8>;
     #[wasm_bindgen(method, getter)]
     fn initiator(this: &Options) -> bool;
     #[wasm_bindgen(method, getter)]
-    fn credential(this: &Options) -> String;
+    fn credential(this: &Options) -> Vec<u8>;
     #[wasm_bindgen(method, getter)]
     fn code(this: &Options) -> Option<String>;
     #[wasm_bindgen(method, getter)]
-    fn secret(this: &Options) -> Option<String>;
+    fn secret(this: &Options) -> Option<Vec<u8>>;
     #[wasm_bindgen(method, getter)]
     fn name(this: &Options) -> Option<String>;
     #[wasm_bindgen(method, getter)]
@@ -70,13 +69,11 @@ impl Peer {
             false => Role::Joiner,
         };
         let no_pairing = |what| Failure::new("pairing-invalid", what);
-        let id = PairingId::try_from(options.id())
+        let id = PairingId::try_from(&options.id()[..])
             .map_err(|_| no_pairing("this is no pairing: its id is not 32 hex digits"))?;
-        let credential = server::bytes(&options.credential())?;
         let typed;
         let proof = match (options.secret(), options.code()) {
             (Some(secret), _) => {
-                let secret = server::bytes(&secret)?;
                 let secret = PairingSecret::try_from(&secret[..])
                     .map_err(|_| no_pairing("this is no pairing: its secret is not 32 bytes"))?;
                 Proof::Secret(secret)
@@ -107,19 +104,17 @@ impl Peer {
         };
         let dialer = Dialer::new(role, mode, options.ice_servers(), options.ice_policy());
         let desk = Desk::new(options.max_message() as usize);
-        let links = Links::new(options.server(), credential);
+        let links = Links::new(options.server(), options.credential().into());
         let shell = Shell::new(machine, desk, links, dialer, listener);
         shell.with(crate::shell::Inner::attach);
         Ok(Self { shell })
     }
 
-    /// The pairing secret in base64, once agreed.
+    /// The pairing secret, once agreed.
     #[must_use]
-    pub fn secret(&self) -> Option<String> {
-        self.shell.look(|inner| {
-            let secret = inner.machine.secret()?;
-            Some(data_encoding::BASE64.encode(secret.as_bytes()))
-        })
+    pub fn secret(&self) -> Option<Vec<u8>> {
+        self.shell
+            .look(|inner| inner.machine.secret().map(|it| it.as_bytes().to_vec()))
     }
 
     /// Opens a channel: 0 interactive, 1 normal, 2 bulk.

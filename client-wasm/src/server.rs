@@ -1,10 +1,9 @@
 //! The control plane, seen from a page: pairing and opening sessions.
 
 use bytes::Bytes;
-use data_encoding::{BASE64, HEXLOWER};
-use js_sys::Function;
+use js_sys::{Function, Uint8Array};
 use peersox_proto::v1;
-use prost::Message as _;
+use prost::{DecodeError, Message as _};
 use wasm_bindgen::prelude::*;
 use web_sys::AbortSignal;
 
@@ -17,6 +16,14 @@ pub struct Server {
     url: String,
 }
 
+/// Which call; `js/src/glue.d.ts` has the same numbers.
+mod call {
+    pub(super) const CREATE: u8 = 0;
+    pub(super) const JOIN: u8 = 1;
+    pub(super) const STATE: u8 = 2;
+    // Anything else deletes.
+}
+
 #[wasm_bindgen]
 impl Server {
     /// Names a server; nothing is sent.
@@ -26,80 +33,36 @@ impl Server {
         Self { url }
     }
 
-    /// Makes a pairing: `{id, nameplate, credential, codeExpiresAt, restorableUntil}`.
+    /// Creates a pairing, joins one by its nameplate, or asks for the state of one, or deletes it, by
+    /// the credential. One function for all, because each costs the download some kilobytes.
     ///
     /// # Errors
     /// What the server or the network says, or the signal's reason.
-    #[wasm_bindgen(js_name = createPairing)]
-    pub async fn create_pairing(&self, signal: Option<AbortSignal>) -> Result<JsValue, JsValue> {
-        let request = v1::CreatePairingRequest {};
-        let made: v1::CreatePairingResponse =
-            unary(&self.url, "CreatePairing", &request, signal.as_ref()).await?;
-        Ok(object(&[
-            ("id", HEXLOWER.encode(&made.pairing_id).into()),
-            ("nameplate", made.nameplate.into()),
-            ("credential", BASE64.encode(&made.credential).into()),
-            ("codeExpiresAt", time(made.code_expires_at_millis)),
-            ("restorableUntil", time(made.restorable_until_millis)),
-        ]))
-    }
-
-    /// Redeems a nameplate: `{id, credential, restorableUntil}`.
-    ///
-    /// # Errors
-    /// As above.
-    #[wasm_bindgen(js_name = joinPairing)]
-    pub async fn join_pairing(
+    pub async fn call(
         &self,
-        nameplate: String,
+        call: u8,
+        argument: Vec<u8>,
         signal: Option<AbortSignal>,
     ) -> Result<JsValue, JsValue> {
-        let request = v1::JoinPairingRequest { nameplate };
-        let joined: v1::JoinPairingResponse =
-            unary(&self.url, "JoinPairing", &request, signal.as_ref()).await?;
-        Ok(object(&[
-            ("id", HEXLOWER.encode(&joined.pairing_id).into()),
-            ("credential", BASE64.encode(&joined.credential).into()),
-            ("restorableUntil", time(joined.restorable_until_millis)),
-        ]))
-    }
-
-    /// The state of a pairing: `{joined, peerOnline, restorableUntil}`.
-    ///
-    /// # Errors
-    /// As above.
-    #[wasm_bindgen(js_name = state)]
-    pub async fn state(
-        &self,
-        credential: String,
-        signal: Option<AbortSignal>,
-    ) -> Result<JsValue, JsValue> {
-        let credential = bytes(&credential)?;
-        let request = v1::GetPairingRequest { credential };
-        let state: v1::GetPairingResponse =
-            unary(&self.url, "GetPairing", &request, signal.as_ref()).await?;
-        Ok(object(&[
-            ("joined", state.joined.into()),
-            ("peerOnline", state.peer_online.into()),
-            ("restorableUntil", time(state.restorable_until_millis)),
-        ]))
-    }
-
-    /// Revokes a pairing.
-    ///
-    /// # Errors
-    /// As above.
-    #[wasm_bindgen(js_name = deletePairing)]
-    pub async fn delete_pairing(
-        &self,
-        credential: String,
-        signal: Option<AbortSignal>,
-    ) -> Result<(), JsValue> {
-        let credential = bytes(&credential)?;
-        let request = v1::DeletePairingRequest { credential };
-        let _: v1::DeletePairingResponse =
-            unary(&self.url, "DeletePairing", &request, signal.as_ref()).await?;
-        Ok(())
+        let credential = Bytes::from(argument);
+        let (method, request) = match call {
+            call::CREATE => ("CreatePairing", v1::CreatePairingRequest {}.encode_to_vec()),
+            call::JOIN => {
+                let nameplate = String::from_utf8_lossy(&credential).into_owned();
+                let request = v1::JoinPairingRequest { nameplate };
+                ("JoinPairing", request.encode_to_vec())
+            }
+            call::STATE => {
+                let request = v1::GetPairingRequest { credential };
+                ("GetPairing", request.encode_to_vec())
+            }
+            _ => {
+                let request = v1::DeletePairingRequest { credential };
+                ("DeletePairing", request.encode_to_vec())
+            }
+        };
+        let answer = unary(&self.url, method, &request, signal.as_ref()).await?;
+        Ok(read(call, answer).map_err(|_| Failure::protocol("the answer cannot be decoded"))?)
     }
 
     /// Calls `tell` with the number of each event of a pairing until the stream ends.
@@ -108,12 +71,12 @@ impl Server {
     /// As above.
     pub async fn watch(
         &self,
-        credential: String,
+        credential: Vec<u8>,
         tell: Function,
         signal: Option<AbortSignal>,
     ) -> Result<(), JsValue> {
-        let credential = bytes(&credential)?;
-        let request = v1::WatchPairingRequest { credential };
+        let credential = Bytes::from(credential);
+        let request = v1::WatchPairingRequest { credential }.encode_to_vec();
         let mut call =
             Call::begin(&self.url, "WatchPairing", &request, signal.as_ref(), false).await?;
         while let Some(message) = call.next().await? {
@@ -125,22 +88,50 @@ impl Server {
     }
 }
 
+/// An answer as the facade has it.
+fn read(call: u8, answer: Bytes) -> Result<JsValue, DecodeError> {
+    let bytes = |bytes: &Bytes| Uint8Array::from(&bytes[..]).into();
+    Ok(match call {
+        call::CREATE => {
+            let made = v1::CreatePairingResponse::decode(answer)?;
+            object(&[
+                ("id", bytes(&made.pairing_id)),
+                ("nameplate", made.nameplate.into()),
+                ("credential", bytes(&made.credential)),
+                ("codeExpiresAt", time(made.code_expires_at_millis)),
+                ("restorableUntil", time(made.restorable_until_millis)),
+            ])
+        }
+        call::JOIN => {
+            let joined = v1::JoinPairingResponse::decode(answer)?;
+            object(&[
+                ("id", bytes(&joined.pairing_id)),
+                ("credential", bytes(&joined.credential)),
+                ("restorableUntil", time(joined.restorable_until_millis)),
+            ])
+        }
+        call::STATE => {
+            let state = v1::GetPairingResponse::decode(answer)?;
+            object(&[
+                ("joined", state.joined.into()),
+                ("peerOnline", state.peer_online.into()),
+                ("restorableUntil", time(state.restorable_until_millis)),
+            ])
+        }
+        _ => JsValue::NULL,
+    })
+}
+
 /// Opens a session for the shell.
 pub(crate) async fn open_session(
     url: &str,
     credential: Bytes,
     signal: &AbortSignal,
 ) -> Result<v1::OpenSessionResponse, Failure> {
-    let request = v1::OpenSessionRequest { credential };
-    unary(url, "OpenSession", &request, Some(signal)).await
-}
-
-/// A secret as the facade keeps it.
-pub(crate) fn bytes(base64: &str) -> Result<Bytes, Failure> {
-    BASE64
-        .decode(base64.as_bytes())
-        .map(Bytes::from)
-        .map_err(|_| Failure::new("pairing-invalid", "this is no pairing: it is not base64"))
+    let request = v1::OpenSessionRequest { credential }.encode_to_vec();
+    let answer = unary(url, "OpenSession", &request, Some(signal)).await?;
+    v1::OpenSessionResponse::decode(answer)
+        .map_err(|_| Failure::protocol("the session cannot be decoded"))
 }
 
 #[allow(clippy::cast_precision_loss)]

@@ -302,6 +302,16 @@ export class Channel extends Emitter<ChannelEvents> implements AsyncIterable<str
   get isOver(): boolean {
     return this.#isOver
   }
+
+  /** What ended it, if not a good end. @internal */
+  get overBy(): PeerSoxError | null {
+    return this.#over
+  }
+
+  /** The channel's name inside the module. @internal */
+  get handle(): number {
+    return this.#handle
+  }
 }
 
 /** The bytes of a buffer, or of exactly the part that a view shows. */

@@ -14,6 +14,7 @@
  */
 
 import type { Server } from '#engine'
+import { fromBase64, fromHex, toBase64, toHex } from './bytes.js'
 import type { Channel } from './channel.js'
 import { Emitter } from './emitter.js'
 import { type Engine, engineNow, loadEngine } from './engine.js'
@@ -23,7 +24,9 @@ import { type End, Link } from './link.js'
 import { MESSAGE_CHANNEL, Messages } from './messages.js'
 import { Pairings } from './pairings.js'
 import { candidates } from './rtcstats.js'
+import { type Sendable, sources } from './sources.js'
 import { SUPPORTS } from './supports.js'
+import { IncomingTransfer, OutgoingTransfer } from './transfer.js'
 import type {
   Abortable,
   ClientEvents,
@@ -229,12 +232,12 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
     const words = options.words ?? 2
     if (!Number.isInteger(words) || words < 0 || words > 16) throw new TypeError('a code has 0 to 16 words')
     const [engine, server] = await this.#control()
-    const made = await this.#ask(() => server.createPairing(options.signal))
+    const made = await this.#ask(() => server.call(CALL_CREATE, NOTHING, options.signal))
     return {
       server: this.url,
-      id: made.id,
+      id: toHex(made.id),
       role: 'initiator',
-      credential: made.credential,
+      credential: toBase64(made.credential),
       code: guard(() => engine.makeCode(made.nameplate, words)),
       codeExpiresAt: made.codeExpiresAt,
       restorableUntil: made.restorableUntil,
@@ -246,12 +249,14 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
     const [engine, server] = await this.#control()
     const parsed = guard(() => engine.parseCode(String(code)))
     // The words stay here: only the digits are sent.
-    const joined = await this.#ask(() => server.joinPairing(parsed.nameplate, options.signal))
+    const joined = await this.#ask(() =>
+      server.call(CALL_JOIN, new TextEncoder().encode(parsed.nameplate), options.signal),
+    )
     return {
       server: this.url,
-      id: joined.id,
+      id: toHex(joined.id),
       role: 'joiner',
-      credential: joined.credential,
+      credential: toBase64(joined.credential),
       code: parsed.code,
       restorableUntil: joined.restorableUntil,
     }
@@ -279,7 +284,7 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
   async validate(pairing: Pairing, options: Abortable = {}): Promise<boolean> {
     const [, server] = await this.#control()
     try {
-      await this.#ask(() => server.state(pairing.credential, options.signal))
+      await this.#ask(() => server.call(CALL_STATE, fromBase64(pairing.credential), options.signal))
       return true
     } catch (error) {
       if (error instanceof PeerSoxError && error.code === 'pairing-invalid') return false
@@ -333,7 +338,7 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
     if (options.revoke === false) return
     const [, server] = await this.#control()
     try {
-      await this.#ask(() => server.deletePairing(gone.credential, options.signal))
+      await this.#ask(() => server.call(CALL_DELETE, fromBase64(gone.credential), options.signal))
     } catch (error) {
       // Gone already is gone.
       if (!(error instanceof PeerSoxError && error.code === 'pairing-invalid')) throw error
@@ -385,6 +390,36 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
   /** Opens a channel beside that of the messages. It may be used at once; the other side hears of it by `channel`. */
   openChannel(name: string, options: { priority?: Priority | undefined } = {}): Channel {
     return this.#active().open(name, options.priority ?? 'normal')
+  }
+
+  /** Offers files. Resolves when the offer is under way; {@link OutgoingTransfer.done} tells the rest. */
+  async sendFiles(files: Iterable<Sendable>, options: Abortable = {}): Promise<OutgoingTransfer> {
+    const signal = options.signal
+    const list = await sources(files, signal)
+    if (list.length === 0) throw new TypeError('there is nothing to send')
+    const entries = list.map((it) => ({
+      path: it.path,
+      directory: it.blob === null,
+      size: it.blob?.size,
+      modified: it.modified,
+    }))
+    const engine = await this.#engine
+    const transfer = new OutgoingTransfer(list, async () => {
+      // After a restart of the other side this waits until it is back.
+      if (this.#everConnected) await this.connected({ signal })
+      const link = this.#active()
+      const channel = link.open(TRANSFER_CHANNEL, 'bulk')
+      try {
+        return [channel, guard(() => new engine.Outgoing(link.peer, channel.handle, entries))]
+      } catch (error) {
+        channel.reset()
+        throw error
+      }
+    })
+    signal?.throwIfAborted()
+    await transfer.start()
+    signal?.addEventListener('abort', () => transfer.abort(signal.reason), { once: true })
+    return transfer
   }
 
   /** Measurements. */
@@ -526,11 +561,11 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
       engine,
       {
         server: this.url,
-        id: pairing.id,
+        id: fromHex(pairing.id),
         initiator: pairing.role === 'initiator',
-        credential: pairing.credential,
+        credential: fromBase64(pairing.credential),
         code: pairing.code,
-        secret: pairing.secret,
+        secret: pairing.secret === undefined ? undefined : fromBase64(pairing.secret),
         name: options.name,
         webrtc: options.webrtc === 'off' ? 0 : options.webrtc === 'manual' ? 1 : 2,
         iceServers: options.iceServers,
@@ -587,7 +622,7 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
       try {
         await guardAsync(() =>
           server.watch(
-            pairing.credential,
+            fromBase64(pairing.credential),
             (event) => {
               if (event === EVENT_JOINED) {
                 watch.abort()
@@ -636,7 +671,7 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
     const secret = this.#link?.peer.secret()
     if (this.#pairing && secret !== undefined) {
       const { code: _code, codeExpiresAt: _until, ...rest } = this.#pairing
-      this.#pairing = { ...rest, secret }
+      this.#pairing = { ...rest, secret: toBase64(secret) }
     }
     this.#phrase = phrase
     this.#peerName = name
@@ -680,9 +715,17 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
 
   #onOpened(channel: Channel): void {
     if (channel.name === MESSAGE_CHANNEL) return this.#messages.opened(channel)
+    if (channel.name === TRANSFER_CHANNEL && this.hasListener('transfer')) return void this.#offered(channel)
     // Nobody serves it: the other side is told so instead of being left to wait.
     if (!this.hasListener('channel')) return channel.reset(RESET_REFUSED)
     this.emit('channel', channel)
+  }
+
+  async #offered(channel: Channel): Promise<void> {
+    const [engine, link] = [engineNow(), this.#link]
+    if (!engine || !link || link.end) return
+    const transfer = new IncomingTransfer(channel, new engine.Incoming(link.peer, channel.handle))
+    if (await transfer.offered()) this.emit('transfer', transfer)
   }
 
   #onEnded(end: End): void {
@@ -736,6 +779,14 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
   }
 }
 
+/** As in docs/protocol.md. */
+const TRANSFER_CHANNEL = 'peersox.transfer'
+
+const CALL_CREATE = 0
+const CALL_JOIN = 1
+const CALL_STATE = 2
+const CALL_DELETE = 3
+const NOTHING = new Uint8Array()
 const EVENT_JOINED = 2
 const EVENT_EXPIRED = 6
 const CLOSE_PEER_LOST = 4002

@@ -6,28 +6,22 @@ declare module '#engine' {
   export function makeCode(nameplate: string, words: number): string
   export function parseCode(typed: string): { code: string; nameplate: string; words: number }
 
+  /** Which call: create, join, state, delete. */
+  export type Call = 0 | 1 | 2 | 3
+
   export class Server {
     constructor(url: string)
-    createPairing(signal?: AbortSignal): Promise<{
-      id: string
-      nameplate: string
-      credential: string
-      codeExpiresAt: number
-      restorableUntil: number
-    }>
-    joinPairing(nameplate: string, signal?: AbortSignal): Promise<{ id: string; credential: string; restorableUntil: number }>
-    state(credential: string, signal?: AbortSignal): Promise<{ joined: boolean; peerOnline: boolean; restorableUntil: number }>
-    deletePairing(credential: string, signal?: AbortSignal): Promise<void>
-    watch(credential: string, tell: (event: number) => void, signal?: AbortSignal): Promise<void>
+    call(call: Call, argument: Uint8Array, signal?: AbortSignal): Promise<any>
+    watch(credential: Uint8Array, tell: (event: number) => void, signal?: AbortSignal): Promise<void>
   }
 
   export interface PeerOptions {
     server: string
-    id: string
+    id: Uint8Array
     initiator: boolean
-    credential: string
+    credential: Uint8Array
     code?: string | undefined
-    secret?: string | undefined
+    secret?: Uint8Array | undefined
     name?: string | undefined
     webrtc: 0 | 1 | 2
     iceServers?: RTCIceServer[] | undefined
@@ -50,7 +44,7 @@ declare module '#engine' {
 
   export class Peer {
     constructor(options: PeerOptions, listener: (kind: number, a: any, b: any, c: any) => void)
-    secret(): string | undefined
+    secret(): Uint8Array | undefined
     open(name: string, priority: number): number
     sendText(handle: number, text: string): boolean
     sendBytes(handle: number, bytes: Uint8Array): boolean
@@ -68,6 +62,59 @@ declare module '#engine' {
     stats(): PeerStats
     rtcStats(): Promise<RTCStatsReport> | undefined
     close(patience: number): void
+    free(): void
+  }
+
+  export interface Entry {
+    path: string[]
+    directory: boolean
+    size?: number | undefined
+    modified?: number | undefined
+  }
+
+  export interface Offer {
+    id: Uint8Array
+    entries: Entry[]
+    totalBytes?: number
+  }
+
+  export interface Progress {
+    entry?: number
+    filesDone: number
+    filesTotal: number
+    bytesDone: number
+    bytesTotal?: number
+    bytesResumed: number
+  }
+
+  /** What a step asks for; `client-wasm/src/transfer.rs` has the same table. */
+  export type Step =
+    | { ask: 0 | 1 | 3 | 6 }
+    | { ask: 2; entry: number; offset: number; max: number }
+    | { ask: 4; entry: number; offset: number; bytes: Uint8Array }
+    | { ask: 5; entry: number }
+
+  export class Outgoing {
+    constructor(peer: Peer, handle: number, entries: Entry[])
+    step(): Step
+    feed(bytes: Uint8Array): void
+    cancel(code: number, text: string): void
+    progress(): Progress
+    offer(): Offer
+    free(): void
+  }
+
+  export class Incoming {
+    constructor(peer: Peer, handle: number)
+    step(): Step
+    offer(): Offer
+    hold(entry: number, bytes: Uint8Array): void
+    skip(entry: number): void
+    accept(): void
+    decline(text: string): void
+    stored(): void
+    cancel(code: number, text: string): void
+    progress(): Progress
     free(): void
   }
 }

@@ -1,7 +1,6 @@
 //! How a call ended, and what that means to a caller.
 
 use bytes::Bytes;
-use data_encoding::BASE64_NOPAD;
 use prost::Message;
 use wasm_bindgen::prelude::*;
 
@@ -11,6 +10,9 @@ use crate::failure::{Failure, Ours};
 extern "C" {
     #[wasm_bindgen(catch, js_name = decodeURIComponent)]
     fn decode_uri_component(text: &str) -> Result<String, JsValue>;
+    /// Takes base64 with padding and without, as gRPC wants.
+    #[wasm_bindgen(catch)]
+    fn atob(base64: &str) -> Result<String, JsValue>;
 }
 
 /// A gRPC status with its rich details.
@@ -30,8 +32,9 @@ impl Status {
             ..Self::default()
         };
         let details = details.and_then(|it| {
-            let bytes = BASE64_NOPAD.decode(it.trim_end_matches('=').as_bytes());
-            Rich::decode(bytes.ok()?.as_slice()).ok()
+            // One character for each byte.
+            let bytes = atob(it).ok()?.chars().map(|it| it as u8).collect::<Vec<_>>();
+            Rich::decode(bytes.as_slice()).ok()
         });
         for detail in details.unwrap_or_default().details {
             // The type URL ends in the name of the type; what is before it does not matter.
