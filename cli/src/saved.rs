@@ -258,7 +258,7 @@ mod tests {
         assert_eq!(saved.pairing.id, pairing.id);
         assert_eq!(saved.pairing.role, pairing.role);
         assert_eq!(saved.pairing.credential, pairing.credential);
-        assert_eq!(devices.names().unwrap(), [name.clone()]);
+        assert_eq!(devices.names().unwrap(), std::slice::from_ref(&name));
 
         for again in [
             devices.must_be_free(&name),

@@ -31,6 +31,7 @@ mod config;
 mod inbox;
 mod link;
 mod mux;
+mod numbered;
 mod outbox;
 mod wire;
 

@@ -272,7 +272,7 @@ impl Peer {
     pub fn send_signal(&mut self, signal: &[u8]) -> Result<(), SealError> {
         let relay = self.paths.newest(Kind::Relay).ok_or(SealError::NotReady)?;
         let frame = self.association.seal_copy(Lane::Signal, signal)?;
-        self.urgent.push_back((relay, frame));
+        self.hurry(relay, frame);
         Ok(())
     }
 
@@ -402,8 +402,9 @@ impl Peer {
                 }
                 Action::Send(path, record) => {
                     // Before there are keys a probe goes unanswered, as on a path that is not there.
-                    if let Ok(frame) = self.association.seal_copy(Lane::Reliable, &record) {
-                        self.urgent.push_back((path, frame));
+                    let sealed = self.association.seal_copy(Lane::Reliable, &record);
+                    if let (Ok(frame), Some(_)) = (sealed, self.paths.kind(path)) {
+                        self.hurry(path, frame);
                     }
                 }
                 Action::HangUp(path) => {
@@ -415,15 +416,26 @@ impl Peer {
         }
     }
 
-    /// Moves what the association has to say to the path it belongs to. What the path does not take
-    /// is bounded: a handshake begun anew replaces the one before.
+    /// Moves what the association has to say to the path it belongs to, or to a living one if that is
+    /// gone: a frame may arrive after its path. Without any path nothing is kept, since everything is
+    /// said again when one comes up.
     fn collect(&mut self, path: PathId) {
+        let living = |path: &PathId| self.paths.kind(*path).is_some();
+        let path = Some(path).filter(living).or_else(|| self.paths.selected());
         while let Some(frame) = self.association.poll_transmit() {
-            if self.urgent.len() >= MAX_URGENT {
-                self.urgent.pop_front();
+            if let Some(path) = path {
+                self.hurry(path, frame);
             }
-            self.urgent.push_back((path, frame));
         }
+    }
+
+    /// Queues a frame before all records. A path that takes none loses the oldest: handshakes and
+    /// probes are said again, signals are negotiated anew.
+    fn hurry(&mut self, path: PathId, frame: Frame) {
+        if self.urgent.len() >= MAX_URGENT {
+            self.urgent.pop_front();
+        }
+        self.urgent.push_back((path, frame));
     }
 
     /// Fails only after 2^64 records of one session: what is not sealed then is replayed with the

@@ -1,5 +1,7 @@
 //! The native client as a library, against the real server.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use peersox_client::{
@@ -10,6 +12,7 @@ use peersox_core::channel::Priority;
 use peersox_core::close::CloseReason;
 use peersox_core::code::{Code, Nameplate};
 
+use crate::gate::{Gate, Udp};
 use crate::harness::{Server, noise, soon};
 
 /// A code with these words.
@@ -21,15 +24,17 @@ fn code(nameplate: &Nameplate, words: &str) -> Code {
 }
 
 async fn pair(server: &Server, transport: Transport) -> (Control, Peer, Peer, Bytes) {
-    let control = Control::connect(&server.url(), Trust::default())
-        .await
-        .unwrap();
+    pair_at(&server.url(), Choice::Only(transport)).await
+}
+
+async fn pair_at(url: &str, transport: Choice) -> (Control, Peer, Peer, Bytes) {
+    let control = Control::connect(url, Trust::default()).await.unwrap();
     let created = control.create_pairing().await.unwrap();
     let joined = control.join_pairing(&created.nameplate).await.unwrap();
     let credential = created.pairing.credential.clone();
     let proof = Proof::Code(code(&created.nameplate, "tulip-ember"));
     let options = Options {
-        transport: Choice::Only(transport),
+        transport,
         ..Options::default()
     };
     let attach = async |pairing| {
@@ -151,28 +156,31 @@ async fn a_pairing_is_watched_restored_and_revoked() {
 #[tokio::test]
 async fn a_newer_leg_of_a_role_replaces_the_older() {
     let server = Server::start(&[]).await;
-    let (control, mut a, mut b, credential) = pair(&server, Transport::Quic).await;
-    let (pairing, _) = control.restore(credential).await.unwrap();
-    let proof = Proof::Secret(a.secured().unwrap().secret);
-    let mut newer = Peer::attach(control, pairing, proof, Options::default())
-        .await
-        .unwrap();
-    let end = soon(a.ended()).await;
-    assert!(
-        matches!(end, Err(Error::Closed(CloseReason::Replaced))),
-        "{end:?}"
-    );
-    soon(newer.connected()).await.unwrap();
-    let mut here = newer.open("again", Priority::Normal).await.unwrap();
-    let there = soon(b.accept()).await.unwrap();
-    there
-        .send(Message::Text("still here".into()))
-        .await
-        .unwrap();
-    assert_eq!(
-        soon(here.recv()).await.unwrap(),
-        Some(Message::Text("still here".into()))
-    );
+    // The second one is about to try QUIC again, which must not win its place back.
+    for choice in [Choice::Only(Transport::Quic), Choice::Auto] {
+        let gate = Gate::to(server.port).await;
+        let url = match choice {
+            Choice::Auto => gate.url(),
+            Choice::Only(_) => server.url(),
+        };
+        let (control, mut a, mut b, credential) = pair_at(&url, choice).await;
+        let (pairing, _) = control.restore(credential).await.unwrap();
+        let proof = Proof::Secret(a.secured().unwrap().secret);
+        let mut newer = Peer::attach(control, pairing, proof, Options::default())
+            .await
+            .unwrap();
+        let end = soon(a.ended()).await;
+        assert!(
+            matches!(end, Err(Error::Closed(CloseReason::Replaced))),
+            "{end:?}"
+        );
+        soon(newer.connected()).await.unwrap();
+        let mut here = newer.open("again", Priority::Normal).await.unwrap();
+        let there = soon(b.accept()).await.unwrap();
+        let text = Message::Text("still here".into());
+        there.send(text.clone()).await.unwrap();
+        assert_eq!(soon(here.recv()).await.unwrap(), Some(text));
+    }
 }
 
 #[tokio::test]
@@ -222,4 +230,70 @@ async fn a_full_window_is_said_by_those_who_do_not_wait() {
     // Waiting works beside it.
     soon(here.send(piece.clone())).await.unwrap();
     assert_eq!(soon(there.recv()).await.unwrap(), Some(piece));
+}
+
+#[tokio::test]
+async fn a_websocket_gives_way_to_quic_as_soon_as_it_passes_and_nothing_is_lost() {
+    let server = Server::start(&[]).await;
+    let gate = Gate::with_udp(server.port).await;
+    gate.udp(Udp::Swallowed);
+    let (url, options) = (
+        gate.url(),
+        Options {
+            upgrade_after: Duration::from_millis(200),
+            ..Options::default()
+        },
+    );
+    let control = Control::connect(&url, Trust::default()).await.unwrap();
+    let created = control.create_pairing().await.unwrap();
+    let joined = control.join_pairing(&created.nameplate).await.unwrap();
+    let attach = async |pairing| {
+        let proof = Proof::Code(code(&created.nameplate, "tulip-ember"));
+        Peer::attach(control.clone(), pairing, proof, options.clone())
+            .await
+            .unwrap()
+    };
+    let (mut a, mut b) = (attach(created.pairing.clone()).await, attach(joined).await);
+    soon(a.connected()).await.unwrap();
+    soon(b.connected()).await.unwrap();
+    let mut events = a.events();
+    let here = a.open("count", Priority::Normal).await.unwrap();
+    let mut there = soon(b.accept()).await.unwrap();
+
+    let mut status = a.status();
+    let send = async {
+        let mut sent = 0u32;
+        // Until the leg has changed under way, and some more.
+        let mut after = 0;
+        while after < 200 {
+            let text = Message::Text(sent.to_string());
+            here.send(text).await.unwrap();
+            sent += 1;
+            if sent == 100 {
+                gate.udp(Udp::Passes);
+            }
+            after += u32::from(status.borrow_and_update().leg == Some(Transport::Quic));
+        }
+        here.finish().await.unwrap();
+        sent
+    };
+    let receive = async {
+        let mut received = 0u32;
+        while let Some(message) = there.recv().await.unwrap() {
+            assert_eq!(message, Message::Text(received.to_string()));
+            received += 1;
+        }
+        received
+    };
+    let (sent, received) = soon(async { tokio::join!(send, receive) }).await;
+    assert_eq!(sent, received);
+    let mut legs = Vec::new();
+    while let Ok(event) = events.try_recv() {
+        match event {
+            Event::Attached { transport, .. } => legs.push(transport),
+            Event::LegLost { why } => panic!("make before break: {why}"),
+            _ => {}
+        }
+    }
+    assert_eq!(legs, [Transport::WebSocket, Transport::Quic]);
 }

@@ -112,10 +112,16 @@ pub struct Peer {
 impl Peer {
     /// Starts `peersox ARGS… --server URL --json`.
     pub fn start(url: &str, args: &[&str]) -> Self {
+        Self::start_with(url, args, &[])
+    }
+
+    /// The same with variables of its environment set.
+    pub fn start_with(url: &str, args: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(binary());
         command
             .args(args)
             .args(["--server", url, "--json"])
+            .envs(environment.iter().copied())
             .stdin(Stdio::piped());
         let mut child = quiet(&mut command).spawn().expect("the peer starts");
         let events = BufReader::new(child.stderr.take().expect("piped")).lines();

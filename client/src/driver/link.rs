@@ -58,6 +58,8 @@ pub(super) struct Link {
 
 struct Seek {
     attempt: Attempt,
+    /// Until then it only waits.
+    begins: Instant,
     failures: u32,
     why: Why,
 }
@@ -180,8 +182,12 @@ impl Link {
         };
         self.up = None;
         match &mut self.seek {
-            // The one that is being admitted did it. What becomes of that attempt decides.
-            Some(Seek { why, .. }) if matches!(end, End::HungUp(CloseReason::Replaced)) => {
+            // The one that is being admitted did it. What becomes of that attempt decides. Before it
+            // begins it cannot be the one: then it is another process, which shall keep its place.
+            Some(Seek { why, begins, .. })
+                if matches!(end, End::HungUp(CloseReason::Replaced))
+                    && *begins <= Instant::now() =>
+            {
                 let give_up = Instant::now() + self.patience;
                 let untold = Some(end);
                 *why = Why::Lost { give_up, untold };
@@ -248,6 +254,7 @@ impl Link {
         });
         self.seek = Some(Seek {
             attempt,
+            begins: Instant::now() + pause,
             failures,
             why,
         });

@@ -169,21 +169,20 @@ impl Inbox {
         self.consumed += 1;
     }
 
-    /// What to acknowledge, if there is news.
-    pub(super) fn ack(&mut self) -> Option<u64> {
-        let news = self.acked < self.consumed;
+    /// How many items to acknowledge, if that is news.
+    pub(super) fn news(&self) -> Option<u64> {
+        (self.acked < self.consumed).then_some(self.consumed)
+    }
+
+    /// Notes that [`Inbox::news`] was told.
+    pub(super) fn acknowledged(&mut self) {
         self.acked = self.consumed;
         self.unacked = 0;
-        news.then_some(self.consumed)
     }
 
-    /// Makes the next [`Inbox::ack`] repeat itself: the last one may be lost.
+    /// Makes [`Inbox::news`] of what was told before: it may be lost.
     pub(super) fn ack_again(&mut self) {
         self.acked = 0;
-    }
-
-    pub(super) fn has_news(&self) -> bool {
-        self.acked < self.consumed
     }
 
     /// Keeps a datagram; `None` if there is no room, else whether it is the only one.

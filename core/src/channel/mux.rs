@@ -4,13 +4,14 @@ mod account;
 mod receive;
 mod send;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::inbox::Inbox;
 use super::link::Link;
+use super::numbered::Numbered;
 use super::outbox::Outbox;
 use super::{
     ChannelId, Chunk, Config, Event, Instance, Limits, MAX_NAME_BYTES, OpenError, Packed, Priority,
@@ -30,9 +31,9 @@ pub struct Mux {
     peer: Limits,
     /// Grows when the peer restarts, so that old [`ChannelId`]s name nothing.
     generation: u32,
-    channels: BTreeMap<u32, Channel>,
+    channels: Numbered<Channel>,
     /// Channels this side has reset and the peer has not confirmed: the code, and whether to say so.
-    resets: BTreeMap<u32, Resetting>,
+    resets: Numbered<Resetting>,
     /// How many channels this side has opened, and how many of them it announced on this path.
     opened: u32,
     announced: u32,
@@ -95,7 +96,7 @@ struct Sending {
     waiting: usize,
     datagrams: VecDeque<Packed>,
     pong: Option<u64>,
-    reset_acks: BTreeSet<u32>,
+    reset_acks: Numbered<()>,
 }
 
 #[derive(Default)]
@@ -103,7 +104,7 @@ struct Acking {
     now: bool,
     deadline: Option<Moment>,
     /// Last acknowledgements of channels that are forgotten.
-    late: BTreeMap<u32, u64>,
+    late: Numbered<u64>,
     /// Cost of what is buffered, over all channels, and of what is consumed but not acknowledged.
     buffered: usize,
     unacked: usize,
@@ -141,8 +142,8 @@ impl Mux {
             link: Link::new(Instance(instance)),
             peer: config.limits,
             generation: 0,
-            channels: BTreeMap::new(),
-            resets: BTreeMap::new(),
+            channels: Numbered::default(),
+            resets: Numbered::default(),
             opened: 0,
             announced: 0,
             seen: 0,

@@ -69,11 +69,11 @@ impl Item {
 }
 
 /// What [`Outbox::take`] found.
-pub(super) enum Taken {
-    /// Send this; `added` is what it newly puts in flight, zero for a replay.
+pub(super) enum Taken<'a> {
+    /// Send this, where it is kept; `added` is what it newly puts in flight, zero for a replay.
     Item {
         sequence: u64,
-        item: Item,
+        item: &'a Item,
         added: usize,
     },
     /// There is nothing to send, or this channel's window is full.
@@ -165,14 +165,13 @@ impl Outbox {
     }
 
     /// Takes the next item to send: first what is to be replayed, then a fresh fragment.
-    pub(super) fn take(&mut self, fragment: usize, window: usize, total_room: usize) -> Taken {
+    pub(super) fn take(&mut self, fragment: usize, window: usize, total_room: usize) -> Taken<'_> {
         let sequence = self.next;
-        if let Some(item) = self.item(sequence) {
-            let item = item.clone();
+        if let Some(at) = self.place(sequence) {
             self.next += 1;
             return Taken::Item {
                 sequence,
-                item,
+                item: &self.items[at],
                 added: 0,
             };
         }
@@ -190,10 +189,11 @@ impl Outbox {
         let item = self.cut(fragment);
         self.in_flight += cost;
         self.next += 1;
-        self.items.push_back(item.clone());
+        let at = self.items.len();
+        self.items.push_back(item);
         Taken::Item {
             sequence,
-            item,
+            item: &self.items[at],
             added: cost,
         }
     }
@@ -260,8 +260,9 @@ impl Outbox {
         self.acked + self.items.len() as u64
     }
 
-    fn item(&self, sequence: u64) -> Option<&Item> {
-        self.items
-            .get(usize::try_from(sequence.checked_sub(self.acked)?).ok()?)
+    /// Where an item is kept that was sent before.
+    fn place(&self, sequence: u64) -> Option<usize> {
+        let at = usize::try_from(sequence.checked_sub(self.acked)?).ok()?;
+        (at < self.items.len()).then_some(at)
     }
 }

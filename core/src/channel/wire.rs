@@ -25,11 +25,13 @@
 //! a peer claims.
 
 mod codec;
+mod encode;
 mod packed;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
-use self::codec::{Reader, put_varint, varint_len};
+use self::codec::{Reader, put_varint};
+pub(super) use self::encode::{pack_ack, pack_data};
 pub use self::packed::Packed;
 use super::{Instance, Kind, Limits, Priority};
 
@@ -138,8 +140,8 @@ impl Entries {
     }
 
     /// Each pair of channel and consumed count.
-    pub fn iter(&self) -> impl Iterator<Item = (u32, u64)> + use<> {
-        let mut reader = Reader(self.0.clone());
+    pub fn iter(&self) -> impl Iterator<Item = (u32, u64)> + use<'_> {
+        let mut reader = Reader(&self.0[..]);
         // What was checked once decodes again; an end is an end either way.
         std::iter::from_fn(move || Some((reader.channel().ok()?, reader.varint().ok()?)))
     }
@@ -287,16 +289,6 @@ impl Record {
         }
     }
 
-    /// Encodes into one allocation with `front` bytes of room before and `back` after.
-    ///
-    /// The payload is copied once, here: behind its header, where it can be sealed in place.
-    #[must_use]
-    pub fn pack(&self, front: usize, back: usize) -> Packed {
-        let mut out = Packed::with_room(front, self.room(), back);
-        self.put(out.buffer());
-        out
-    }
-
     /// What marks the pair of processes the record belongs to; an OPEN names them in full.
     #[must_use]
     pub fn tag(&self) -> u32 {
@@ -315,108 +307,10 @@ impl Record {
             | Self::Datagram { tag, .. } => *tag,
         }
     }
-
-    /// At least as much as the record needs.
-    fn room(&self) -> usize {
-        const HEAD: usize = 1 + 4 + 8 + 8;
-        match self {
-            Self::Open(open) => 128 + 24 * open.positions.len(),
-            Self::Ack { entries, .. } => 5 + entries.0.len(),
-            Self::Ping { .. } | Self::Pong { .. } => 13,
-            Self::Goodbye { .. } | Self::GoodbyeAck { .. } => 5,
-            Self::Reset { .. } | Self::ResetAck { .. } | Self::Finish { .. } => HEAD,
-            Self::Channel { name, .. } => HEAD + name.len(),
-            Self::Data {
-                channel,
-                sequence,
-                payload,
-                ..
-            } => 5 + varint_len((*channel).into()) + varint_len(*sequence) + payload.len(),
-            Self::Datagram {
-                channel, payload, ..
-            } => 5 + varint_len((*channel).into()) + payload.len(),
-        }
-    }
-
-    fn put(&self, out: &mut BytesMut) {
-        let head = |out: &mut BytesMut, kind: u8, tag: u32| {
-            out.put_u8(kind);
-            out.put_u32(tag);
-        };
-        match self {
-            Self::Open(open) => open.put(out),
-            Self::Ack { tag, entries } => {
-                head(out, 0x02, *tag);
-                out.put_slice(&entries.0);
-            }
-            Self::Ping { tag, token } => {
-                head(out, 0x03, *tag);
-                put_varint(out, *token);
-            }
-            Self::Pong { tag, token } => {
-                head(out, 0x04, *tag);
-                put_varint(out, *token);
-            }
-            Self::Goodbye { tag } => head(out, 0x05, *tag),
-            Self::GoodbyeAck { tag } => head(out, 0x06, *tag),
-            Self::Reset { tag, channel, code } => {
-                head(out, 0x07, *tag);
-                put_varint(out, (*channel).into());
-                put_varint(out, (*code).into());
-            }
-            Self::ResetAck { tag, channel } => {
-                head(out, 0x08, *tag);
-                put_varint(out, (*channel).into());
-            }
-            Self::Channel {
-                tag,
-                channel,
-                priority,
-                name,
-            } => {
-                head(out, 0x09, *tag);
-                put_varint(out, (*channel).into());
-                out.put_u8(*priority as u8);
-                out.put_slice(name.as_bytes());
-            }
-            Self::Finish {
-                tag,
-                channel,
-                sequence,
-            } => {
-                head(out, 0x0a, *tag);
-                put_varint(out, (*channel).into());
-                put_varint(out, *sequence);
-            }
-            Self::Data {
-                tag,
-                channel,
-                sequence,
-                kind,
-                last,
-                payload,
-            } => {
-                let text = u8::from(*kind == Kind::Text) << 1;
-                head(out, 0x10 | text | u8::from(*last), *tag);
-                put_varint(out, (*channel).into());
-                put_varint(out, *sequence);
-                out.put_slice(payload);
-            }
-            Self::Datagram {
-                tag,
-                channel,
-                payload,
-            } => {
-                head(out, 0x20, *tag);
-                put_varint(out, (*channel).into());
-                out.put_slice(payload);
-            }
-        }
-    }
 }
 
 impl Open {
-    fn decode(mut reader: Reader) -> Result<Self, Violation> {
+    fn decode(mut reader: Reader<Bytes>) -> Result<Self, Violation> {
         let version = reader.varint()?;
         if version != VERSION {
             return Err(Violation::Version(version));
@@ -458,27 +352,6 @@ impl Open {
             seen,
             positions,
         })
-    }
-
-    fn put(&self, out: &mut BytesMut) {
-        out.put_u8(0x01);
-        put_varint(out, VERSION);
-        out.put_slice(&self.instance.0);
-        out.put_slice(&self.peer.0);
-        put_varint(out, self.epoch);
-        put_varint(out, self.echo);
-        out.put_u8(u8::from(self.established));
-        put_varint(out, self.limits.window.into());
-        put_varint(out, self.limits.total.into());
-        put_varint(out, self.limits.max_record.into());
-        put_varint(out, self.limits.max_channels.into());
-        put_varint(out, self.opened.into());
-        put_varint(out, self.seen.into());
-        for position in &self.positions {
-            put_varint(out, position.channel.into());
-            put_varint(out, position.next);
-            put_varint(out, position.consumed);
-        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The promises of codes.
 
+mod vectors;
+
 use super::*;
 use proptest::prelude::*;
 use rand_core::{CryptoRng, RngCore};

@@ -8,10 +8,10 @@
 //!               Burnt                                                       | handshake behind it
 //! ```
 //!
-//! Who repeats what: nobody by a timer. When a path comes up, the shell calls
-//! [`Association::on_path_up`]; the initiator says its last word again or begins a handshake, the
-//! joiner does the same or asks for it. Every message may arrive twice. How long a peer waits is the
-//! shell's to bound: a server that swallows frames looks like a peer that is away.
+//! Who repeats what: this machine nothing by itself. When a path comes up, and now and then while it is
+//! not secured, its owner ([`crate::peer`]) calls [`Association::on_path_up`]; the initiator says its
+//! last word again or begins a handshake, the joiner does the same or asks for it. Every message may
+//! arrive twice.
 //!
 //! A peer that was restarted comes with its stored secret and a new handshake replaces the session.
 //! Until its keys are used, records of the session before are still sealed and opened, so that a
@@ -165,7 +165,8 @@ impl Association {
     }
 
     /// Takes a frame of the other peer, from whichever path, and gives the plaintext and its lane if
-    /// there is one. The frame is opened in place if nobody else holds its memory.
+    /// there is one. The frame is opened in place if nobody else holds its memory, else its plaintext gets
+    /// memory of its own.
     ///
     /// # Errors
     /// [`Failure::Burnt`] ends a pairing: send what [`poll_transmit`](Self::poll_transmit) still
@@ -369,21 +370,19 @@ impl Association {
             .previous
             .as_mut()
             .map(|previous| &mut previous.transport);
-        // Copies only if somebody else holds the frame, or it is part of a larger buffer.
-        let mut buffer = BytesMut::from(frame);
-        let lane = if let Some(transport) = self.current.as_mut().filter(ours) {
-            transport.open(&mut buffer)?
+        let (lane, plaintext) = if let Some(transport) = self.current.as_mut().filter(ours) {
+            transport.open_frame(frame)?
         } else if let Some(transport) = previous.filter(ours) {
-            transport.open(&mut buffer)?
+            transport.open_frame(frame)?
         } else {
             let mut offered = self
                 .offered
                 .take_if(|offered| offered.transport.session() == session)
                 .ok_or(Violation::UnknownSession)?;
-            match offered.transport.open(&mut buffer) {
-                Ok(lane) => {
+            match offered.transport.open_frame(frame) {
+                Ok(opened) => {
                     self.establish(offered.transport, offered.hello);
-                    lane
+                    opened
                 }
                 // The first message may have been a replay; then the record may be one as well, and
                 // belongs to a session that is forgotten.
@@ -393,7 +392,7 @@ impl Association {
                 }
             }
         };
-        Ok((!buffer.is_empty()).then(|| (lane, buffer.freeze())))
+        Ok((!plaintext.is_empty()).then_some((lane, plaintext)))
     }
 
     fn establish(&mut self, transport: Transport, hello: Bytes) {

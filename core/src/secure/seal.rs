@@ -28,7 +28,7 @@
 //! An opener keeps the newest epoch that proved authentic and the one used before it. The older one
 //! goes once [`GRACE`] records were opened in the newer. A forged header moves nothing.
 
-use bytes::BytesMut;
+use bytes::{Buf as _, Bytes, BytesMut};
 use chacha20poly1305::aead::AeadInPlace as _;
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit as _, Nonce, Tag};
 
@@ -118,15 +118,41 @@ impl Transport {
     /// # Errors
     /// [`Violation`]; the buffer and the window are then as they were.
     pub fn open(&mut self, buffer: &mut BytesMut) -> Result<Lane, Violation> {
-        let header = Header::parse(buffer)?;
+        let (header, opener) = self.opener(buffer)?;
+        let (head, rest) = buffer.split_at_mut(HEADROOM);
+        let (ciphertext, tag) = rest.split_at_mut(rest.len() - TAG_LEN);
+        opener.open(header.counter, head, ciphertext, tag)?;
+        buffer.truncate(buffer.len() - TAG_LEN);
+        buffer.advance(HEADROOM);
+        Ok(header.lane)
+    }
+
+    /// Opens a frame in place if nobody else holds its memory. Of a part of a read buffer that is in
+    /// use, only what becomes the plaintext is copied, and that once.
+    pub(super) fn open_frame(&mut self, frame: Bytes) -> Result<(Lane, Bytes), Violation> {
+        let frame = match frame.try_into_mut() {
+            Ok(mut alone) => {
+                let lane = self.open(&mut alone)?;
+                return Ok((lane, alone.freeze()));
+            }
+            Err(shared) => shared,
+        };
+        let (header, opener) = self.opener(&frame)?;
+        let (head, rest) = frame.split_at(HEADROOM);
+        let (ciphertext, tag) = rest.split_at(rest.len() - TAG_LEN);
+        let mut copy = BytesMut::from(ciphertext);
+        opener.open(header.counter, head, &mut copy, tag)?;
+        Ok((header.lane, copy.freeze()))
+    }
+
+    /// Reads the header of a frame and finds who opens it.
+    fn opener(&mut self, frame: &[u8]) -> Result<(Header, &mut Opener), Violation> {
+        let header = Header::parse(frame)?;
         if header.session != self.session() {
             return Err(Violation::UnknownSession);
         }
         let opener = &mut self.openers[index(header.lane).ok_or(Violation::WrongLane)?];
-        opener.open(header.counter, buffer)?;
-        buffer.truncate(buffer.len() - TAG_LEN);
-        let _ = buffer.split_to(HEADROOM);
-        Ok(header.lane)
+        Ok((header, opener))
     }
 
     /// Moves every lane that sealed something in its epoch on to the next one. Both sides' old keys
@@ -256,20 +282,26 @@ impl Opener {
         }
     }
 
-    fn open(&mut self, counter: u64, buffer: &mut BytesMut) -> Result<(), Violation> {
+    fn open(
+        &mut self,
+        counter: u64,
+        head: &[u8],
+        ciphertext: &mut [u8],
+        tag: &[u8],
+    ) -> Result<(), Violation> {
         let number = counter >> EPOCH_BITS;
         if number > self.newest.number {
-            return self.open_ahead(number, counter, buffer);
+            return self.open_ahead(counter, head, ciphertext, tag);
         }
         if number == self.newest.number {
-            self.newest.open(counter, buffer)?;
+            self.newest.open(counter, head, ciphertext, tag)?;
             if self.newest.opened > GRACE {
                 self.before = None;
             }
             return Ok(());
         }
         match &mut self.before {
-            Some(before) if before.number == number => before.open(counter, buffer),
+            Some(before) if before.number == number => before.open(counter, head, ciphertext, tag),
             _ => Err(Violation::TooOld),
         }
     }
@@ -277,10 +309,12 @@ impl Opener {
     /// Tries the key of a later epoch, and moves there only if the record is authentic.
     fn open_ahead(
         &mut self,
-        number: u64,
         counter: u64,
-        buffer: &mut BytesMut,
+        head: &[u8],
+        ciphertext: &mut [u8],
+        tag: &[u8],
     ) -> Result<(), Violation> {
+        let number = counter >> EPOCH_BITS;
         let ahead = number - self.newest.number;
         if ahead > MAX_AHEAD {
             return Err(Violation::TooFarAhead);
@@ -290,7 +324,7 @@ impl Opener {
             (cipher, chain) = ratchet(&chain);
         }
         let mut epoch = Epoch::new(number, cipher);
-        epoch.open(counter, buffer)?;
+        epoch.open(counter, head, ciphertext, tag)?;
         self.chain = chain;
         self.before = Some(std::mem::replace(&mut self.newest, epoch));
         Ok(())
@@ -307,14 +341,18 @@ impl Epoch {
         }
     }
 
-    fn open(&mut self, counter: u64, buffer: &mut BytesMut) -> Result<(), Violation> {
+    fn open(
+        &mut self,
+        counter: u64,
+        head: &[u8],
+        ciphertext: &mut [u8],
+        tag: &[u8],
+    ) -> Result<(), Violation> {
         let place = counter & ((1 << EPOCH_BITS) - 1);
         self.window.check(place)?;
-        let (header, rest) = buffer.split_at_mut(HEADROOM);
-        let (ciphertext, tag) = rest.split_at_mut(rest.len() - TAG_LEN);
         // The tag is checked before a byte is decrypted.
         self.cipher
-            .decrypt_in_place_detached(&nonce(counter), header, ciphertext, Tag::from_slice(tag))
+            .decrypt_in_place_detached(&nonce(counter), head, ciphertext, Tag::from_slice(tag))
             .map_err(|_| Violation::Forged)?;
         self.window.mark(place);
         self.opened += 1;

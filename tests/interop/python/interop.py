@@ -18,6 +18,8 @@ from peersox.v1 import pairing_pb2 as pairing
 from peersox.v1 import pairing_pb2_grpc, relay_pb2
 
 import channel
+import secure
+from association import MISMATCH, Association, Burnt, Sealed
 from leg import (DATAGRAM, DONE, PATIENCE, PEER_DONE, RELIABLE, SIGNAL, SUBPROTOCOL, TEXT_MESSAGE,
                  Leg)
 
@@ -43,13 +45,12 @@ def server(binary):
     process = subprocess.Popen([binary, "serve", "--listen", address], stdin=subprocess.DEVNULL)
     try:
         yield address
-    finally:
         process.terminate()
-        try:
-            process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise
+        process.wait(PATIENCE)
+    except BaseException:
+        # A check that failed leaves its legs open, for which a server that stops would wait.
+        process.kill()
+        raise
 
 
 async def configuration(control):
@@ -120,29 +121,125 @@ async def rules_of_the_leg(control):
 
 
 async def a_conversation(control):
-    """Text and binary go both ways with `peersox connect`:"""
+    """Text and binary go sealed both ways with `peersox connect`:"""
+    async with connect() as process:
+        code = (await event(process, "code"))["code"]
+        joined = await join(control, code)
+        leg = await attach(control, "joiner", joined, code)
+        await leg.secure()
+        await goes_well(leg, process)
+
+
+async def a_conversation_begun_here(control):
+    """The same where this side shows the code:"""
+    made = await created(control)
+    code = f"{made.nameplate}-tulip-ember"
+    async with connect(code) as process:
+        leg = await attach(control, "initiator", made, code)
+        await leg.secure()
+        await goes_well(leg, process)
+
+
+async def a_lost_leg(control):
+    """A leg that is lost on the way costs nothing in either role, and brings fresh keys:"""
+    async with connect() as process:
+        code = (await event(process, "code"))["code"]
+        await loses_a_leg(control, "joiner", await join(control, code), code, process)
+    made = await created(control)
+    code = f"{made.nameplate}-tulip-ember"
+    async with connect(code) as process:
+        await loses_a_leg(control, "initiator", made, code, process)
+
+
+async def a_wrong_word(control):
+    """A wrong word spends the code, both are told, and the next code works:"""
+    async with connect() as process:
+        code = (await event(process, "code"))["code"]
+        rest, _, word = code.rpartition("-")
+        guess = f"{rest}-{'ember' if word == 'tulip' else 'tulip'}"
+        leg = await attach(control, "joiner", await join(control, guess), guess)
+        try:
+            await leg.secure()
+        except Burnt as burnt:
+            assert burnt.told and burnt.reason == MISMATCH, burnt
+        else:
+            raise AssertionError(f"{guess} was as good as {code}")
+        assert await leg.hung_up() == PEER_DONE
+        await event(process, "code_spent")
+
+        another = (await event(process, "code"))["code"]
+        assert another.split("-")[0] != code.split("-")[0], another
+        leg = await attach(control, "joiner", await join(control, another), another)
+        await leg.secure()
+        await goes_well(leg, process)
+
+
+CHECKS = [configuration, a_code_joins_once, frames_cross_the_relay, rules_of_the_leg,
+          a_conversation, a_conversation_begun_here, a_lost_leg, a_wrong_word]
+BINARY = ADDRESS = None
+
+
+@contextlib.asynccontextmanager
+async def connect(*code):
+    """Runs `peersox connect`. Over QUIC, so that the two legs of the session differ."""
     process = await asyncio.create_subprocess_exec(
-        BINARY, "connect", "--json", "--server", f"http://{ADDRESS}",
+        BINARY, "connect", "--json", "--server", f"http://{ADDRESS}", "--transport", "quic", *code,
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE)
     try:
-        event = {}
-        while event.get("event") != "code":
-            event = json.loads(await asyncio.wait_for(process.stderr.readline(), PATIENCE))
-        # The words are the two devices' secret; the server gets the digits.
-        nameplate = event["code"].split("-")[0]
-        joined = await control.JoinPairing(pairing.JoinPairingRequest(nameplate=nameplate))
-        leg = await Leg.attach(*await endpoint(control, joined.credential))
-        await channel.converse(leg, process, bytes(range(256)) * 1000)
-        assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
+        yield process
     finally:
         if process.returncode is None:
             process.kill()
 
 
-CHECKS = [configuration, a_code_joins_once, frames_cross_the_relay, rules_of_the_leg,
-          a_conversation]
-BINARY = ADDRESS = None
+async def event(process, name):
+    """Returns the next event of this name; others are passed over."""
+    while True:
+        line = await asyncio.wait_for(process.stderr.readline(), PATIENCE)
+        assert line.startswith(b"{"), f"{line} while waiting for {name}"
+        told = json.loads(line)
+        if told["event"] == name:
+            return told
+
+
+async def join(control, code):
+    """Joins with what the server may know of a code: its digits."""
+    request = pairing.JoinPairingRequest(nameplate=code.split("-")[0])
+    return await control.JoinPairing(request)
+
+
+async def attach(control, role, paired, code):
+    """Attaches, to prove the code to the other peer."""
+    leg = await leg_of(control, paired)
+    return Sealed(leg, Association(role, paired.pairing_id, code))
+
+
+async def leg_of(control, paired):
+    """Attaches, and waits until the other peer has."""
+    leg = await Leg.attach(*await endpoint(control, paired.credential))
+    await leg.peer_online()
+    return leg
+
+
+async def loses_a_leg(control, role, paired, code, process):
+    """Has a conversation over two legs, one after the other."""
+    leg = await attach(control, role, paired, code)
+    await leg.secure()
+    keys = leg.association.current
+    await goes_well(leg, process, lambda: leg_of(control, paired))
+    assert leg.association.current is not keys
+
+
+async def goes_well(leg, process, another=None):
+    """Has a whole conversation with `peersox connect`, which shows the phrase of this side, too."""
+    association = leg.association
+    assert association.other_hello.startswith(b"peersox/"), association.other_hello
+    incoming = bytes(range(256)) * 4000
+    await channel.converse(leg, association.role, process, incoming, another)
+    shown = (await event(process, "secured"))["phrase"]
+    assert shown == secure.phrase(association.secret), shown
+    assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
 
 
 async def created(control):

@@ -10,6 +10,7 @@ A frame is one binary message: a lane byte, then the payload.
 """
 
 import asyncio
+import contextlib
 
 import websockets
 from peersox.v1 import relay_pb2
@@ -38,16 +39,17 @@ class Leg:
         return leg
 
     async def send(self, lane, payload):
-        """Sends one frame."""
-        await self.socket.send(bytes([lane]) + payload)
+        """Sends one frame. Into a leg that has ended, nothing: who reads gets what came before."""
+        with contextlib.suppress(websockets.ConnectionClosed):
+            await self.socket.send(bytes([lane]) + payload)
 
     async def notify(self, **kind):
         """Sends one notice, as in `notify(ping=Ping(nonce=1))`."""
         await self.send(NOTICE, relay_pb2.Notice(**kind).SerializeToString())
 
-    async def receive(self):
+    async def receive(self, patience=PATIENCE):
         """Returns lane and payload of the next frame."""
-        message = await asyncio.wait_for(self.socket.recv(), PATIENCE)
+        message = await asyncio.wait_for(self.socket.recv(), patience)
         assert isinstance(message, bytes) and message, message
         return message[0], message[1:]
 
@@ -61,12 +63,28 @@ class Leg:
                 return notice
 
     async def frame(self, lane):
-        """Returns the payload of the next frame of this lane; notices are passed over."""
+        """Returns the payload of the next frame, which is of this lane; notices are passed over."""
+        got, payload = await self.peer_frame()
+        assert got == lane, f"lane {got} while waiting for lane {lane}"
+        return payload
+
+    async def peer_frame(self, patience=PATIENCE):
+        """Returns lane and payload of the next frame of the other peer; notices are passed over."""
         while True:
-            got, payload = await self.receive()
-            if got == lane:
-                return payload
-            assert got == NOTICE, f"lane {got} while waiting for lane {lane}"
+            lane, payload = await self.receive(patience)
+            if lane != NOTICE:
+                return lane, payload
+            kind = relay_pb2.Notice.FromString(payload).WhichOneof("kind")
+            assert kind != "peer_away", "the other peer lost its leg"
+
+    async def peer_online(self):
+        """Waits until the other peer is attached, too."""
+        if not self.welcome.peer_online:
+            await self.notice("peer_online")
+
+    def abort(self):
+        """Ends the connection as a network does that is gone."""
+        self.socket.transport.abort()
 
     async def hung_up(self):
         """Waits until the relay hangs up, and returns its number."""

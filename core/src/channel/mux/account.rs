@@ -70,8 +70,8 @@ impl Mux {
         if !channel.outbox.is_done() || !channel.inbox.is_finished() {
             return;
         }
-        if channel.inbox.has_news() {
-            self.acking.late.insert(wire, channel.inbox.consumed());
+        if let Some(consumed) = channel.inbox.news() {
+            self.acking.late.insert(wire, consumed);
             self.ack_soon();
         }
         self.drop_channel(wire);
@@ -106,7 +106,7 @@ impl Mux {
         let total_full = self.sending.pending >= self.peer.total as usize;
         let enough = self.peer.window as usize / 4 * 3;
         let generation = self.generation;
-        for (wire, channel) in &mut self.channels {
+        for (wire, channel) in self.channels.iter_mut() {
             let pending = channel.outbox.pending();
             if channel.wants_room && pending < enough && !(total_full && pending > 0) {
                 channel.wants_room = false;

@@ -330,7 +330,7 @@ impl Mux {
             });
         }
         self.resets.remove(&wire);
-        self.sending.reset_acks.insert(wire);
+        self.sending.reset_acks.insert(wire, ());
         Ok(())
     }
 
@@ -420,8 +420,9 @@ impl Mux {
         }
         self.check_known(wire)?;
         if !self.resets.contains_key(&wire) && !self.closing.closed {
-            let consumed = self.acking.late.entry(wire).or_default();
-            *consumed = (*consumed).max(sequence.saturating_add(1));
+            let known = self.acking.late.get(&wire).copied().unwrap_or(0);
+            let consumed = known.max(sequence.saturating_add(1));
+            self.acking.late.insert(wire, consumed);
             self.stats.duplicates += 1;
             self.ack_soon();
         }

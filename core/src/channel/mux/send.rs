@@ -3,16 +3,26 @@
 use super::{Mux, Ping};
 use crate::channel::link::Greeting;
 use crate::channel::outbox::{Item, Taken};
-use crate::channel::wire::Position;
-use crate::channel::{Chunk, Entries, Open, Packed, Record};
+use crate::channel::wire::{Position, pack_ack, pack_data};
+use crate::channel::{Config, Open, Packed, Priority, Record};
 use crate::time::Moment;
 
 impl Mux {
     /// The next record for the reliable lane. Poll until there is nothing, or the path is full.
     pub fn poll_record(&mut self, now: Moment) -> Option<Packed> {
         self.tick(now);
-        let record = self.next_record()?;
-        Some(record.pack(self.config.front, self.config.back))
+        if let Some(greeting) = self.link.poll(self.now) {
+            return Some(self.pack(&Record::Open(self.greet(&greeting))));
+        }
+        let tag = self.link.tag().filter(|_| self.link.is_open())?;
+        if let Some(record) = self.next_control(tag) {
+            return Some(self.pack(&record));
+        }
+        self.next_ack(tag)
+            .or_else(|| self.next_announcement(tag))
+            .or_else(|| self.next_reset(tag))
+            .or_else(|| self.next_data(tag))
+            .or_else(|| self.next_goodbye(tag))
     }
 
     /// The next record for the datagram lane.
@@ -33,17 +43,8 @@ impl Mux {
         self.tick(now);
     }
 
-    fn next_record(&mut self) -> Option<Record> {
-        if let Some(greeting) = self.link.poll(self.now) {
-            return Some(Record::Open(self.greet(&greeting)));
-        }
-        let tag = self.link.tag().filter(|_| self.link.is_open())?;
-        self.next_control(tag)
-            .or_else(|| self.next_ack(tag))
-            .or_else(|| self.next_announcement(tag))
-            .or_else(|| self.next_reset(tag))
-            .or_else(|| self.next_data(tag))
-            .or_else(|| self.next_goodbye(tag))
+    fn pack(&self, record: &Record) -> Packed {
+        record.pack(self.config.front, self.config.back)
     }
 
     fn greet(&self, greeting: &Greeting) -> Open {
@@ -91,7 +92,7 @@ impl Mux {
         Some(Record::ResetAck { tag, channel })
     }
 
-    fn next_ack(&mut self, tag: u32) -> Option<Record> {
+    fn next_ack(&mut self, tag: u32) -> Option<Packed> {
         let late = self
             .acking
             .deadline
@@ -102,30 +103,32 @@ impl Mux {
         self.acking.now = false;
         self.acking.deadline = None;
         self.acking.unacked = 0;
-        let live = self.channels.iter_mut();
-        let live = live.filter_map(|(wire, channel)| Some((*wire, channel.inbox.ack()?)));
-        let mut pairs = live.chain(std::mem::take(&mut self.acking.late)).peekable();
-        pairs.peek()?;
-        Some(Record::Ack {
-            tag,
-            entries: Entries::new(pairs),
-        })
+        let live = self.channels.iter();
+        let live = live.filter_map(|(wire, channel)| Some((*wire, channel.inbox.news()?)));
+        let over = self.acking.late.iter();
+        let over = over.map(|(wire, consumed)| (*wire, *consumed));
+        let packed = pack_ack(tag, live.chain(over), self.config.front, self.config.back);
+        for channel in self.channels.values_mut() {
+            channel.inbox.acknowledged();
+        }
+        self.acking.late.clear();
+        packed
     }
 
     /// Channels are announced in the order of their numbers and before any data, so that a receiver
     /// can tell one it has forgotten from one it has not seen.
-    fn next_announcement(&mut self, tag: u32) -> Option<Record> {
+    fn next_announcement(&mut self, tag: u32) -> Option<Packed> {
         while self.announced < self.opened {
             let wire = self.announced * 2 + self.parity();
             self.announced += 1;
             if let Some(resetting) = self.resets.get_mut(&wire) {
                 resetting.due = false;
                 let code = resetting.code.0;
-                return Some(Record::Reset {
+                return Some(self.pack(&Record::Reset {
                     tag,
                     channel: wire,
                     code,
-                });
+                }));
             }
             let Some(channel) = self.channels.get_mut(&wire) else {
                 continue;
@@ -133,39 +136,39 @@ impl Mux {
             if channel.outbox.next() > 0 {
                 continue;
             }
-            let priority = channel.priority;
-            let taken = channel.outbox.take(0, 0, 0);
-            self.wake(wire);
-            if let Taken::Item {
-                item: Item::Announce(name),
-                ..
-            } = taken
-            {
-                return Some(Record::Channel {
+            let packed = match channel.outbox.take(0, 0, 0) {
+                Taken::Item { sequence, item, .. } => Some(pack_item(
+                    &self.config,
                     tag,
-                    channel: wire,
-                    priority,
-                    name,
-                });
+                    (wire, channel.priority),
+                    sequence,
+                    item,
+                )),
+                Taken::Nothing | Taken::TotalFull => None,
+            };
+            self.wake(wire);
+            if packed.is_some() {
+                return packed;
             }
         }
         None
     }
 
-    fn next_reset(&mut self, tag: u32) -> Option<Record> {
+    fn next_reset(&mut self, tag: u32) -> Option<Packed> {
         let (wire, resetting) = self
             .resets
             .iter_mut()
             .find(|(_, resetting)| resetting.due)?;
         resetting.due = false;
-        Some(Record::Reset {
+        let record = Record::Reset {
             tag,
             channel: *wire,
             code: resetting.code.0,
-        })
+        };
+        Some(self.pack(&record))
     }
 
-    fn next_data(&mut self, tag: u32) -> Option<Record> {
+    fn next_data(&mut self, tag: u32) -> Option<Packed> {
         let fragment = self.config.limits.fragment(&self.peer);
         let window = self.peer.window as usize;
         for class in 0..self.sending.rings.len() {
@@ -176,46 +179,27 @@ impl Mux {
                 };
                 channel.queued = false;
                 let before = channel.outbox.pending();
-                let taken = channel.outbox.take(fragment, window, room);
-                // Each fragment has an overhead of its own.
-                self.sending.pending = self.sending.pending - before + channel.outbox.pending();
-                match taken {
-                    Taken::Nothing => {}
-                    Taken::TotalFull => self.sending.total_full = true,
+                let packed = match channel.outbox.take(fragment, window, room) {
+                    Taken::Nothing => None,
+                    Taken::TotalFull => {
+                        self.sending.total_full = true;
+                        None
+                    }
                     Taken::Item {
                         sequence,
                         item,
                         added,
                     } => {
                         self.sending.in_flight += added;
-                        let priority = channel.priority;
-                        self.wake(wire);
-                        return Some(match item {
-                            Item::Announce(name) => Record::Channel {
-                                tag,
-                                channel: wire,
-                                priority,
-                                name,
-                            },
-                            Item::Finish => Record::Finish {
-                                tag,
-                                channel: wire,
-                                sequence,
-                            },
-                            Item::Data(Chunk {
-                                kind,
-                                bytes: payload,
-                                last,
-                            }) => Record::Data {
-                                tag,
-                                channel: wire,
-                                sequence,
-                                kind,
-                                last,
-                                payload,
-                            },
-                        });
+                        let channel = (wire, channel.priority);
+                        Some(pack_item(&self.config, tag, channel, sequence, item))
                     }
+                };
+                // Each fragment has an overhead of its own.
+                self.sending.pending = self.sending.pending - before + channel.outbox.pending();
+                if packed.is_some() {
+                    self.wake(wire);
+                    return packed;
                 }
             }
         }
@@ -224,7 +208,7 @@ impl Mux {
 
     /// Everything of this side is consumed: the last word, after the acknowledgement of what this
     /// side has consumed, by which the peer knows what became of its own.
-    fn next_goodbye(&mut self, tag: u32) -> Option<Record> {
+    fn next_goodbye(&mut self, tag: u32) -> Option<Packed> {
         let closing = &mut self.closing;
         if closing.wanted && !closing.closed && !closing.goodbye_said {
             let done = |channel: &super::Channel| channel.outbox.is_done();
@@ -239,6 +223,33 @@ impl Mux {
         }
         self.closing.goodbye_due = false;
         self.closing.goodbye_said = true;
-        Some(Record::Goodbye { tag })
+        Some(self.pack(&Record::Goodbye { tag }))
+    }
+}
+
+/// Packs an item from where it is kept until it is acknowledged.
+fn pack_item(
+    config: &Config,
+    tag: u32,
+    (channel, priority): (u32, Priority),
+    sequence: u64,
+    item: &Item,
+) -> Packed {
+    let (front, back) = (config.front, config.back);
+    match item {
+        Item::Data(chunk) => pack_data(tag, channel, sequence, chunk, front, back),
+        Item::Announce(name) => Record::Channel {
+            tag,
+            channel,
+            priority,
+            name: name.clone(),
+        }
+        .pack(front, back),
+        Item::Finish => Record::Finish {
+            tag,
+            channel,
+            sequence,
+        }
+        .pack(front, back),
     }
 }

@@ -9,9 +9,9 @@ use crate::channel::{Instance, MAX_NAME_BYTES};
 const MAX_VARINT: u64 = (1 << 62) - 1;
 
 /// Takes fields off the front of a record.
-pub(super) struct Reader(pub(super) Bytes);
+pub(super) struct Reader<B>(pub(super) B);
 
-impl Reader {
+impl<B: Buf> Reader<B> {
     pub(super) fn byte(&mut self) -> Result<u8, Violation> {
         self.0.try_get_u8().map_err(|_| Violation::Truncated)
     }
@@ -22,7 +22,7 @@ impl Reader {
 
     /// RFC 9000, section 16: the two top bits of the first byte tell the length.
     pub(super) fn varint(&mut self) -> Result<u64, Violation> {
-        let first = *self.0.first().ok_or(Violation::Truncated)?;
+        let first = *self.0.chunk().first().ok_or(Violation::Truncated)?;
         let number = match first >> 6 {
             0 => self.0.try_get_u8().map(u64::from),
             1 => self.0.try_get_u16().map(|n| u64::from(n & 0x3fff)),
@@ -54,7 +54,9 @@ impl Reader {
             .map_err(|_| Violation::Truncated)?;
         Ok(instance)
     }
+}
 
+impl Reader<Bytes> {
     pub(super) fn name(self) -> Result<String, Violation> {
         if self.0.is_empty() || self.0.len() > MAX_NAME_BYTES {
             return Err(Violation::Name);
@@ -65,16 +67,15 @@ impl Reader {
     }
 
     pub(super) fn entries(self) -> Result<Entries, Violation> {
-        let entries = self.0.clone();
-        let mut check = self;
-        if check.0.is_empty() {
+        let mut check = Reader(&self.0[..]);
+        if !check.0.has_remaining() {
             return Err(Violation::Truncated);
         }
         while check.0.has_remaining() {
             check.channel()?;
             check.varint()?;
         }
-        Ok(Entries(entries))
+        Ok(Entries(self.0))
     }
 }
 

@@ -1,9 +1,12 @@
+mod spoken;
+
 use data_encoding::HEXLOWER;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::codec::varint_len;
 use super::*;
-use crate::channel::{Chunk, Config, Mux};
+use crate::channel::{Config, Mux};
 use crate::role::Role;
 use crate::time::Moment;
 
@@ -22,7 +25,8 @@ fn the_known_answers_hold() {
             "hex": hex,
             "error": Record::decode(unhex(hex)).unwrap_err().to_string(),
         })).collect::<Vec<_>>(),
-        "conversation": conversation(),
+        "conversation": spoken::conversation(),
+        "interrupted": spoken::interrupted(),
     });
     if std::env::var_os("PEERSOX_WRITE_VECTORS").is_some() {
         let text = serde_json::to_string_pretty(&known).unwrap();
@@ -225,46 +229,6 @@ fn samples() -> Vec<Record> {
             payload: Bytes::from_static(b"tick"),
         },
     ]
-}
-
-/// Two peers meet; the initiator says hello in text and binary, the joiner answers, and both part.
-fn conversation() -> Vec<Value> {
-    let config = Config {
-        ack_delay: std::time::Duration::ZERO,
-        ..Config::default()
-    };
-    let mut a = Mux::new(config, Role::Initiator, [0xaa; 16]);
-    let mut b = Mux::new(config, Role::Joiner, [0x55; 16]);
-    let now = Moment::default();
-    a.path_up(now);
-    b.path_up(now);
-    let id = a.open("peersox.message", Priority::Normal).unwrap();
-    a.try_send(id, Chunk::text("hello")).unwrap();
-    a.try_send(id, Chunk::binary(vec![1, 2, 3])).unwrap();
-    let mut told = Vec::new();
-    let mut exchange = |a: &mut Mux, b: &mut Mux| {
-        for _ in 0..16 {
-            while let Some(packed) = a.poll_record(now) {
-                told.push(json!({ "from": "initiator", "hex": hex(packed.record()) }));
-                b.handle_record(packed.into_record(), now).unwrap();
-            }
-            while let Some(packed) = b.poll_record(now) {
-                told.push(json!({ "from": "joiner", "hex": hex(packed.record()) }));
-                a.handle_record(packed.into_record(), now).unwrap();
-            }
-            // Channel 0 has the same id on both sides.
-            while b.read(id).is_some() {}
-            while a.read(id).is_some() {}
-        }
-    };
-    exchange(&mut a, &mut b);
-    b.try_send(id, Chunk::text("hello yourself")).unwrap();
-    b.finish(id).unwrap();
-    exchange(&mut a, &mut b);
-    a.close();
-    exchange(&mut a, &mut b);
-    assert!(a.is_closed() && b.is_closed());
-    told
 }
 
 fn fields(record: &Record) -> Value {

@@ -18,6 +18,20 @@ fn what_is_sealed_opens_once() {
 }
 
 #[test]
+fn a_frame_in_a_read_buffer_opens_and_leaves_the_buffer_alone() {
+    let (mut a, mut b) = pair();
+    let mut forged = seal(&mut a, LANE, b"one");
+    *forged.last_mut().unwrap() ^= 1;
+    let read: Bytes = [&forged[..], &seal(&mut a, LANE, b"two")].concat().into();
+    let before = read.to_vec();
+    let (first, second) = (read.slice(..forged.len()), read.slice(forged.len()..));
+    assert_eq!(b.open_frame(first), Err(Violation::Forged));
+    assert_eq!(b.open_frame(second.clone()), Ok((LANE, "two".into())));
+    assert_eq!(b.open_frame(second), Err(Violation::Replayed));
+    assert_eq!(read, before);
+}
+
+#[test]
 fn lengths_and_lanes_have_bounds() {
     let (mut a, mut b) = pair();
     for len in [0, HEADROOM - 1, HEADROOM + MAX_PLAINTEXT + 1] {
