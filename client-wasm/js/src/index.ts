@@ -9,4 +9,5 @@ import { inlined } from './inlined.js'
 
 setDefaultSource(inlined)
 
+export { default } from './exports.js'
 export * from './exports.js'

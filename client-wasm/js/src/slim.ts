@@ -8,4 +8,5 @@ import { setDefaultSource } from './engine.js'
 
 setDefaultSource(() => fetch(new URL('./peersox.wasm', import.meta.url)))
 
+export { default } from './exports.js'
 export * from './exports.js'
