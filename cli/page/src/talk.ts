@@ -3,11 +3,10 @@
 import type { Sendable } from 'peersox'
 import type { App } from './app.js'
 import { announce, h, icon, say, show } from './dom.js'
-import { millis, plural, rate, timeOfDay } from './format.js'
+import { bytes, millis, plural, rate, timeOfDay } from './format.js'
 import { presence } from './home.js'
 import { Plot, pathDrawing } from './plot.js'
 import { download } from './saving.js'
-import { bytes } from './format.js'
 import { type Item, message, type Session } from './session.js'
 import { TransferCard } from './transfers.js'
 
@@ -220,7 +219,7 @@ export class Talk {
     if (this.#empty.childElementCount > 0) return
     this.#empty.append(
       h('span', { class: 'drop-icon' }, icon('down')),
-      h('p', {}, session.canChat ? 'Say something, or drop files and folders here.' : 'Drop files and folders here.'),
+      h('p', {}, `${session.canChat ? 'Say something, or ' : ''}${matchMedia('(pointer: fine)').matches ? 'drop files and folders here' : 'attach files'}.`.replace(/^./, (it) => it.toUpperCase())),
     )
   }
 

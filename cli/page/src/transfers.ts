@@ -25,9 +25,9 @@ export class TransferCard {
   readonly #buttons = h('div', { class: 'buttons' })
   readonly #saves = h('ul', { class: 'saves', hidden: true })
   readonly #problem = h('p', { class: 'problem', role: 'alert' })
-  readonly #verified = new Set<number>()
+  readonly #list: HTMLElement | null
   #drawn = ''
-  #verifiedNote = h('span', { class: 'verified', hidden: true })
+  readonly #verified = h('span', { class: 'verified', hidden: true })
 
   constructor(session: Session, item: TransferItem) {
     this.#session = session
@@ -43,6 +43,7 @@ export class TransferCard {
           ? `${folder}/`
           : plural(files.length, 'file')
     const size = transfer.totalBytes === null ? 'size unknown' : bytes(transfer.totalBytes)
+    this.#list = transfer.entries.length > 1 ? this.#names() : null
     this.#bar.setAttribute('aria-label', `Progress of ${title}`)
     this.element = h(
       'article',
@@ -55,9 +56,9 @@ export class TransferCard {
           'div',
           { class: 'transfer-title' },
           h('strong', {}, title),
-          h('span', { class: 'soft' }, files.length > 1 ? `${plural(files.length, 'file')} · ${size}` : size),
+          h('span', { class: 'soft' }, title.endsWith('/') ? `${plural(files.length, 'file')} · ${size}` : size),
         ),
-        this.#verifiedNote,
+        this.#verified,
       ),
       this.#state,
       this.#bar,
@@ -65,9 +66,8 @@ export class TransferCard {
       this.#problem,
       this.#saves,
       this.#buttons,
-      transfer.entries.length > 1 && this.#names(),
+      this.#list,
     )
-    transfer.on('file', (entry) => this.#verified.add(entry.index))
     this.draw()
   }
 
@@ -77,10 +77,11 @@ export class TransferCard {
     const { state, progress } = transfer
     const peer = this.#session.title
     const taken = this.#item.destination !== null
+    const away = this.#session.phase === 'away'
     const key = `${state} ${taken}`
     const words: Record<typeof state, string> = {
       offered: mine ? `Waiting for ${peer} to accept` : taken ? 'Starting …' : `${peer} would like to send you this`,
-      active: mine ? `Sending ${this.#way()}` : `Receiving ${this.#way()}`,
+      active: away ? `Goes on when ${peer} is back` : mine ? `Sending ${this.#way()}` : `Receiving ${this.#way()}`,
       paused: 'Paused',
       interrupted: `Interrupted: goes on when ${peer} is back`,
       done: mine ? 'Sent and verified' : 'Received and verified',
@@ -102,9 +103,9 @@ export class TransferCard {
       transfer.done.catch((error: unknown) => say(this.#problem, state === 'failed' ? message(error) : ''))
     }
     if (state === 'done') {
-      say(this.#verifiedNote, 'BLAKE3')
-      this.#verifiedNote.prepend(icon('check'))
-      show(this.#verifiedNote, true)
+      say(this.#verified, 'BLAKE3')
+      this.#verified.prepend(icon('check'))
+      show(this.#verified, true)
       if (!mine) void this.#drawSaves()
     }
   }
@@ -117,14 +118,15 @@ export class TransferCard {
     const total = progress.bytesTotal
     if (total === null) this.#bar.removeAttribute('value')
     else this.#bar.value = total === 0 ? 1 : progress.bytesDone / total
+    const moving = state === 'active' && this.#session.phase === 'connected'
     if (state === 'done') {
       return say(this.#numbers, `${bytes(progress.bytesResumed)} of it was here already`)
     }
     const parts = [
       total === null ? bytes(progress.bytesDone) : `${bytes(progress.bytesDone)} of ${bytes(total)}`,
       progress.filesTotal > 1 && `file ${Math.min(progress.filesDone + 1, progress.filesTotal)} of ${progress.filesTotal}`,
-      state === 'active' && rate(progress.rate),
-      state === 'active' && progress.eta !== null && `${clock(progress.eta)} left`,
+      moving && rate(progress.rate),
+      moving && progress.eta !== null && `${clock(progress.eta)} left`,
     ]
     say(this.#numbers, parts.filter(Boolean).join(' · '))
   }
@@ -208,6 +210,8 @@ export class TransferCard {
     )
     this.#saves.replaceChildren(...rows)
     show(this.#saves, true)
+    // The names are there once more.
+    this.#list?.remove()
     if (files.length > 1) {
       const all = () => files.forEach(({ entry, blob }) => download(flat(entry.path), blob))
       this.#buttons.replaceChildren(h('button', { class: 'primary', onclick: all }, icon('down'), 'Save all'))
