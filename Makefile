@@ -4,13 +4,17 @@
 #   make test    install what the tests need, then run all of them
 #   make check   what can be judged without running the program
 #   make fmt     format the code
+#   make web     build the browser client: target/web/npm is the npm package, target/web/page what a page loads
 
 SHELL := /bin/bash
 
-.PHONY: serve test check fmt land-proto
+.PHONY: serve web test check fmt land-proto
 
 serve:
 	cargo run --release --locked --package peersox -- serve $(ARGS)
+
+web:
+	scripts/web
 
 test:
 	scripts/test
@@ -21,6 +25,7 @@ check:
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked
 	scripts/buf lint proto
 	scripts/wasm-check
+	scripts/web --check
 
 fmt:
 	cargo fmt --all
