@@ -1,10 +1,10 @@
 # What people do with this repository; CONTRIBUTING.md says more.
 #
 #   make serve   build and run the server with its page; ARGS="--listen 127.0.0.1:3000" passes flags on
-#   make web     build the browser client, the npm package and the page, where they are out of date
 #   make test    install what the tests need, then run all of them
 #   make check   what can be judged without running the program
 #   make fmt     format the code
+#   make web     build the browser client, target/web/npm, and the page that the server shows, target/web/site
 
 SHELL := /bin/bash
 
@@ -26,6 +26,7 @@ check:
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked
 	scripts/buf lint proto
 	scripts/wasm-check
+	scripts/web --check
 
 fmt:
 	cargo fmt --all

@@ -3,7 +3,7 @@
 //   target/web/npm    the npm package: peersox.js with the module inside, slim.js beside peersox.wasm, types
 //   target/web/page   peersox.js and peersox.wasm, for a page on the same server
 //
-// Prints what a page has to load, and leaves it in target/web/sizes.json, where `make test` compares it with a budget.
+// Prints what a page has to load, and fails if that is more than the budget.
 
 import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -17,6 +17,10 @@ const root = join(here, '../..')
 const glue = join(root, 'target/web/glue')
 const npm = join(root, 'target/web/npm')
 const page = join(root, 'target/web/page')
+
+/** Everything a page loads, gzipped, in bytes: what it is to become, and what it must not exceed until then. */
+const GOAL = 100_000
+const BUDGET = 192_000
 
 const wasm = readFileSync(join(glue, 'peersox.wasm'))
 
@@ -106,4 +110,11 @@ function report() {
   console.log(`${'bytes'.padEnd(24)}${['raw', 'gzip', 'brotli'].map((it) => it.padStart(9)).join('')}`)
   for (const it of sizes) console.log(it.name.padEnd(24) + column(it.raw) + column(it.gzip) + column(it.brotli))
   writeFileSync(join(root, 'target/web/sizes.json'), `${JSON.stringify(sizes, null, 2)}\n`)
+  const least = Math.min(sizes[0].gzip, sizes[1].gzip)
+  const most = Math.max(sizes[0].gzip, sizes[1].gzip)
+  if (most > GOAL) console.log(`${most - GOAL} bytes above the goal of ${GOAL}`)
+  if (most > BUDGET) {
+    console.error(`error: a page would load ${least} to ${most} bytes, more than ${BUDGET}`)
+    process.exit(1)
+  }
 }

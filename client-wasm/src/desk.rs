@@ -1,7 +1,5 @@
 //! Channels by the handles that the facade knows, and messages put together from chunks.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use js_sys::Uint8Array;
 use peersox_core::channel::{
@@ -15,13 +13,16 @@ use crate::failure::Failure;
 /// Which handle is which channel.
 pub(crate) struct Desk {
     next: u32,
-    entries: BTreeMap<u32, Entry>,
-    handles: BTreeMap<ChannelId, u32>,
+    /// A few hundred at most, and the machine's own bound holds for those that are alive.
+    entries: Vec<Entry>,
     max_message: usize,
 }
 
 struct Entry {
+    handle: u32,
     id: ChannelId,
+    /// The peer that had it was restarted.
+    orphaned: bool,
     assembler: Assembler,
 }
 
@@ -29,8 +30,7 @@ impl Desk {
     pub(crate) fn new(max_message: usize) -> Self {
         Self {
             next: 0,
-            entries: BTreeMap::new(),
-            handles: BTreeMap::new(),
+            entries: Vec::new(),
             max_message,
         }
     }
@@ -49,8 +49,9 @@ impl Desk {
 
     /// The channel of a handle, as long as the facade knows it.
     pub(crate) fn id(&self, handle: u32) -> Result<ChannelId, Failure> {
-        let entry = self.entries.get(&handle).ok_or_else(gone)?;
-        Ok(entry.id)
+        let mut entries = self.entries.iter();
+        let entry = entries.find(|it| it.handle == handle);
+        Ok(entry.ok_or_else(gone)?.id)
     }
 
     /// Sends a whole message; false if there is no room.
@@ -78,7 +79,8 @@ impl Desk {
 
     /// The next whole message, if it is there.
     pub(crate) fn read(&mut self, mux: &mut Mux, handle: u32) -> Result<Option<Message>, Failure> {
-        let entry = self.entries.get_mut(&handle).ok_or_else(gone)?;
+        let mut entries = self.entries.iter_mut();
+        let entry = entries.find(|it| it.handle == handle).ok_or_else(gone)?;
         while let Some(chunk) = mux.read(entry.id) {
             let unfit = match entry.assembler.push(chunk) {
                 Ok(None) => continue,
@@ -100,9 +102,7 @@ impl Desk {
 
     /// The facade will not use the handle again.
     pub(crate) fn forget(&mut self, handle: u32) {
-        if let Some(entry) = self.entries.remove(&handle) {
-            self.handles.remove(&entry.id);
-        }
+        self.entries.retain(|it| it.handle != handle);
     }
 
     /// Tells what happened to a channel. The events of the connection are the shell's.
@@ -119,8 +119,8 @@ impl Desk {
                 return;
             }
             Event::Reset { channel, code } => {
-                if let Some(handle) = self.handles.get(&channel) {
-                    let values = [(*handle).into(), code.0.into(), JsValue::NULL];
+                if let Some(handle) = self.handle(channel) {
+                    let values = [handle.into(), code.0.into(), JsValue::NULL];
                     out.push(Kind::Reset, values);
                 }
                 return;
@@ -134,24 +134,35 @@ impl Desk {
                 return;
             }
         };
-        if let Some(handle) = self.handles.get(&id) {
-            out.tell(kind, *handle);
+        if let Some(handle) = self.handle(id) {
+            out.tell(kind, handle);
         }
     }
 
     /// Every channel is gone with the process that the peer was.
     pub(crate) fn restarted(&mut self, out: &mut Outbox) {
-        for handle in std::mem::take(&mut self.handles).into_values() {
-            out.tell(Kind::Reset, handle);
+        for entry in &mut self.entries {
+            if !std::mem::replace(&mut entry.orphaned, true) {
+                out.tell(Kind::Reset, entry.handle);
+            }
         }
+    }
+
+    fn handle(&self, id: ChannelId) -> Option<u32> {
+        let entry = self.entries.iter().find(|it| it.id == id)?;
+        Some(entry.handle)
     }
 
     fn enter(&mut self, id: ChannelId) -> u32 {
         let handle = self.next;
         self.next += 1;
         let assembler = Assembler::new(self.max_message);
-        self.entries.insert(handle, Entry { id, assembler });
-        self.handles.insert(id, handle);
+        self.entries.push(Entry {
+            handle,
+            id,
+            orphaned: false,
+            assembler,
+        });
         handle
     }
 }

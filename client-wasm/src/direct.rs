@@ -129,7 +129,10 @@ impl Dialer {
     pub(crate) fn deadline(&self) -> Option<Moment> {
         let attempt = self.attempt.as_ref().filter(|it| it.path.is_none());
         let due = self.due.filter(|_| self.attempt.is_none());
-        [attempt.map(|it| it.until), due].into_iter().flatten().min()
+        [attempt.map(|it| it.until), due]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// The direct path, if it takes another frame.
@@ -358,9 +361,7 @@ impl Inner {
         if !attempt.open || attempt.path.is_some() {
             return;
         }
-        let path = self
-            .machine
-            .path_up(PathKind::Direct, now(), &mut Random);
+        let path = self.machine.path_up(PathKind::Direct, now(), &mut Random);
         attempt.path = Some(path);
     }
 

@@ -282,14 +282,23 @@ impl Inner {
                 News::Open => {}
                 News::Frame(bytes) => self.leg_frame(bytes),
                 News::Closed(code, why) => {
-                    let why = if why.is_empty() { "the connection was lost" } else { &why };
+                    let why = if why.is_empty() {
+                        "the connection was lost"
+                    } else {
+                        &why
+                    };
                     self.leg_lost(code, why);
                 }
             }
             return;
         }
         match &self.links.attempt {
-            Some(Attempt::Leg { number: it, leg, ticket, .. }) if *it == number => match news {
+            Some(Attempt::Leg {
+                number: it,
+                leg,
+                ticket,
+                ..
+            }) if *it == number => match news {
                 News::Open => {
                     let (ticket, agent) = (ticket.clone(), AGENT.into());
                     leg.send(notice(Notice::Hello(v1::Hello { ticket, agent })));

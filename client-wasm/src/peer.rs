@@ -257,7 +257,8 @@ impl Peer {
         self.shell.look(|inner| {
             let now = now();
             let selected = inner.machine.selected();
-            let direct = selected.filter(|path| inner.machine.kind(*path) == Some(PathKind::Direct));
+            let direct =
+                selected.filter(|path| inner.machine.kind(*path) == Some(PathKind::Direct));
             let direct_rtt = direct.and_then(|path| inner.machine.path_rtt(path));
             let channel = inner.machine.channels().stats();
             let why = direct.is_none().then(|| inner.dialer.why.clone());

@@ -172,9 +172,7 @@ impl Inner {
 
     /// Takes a frame of the other peer.
     pub(crate) fn take(&mut self, path: PathId, frame: Frame) {
-        let taken = self
-            .machine
-            .handle_frame(path, frame, now(), &mut Random);
+        let taken = self.machine.handle_frame(path, frame, now(), &mut Random);
         match taken {
             Ok(()) => {}
             Err(End::Burnt(burnt)) => {
@@ -199,9 +197,7 @@ impl Inner {
     /// The other peer is attached to the relay: a path begins.
     pub(crate) fn relay_up(&mut self) {
         self.relay_down();
-        let path = self
-            .machine
-            .path_up(PathKind::Relay, now(), &mut Random);
+        let path = self.machine.path_up(PathKind::Relay, now(), &mut Random);
         (self.relay, self.latest) = (Some(path), Some(path));
         self.relay_is_up();
     }

@@ -1,7 +1,7 @@
-// The npm package: what it weighs, what judges of packages say, and whether others can use it.
+// The npm package: what judges of packages say, and whether others can use it.
 
 import { execFile } from 'node:child_process'
-import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { publint } from 'publint'
@@ -13,18 +13,7 @@ import { check, here, root, serveFolders } from './harness.mjs'
 const run = promisify(execFile)
 const npm = join(root, 'target/web/npm')
 
-/** Everything that a page has to load to use the client, gzipped, in bytes. */
-const BUDGET = 100_000
-
 export async function packageChecks() {
-  await check('a page loads little', async () => {
-    const sizes = JSON.parse(readFileSync(join(root, 'target/web/sizes.json'), 'utf8'))
-    const whole = sizes.filter((it) => !it.name.startsWith(' '))
-    const told = whole.map((it) => `${it.name}: ${it.gzip} gzip, ${it.brotli} brotli`).join('; ')
-    for (const it of whole) if (it.gzip > BUDGET) throw new Error(`more than ${BUDGET} bytes: ${told}`)
-    return told
-  })
-
   await check('publint has nothing to say', async () => {
     const { messages, pkg } = await publint({ pkgDir: npm, strict: true })
     equal(messages.map((it) => formatMessage(it, pkg)).join('\n'), '', 'messages')

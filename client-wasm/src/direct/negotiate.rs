@@ -38,9 +38,8 @@ impl Inner {
     }
 
     pub(super) fn take_answer(&mut self, number: u64, sdp: String) {
-        let awaits = |it: &&mut super::Attempt| {
-            it.wire.signalling() == RtcSignalingState::HaveLocalOffer
-        };
+        let awaits =
+            |it: &&mut super::Attempt| it.wire.signalling() == RtcSignalingState::HaveLocalOffer;
         if self.dialer.current(number).filter(awaits).is_none() {
             return;
         }

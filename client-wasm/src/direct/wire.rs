@@ -118,7 +118,8 @@ impl Wire {
     pub(super) fn create_offer(&self, restart: bool) -> Promise {
         let options = RtcOfferOptions::new();
         options.set_ice_restart(restart);
-        self.connection.create_offer_with_rtc_offer_options(&options)
+        self.connection
+            .create_offer_with_rtc_offer_options(&options)
     }
 
     pub(super) fn create_answer(&self) -> Promise {
@@ -209,7 +210,10 @@ pub(super) fn username_fragment(candidate: &RtcIceCandidate) -> Option<String> {
 /// What an error says.
 pub(super) fn message(error: &JsValue) -> String {
     let message = Reflect::get(error, &JsValue::from_str("message"));
-    message.ok().and_then(|it| it.as_string()).unwrap_or_default()
+    message
+        .ok()
+        .and_then(|it| it.as_string())
+        .unwrap_or_default()
 }
 
 fn channel(connection: &RtcPeerConnection, label: &str, id: u16, reliable: bool) -> RtcDataChannel {

@@ -33,7 +33,11 @@ impl Status {
         };
         let details = details.and_then(|it| {
             // One character for each byte.
-            let bytes = atob(it).ok()?.chars().map(|it| it as u8).collect::<Vec<_>>();
+            let bytes = atob(it)
+                .ok()?
+                .chars()
+                .map(|it| it as u8)
+                .collect::<Vec<_>>();
             Rich::decode(bytes.as_slice()).ok()
         });
         for detail in details.unwrap_or_default().details {
@@ -46,7 +50,8 @@ impl Status {
                 Some("google.rpc.RetryInfo") => {
                     let delay = RetryInfo::decode(detail.value).unwrap_or_default().delay;
                     #[allow(clippy::cast_precision_loss)]
-                    let millis = delay.map(|it| it.seconds as f64 * 1e3 + f64::from(it.nanos) / 1e6);
+                    let millis =
+                        delay.map(|it| it.seconds as f64 * 1e3 + f64::from(it.nanos) / 1e6);
                     status.retry_after_millis = millis;
                 }
                 _ => {}
