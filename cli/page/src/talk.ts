@@ -249,7 +249,7 @@ export class Talk {
           'section',
           { 'aria-labelledby': 'phrase-title' },
           h('h2', { id: 'phrase-title' }, 'The same words on both?'),
-          h('p', { class: 'soft small' }, 'Then nobody is in between, not even this server.'),
+          h('p', { class: 'soft small' }, 'Then nobody is in between: compare them by voice or by sight.'),
           this.#phrase,
         ),
         h('section', { 'aria-label': 'Device' }, this.#device),
