@@ -1,12 +1,12 @@
 // The page that the binary carries, as people use it.
 
+import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { equal } from './api.mjs'
-import { binary, check, sha256 } from './harness.mjs'
-import { execFileSync } from 'node:child_process'
+import { binary, check, ownNetwork, sha256 } from './harness.mjs'
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 
@@ -77,7 +77,44 @@ export async function pageChecks() {
       await a.getByRole('button', { name: `Save ${it.name}` }).click()
       equal(await downloaded(await saved), it.hash, it.name)
     }
+
+    // The same once more: everything is there already.
+    await a.setInputFiles('#files', large.path)
+    await b.getByRole('button', { name: 'Accept' }).click()
+    const again = b.waitForEvent('download')
+    await b.locator('.transfer.theirs').nth(1).locator('.verified:visible').waitFor()
+    equal(await downloaded(await again), large.hash, 'the hash of the second time')
     ownOnly(url, a, b)
+  })
+
+  await check('page: a transfer goes on where it was after its receiver was closed', async (scope) => {
+    const { url } = await scope.server()
+    const { a, b } = await meet(scope, url)
+    await save(a, 'Tablet')
+    await save(b, 'Laptop')
+    const sent = file(scope.directory(), 'long.bin', 40_000_000)
+    await a.setInputFiles('#files', sent.path)
+    await b.getByRole('button', { name: 'Accept' }).click()
+    await b.waitForFunction(() => document.querySelector('.transfer progress')?.value > 0.2)
+    await b.close()
+    const again = await scope.page(url, {}, b.context())
+    await again.getByRole('button', { name: 'Accept' }).click()
+    const download = again.waitForEvent('download')
+    await again.locator('.transfer[data-state=done]').waitFor()
+    equal(await downloaded(await download), sent.hash, 'the hash')
+    return again.locator('.transfer .numbers').innerText()
+  })
+
+  await check('page: where it is not secure, it says that files are held in memory', async (scope) => {
+    if (!ownNetwork) return { skip: 'every address is that of this machine' }
+    const { url } = await scope.server([], '10.99.0.1:0')
+    const { a, b } = await meet(scope, url)
+    const sent = file(scope.directory(), 'small.bin', 1_000_000)
+    await a.setInputFiles('#files', sent.path)
+    await b.getByText('only hold files in memory').waitFor()
+    const download = b.waitForEvent('download')
+    await b.getByRole('button', { name: 'Accept' }).click()
+    equal(await downloaded(await download), sent.hash, 'the hash')
   })
 
   await check('page: what is dropped is offered, and can be declined', async (scope) => {
@@ -141,11 +178,8 @@ export async function pageChecks() {
   await check('page: a saved device comes back without a code', async (scope) => {
     const { url } = await scope.server()
     const { a, b } = await meet(scope, url)
-    for (const [page, name] of [[a, 'Tablet'], [b, 'Laptop']]) {
-      await page.locator('#device-name').fill(name)
-      await page.locator('#save-device').click()
-      await page.getByRole('button', { name: 'Forget' }).waitFor()
-    }
+    await save(a, 'Tablet')
+    await save(b, 'Laptop')
     const context = b.context()
     await b.close()
     const again = await scope.page(url, {}, context)
@@ -278,6 +312,12 @@ async function say(page, text) {
 }
 
 const heard = (page, text) => page.locator('.line.theirs .bubble', { hasText: text }).first().waitFor()
+
+async function save(page, name) {
+  await page.locator('#device-name').fill(name)
+  await page.locator('#save-device').click()
+  await page.getByRole('button', { name: 'Forget' }).waitFor()
+}
 
 async function talk(page, program) {
   await connected(page)

@@ -169,9 +169,7 @@ export class TransferCard {
     const choose = button('folder', 'Save to …', () => void this.#acceptPicked(), large ? 'primary' : '')
     const decline = button('close', 'Decline', () => incoming.decline(), 'quiet')
     if (!HAS_PRIVATE) {
-      say(this.#problem, '')
-      this.#numbers.textContent = 'This browser can only hold files in memory here, up to 512 MB.'
-      show(this.#numbers, true)
+      this.#buttons.before(h('p', { class: 'soft small' }, 'This browser can only hold files in memory here, up to 512 MB.'))
     }
     if (!CAN_PICK) return [accept, decline]
     return large ? [choose, accept, decline] : [accept, choose, decline]

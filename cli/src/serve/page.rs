@@ -70,7 +70,6 @@ fn guarded(mut response: Response, policy: HeaderValue) -> Response {
     for (name, value) in [
         (header::REFERRER_POLICY, "no-referrer"),
         (PERMISSIONS, "camera=(), microphone=(), geolocation=()"),
-        (OPENER_POLICY, "same-origin"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
@@ -93,7 +92,6 @@ fn policy(public_url: Option<&str>) -> HeaderValue {
 }
 
 const PERMISSIONS: HeaderName = HeaderName::from_static("permissions-policy");
-const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 
 const PLAIN: &[Asset] = &[
     Asset::plain(
