@@ -16,24 +16,25 @@ export async function apiChecks() {
     const server = await scope.server(['--allow-origin', site])
     const a = await scope.page(api)
     const b = openB ? await openB(api) : await scope.page(api)
-    const began = performance.now()
-    await begin(a, server.url, optionsA)
+    const ready = await begin(a, server.url, optionsA)
     const code = await a.evaluate(async () => (await client.initPairing()).code)
     await begin(b, server.url, optionsB)
     const paired = performance.now()
     await b.evaluate(async (code) => void (await client.pair(code)), code)
     await Promise.all([a, b].map((it) => it.evaluate(() => client.connected())))
-    return { server, a, b, began, paired }
+    return { server, a, b, ready, paired }
   }
 
-  /** Makes a client and keeps what happens to it. */
+  /** Makes a client and keeps what happens to it; says how long after navigation it was ready, in milliseconds. */
   async function begin(page, url, options) {
     await page.waitForFunction(() => globalThis.loaded)
-    await page.evaluate(
-      ([url, options]) => {
+    return page.evaluate(
+      async ([url, options]) => {
         globalThis.client = new peersox.PeerSoxClient({ url, storage: null, ...options })
         globalThis.paths = []
         client.on('path.changed', ({ path }) => paths.push(path))
+        await client.ready
+        return Math.round(performance.now())
       },
       [url, options],
     )
@@ -54,7 +55,7 @@ export async function apiChecks() {
     )
 
   await check('two pages pair by a code and reach each other directly', async (scope) => {
-    const { a, b, paired } = await pair(scope)
+    const { a, b, paired, ready } = await pair(scope)
     await Promise.all([takes(a, 'webrtc'), takes(b, 'webrtc')])
     const took = Math.round(performance.now() - paired)
     const [one, other] = await Promise.all([a, b].map((it) => it.evaluate(() => client.phrase)))
@@ -62,7 +63,7 @@ export async function apiChecks() {
     const stats = await a.evaluate(() => client.stats())
     equal(stats.path, 'webrtc', 'the path in the statistics')
     if (stats.webrtc?.localCandidate === null) throw new Error('no candidate is named')
-    return `webrtc after ${took} ms, round trip ${stats.rtt?.toFixed(1)} ms`
+    return `client ready ${ready} ms after navigation, webrtc ${took} ms after the code, round trip ${stats.rtt?.toFixed(1)} ms`
   })
 
   await check('text, buffers and views arrive as they were sent', async (scope) => {
@@ -75,7 +76,9 @@ export async function apiChecks() {
     const { a, b } = await pair(scope)
     await takes(a, 'webrtc')
     const took = await hundredMegabytes(a, b)
-    return `${(100 / took).toFixed(1)} MB/s over ${await a.evaluate(() => client.status.path)}`
+    const bare = await bareDataChannel(a, b)
+    const rate = (seconds) => `${(100 / seconds).toFixed(1)} MB/s`
+    return `${rate(took)} over ${await a.evaluate(() => client.status.path)}, a bare data channel ${rate(bare)}`
   })
 
   await check('of 100,000 messages none is lost, doubled or reordered when WebRTC is closed under load', async (scope) => {
@@ -234,6 +237,43 @@ async function hundredMegabytes(from, to) {
   const took = (performance.now() - began) / 1000
   equal((await to.evaluate(() => sums)).join(), sent.join(), 'sums')
   return took
+}
+
+/** Seconds for 100 MB over a data channel without anything of ours, between the same pages. */
+async function bareDataChannel(from, to) {
+  const gathered = (page, remote) =>
+    page.evaluate(async (remote) => {
+      globalThis.bare ??= new RTCPeerConnection()
+      if (remote) await bare.setRemoteDescription(remote)
+      else globalThis.lane = bare.createDataChannel('bare')
+      await bare.setLocalDescription()
+      if (bare.iceGatheringState !== 'complete') {
+        await new Promise((resolve) => bare.addEventListener('icegatheringstatechange', () => bare.iceGatheringState === 'complete' && resolve()))
+      }
+      return { type: bare.localDescription.type, sdp: bare.localDescription.sdp }
+    }, remote)
+  const offer = await gathered(from)
+  await to.evaluate(() => {
+    globalThis.bare = new RTCPeerConnection()
+    globalThis.count = 0
+    bare.ondatachannel = ({ channel }) => (channel.onmessage = ({ data }) => (count += data.byteLength ?? data.size))
+  })
+  const answer = await gathered(to, offer)
+  await from.evaluate(async (answer) => {
+    await bare.setRemoteDescription(answer)
+    if (lane.readyState !== 'open') await new Promise((resolve) => (lane.onopen = resolve))
+  }, answer)
+  const began = performance.now()
+  await from.evaluate(async () => {
+    const piece = new Uint8Array(64_000)
+    lane.bufferedAmountLowThreshold = 1 << 20
+    for (let sent = 0; sent < 100_000_000; sent += piece.length) {
+      if (lane.bufferedAmount > 4 << 20) await new Promise((resolve) => (lane.onbufferedamountlow = resolve))
+      lane.send(piece)
+    }
+  })
+  await to.waitForFunction(() => count >= 100_000_000)
+  return (performance.now() - began) / 1000
 }
 
 export function equal(actual, expected, what) {
