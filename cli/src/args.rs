@@ -52,6 +52,7 @@ pub(crate) enum Command {
   peersox serve                                   on port 3000, for this network
   peersox serve --listen 127.0.0.1:8080           for this machine only
   peersox serve --tls-cert c.pem --tls-key k.pem  with TLS for everything
+  peersox serve --state peersox.state             remembers pairings over a restart
   peersox serve --public-url https://p.example    behind a proxy that terminates TLS")]
 pub(crate) struct Serve {
     /// Address for TCP (gRPC, gRPC-Web, WebSocket, page) and UDP (QUIC).
@@ -79,6 +80,11 @@ pub(crate) struct Serve {
     /// How peers reach this server, as in `https://p.example`. Default: as each of them called it.
     #[arg(long, env = "PEERSOX_PUBLIC_URL", value_name = "URL")]
     pub(crate) public_url: Option<String>,
+
+    /// File that keeps pairings and keys over a restart; created if it does not exist, for one
+    /// server at a time. Default: memory, and devices pair again after a restart.
+    #[arg(long, env = "PEERSOX_STATE", value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
 
     /// Web origin allowed to call this server, as in `https://app.example`. May be repeated.
     /// Default: only pages that this server serves itself.

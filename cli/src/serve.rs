@@ -6,6 +6,7 @@
 //!          UDP ──► quinn ────────┼───────────────────────────────► relay (QUIC)
 //!                                └─ / ────────────────────────────► page
 //!
+//! state   ── store ──► control, ── keys ──► all         (at start)
 //! control ── public key of the tickets ──► relay        (at start)
 //! control ── revocations ───────────────► relay
 //! relay   ── presence ──────────────────► control
@@ -17,6 +18,7 @@
 mod certificate;
 mod http;
 mod page;
+mod state;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -30,14 +32,14 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::IntoResponse as _;
 use axum::routing::any;
-use peersox_control::{ClientAddr, Directory, Memory, directory};
+use peersox_control::{AnyStore, ClientAddr, Directory, directory};
 use peersox_core::code::Digits;
 use peersox_core::id::PairingId;
 use peersox_core::ticket::{Signer, Verifier};
 use peersox_core::time::Timestamp;
 use peersox_proto::v1::IceServer;
+use peersox_relay::listen::quic;
 use peersox_relay::{PresenceEvent, Relay};
-use rand_core::OsRng;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpListener;
@@ -61,7 +63,7 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
     }
 }
 
-type Control = peersox_control::Control<Memory>;
+type Control = peersox_control::Control<AnyStore>;
 
 /// Everything that runs.
 struct Server {
@@ -90,7 +92,8 @@ impl Server {
             .transpose()?;
         let secure = tls.is_some();
 
-        let signer = Signer::random(&mut OsRng);
+        let (store, secret) = state::open(args.state.as_deref()).await?;
+        let signer = secret.signer();
         let verifier = Verifier::new(&[signer.public_key()])?;
         let (relay, presence) = Relay::new(relay_config(args), verifier, now);
 
@@ -101,22 +104,20 @@ impl Server {
             false => {
                 let first = identity.map_or_else(Identity::self_signed, Ok)?;
                 let config = first.clone().quic()?;
-                let endpoint = quinn::Endpoint::server(config, address).with_context(|| {
+                let keys = secret.quic_keys();
+                let endpoint = quic::bind(config, &keys, address).with_context(|| {
                     format!("cannot listen for QUIC on UDP {address}; --no-quic does without")
                 })?;
                 if !secure {
                     let rotation = certificate::rotate(endpoint.clone(), first, digests);
                     tasks.spawn(stop.clone().run_until_cancelled_owned(rotation));
                 }
-                tasks.spawn(peersox_relay::listen::quic::serve(
-                    relay.clone(),
-                    endpoint.clone(),
-                ));
+                tasks.spawn(quic::serve(relay.clone(), endpoint.clone()));
                 Some(endpoint)
             }
         };
 
-        let (control, revoked) = control(args, &relay, signer, secure, published)?;
+        let (control, revoked) = control(args, &relay, store, signer, secure, published)?;
         let keeper = control.clone();
         tasks.spawn(async move { keeper.keep_house().await });
         tasks.spawn(
@@ -273,6 +274,7 @@ async fn forward_revocations(relay: Relay, mut revoked: mpsc::Receiver<PairingId
 fn control(
     args: &Serve,
     relay: &Relay,
+    store: AnyStore,
     signer: Signer,
     tls: bool,
     certificates: watch::Receiver<Vec<[u8; 32]>>,
@@ -305,7 +307,6 @@ fn control(
         allowed_origins: origins.map_err(|error| usage(&error))?,
         ..peersox_control::Config::default()
     };
-    let store = Memory::default();
     let directory = Directory::new(directory, certificates);
     Ok(Control::new(
         config,

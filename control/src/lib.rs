@@ -26,4 +26,4 @@ pub use config::{Config, Origin};
 pub use directory::Directory;
 pub use http::ClientAddr;
 pub use service::{Clock, Control};
-pub use store::{Memory, Store, StoreError};
+pub use store::{AnyStore, File, Memory, Store, StoreError};

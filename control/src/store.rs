@@ -14,9 +14,12 @@
 //! all. A waiting pairing's nameplate is reserved, so that no other can be created under it, until
 //! it is joined, removed, or its time is over. `contract.rs` holds every store to this.
 
+mod any;
 #[cfg(test)]
 mod contract;
+mod file;
 mod memory;
+mod watchers;
 
 use futures_util::stream::BoxStream;
 use peersox_core::code::Nameplate;
@@ -24,6 +27,8 @@ use peersox_core::id::PairingId;
 use peersox_core::pairing::{Event, Pairing, Write};
 use peersox_core::time::Timestamp;
 
+pub use any::AnyStore;
+pub use file::{File, OpenError};
 pub use memory::Memory;
 
 /// Keeps pairings. Cheap to share; every method may be called at the same time.

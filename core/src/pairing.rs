@@ -196,6 +196,13 @@ impl Pairing {
         }
     }
 
+    /// The same with nobody attached: what is true of it once the relay's process has ended.
+    #[must_use]
+    pub const fn without_presence(mut self) -> Self {
+        self.online = [false; 2];
+        self
+    }
+
     /// Starts `restore_ttl` anew. A use that reaches the store late, or from a machine whose clock is
     /// behind, shortens nothing.
     fn used(&mut self, config: &Config, now: Timestamp) {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -30,7 +31,7 @@ pub fn binary() -> &'static PathBuf {
     })
 }
 
-/// A running `peersox serve` on a port of its own.
+/// A running `peersox serve`.
 pub struct Server {
     scheme: &'static str,
     pub port: u16,
@@ -39,10 +40,15 @@ pub struct Server {
 }
 
 impl Server {
+    /// On a port that the system chooses.
     pub async fn start(options: &[&str]) -> Self {
+        Self::start_at(0, options).await
+    }
+
+    pub async fn start_at(port: u16, options: &[&str]) -> Self {
         let mut command = Command::new(binary());
         command
-            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(["serve", "--listen", &format!("127.0.0.1:{port}")])
             .args(options);
         let mut child = quiet(&mut command).spawn().expect("the server starts");
         let mut stderr = BufReader::new(child.stderr.take().expect("piped")).lines();
@@ -89,6 +95,13 @@ impl Server {
             .nth(1)
             .and_then(|it| it.parse::<u64>().ok());
         kib.expect("a number of KiB") * 1024
+    }
+
+    /// Kills it, which it cannot know of beforehand, and waits until its port is free.
+    pub async fn kill(mut self) {
+        signal(&self.child, "KILL");
+        let status = soon(self.child.wait()).await.expect("it can be waited for");
+        assert_eq!(status.code(), None, "it ended before it was killed");
     }
 
     /// Asks it to stop and waits until it has.
@@ -181,6 +194,22 @@ impl Peer {
     }
 }
 
+/// A port for TCP and UDP that stays free while nothing listens on it: below those that the system
+/// chooses from, or a peer's attempt to connect could take it.
+pub fn quiet_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Tests that run at the same time in different processes begin at different ports.
+    let first = (std::process::id() % 1_000) as u16 * 10;
+    let free = |port: &u16| {
+        let address = ("127.0.0.1", *port);
+        std::net::TcpListener::bind(address).is_ok() && std::net::UdpSocket::bind(address).is_ok()
+    };
+    (0..1_000)
+        .map(|_| 20_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000)
+        .find(free)
+        .expect("one of a thousand ports is free")
+}
+
 /// Sends a signal by name.
 pub fn signal(child: &Child, name: &str) {
     let pid = child.id().expect("it runs").to_string();
@@ -212,5 +241,6 @@ fn quiet(command: &mut Command) -> &mut Command {
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .env_remove("PEERSOX_SERVER")
+        .env_remove("PEERSOX_STATE")
         .env_remove("PEERSOX_LOG")
 }

@@ -11,6 +11,7 @@ mod forward;
 mod gate;
 mod harness;
 mod nobody;
+mod restart;
 mod saved;
 mod tls;
 mod transfer;

@@ -17,13 +17,13 @@ pub(crate) const START: Timestamp = Timestamp::from_millis(1_790_000_000_000);
 pub(crate) const CODE_TTL: Duration = Duration::from_secs(130);
 
 /// Runs every check on a store of its own.
-pub(crate) async fn check<S: Store>(new: impl Fn() -> S) {
-    what_is_committed_is_found(&new()).await;
-    only_what_was_loaded_is_replaced(&new()).await;
-    a_nameplate_is_reserved_while_it_can_be_joined(&new()).await;
-    what_is_over_is_not_found(&new()).await;
-    those_who_watch_are_told_in_order(&new()).await;
-    of_many_who_redeem_at_once_one_wins(new()).await;
+pub(crate) async fn check<S: Store>(new: impl AsyncFn() -> S) {
+    what_is_committed_is_found(&new().await).await;
+    only_what_was_loaded_is_replaced(&new().await).await;
+    a_nameplate_is_reserved_while_it_can_be_joined(&new().await).await;
+    what_is_over_is_not_found(&new().await).await;
+    those_who_watch_are_told_in_order(&new().await).await;
+    of_many_who_redeem_at_once_one_wins(new().await).await;
 }
 
 pub(crate) fn create(now: Timestamp) -> (Pairing, Created) {
@@ -51,7 +51,7 @@ pub(crate) fn put(expected: Option<Version>, pairing: Pairing, event: Option<Eve
     }
 }
 
-fn joined(waiting: &Pairing, now: Timestamp) -> Pairing {
+pub(crate) fn joined(waiting: &Pairing, now: Timestamp) -> Pairing {
     let nameplate = waiting.nameplate().unwrap().clone();
     let join = Join { nameplate };
     let decision = decide(&Config::default(), Some(waiting), &join, now, &mut OsRng);

@@ -3,15 +3,13 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use peersox_core::code::Nameplate;
 use peersox_core::id::PairingId;
-use peersox_core::pairing::{Event, Pairing, Write};
+use peersox_core::pairing::{Pairing, Write};
 use peersox_core::time::Timestamp;
-use tokio::sync::broadcast;
-use tokio_stream::wrappers::BroadcastStream;
 
+use super::watchers::Watchers;
 use super::{Commit, Notice, Outcome, Store, StoreError, Stored, Version};
 
 /// Keeps up to a fixed number of pairings in memory.
@@ -70,40 +68,24 @@ impl Store for Memory {
     }
 
     async fn watch(&self, id: PairingId) -> Result<BoxStream<'static, Notice>, StoreError> {
-        let mut inner = self.lock();
-        let sender = inner
-            .watchers
-            .entry(id)
-            .or_insert_with(|| broadcast::Sender::new(BACKLOG));
-        let notices = BroadcastStream::new(sender.subscribe());
-        // The only error is that some were missed.
-        Ok(notices
-            .map(|notice| notice.unwrap_or(Notice::Resync))
-            .boxed())
+        Ok(self.lock().watchers.watch(id))
     }
 
     async fn sweep(&self, now: Timestamp) -> Result<(), StoreError> {
         let mut inner = self.lock();
         inner.forget_until(now);
-        inner
-            .watchers
-            .retain(|_, sender| sender.receiver_count() > 0);
+        inner.watchers.tidy();
         Ok(())
     }
 }
 
-/// A pairing changes a few times in its life and presence now and then; who is this far behind has
-/// stalled, and is told to resync.
-const BACKLOG: usize = 16;
-
-/// One entry in `expiry` per pairing, one in `nameplates` per waiting one; at most one in
-/// `watchers` per pairing that is or, since the last sweep, was there.
+/// One entry in `expiry` per pairing, one in `nameplates` per waiting one.
 #[derive(Debug, Default)]
 struct Inner {
     pairings: HashMap<PairingId, Stored>,
     nameplates: HashMap<Nameplate, PairingId>,
     expiry: BTreeSet<(Timestamp, PairingId)>,
-    watchers: HashMap<PairingId, broadcast::Sender<Notice>>,
+    watchers: Watchers,
 }
 
 impl Inner {
@@ -138,7 +120,7 @@ impl Inner {
             self.remember(pairing, version);
         }
         if let Some(event) = commit.event {
-            self.tell(id, Notice::Happened(version, event), event);
+            self.watchers.tell(id, version, event);
         }
         Outcome::Committed
     }
@@ -168,29 +150,22 @@ impl Inner {
             && expires_at <= now
         {
             self.forget(id);
-            if let Some(sender) = self.watchers.remove(&id) {
-                let _ = sender.send(Notice::Resync);
-            }
-        }
-    }
-
-    fn tell(&mut self, id: PairingId, notice: Notice, event: Event) {
-        // It fails if nobody listens.
-        let heard = self.watchers.get(&id).map(|sender| sender.send(notice));
-        if matches!(heard, Some(Err(_))) || event == Event::Revoked {
-            self.watchers.remove(&id);
+            self.watchers.over(id);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::StreamExt as _;
+    use peersox_core::pairing::Event;
+
     use super::*;
     use crate::store::contract;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn memory_keeps_the_contract() {
-        contract::check(Memory::default).await;
+        contract::check(async || Memory::default()).await;
     }
 
     #[tokio::test]

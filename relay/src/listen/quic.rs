@@ -3,6 +3,8 @@
 //! The client opens one bidirectional stream and says Hello on it. Hello timeout covers everything
 //! from the accepted handshake on.
 
+mod endpoint;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +18,8 @@ use tracing::debug;
 use crate::leg::Wire;
 use crate::leg::quic::{ALPN, Quic, close};
 use crate::relay::Relay;
+
+pub use endpoint::{Keys, bind};
 
 /// Accepts connections until the endpoint is closed or the relay drains. Connections with another
 /// ALPN than [`ALPN`] are closed; a server that speaks more on its endpoint accepts by itself and

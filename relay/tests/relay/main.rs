@@ -8,4 +8,5 @@ mod documented;
 mod forward;
 mod limits;
 mod parking;
+mod reset;
 mod support;

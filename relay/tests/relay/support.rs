@@ -1,6 +1,6 @@
 //! A relay on ports of its own, and peers that say exactly what a test wants.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -21,6 +21,7 @@ use peersox_proto::v1::{self, notice::Kind};
 use peersox_relay::{ALPN, Config, PresenceEvent, Relay, SUBPROTOCOL, listen};
 use prost::Message as _;
 use quinn::VarInt;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
@@ -28,6 +29,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 
 pub const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
+pub const ANY_PORT: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
 /// Nothing here takes so long unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -65,12 +67,12 @@ impl Server {
         let tcp = listener.local_addr().unwrap();
         tokio::spawn(serve_http(relay.clone(), listener));
 
-        let names = vec!["localhost".to_owned()];
-        let cert = rcgen::generate_simple_self_signed(names).unwrap();
-        let key = rustls::pki_types::PrivateKeyDer::try_from(cert.signing_key.serialize_der());
-        let chain = vec![cert.cert.der().clone()];
-        let server = listen::quic::server_config(chain.clone(), key.unwrap()).unwrap();
-        let endpoint = quinn::Endpoint::server(server, "127.0.0.1:0".parse().unwrap()).unwrap();
+        let (server, cert) = quic_server();
+        let keys = listen::quic::Keys {
+            reset: [3; 32],
+            connection_ids: 4,
+        };
+        let endpoint = listen::quic::bind(server, &keys, ANY_PORT).unwrap();
         let udp = endpoint.local_addr().unwrap();
         tokio::spawn(listen::quic::serve(relay.clone(), endpoint));
 
@@ -79,7 +81,7 @@ impl Server {
             presence,
             tcp,
             udp,
-            client: client_endpoint(&chain[0]),
+            client: client_endpoint(&cert),
         }
     }
 
@@ -318,7 +320,23 @@ async fn serve_http(relay: Relay, listener: TcpListener) {
     }
 }
 
-fn client_endpoint(cert: &rustls::pki_types::CertificateDer<'static>) -> quinn::Endpoint {
+/// A server's configuration, and its certificate.
+pub fn quic_server() -> (quinn::ServerConfig, CertificateDer<'static>) {
+    let names = vec!["localhost".to_owned()];
+    let cert = rcgen::generate_simple_self_signed(names).unwrap();
+    let key = PrivateKeyDer::try_from(cert.signing_key.serialize_der()).unwrap();
+    let cert = cert.cert.der().clone();
+    let config = listen::quic::server_config(vec![cert.clone()], key).unwrap();
+    (config, cert)
+}
+
+fn client_endpoint(cert: &CertificateDer<'static>) -> quinn::Endpoint {
+    let mut endpoint = quinn::Endpoint::client(ANY_PORT).unwrap();
+    endpoint.set_default_client_config(quic_client(cert));
+    endpoint
+}
+
+pub fn quic_client(cert: &CertificateDer<'static>) -> quinn::ClientConfig {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(cert.clone()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -329,7 +347,5 @@ fn client_endpoint(cert: &rustls::pki_types::CertificateDer<'static>) -> quinn::
         .with_no_client_auth();
     tls.alpn_protocols = vec![ALPN.to_vec()];
     let crypto = quinn::crypto::rustls::QuicClientConfig::try_from(tls).unwrap();
-    let mut endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
-    endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(crypto)));
-    endpoint
+    quinn::ClientConfig::new(Arc::new(crypto))
 }

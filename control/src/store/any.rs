@@ -1,0 +1,58 @@
+//! The store that was chosen when the process started.
+
+use futures_util::stream::BoxStream;
+use peersox_core::code::Nameplate;
+use peersox_core::id::PairingId;
+use peersox_core::time::Timestamp;
+
+use super::{Commit, File, Memory, Notice, Outcome, Store, StoreError, Stored};
+
+/// One of the stores there are.
+#[derive(Debug)]
+pub enum AnyStore {
+    /// Gone when the process ends.
+    Memory(Memory),
+    /// In a file.
+    File(File),
+}
+
+impl Store for AnyStore {
+    async fn load(&self, id: PairingId, now: Timestamp) -> Result<Option<Stored>, StoreError> {
+        match self {
+            Self::Memory(store) => store.load(id, now).await,
+            Self::File(store) => store.load(id, now).await,
+        }
+    }
+
+    async fn find(
+        &self,
+        nameplate: &Nameplate,
+        now: Timestamp,
+    ) -> Result<Option<Stored>, StoreError> {
+        match self {
+            Self::Memory(store) => store.find(nameplate, now).await,
+            Self::File(store) => store.find(nameplate, now).await,
+        }
+    }
+
+    async fn commit(&self, commit: Commit, now: Timestamp) -> Result<Outcome, StoreError> {
+        match self {
+            Self::Memory(store) => store.commit(commit, now).await,
+            Self::File(store) => store.commit(commit, now).await,
+        }
+    }
+
+    async fn watch(&self, id: PairingId) -> Result<BoxStream<'static, Notice>, StoreError> {
+        match self {
+            Self::Memory(store) => store.watch(id).await,
+            Self::File(store) => store.watch(id).await,
+        }
+    }
+
+    async fn sweep(&self, now: Timestamp) -> Result<(), StoreError> {
+        match self {
+            Self::Memory(store) => store.sweep(now).await,
+            Self::File(store) => store.sweep(now).await,
+        }
+    }
+}

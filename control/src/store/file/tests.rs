@@ -1,0 +1,323 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use futures_util::StreamExt as _;
+use peersox_core::pairing::{Config, Event, Present, decide};
+use peersox_core::role::Role;
+use rand_core::OsRng;
+use redb::TableDefinition;
+use tempfile::TempDir;
+
+use super::*;
+use crate::store::Version;
+use crate::store::contract::{self, CODE_TTL, START, put};
+
+fn folder() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+async fn open(folder: &TempDir) -> Result<File, OpenError> {
+    File::open(folder.path().join("state")).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn file_keeps_the_contract() {
+    let folder = folder();
+    let count = std::cell::Cell::new(0);
+    contract::check(async || {
+        count.set(count.get() + 1);
+        let path = folder.path().join(count.get().to_string());
+        File::open(path).await.unwrap()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_committed_is_there_when_the_file_is_opened_again() {
+    let folder = folder();
+    let store = open(&folder).await.unwrap();
+    let secret = store.secret().clone();
+    let (waiting, created) = contract::create(START);
+    let (joined, _) = contract::create(START);
+    let joined = contract::joined(&joined, START);
+    for pairing in [&waiting, &joined] {
+        let commit = put(None, pairing.clone(), None);
+        store.commit(commit, START).await.unwrap();
+    }
+    let after = [
+        store.load(waiting.id(), START).await.unwrap(),
+        store.load(joined.id(), START).await.unwrap(),
+    ];
+    assert!(after.iter().all(Option::is_some));
+    drop(store);
+
+    let store = open(&folder).await.unwrap();
+    assert_eq!(*store.secret(), secret);
+    assert_ne!(**store.secret(), [0; 32]);
+    let found = store.find(&created.nameplate, START).await.unwrap();
+    assert_eq!(found, after[0]);
+    assert_eq!(store.load(joined.id(), START).await.unwrap(), after[1]);
+    let again = put(Some(Version::FIRST), joined, None);
+    assert_eq!(
+        store.commit(again, START).await.unwrap(),
+        Outcome::Committed
+    );
+}
+
+/// A copy of the file while it is open is what a killed process leaves behind.
+#[tokio::test]
+async fn what_was_answered_survives_a_kill() {
+    let folder = folder();
+    let killed = folder.path().join("killed");
+    let store = open(&folder).await.unwrap();
+    let (pairing, created) = contract::create(START);
+    let mut expected = pairing.clone();
+    for (version, pairing) in [(None, pairing.clone()), (Some(Version::FIRST), pairing)] {
+        if version.is_some() {
+            expected = contract::joined(&pairing, START);
+        }
+        let commit = put(version, expected.clone(), None);
+        store.commit(commit, START).await.unwrap();
+        fs::copy(folder.path().join("state"), &killed).unwrap();
+        let left = File::open(&killed).await.unwrap();
+        let loaded = left.load(pairing.id(), START).await.unwrap().unwrap();
+        assert_eq!(loaded.pairing, expected);
+        let found = left.find(&created.nameplate, START).await.unwrap();
+        assert_eq!(found.is_some(), version.is_none());
+        assert_eq!(left.secret(), store.secret());
+    }
+}
+
+#[tokio::test]
+async fn comings_and_goings_are_saved_by_a_sweep() {
+    let folder = folder();
+    let killed = folder.path().join("killed");
+    let store = open(&folder).await.unwrap();
+    let (waiting, _) = contract::create(START);
+    let joined = contract::joined(&waiting, START);
+    let used = contract::joined(&waiting, START + CODE_TTL / 2);
+    let online = Some(Event::Online(Role::Joiner));
+    for commit in [
+        put(None, joined, None),
+        put(Some(Version::FIRST), used.clone(), online),
+    ] {
+        store.commit(commit, START).await.unwrap();
+    }
+    store.sweep(START).await.unwrap();
+    fs::copy(folder.path().join("state"), &killed).unwrap();
+    let left = File::open(&killed).await.unwrap();
+    let loaded = left.load(waiting.id(), START).await.unwrap().unwrap();
+    assert_eq!(loaded.pairing, used);
+}
+
+#[tokio::test]
+async fn nobody_is_attached_when_the_file_is_opened_again() {
+    let folder = folder();
+    let store = open(&folder).await.unwrap();
+    let (pairing, _) = contract::create(START);
+    let pairing = contract::joined(&pairing, START);
+    let id = pairing.id();
+    store.commit(put(None, pairing, None), START).await.unwrap();
+    for role in Role::BOTH {
+        let stored = store.load(id, START).await.unwrap().unwrap();
+        let present = Present {
+            pairing: id,
+            role,
+            online: true,
+        };
+        let decision = decide(
+            &Config::default(),
+            Some(&stored.pairing),
+            &present,
+            START,
+            &mut OsRng,
+        );
+        let decision = decision.unwrap();
+        let commit = Commit {
+            expected: Some(stored.version),
+            write: decision.write,
+            event: decision.event,
+        };
+        let outcome = store.commit(commit, START).await.unwrap();
+        assert_eq!(outcome, Outcome::Committed);
+    }
+    let online = |stored: &Stored| Role::BOTH.map(|role| stored.pairing.view(role).peer_online);
+    let before = store.load(id, START).await.unwrap().unwrap();
+    assert_eq!(online(&before), [true, true]);
+    drop(store);
+
+    let store = open(&folder).await.unwrap();
+    let after = store.load(id, START).await.unwrap().unwrap();
+    assert_eq!(online(&after), [false, false]);
+    assert_eq!(after.pairing.expires_at(), before.pairing.expires_at());
+    assert!(after.version > before.version);
+}
+
+#[tokio::test]
+async fn what_is_over_is_gone_after_a_sweep() {
+    let store = open(&folder()).await.unwrap();
+    let (pairing, _) = contract::create(START);
+    let mut notices = store.watch(pairing.id()).await.unwrap();
+    store.commit(put(None, pairing, None), START).await.unwrap();
+    let rows = |store: &File| {
+        let transaction = store.database.begin_read().unwrap();
+        tables::count(&transaction).unwrap()
+    };
+    assert_eq!(rows(&store), [1, 1, 1]);
+    store.sweep(START + CODE_TTL).await.unwrap();
+    assert_eq!(rows(&store), [0, 0, 0]);
+    assert_eq!(notices.next().await, Some(Notice::Resync));
+    assert_eq!(notices.next().await, None);
+}
+
+#[tokio::test]
+async fn the_file_is_bounded() {
+    let folder = folder();
+    let store = File::with_room(folder.path().join("state"), 2)
+        .await
+        .unwrap();
+    for expected in [Outcome::Committed, Outcome::Committed, Outcome::Full] {
+        let created = put(None, contract::create(START).0, None);
+        assert_eq!(store.commit(created, START).await.unwrap(), expected);
+    }
+    let later = START + CODE_TTL;
+    let created = put(None, contract::create(later).0, None);
+    let outcome = store.commit(created, later).await.unwrap();
+    assert_eq!(outcome, Outcome::Committed, "what is over makes room");
+}
+
+#[tokio::test]
+async fn only_the_owner_may_read_it() {
+    let folder = folder();
+    let _store = open(&folder).await.unwrap();
+    let metadata = fs::metadata(folder.path().join("state")).unwrap();
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn a_file_serves_one_store_at_a_time() {
+    let folder = folder();
+    let store = open(&folder).await.unwrap();
+    let error = open(&folder).await.unwrap_err();
+    assert!(matches!(error, OpenError::InUse(_)), "{error}");
+    assert_says(&error, &folder.path().join("state"), "stop the other one");
+    drop(store);
+    assert!(open(&folder).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_foreign_file_is_refused_and_left_as_it_is() {
+    let folder = folder();
+    let path = folder.path().join("state");
+    let noise: Vec<u8> = (0..100_000u32)
+        .map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0])
+        .collect();
+    let rows: [&[u8]; 4] = [
+        b"x",
+        b"[server]\nlisten = 3000\n",
+        b"SQLite format 3\0",
+        &noise,
+    ];
+    for content in rows {
+        fs::write(&path, content).unwrap();
+        let error = File::open(&path).await.unwrap_err();
+        assert!(matches!(error, OpenError::Foreign(_)), "{error:?}");
+        assert_says(&error, &path, "name another file");
+        assert_eq!(fs::read(&path).unwrap(), content);
+    }
+    fs::remove_file(&path).unwrap();
+    edit(&path, |transaction| {
+        let table = TableDefinition::<&str, u64>::new("visits");
+        let mut table = transaction.open_table(table).unwrap();
+        table.insert("today", 1).unwrap();
+    });
+    let error = File::open(&path).await.unwrap_err();
+    assert!(matches!(error, OpenError::Foreign(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused() {
+    let folder = folder();
+    drop(open(&folder).await.unwrap());
+    let path = folder.path().join("state");
+    edit(&path, |transaction| {
+        let mut meta = transaction.open_table(tables::META).unwrap();
+        let newer = 2u32.to_be_bytes();
+        meta.insert("schema", newer.as_slice()).unwrap();
+    });
+    let error = File::open(&path).await.unwrap_err();
+    assert!(
+        matches!(error, OpenError::Newer { found: 2, .. }),
+        "{error:?}"
+    );
+    assert_says(&error, &path, "newer PeerSox");
+}
+
+#[tokio::test]
+async fn a_folder_that_is_not_there_is_named() {
+    let path = Path::new("/nowhere/state");
+    let error = File::open(path).await.unwrap_err();
+    assert_says(&error, path, "No such file");
+}
+
+#[tokio::test]
+async fn a_damaged_record_is_an_error_and_no_panic() {
+    let folder = folder();
+    let path = folder.path().join("state");
+    let store = open(&folder).await.unwrap();
+    let (pairing, created) = contract::create(START);
+    let id = pairing.id();
+    store
+        .commit(put(None, pairing.clone(), None), START)
+        .await
+        .unwrap();
+    let transaction = store.database.begin_write().unwrap();
+    tables::damage(&transaction, id);
+    transaction.commit().unwrap();
+
+    assert!(store.load(id, START).await.is_err());
+    assert!(store.find(&created.nameplate, START).await.is_err());
+    let commit = put(Some(Version::FIRST), pairing, None);
+    assert!(store.commit(commit, START).await.is_err());
+    let other = put(None, contract::create(START).0, None);
+    assert_eq!(
+        store.commit(other, START).await.unwrap(),
+        Outcome::Committed
+    );
+    drop(store);
+    let error = File::open(&path).await.unwrap_err();
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
+    assert_says(&error, &path, "backup");
+}
+
+#[tokio::test]
+async fn a_flipped_bit_is_found_when_the_file_is_opened() {
+    let folder = folder();
+    let path = folder.path().join("state");
+    let store = open(&folder).await.unwrap();
+    let (pairing, created) = contract::create(START);
+    store.commit(put(None, pairing, None), START).await.unwrap();
+    drop(store);
+    let mut bytes = fs::read(&path).unwrap();
+    let digits = created.nameplate.as_str().as_bytes();
+    let at = bytes.windows(digits.len()).position(|text| text == digits);
+    bytes[at.unwrap()] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let error = File::open(&path).await.unwrap_err();
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
+}
+
+fn edit(path: &Path, change: impl FnOnce(&redb::WriteTransaction)) {
+    let database = Database::create(path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    change(&transaction);
+    transaction.commit().unwrap();
+}
+
+#[track_caller]
+fn assert_says(error: &OpenError, path: &Path, what: &str) {
+    let text = error.to_string();
+    assert!(text.contains(&path.display().to_string()), "{text}");
+    assert!(text.contains(what), "{text}");
+}
