@@ -20,7 +20,7 @@ const page = join(root, 'target/web/page')
 
 /** Everything a page loads, gzipped, in bytes: what it is to become, and what it must not exceed until then. */
 const GOAL = 100_000
-const BUDGET = 192_000
+const BUDGET = 178_000
 
 const wasm = readFileSync(join(glue, 'peersox.wasm'))
 

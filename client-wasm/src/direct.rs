@@ -135,6 +135,11 @@ impl Dialer {
             .min()
     }
 
+    /// Whether there is a direct path.
+    pub(crate) fn is_up(&self) -> bool {
+        self.attempt.as_ref().is_some_and(|it| it.path.is_some())
+    }
+
     /// The direct path, if it takes another frame.
     pub(crate) fn path_with_room(&self) -> Option<PathId> {
         let attempt = self.attempt.as_ref()?;

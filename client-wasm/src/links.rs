@@ -161,6 +161,13 @@ impl Inner {
         });
     }
 
+    /// There is no path at all: what waits for a server is done now.
+    pub(crate) fn seek_relay(&mut self) {
+        if self.links.retry_at.is_some() {
+            self.attach();
+        }
+    }
+
     /// The page is back, or online: what waits is done now, and what may be dead has to prove itself.
     pub(crate) fn wake(&mut self) {
         if self.links.retry_at.is_some() {
@@ -257,9 +264,18 @@ impl Inner {
     fn attempt_failed(&mut self, failure: Failure) {
         self.links.attempt = None;
         if !(self.links.proven && failure.is_transient()) {
+            // A server that lost its memory takes no part in what the peers say directly.
+            if self.links.proven && self.dialer.is_up() {
+                return self.retry_later(failure);
+            }
             let revoked = matches!(&failure, Failure::Ours(it) if it.code == "pairing-invalid");
             return self.fail(if revoked { "revoked" } else { "failed" }, failure);
         }
+        self.retry_later(failure);
+    }
+
+    /// The next attempt comes after a pause, or when the server asked for it.
+    fn retry_later(&mut self, failure: Failure) {
         let Failure::Ours(failure) = failure else {
             return;
         };

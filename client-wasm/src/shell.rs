@@ -284,6 +284,9 @@ impl Inner {
     }
 
     fn tell_path(&mut self, path: Option<PathId>) {
+        if path.is_none() {
+            self.seek_relay();
+        }
         let kind = path.and_then(|path| self.machine.kind(path));
         let rtt = path.and_then(|path| self.machine.path_rtt(path));
         let number = match kind {
