@@ -130,6 +130,28 @@ export async function pageChecks() {
     await a.locator('.transfer.mine[data-state=declined]').waitFor()
   })
 
+  await check('page: a folder that is dropped arrives with peersox receive', async (scope) => {
+    const { url } = await scope.server()
+    const directory = scope.directory()
+    const [folder, target] = [join(directory, 'holiday'), join(directory, 'received')]
+    mkdirSync(join(folder, 'lake'), { recursive: true })
+    mkdirSync(target)
+    const [near, far] = [file(folder, 'near.bin', 300_000), file(join(folder, 'lake'), 'far.bin', 700_000)]
+    const a = await scope.page(url)
+    const code = await showCode(a)
+    const receive = scope.spawn('receive', ['receive', '--json', '--server', url, '-y', '-o', target, code])
+    await connected(a)
+    const devtools = await a.context().newCDPSession(a)
+    for (const type of ['dragEnter', 'dragOver', 'drop']) {
+      const data = { items: [], files: [folder], dragOperationsMask: 1 }
+      await devtools.send('Input.dispatchDragEvent', { type, x: 400, y: 300, data })
+    }
+    await a.locator('.transfer.mine[data-state=done]').waitFor()
+    equal(await receive.exit, 0, 'exit code')
+    equal(sha256(readFileSync(join(target, 'holiday/near.bin'))), near.hash, 'near.bin')
+    equal(sha256(readFileSync(join(target, 'holiday/lake/far.bin'))), far.hash, 'far.bin')
+  })
+
   await check('page: receives from peersox send', async (scope) => {
     const { url } = await scope.server()
     const directory = scope.directory()
