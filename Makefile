@@ -1,16 +1,21 @@
 # What people do with this repository; CONTRIBUTING.md says more.
 #
-#   make serve   build and run the server; ARGS="--listen 127.0.0.1:3000" passes flags on
+#   make serve   build and run the server with its page; ARGS="--listen 127.0.0.1:3000" passes flags on
 #   make test    install what the tests need, then run all of them
 #   make check   what can be judged without running the program
 #   make fmt     format the code
+#   make web     build the browser client, target/web/npm, and the page that the server shows, target/web/site
 
 SHELL := /bin/bash
 
-.PHONY: serve test check fmt land-proto
+.PHONY: serve web test check fmt land-proto
 
 serve:
+	@scripts/page || echo "hint: the page could not be built; the server shows what was built last, or a plain status page" >&2
 	cargo run --release --locked --package peersox -- serve $(ARGS)
+
+web:
+	scripts/page
 
 test:
 	scripts/test
@@ -21,6 +26,7 @@ check:
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked
 	scripts/buf lint proto
 	scripts/wasm-check
+	scripts/web --check
 
 fmt:
 	cargo fmt --all

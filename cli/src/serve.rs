@@ -1,4 +1,4 @@
-//! `peersox serve`: control, relay and status page in one process on one port.
+//! `peersox serve`: control, relay and page in one process on one port.
 //!
 //! ```text
 //!          TCP ──► serve::http ──┬─ /peersox.v1.PairingService/… ──► control
@@ -15,6 +15,7 @@
 //! A signal to stop is answered in this order: no new connections, peers are told, a grace time for
 //! them to leave, the rest is cut off.
 
+mod asset;
 mod certificate;
 mod http;
 mod page;
@@ -129,7 +130,13 @@ impl Server {
                 .run_until_cancelled_owned(forward_revocations(relay.clone(), revoked)),
         );
 
-        let router = router(&control, &relay, quic.is_some(), &args.allow_origin);
+        let router = router(
+            &control,
+            &relay,
+            quic.is_some(),
+            &args.allow_origin,
+            args.public_url.as_deref(),
+        );
         let http = http::Http {
             listener,
             tls,
@@ -178,7 +185,7 @@ impl Server {
             "PeerSox is ready at {server} on TCP{udp}.\n\n\
              \x20 send:     peersox send{option} FILE\n\
              \x20 receive:  peersox receive{option} CODE\n\
-             \x20 status:   {server}/\n\n\
+             \x20 browser:  {server}/\n\n\
              From another device, use this machine's name or address instead of {here}."
         )
     }
@@ -203,7 +210,13 @@ impl Server {
     }
 }
 
-fn router(control: &Control, relay: &Relay, quic: bool, allowed: &[String]) -> Router {
+fn router(
+    control: &Control,
+    relay: &Relay,
+    quic: bool,
+    allowed: &[String],
+    public_url: Option<&str>,
+) -> Router {
     let attach = {
         let (relay, allowed) = (relay.clone(), Arc::<[String]>::from(allowed));
         any(move |request: Request<Body>| {
@@ -227,7 +240,7 @@ fn router(control: &Control, relay: &Relay, quic: bool, allowed: &[String]) -> R
     control
         .router()
         .route("/v1/relay", attach)
-        .merge(page::router(relay.clone(), quic))
+        .merge(page::router(relay.clone(), quic, public_url))
 }
 
 /// Whether a WebSocket may be opened from where this request comes: a program, which sends no

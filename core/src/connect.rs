@@ -42,7 +42,8 @@ pub enum Kind {
 pub struct Config {
     /// Pause between two probes of a direct path.
     pub probe_every: Duration,
-    /// How many probes in a row may stay unanswered before a direct path counts as dead.
+    /// How many probes in a row may stay unanswered before a direct path counts as dead; four times
+    /// as many while records arrive over it, because answers may be queued behind them.
     pub misses: u32,
     /// Pause before a direct path is dialled again; doubled with each failure.
     pub redial_after: Duration,
@@ -103,8 +104,12 @@ struct Path {
     /// A relay is proven by its leg, a direct path by an answered probe.
     proven: bool,
     probe_at: Option<Moment>,
-    awaited: Option<(u64, Moment)>,
-    missed: u32,
+    /// Probes without an answer, the oldest first: where traffic queues, answers come late.
+    awaited: VecDeque<(u64, Moment)>,
+    /// A record came since the last probe was sent.
+    heard: bool,
+    /// Turns in a row at which nothing at all had come.
+    silent: u32,
     rtt: Option<Duration>,
 }
 
@@ -143,8 +148,9 @@ impl Paths {
             since: now,
             proven: !direct,
             probe_at: direct.then_some(now),
-            awaited: None,
-            missed: 0,
+            awaited: VecDeque::new(),
+            heard: false,
+            silent: 0,
             rtt: None,
         });
         self.select();
@@ -178,6 +184,9 @@ impl Paths {
 
     /// Offers a record that came over a path; true if it was a probe or an answer, and is dealt with.
     pub fn handle(&mut self, id: PathId, record: &[u8], now: Moment) -> bool {
+        if let Some(path) = self.paths.iter_mut().find(|path| path.id == id) {
+            path.heard = true;
+        }
         let mut rest = record;
         let (Ok(kind), Ok(token)) = (rest.try_get_u8(), rest.try_get_u64()) else {
             return false;
@@ -193,12 +202,9 @@ impl Paths {
         let Some(path) = self.paths.iter_mut().find(|path| path.id == id) else {
             return true;
         };
-        if let Some((awaited, sent)) = path.awaited
-            && awaited == token
-        {
-            path.rtt = Some(now - sent);
-            path.awaited = None;
-            path.missed = 0;
+        if let Some(at) = path.awaited.iter().position(|(it, _)| *it == token) {
+            path.rtt = Some(now - path.awaited[at].1);
+            path.awaited.drain(..=at);
             path.proven = true;
             self.select();
         }
@@ -282,14 +288,19 @@ impl Paths {
             if path.probe_at.is_none_or(|at| at > now) {
                 continue;
             }
-            path.missed += u32::from(path.awaited.is_some());
-            if path.missed >= self.config.misses {
+            path.silent = if std::mem::take(&mut path.heard) || path.awaited.is_empty() {
+                0
+            } else {
+                path.silent + 1
+            };
+            let missed = u32::try_from(path.awaited.len()).unwrap_or(u32::MAX);
+            if path.silent >= self.config.misses || missed >= 4 * self.config.misses {
                 dead = Some(path.id);
                 path.probe_at = None;
                 continue;
             }
             self.tokens += 1;
-            path.awaited = Some((self.tokens, now));
+            path.awaited.push_back((self.tokens, now));
             path.probe_at = Some(now + self.config.probe_every);
             self.actions
                 .push_back(Action::Send(path.id, encode(PROBE, self.tokens)));

@@ -1,14 +1,19 @@
-//! The status page and the probes for load balancers.
+//! The page and the probes for load balancers.
+//!
+//! `scripts/web` builds the page and `build.rs` puts it in here; without it there is a plain status page.
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use peersox_relay::Relay;
 use serde_json::json;
+use url::Url;
+
+use super::asset::Asset;
 
 /// `/` for people, `/status.json` for its script, `/healthz` and `/readyz` for machines.
-pub(super) fn router(relay: Relay, quic: bool) -> Router {
+pub(super) fn router(relay: Relay, quic: bool, public_url: Option<&str>) -> Router {
     let (status_of, ready_of) = (relay.clone(), relay);
     let status = move || async move { status(&status_of, quic) };
     let ready = move || async move {
@@ -17,26 +22,22 @@ pub(super) fn router(relay: Relay, quic: bool) -> Router {
             true => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
         }
     };
-    Router::new()
-        .route(
-            "/",
-            get(|| async { asset("text/html; charset=utf-8", INDEX) }),
-        )
-        .route(
-            "/page.css",
-            get(|| async { asset("text/css; charset=utf-8", STYLE) }),
-        )
-        .route(
-            "/page.js",
-            get(|| async { asset("text/javascript; charset=utf-8", SCRIPT) }),
-        )
+    let policy = policy(public_url);
+    let mut router = Router::new();
+    for asset in assets() {
+        let policy = policy.clone();
+        let answer =
+            move |request: HeaderMap| async move { guarded(asset.answer(&request), policy) };
+        router = router.route(asset.path, get(answer));
+    }
+    router
         .route("/status.json", get(status))
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
         .fallback(|| async {
             (
                 StatusCode::NOT_FOUND,
-                "there is nothing here; / is the status page\n",
+                "there is nothing here; / is the page\n",
             )
         })
 }
@@ -58,23 +59,84 @@ fn status(relay: &Relay, quic: bool) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Json(status)).into_response()
 }
 
-fn asset(kind: &'static str, body: &'static str) -> Response {
-    let mut response = body.into_response();
+/// The page if it was built, else the plain status page.
+fn assets() -> &'static [Asset] {
+    if SITE.is_empty() { PLAIN } else { SITE }
+}
+
+fn guarded(mut response: Response, policy: HeaderValue) -> Response {
     let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     for (name, value) in [
-        (header::CONTENT_TYPE, kind),
-        (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
-        (header::CACHE_CONTROL, "no-cache"),
+        (PERMISSIONS, "camera=(), microphone=(), geolocation=()"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
     response
 }
 
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-const INDEX: &str = include_str!("../../assets/index.html");
-const STYLE: &str = include_str!("../../assets/page.css");
-const SCRIPT: &str = include_str!("../../assets/page.js");
+/// Scripts, styles and connections of this server only; `blob:` is how a page hands a file to be saved. The public
+/// address is where peers are told to find the relay.
+fn policy(public_url: Option<&str>) -> HeaderValue {
+    let public = public_url.and_then(|url| Url::parse(url).ok());
+    let relay = public.map(|url| url.origin().ascii_serialization());
+    let relay = relay.map(|it| format!(" {it} {}", it.replacen("http", "ws", 1)));
+    let policy = format!(
+        "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
+         img-src 'self' blob:; connect-src 'self'{}; manifest-src 'self'; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'none'",
+        relay.unwrap_or_default()
+    );
+    HeaderValue::try_from(policy).unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"))
+}
+
+const PERMISSIONS: HeaderName = HeaderName::from_static("permissions-policy");
+
+const PLAIN: &[Asset] = &[
+    Asset::plain(
+        "/",
+        "text/html; charset=utf-8",
+        include_str!("../../assets/index.html"),
+    ),
+    Asset::plain(
+        "/page.css",
+        "text/css; charset=utf-8",
+        include_str!("../../assets/page.css"),
+    ),
+    Asset::plain(
+        "/page.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../../assets/page.js"),
+    ),
+];
+
+// `SITE`, written by `build.rs`.
+include!(concat!(env!("OUT_DIR"), "/site.rs"));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_policy_names_the_public_address_and_nothing_inline() {
+        let own = policy(None);
+        assert!(own.to_str().unwrap().contains("connect-src 'self';"));
+        let public = policy(Some("https://p.example/"));
+        let public = public.to_str().unwrap();
+        assert!(
+            public.contains("connect-src 'self' https://p.example wss://p.example;"),
+            "{public}"
+        );
+        assert!(!public.contains("unsafe-inline") && !public.contains("'unsafe-eval'"));
+    }
+
+    #[test]
+    fn there_is_a_page_at_the_root_whether_or_not_it_was_built() {
+        assert!(
+            assets()
+                .iter()
+                .any(|it| it.path == "/" && !it.plain.is_empty())
+        );
+    }
+}

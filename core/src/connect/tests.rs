@@ -50,6 +50,38 @@ fn a_silent_direct_path_is_left_and_dialled_again_with_growing_pauses() {
 }
 
 #[test]
+fn an_answer_that_was_queued_behind_traffic_still_counts() {
+    let mut paths = Paths::new(Config::default());
+    let direct = paths.up(Kind::Direct, at(0));
+    drain(&mut paths, at(0));
+    paths.handle(direct, &encode(ANSWER, 1), at(1));
+    // Every answer takes 2.5 s, longer than the pause between probes.
+    for turn in 1..20_u64 {
+        let sent = drain(&mut paths, at(turn * 1_000));
+        assert!(!sent.contains(&Action::HangUp(direct)), "turn {turn}");
+        if turn >= 3 {
+            let answered = turn * 1_000 + 500;
+            assert!(paths.handle(direct, &encode(ANSWER, turn - 1), at(answered)));
+            assert_eq!(paths.rtt(direct), Some(Duration::from_millis(2_500)));
+        }
+    }
+}
+
+#[test]
+fn a_path_over_which_records_come_is_given_four_times_the_patience_and_no_more() {
+    let mut paths = Paths::new(Config::default());
+    let direct = paths.up(Kind::Direct, at(0));
+    drain(&mut paths, at(0));
+    let mut turns = 0;
+    while paths.newest(Kind::Direct).is_some() {
+        turns += 1;
+        assert!(!paths.handle(direct, b"a record", at(turns * 1_000)));
+        drain(&mut paths, at(turns * 1_000));
+    }
+    assert_eq!(turns, 12);
+}
+
+#[test]
 fn a_new_leg_takes_over_from_an_old_one_and_the_last_one_out_stops() {
     let mut paths = Paths::new(Config::default());
     let old = paths.up(Kind::Relay, at(0));

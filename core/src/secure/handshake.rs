@@ -14,6 +14,7 @@
 //! attempt with 8 random bytes; an answer to another attempt is stale. The first message can be
 //! replayed, so the joiner uses the keys only after the initiator has used them.
 
+use blake2::{Blake2s256, Digest as _};
 use bytes::Bytes;
 use rand_core::CryptoRngCore;
 use snow::params::{CipherChoice, DHChoice, HashChoice};
@@ -186,15 +187,45 @@ impl CryptoResolver for Resolver {
     }
 
     fn resolve_hash(&self, choice: &HashChoice) -> Option<Box<dyn Hash>> {
-        // By name, so that a linker drops BLAKE2b, which snow would offer as well.
+        // Not snow's own, which comes with BLAKE2b: a browser would download that as well.
         match choice {
-            HashChoice::Blake2s => DefaultResolver.resolve_hash(&HashChoice::Blake2s),
+            HashChoice::Blake2s => Some(Box::new(Blake2s::default())),
             HashChoice::SHA256 | HashChoice::SHA512 | HashChoice::Blake2b => None,
         }
     }
 
     fn resolve_cipher(&self, choice: &CipherChoice) -> Option<Box<dyn Cipher>> {
         DefaultResolver.resolve_cipher(choice)
+    }
+}
+
+/// The hash of the pattern, as snow wants it.
+#[derive(Default)]
+struct Blake2s(Blake2s256);
+
+impl Hash for Blake2s {
+    fn name(&self) -> &'static str {
+        "BLAKE2s"
+    }
+
+    fn block_len(&self) -> usize {
+        64
+    }
+
+    fn hash_len(&self) -> usize {
+        32
+    }
+
+    fn reset(&mut self) {
+        self.0.reset();
+    }
+
+    fn input(&mut self, data: &[u8]) {
+        self.0.update(data);
+    }
+
+    fn result(&mut self, out: &mut [u8]) {
+        out[..self.hash_len()].copy_from_slice(&self.0.finalize_reset());
     }
 }
 

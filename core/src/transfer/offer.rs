@@ -60,7 +60,6 @@ impl Default for Limits {
 pub struct Offer {
     id: TransferId,
     entries: Vec<Entry>,
-    case_clash: Option<(SafePath, SafePath)>,
 }
 
 impl Offer {
@@ -87,12 +86,8 @@ impl Offer {
             return Err(OfferError::TooLarge(limits.total_bytes));
         }
         check_directories(&entries)?;
-        let case_clash = check_names(&entries)?;
-        Ok(Self {
-            id,
-            entries,
-            case_clash,
-        })
+        check_names(&entries)?;
+        Ok(Self { id, entries })
     }
 
     /// The name of the transfer.
@@ -131,8 +126,22 @@ impl Offer {
     /// Two paths that differ only in upper and lower case, if there are such: a file system that
     /// does not tell them apart cannot hold both.
     #[must_use]
-    pub fn case_clash(&self) -> Option<(&SafePath, &SafePath)> {
-        self.case_clash.as_ref().map(|(a, b)| (a, b))
+    pub fn case_clash(&self) -> Option<(SafePath, SafePath)> {
+        let mut folded: HashMap<String, &str> = HashMap::with_capacity(self.entries.len());
+        for entry in &self.entries {
+            let own = entry.path.as_str();
+            for path in std::iter::once(own).chain(entry.path.parents()) {
+                match folded.insert(path.to_lowercase(), path) {
+                    // This directory, and so all above it, has been looked at.
+                    Some(seen) if seen == path && path != own => break,
+                    Some(seen) if seen != path => {
+                        return Some((SafePath::of(seen), SafePath::of(path)));
+                    }
+                    Some(_) | None => {}
+                }
+            }
+        }
+        None
     }
 }
 
@@ -145,35 +154,27 @@ fn check_directories(entries: &[Entry]) -> Result<(), OfferError> {
     }
 }
 
-/// Each path once, nothing below a file; returns the first pair that only case tells apart.
-fn check_names(entries: &[Entry]) -> Result<Option<(SafePath, SafePath)>, OfferError> {
+/// Each path once, nothing below a file.
+fn check_names(entries: &[Entry]) -> Result<(), OfferError> {
     let mut kinds: HashMap<&str, Kind> = HashMap::with_capacity(entries.len());
     for entry in entries {
         if kinds.insert(entry.path.as_str(), entry.kind).is_some() {
             return Err(OfferError::Duplicate(entry.path.clone()));
         }
     }
-    let mut folded: HashMap<String, &str> = HashMap::with_capacity(entries.len());
-    let mut clash = None;
+    // Directories that were looked at, and so everything above them.
+    let mut looked_at: HashMap<&str, Kind> = HashMap::new();
     for entry in entries {
-        let mut next = Some(entry.path.as_str());
-        let mut parents = entry.path.parents();
-        while let Some(path) = next {
-            match folded.insert(path.to_lowercase(), path) {
-                // This directory, and so all above it, has been looked at.
-                Some(seen) if seen == path && path != entry.path.as_str() => break,
-                Some(seen) if seen != path && clash.is_none() => {
-                    clash = Some((SafePath::of(seen), SafePath::of(path)));
-                }
-                Some(_) | None => {}
-            }
-            next = parents.next();
-            if next.is_some_and(|parent| kinds.get(parent) == Some(&Kind::File)) {
+        for parent in entry.path.parents() {
+            if kinds.get(parent) == Some(&Kind::File) {
                 return Err(OfferError::BelowFile(entry.path.clone()));
+            }
+            if looked_at.insert(parent, Kind::Directory).is_some() {
+                break;
             }
         }
     }
-    Ok(clash)
+    Ok(())
 }
 
 impl From<&Entry> for v1::TransferEntry {

@@ -1,0 +1,120 @@
+// The last steps of scripts/web: the glue and the facade made into files that people load.
+//
+//   target/web/npm    the npm package: peersox.js with the module inside, slim.js beside peersox.wasm, types
+//   target/web/page   peersox.js and peersox.wasm, for a page on the same server
+//
+// Prints what a page has to load, and fails if that is more than the budget.
+
+import { execFileSync } from 'node:child_process'
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { brotliCompressSync, deflateRawSync, gzipSync } from 'node:zlib'
+import { build } from 'esbuild'
+
+const here = dirname(fileURLToPath(import.meta.url))
+const root = join(here, '../..')
+const glue = join(root, 'target/web/glue')
+const npm = join(root, 'target/web/npm')
+const page = join(root, 'target/web/page')
+
+/** Everything a page loads, gzipped, in bytes: what it is to become, and what it must not exceed until then. */
+const GOAL = 100_000
+const BUDGET = 178_000
+
+const wasm = readFileSync(join(glue, 'peersox.wasm'))
+
+await rebuild()
+
+async function rebuild() {
+  for (const directory of [npm, page]) {
+    rmSync(directory, { recursive: true, force: true })
+    mkdirSync(directory, { recursive: true })
+  }
+  types()
+  await bundle('index.ts', join(npm, 'peersox.js'))
+  await bundle('slim.ts', join(npm, 'slim.js'))
+  writeFileSync(join(npm, 'peersox.wasm'), wasm)
+  const manifest = JSON.parse(readFileSync(join(here, 'package.json'), 'utf8'))
+  delete manifest.devDependencies
+  writeFileSync(join(npm, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`)
+  cpSync(join(here, 'README.md'), join(npm, 'README.md'))
+  for (const licence of ['LICENSE-MIT', 'LICENSE-APACHE']) cpSync(join(root, licence), join(npm, licence))
+
+  cpSync(join(npm, 'slim.js'), join(page, 'peersox.js'))
+  writeFileSync(join(page, 'peersox.wasm'), wasm)
+  report()
+}
+
+function types() {
+  const out = join(npm, 'types')
+  const tsc = join(here, 'node_modules/.bin/tsc')
+  execFileSync(tsc, ['--project', here, '--outDir', out], { stdio: 'inherit' })
+  // What no entry mentions is nobody's business.
+  const reached = new Set()
+  const visit = (name) => {
+    if (reached.has(name)) return
+    reached.add(name)
+    const text = readFileSync(join(out, `${name}.d.ts`), 'utf8')
+    for (const [, next] of text.matchAll(/from '\.\/([\w-]+)\.js'/g)) visit(next)
+  }
+  visit('index')
+  visit('slim')
+  for (const file of readdirSync(out)) {
+    if (!reached.has(file.replace(/\.d\.ts$/, ''))) rmSync(join(out, file))
+  }
+}
+
+async function bundle(entry, outfile) {
+  const deflated = deflateRawSync(wasm, { level: 9 }).toString('base64')
+  await build({
+    entryPoints: [join(here, 'src', entry)],
+    outfile,
+    bundle: true,
+    format: 'esm',
+    target: 'es2022',
+    minify: true,
+    legalComments: 'none',
+    banner: { js: '/*! peersox, MIT OR Apache-2.0 */' },
+    plugins: [
+      {
+        name: 'generated',
+        setup(it) {
+          it.onResolve({ filter: /^#engine$/ }, () => ({ path: join(glue, 'engine.js'), sideEffects: false }))
+          it.onResolve({ filter: /^#wasm$/ }, () => ({ path: 'wasm', namespace: 'wasm' }))
+          it.onLoad({ filter: /.*/, namespace: 'wasm' }, () => ({ contents: deflated, loader: 'text' }))
+        },
+      },
+    ],
+  })
+}
+
+function report() {
+  const rows = [
+    ['peersox.js, all in one', [join(npm, 'peersox.js')]],
+    ['slim.js + peersox.wasm', [join(npm, 'slim.js'), join(npm, 'peersox.wasm')]],
+    ['  slim.js', [join(npm, 'slim.js')]],
+    ['  peersox.wasm', [join(npm, 'peersox.wasm')]],
+  ]
+  const sizes = rows.map(([name, files]) => {
+    const parts = files.map((file) => readFileSync(file))
+    const sum = (size) => parts.reduce((total, part) => total + size(part), 0)
+    return {
+      name,
+      raw: sum((it) => it.length),
+      gzip: sum((it) => gzipSync(it, { level: 9 }).length),
+      brotli: sum((it) => brotliCompressSync(it).length),
+    }
+  })
+  const column = (number) => String(number).padStart(9)
+  console.log(`${'bytes'.padEnd(24)}${['raw', 'gzip', 'brotli'].map((it) => it.padStart(9)).join('')}`)
+  for (const it of sizes) console.log(it.name.padEnd(24) + column(it.raw) + column(it.gzip) + column(it.brotli))
+  writeFileSync(join(root, 'target/web/sizes.json'), `${JSON.stringify(sizes, null, 2)}\n`)
+  const least = Math.min(sizes[0].gzip, sizes[1].gzip)
+  const most = Math.max(sizes[0].gzip, sizes[1].gzip)
+  if (most > GOAL) console.log(`${most - GOAL} bytes above the goal of ${GOAL}`)
+  if (most > BUDGET) {
+    console.error(`error: a page would load ${least} to ${most} bytes, more than ${BUDGET}`)
+    process.exit(1)
+  }
+}

@@ -1,0 +1,70 @@
+/**
+ * What the WebAssembly module exports, and how it is loaded. Not for applications.
+ *
+ * @internal
+ * @packageDocumentation
+ */
+
+import init, * as exports from '#engine'
+import { UnsupportedError } from './errors.js'
+import type { WasmSource } from './types.js'
+
+/** What happened; `client-wasm/src/emit.rs` has the same table. */
+export const enum Kind {
+  Attached = 0,
+  LegLost = 1,
+  PeerOnline = 2,
+  PeerAway = 3,
+  Secured = 4,
+  Connected = 5,
+  Restarted = 6,
+  Path = 7,
+  Opened = 8,
+  Readable = 9,
+  Datagram = 10,
+  Writable = 11,
+  Finished = 12,
+  Flushed = 13,
+  Reset = 14,
+  Pong = 15,
+  DialFailed = 16,
+  Ended = 17,
+}
+
+/** Called with each of them. */
+export type EngineListener = (kind: Kind, a: any, b: any, c: any) => void
+
+/** The module once it is loaded. */
+export type Engine = typeof exports
+
+let source: (() => WasmSource | Promise<WasmSource>) | undefined
+let loading: Promise<Engine> | undefined
+
+/** Says where the module comes from if nobody says otherwise. */
+export function setDefaultSource(get: () => WasmSource | Promise<WasmSource>): void {
+  source = get
+}
+
+/** Loads the module, once. A failure is not remembered. */
+export function loadEngine(from?: WasmSource): Promise<Engine> {
+  loading ??= start(from).catch((error: unknown) => {
+    loading = undefined
+    throw new UnsupportedError('unsupported', 'the WebAssembly module cannot be loaded', { cause: error })
+  })
+  return loading
+}
+
+/** The module, if it is loaded. */
+export function engineNow(): Engine | null {
+  return loaded
+}
+
+let loaded: Engine | null = null
+
+async function start(from?: WasmSource): Promise<Engine> {
+  const module = from ?? (await source?.())
+  if (module === undefined) throw new Error('no module was given')
+  await init({ module_or_path: module })
+  loaded = exports
+  return exports
+}

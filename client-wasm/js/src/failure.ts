@@ -1,0 +1,87 @@
+/**
+ * Errors of the module made into errors of JavaScript.
+ *
+ * @internal
+ * @packageDocumentation
+ */
+
+import * as e from './errors.js'
+
+interface Raw {
+  code: e.ErrorCode
+  message: string
+  retryAfter?: number
+  status?: number
+}
+
+/** The error that something thrown by the module stands for. What is none of ours stays as it is. */
+export function toError(thrown: unknown): unknown {
+  if (typeof thrown !== 'object' || thrown === null || thrown instanceof Error || !('code' in thrown)) return thrown
+  const { code, message, retryAfter, status } = thrown as Raw
+  switch (code) {
+    case 'code-malformed':
+      return new e.CodeError(code, message || 'this is not a code')
+    case 'code-not-found':
+      return new e.CodeError(
+        code,
+        'no device is waiting under this code: it may be mistyped, already used, or expired; ask the other side for a new one',
+      )
+    case 'code-mismatch':
+      return new e.CodeError(code, message)
+    case 'pairing-invalid':
+      return new e.PairingInvalidError(code, message || 'this pairing no longer exists; pair the two devices again')
+    case 'rate-limited':
+      return new e.RateLimitedError(message || 'the server asks to wait', retryAfter ?? null)
+    case 'unreachable':
+      return new e.UnreachableError(code, `the server cannot be reached${message ? `: ${message}` : ''}`)
+    case 'refused':
+      return new e.RefusedError(`the server refused: ${message}`, status ?? 0)
+    case 'protocol':
+      return new e.ProtocolError(code, message)
+    case 'channel-reset':
+      return new e.ChannelResetError(message, null)
+    case 'too-large':
+      return new e.TooLargeError(code, message)
+    case 'no-path':
+      return new e.NoPathError(code, message)
+    case 'busy':
+      return new e.BusyError(code, message)
+    default:
+      return new e.PeerSoxError(code, message)
+  }
+}
+
+/** Calls the module; what it throws is made an error. */
+export function guard<T>(call: () => T): T {
+  try {
+    return call()
+  } catch (thrown) {
+    throw toError(thrown)
+  }
+}
+
+/** The same for what takes time. */
+export async function guardAsync<T>(call: () => Promise<T>): Promise<T> {
+  try {
+    return await call()
+  } catch (thrown) {
+    throw toError(thrown)
+  }
+}
+
+/** Waits for one of two things: a promise, or an abort, which runs `undo`. */
+export function abortable<T>(promise: Promise<T>, signal?: AbortSignal, undo?: () => void): Promise<T> {
+  if (!signal) return promise
+  return new Promise((resolve, reject) => {
+    const abort = () => {
+      undo?.()
+      reject(signal.reason)
+    }
+    if (signal.aborted) {
+      promise.catch(() => {})
+      return abort()
+    }
+    signal.addEventListener('abort', abort, { once: true })
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+  })
+}

@@ -1,0 +1,281 @@
+// The package as an embedder uses it, from an origin of its own.
+
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import puppeteer from 'puppeteer-core'
+import { check, here, ownNetwork, root, serveFolders } from './harness.mjs'
+
+const FIREFOX = '/usr/bin/firefox-esr'
+
+export async function apiChecks() {
+  const site = await serveFolders({ npm: join(root, 'target/web/npm'), pages: join(here, 'pages') })
+  const api = `${site}/pages/api.html`
+
+  /** Two pages that have paired. */
+  async function pair(scope, { a: optionsA = {}, b: optionsB = {}, openB } = {}) {
+    const server = await scope.server(['--allow-origin', site])
+    const a = await scope.page(api)
+    const b = openB ? await openB(api) : await scope.page(api)
+    const ready = await begin(a, server.url, optionsA)
+    const code = await a.evaluate(async () => (await client.initPairing()).code)
+    await begin(b, server.url, optionsB)
+    const paired = performance.now()
+    await b.evaluate(async (code) => void (await client.pair(code)), code)
+    await Promise.all([a, b].map((it) => it.evaluate(() => client.connected())))
+    return { server, a, b, ready, paired }
+  }
+
+  /** Makes a client and keeps what happens to it; says how long after navigation it was ready, in milliseconds. */
+  async function begin(page, url, options) {
+    await page.waitForFunction(() => globalThis.loaded)
+    return page.evaluate(
+      async ([url, options]) => {
+        globalThis.client = new peersox.PeerSoxClient({ url, storage: null, ...options })
+        globalThis.paths = []
+        client.on('path.changed', ({ path }) => paths.push(path))
+        await client.ready
+        return Math.round(performance.now())
+      },
+      [url, options],
+    )
+  }
+
+  /** Resolves when messages take this path, for the `times`th time at least. Both drivers of browsers know how. */
+  const takes = (page, path, times = 1) =>
+    page.evaluate(
+      ([path, times]) =>
+        new Promise((resolve) => {
+          const look = () => {
+            if (client.status.path === path && paths.filter((it) => it === path).length >= times) resolve()
+          }
+          client.on('path.changed', look)
+          look()
+        }),
+      [path, times],
+    )
+
+  await check('two pages pair by a code and reach each other directly', async (scope) => {
+    const { a, b, paired, ready } = await pair(scope)
+    await Promise.all([takes(a, 'webrtc'), takes(b, 'webrtc')])
+    const took = Math.round(performance.now() - paired)
+    const [one, other] = await Promise.all([a, b].map((it) => it.evaluate(() => client.phrase)))
+    equal(one, other, 'the phrase')
+    const stats = await a.evaluate(() => client.stats())
+    equal(stats.path, 'webrtc', 'the path in the statistics')
+    if (stats.webrtc?.localCandidate === null) throw new Error('no candidate is named')
+    return `client ready ${ready} ms after navigation, webrtc ${took} ms after the code, round trip ${stats.rtt?.toFixed(1)} ms`
+  })
+
+  await check('text, buffers and views arrive as they were sent', async (scope) => {
+    const { a, b } = await pair(scope)
+    await exchange(a, b)
+    await exchange(b, a)
+  })
+
+  await check('100 MB arrive whole', async (scope) => {
+    const { a, b } = await pair(scope)
+    await takes(a, 'webrtc')
+    const took = await hundredMegabytes(a, b)
+    const bare = await bareDataChannel(a, b)
+    const rate = (seconds) => `${(100 / seconds).toFixed(1)} MB/s`
+    return `${rate(took)} over ${await a.evaluate(() => client.status.path)}, a bare data channel ${rate(bare)}`
+  })
+
+  await check('of 100,000 messages none is lost, doubled or reordered when WebRTC is closed under load', async (scope) => {
+    const { a, b } = await pair(scope)
+    await Promise.all([takes(a, 'webrtc'), takes(b, 'webrtc')])
+    await b.evaluate(() => {
+      globalThis.expected = 0
+      globalThis.wrong = []
+      const take = (number) => {
+        if (number !== expected && wrong.length < 5) wrong.push(`${number} instead of ${expected}`)
+        expected = number + 1
+      }
+      client.onString = (text) => take(Number(text))
+      client.onBinary = (buffer) => take(new DataView(buffer).getUint32(0))
+    })
+    await a.evaluate(() => {
+      globalThis.sendUpTo = async (end) => {
+        globalThis.next ??= 0
+        for (; next < end; next++) {
+          if (next % 2) await client.send(String(next))
+          else {
+            const view = new DataView(new ArrayBuffer(64))
+            view.setUint32(0, next)
+            await client.send(view)
+          }
+        }
+      }
+    })
+    const sending = a.evaluate(() => sendUpTo(80_000))
+    await b.waitForFunction(() => expected > 20_000)
+    const open = await a.evaluate(() => {
+      const open = connections.filter((it) => it.connectionState === 'connected')
+      for (const it of open) it.close()
+      return open.length
+    })
+    equal(open, 1, 'open connections')
+    await sending
+    await Promise.all([takes(a, 'webrtc', 2), takes(b, 'webrtc', 2)])
+    await a.evaluate(() => sendUpTo(100_000))
+    await b.waitForFunction(() => expected === 100_000 || wrong.length > 0)
+    equal((await b.evaluate(() => wrong)).join('; '), '', 'wrong messages')
+    const fellBack = await a.evaluate(() => paths.slice(paths.indexOf('webrtc')).includes('relay'))
+    if (!fellBack) throw new Error('the relay was not used in between')
+    const { replayed } = await a.evaluate(() => client.stats())
+    return `paths ${(await a.evaluate(() => paths)).join(' ')}, ${replayed} sent again`
+  })
+
+  await check('a client that stays on the relay does', async (scope) => {
+    const { a, b } = await pair(scope, { a: { webrtc: 'off' } })
+    await exchange(a, b)
+    await exchange(b, a)
+    for (const page of [a, b]) equal((await page.evaluate(() => paths)).join(), 'relay', 'paths')
+    equal(await a.evaluate(() => connections.length), 0, 'connections')
+    const { whyRelayed } = await a.evaluate(() => client.stats())
+    if (!whyRelayed) throw new Error('nobody says why messages are relayed')
+    return whyRelayed
+  })
+
+  await check('Chromium and Firefox', async (scope) => {
+    if (!existsSync(FIREFOX)) return { skip: 'Firefox is not here' }
+    if (!ownNetwork) return { skip: 'Firefox has no WebRTC on lo alone' }
+    const openB = async (url) => {
+      const firefox = await puppeteer.launch({ browser: 'firefox', executablePath: FIREFOX, headless: true })
+      scope.defer(() => firefox.close())
+      const page = await firefox.newPage()
+      page.on('console', (message) => scope.note('firefox', message.text()))
+      await page.goto(url)
+      return page
+    }
+    const { a, b, paired } = await pair(scope, { openB })
+    await takes(a, 'webrtc')
+    const took = Math.round(performance.now() - paired)
+    await exchange(a, b)
+    await exchange(b, a)
+    return `webrtc after ${took} ms`
+  })
+
+  await check('a page written for PeerSox works with another import', async (scope) => {
+    const server = await scope.server(['--allow-origin', site])
+    const seed = `${site}/pages/seed.html?server=${encodeURIComponent(server.url)}`
+    const initiator = await scope.page(seed)
+    const code = await (await initiator.waitForFunction(() => globalThis.code)).jsonValue()
+    const joiner = await scope.page(`${seed}&code=${code}`)
+    for (const page of [initiator, joiner]) {
+      await page.waitForFunction(() => received.length === 2)
+      equal((await page.evaluate(() => received)).join(' '), '1,2,3 1;2;3', 'messages')
+    }
+  })
+}
+
+/** Sends every kind of message from one page to the other. */
+async function exchange(from, to) {
+  await to.evaluate(() => {
+    globalThis.got = []
+    const hex = (buffer) => [...new Uint8Array(buffer)].map((it) => it.toString(16).padStart(2, '0')).join('')
+    client.onString = (text) => got.push(`text ${text}`)
+    client.onBinary = (buffer) => got.push(`${buffer instanceof ArrayBuffer ? 'binary' : typeof buffer} ${hex(buffer)}`)
+  })
+  await from.evaluate(() => {
+    const bytes = Uint8Array.from({ length: 16 }, (_, at) => at)
+    client.send('hello')
+    client.send('PING')
+    client.send('§0§')
+    client.send('')
+    client.send('grün 👋🏽')
+    client.send(bytes.buffer)
+    client.send(bytes.subarray(3, 7))
+    client.send(new DataView(bytes.buffer, 14))
+    client.send(new Uint16Array(bytes.buffer, 2, 2))
+    client.send(new ArrayBuffer(0))
+  })
+  const expected = [
+    'text hello',
+    'text PING',
+    'text §0§',
+    'text ',
+    'text grün 👋🏽',
+    'binary 000102030405060708090a0b0c0d0e0f',
+    'binary 03040506',
+    'binary 0e0f',
+    'binary 02030405',
+    'binary ',
+  ]
+  await to.waitForFunction(() => got.length >= 10)
+  equal((await to.evaluate(() => got)).join('\n'), expected.join('\n'), 'messages')
+}
+
+/** Seconds for 100 messages of a megabyte each. */
+async function hundredMegabytes(from, to) {
+  await to.evaluate(() => {
+    globalThis.sums = []
+    client.onBinary = (buffer) => {
+      let sum = buffer.byteLength
+      for (const word of new Uint32Array(buffer)) sum = (sum + word) | 0
+      sums.push(sum)
+    }
+  })
+  const began = performance.now()
+  const sent = await from.evaluate(async () => {
+    const sums = []
+    for (let round = 0; round < 100; round++) {
+      const words = new Uint32Array(250_000)
+      let state = round + 1
+      let sum = words.byteLength
+      for (let at = 0; at < words.length; at++) {
+        state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0
+        words[at] = state
+        sum = (sum + state) | 0
+      }
+      sums.push(sum)
+      await client.send(words)
+    }
+    return sums
+  })
+  await to.waitForFunction(() => sums.length === 100)
+  const took = (performance.now() - began) / 1000
+  equal((await to.evaluate(() => sums)).join(), sent.join(), 'sums')
+  return took
+}
+
+/** Seconds for 100 MB over a data channel without anything of ours, between the same pages. */
+async function bareDataChannel(from, to) {
+  const gathered = (page, remote) =>
+    page.evaluate(async (remote) => {
+      globalThis.bare ??= new RTCPeerConnection()
+      if (remote) await bare.setRemoteDescription(remote)
+      else globalThis.lane = bare.createDataChannel('bare')
+      await bare.setLocalDescription()
+      if (bare.iceGatheringState !== 'complete') {
+        await new Promise((resolve) => bare.addEventListener('icegatheringstatechange', () => bare.iceGatheringState === 'complete' && resolve()))
+      }
+      return { type: bare.localDescription.type, sdp: bare.localDescription.sdp }
+    }, remote)
+  const offer = await gathered(from)
+  await to.evaluate(() => {
+    globalThis.bare = new RTCPeerConnection()
+    globalThis.count = 0
+    bare.ondatachannel = ({ channel }) => (channel.onmessage = ({ data }) => (count += data.byteLength ?? data.size))
+  })
+  const answer = await gathered(to, offer)
+  await from.evaluate(async (answer) => {
+    await bare.setRemoteDescription(answer)
+    if (lane.readyState !== 'open') await new Promise((resolve) => (lane.onopen = resolve))
+  }, answer)
+  const began = performance.now()
+  await from.evaluate(async () => {
+    const piece = new Uint8Array(64_000)
+    lane.bufferedAmountLowThreshold = 1 << 20
+    for (let sent = 0; sent < 100_000_000; sent += piece.length) {
+      if (lane.bufferedAmount > 4 << 20) await new Promise((resolve) => (lane.onbufferedamountlow = resolve))
+      lane.send(piece)
+    }
+  })
+  await to.waitForFunction(() => count >= 100_000_000)
+  return (performance.now() - began) / 1000
+}
+
+export function equal(actual, expected, what) {
+  if (actual !== expected) throw new Error(`${what}: ${JSON.stringify(actual)} instead of ${JSON.stringify(expected)}`)
+}
