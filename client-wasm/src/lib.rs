@@ -10,7 +10,7 @@
 //! ```
 //!
 //! What is exported is meant for the facade in `js/src` and changes with it; people use the facade.
-//! Everything runs on one thread. The [`shell`] lends its machine to one call at a time and tells the
+//! Everything runs on one thread. The shell lends its machine to one call at a time and tells the
 //! facade what happened after that call, so that a listener may call back.
 //!
 //! On other targets than wasm32 the crate is empty.
