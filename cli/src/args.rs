@@ -174,6 +174,21 @@ pub(crate) struct Remote {
     pub(crate) wait: u64,
 }
 
+/// With whom a command talks that either side may begin.
+#[derive(Debug, Args)]
+pub(crate) struct Partner {
+    /// The code that the other side shows. Without one, a code is shown here.
+    #[arg(value_name = "CODE")]
+    pub(crate) code: Vec<String>,
+    /// A saved device, instead of a code.
+    #[arg(long, value_name = "NAME", conflicts_with = "code")]
+    pub(crate) with: Option<Name>,
+    #[command(flatten)]
+    pub(crate) new_code: NewCode,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
 impl Remote {
     /// The server for a new pairing.
     pub(crate) fn server(&self) -> &str {
@@ -252,16 +267,8 @@ pub(crate) struct Receive {
   peersox connect 481920-tulip-ember    on the other machine
   pg_dump db | peersox connect          … | psql db at the other end")]
 pub(crate) struct Connect {
-    /// The code that the other side shows. Without one, a code is shown here.
-    #[arg(value_name = "CODE")]
-    pub(crate) code: Vec<String>,
-    /// A saved device, instead of a code.
-    #[arg(long, value_name = "NAME", conflicts_with = "code")]
-    pub(crate) with: Option<Name>,
     #[command(flatten)]
-    pub(crate) new_code: NewCode,
-    #[command(flatten)]
-    pub(crate) remote: Remote,
+    pub(crate) partner: Partner,
 }
 
 #[derive(Debug, Args)]
@@ -269,9 +276,6 @@ pub(crate) struct Connect {
   peersox ping                          shows a code, and answers
   peersox ping 481920-tulip-ember -n 5  measures")]
 pub(crate) struct Ping {
-    /// The code that the other side shows. Without one, a code is shown here.
-    #[arg(value_name = "CODE")]
-    pub(crate) code: Vec<String>,
     /// How many round trips to measure.
     #[arg(short = 'n', long, default_value_t = 10, value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -279,13 +283,8 @@ pub(crate) struct Ping {
     /// Milliseconds between two of them.
     #[arg(short, long, default_value_t = 200, value_name = "MS")]
     pub(crate) interval: u64,
-    /// A saved device, instead of a code.
-    #[arg(long, value_name = "NAME", conflicts_with = "code")]
-    pub(crate) with: Option<Name>,
     #[command(flatten)]
-    pub(crate) new_code: NewCode,
-    #[command(flatten)]
-    pub(crate) remote: Remote,
+    pub(crate) partner: Partner,
 }
 
 #[derive(Debug, Args)]
@@ -301,16 +300,8 @@ pub(crate) struct Forward {
     /// Connect what comes from the other side to this address, and to no other.
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) target: Option<String>,
-    /// The code that the other side shows. Without one, a code is shown here.
-    #[arg(value_name = "CODE")]
-    pub(crate) code: Vec<String>,
-    /// A saved device, instead of a code.
-    #[arg(long, value_name = "NAME", conflicts_with = "code")]
-    pub(crate) with: Option<Name>,
     #[command(flatten)]
-    pub(crate) new_code: NewCode,
-    #[command(flatten)]
-    pub(crate) remote: Remote,
+    pub(crate) partner: Partner,
 }
 
 #[derive(Debug, Args)]

@@ -21,9 +21,9 @@ use crate::meet::{self, Way};
 use crate::terminal::Voice;
 
 pub(crate) async fn run(args: Connect) -> anyhow::Result<()> {
-    let voice = Voice::new(args.remote.json);
-    let way = Way::of(&args.code, &args.new_code, args.with.as_ref());
-    let met = meet::meet(&args.remote, way, "connect", voice).await?;
+    let voice = Voice::new(args.partner.remote.json);
+    let way = Way::with(&args.partner);
+    let met = meet::meet(&args.partner.remote, way, "connect", voice).await?;
     let (mut peer, role) = (met.peer, met.pairing.role);
     let channel = match role {
         Role::Initiator => peer.open(CHANNEL, Priority::Interactive).await?,
@@ -31,7 +31,7 @@ pub(crate) async fn run(args: Connect) -> anyhow::Result<()> {
     };
 
     let (sender, receiver) = channel.split();
-    let absent = meet::absent(peer.status(), args.remote.wait);
+    let absent = meet::absent(peer.status(), args.partner.remote.wait);
     let joined = tokio::select! {
         joined = join(&sender, receiver) => joined,
         gone = absent => return Err(gone),

@@ -27,8 +27,8 @@ use crate::meet::{self, Way};
 use crate::terminal::Voice;
 
 pub(crate) async fn run(args: Forward) -> anyhow::Result<()> {
-    let voice = Voice::new(args.remote.json);
-    let way = Way::of(&args.code, &args.new_code, args.with.as_ref());
+    let voice = Voice::new(args.partner.remote.json);
+    let way = Way::with(&args.partner);
     if let Some(listen) = args.listen {
         // Before anybody types a code: a port that is taken is known at once.
         let listener = TcpListener::bind(listen).await.map_err(|error| {
@@ -36,12 +36,14 @@ pub(crate) async fn run(args: Forward) -> anyhow::Result<()> {
         })?;
         let listening = listener.local_addr()?;
         let other = "forward --target HOST:PORT";
-        let mut peer = meet::meet(&args.remote, way, other, voice).await?.peer;
+        let mut peer = meet::meet(&args.partner.remote, way, other, voice)
+            .await?
+            .peer;
         voice.say(
             &format!("connections to {listening} go to the other side; Ctrl-C ends it"),
             &json!({"event": "listening", "address": listening.to_string()}),
         );
-        let absent = meet::absent(peer.status(), args.remote.wait);
+        let absent = meet::absent(peer.status(), args.partner.remote.wait);
         return tokio::select! {
             served = accept_here(&mut peer, &listener, voice) => served,
             gone = absent => Err(gone),
@@ -51,12 +53,14 @@ pub(crate) async fn run(args: Forward) -> anyhow::Result<()> {
         .target
         .context("neither --listen nor --target is given")?;
     let other = "forward --listen 127.0.0.1:PORT";
-    let mut peer = meet::meet(&args.remote, way, other, voice).await?.peer;
+    let mut peer = meet::meet(&args.partner.remote, way, other, voice)
+        .await?
+        .peer;
     voice.say(
         &format!("connections from the other side go to {target}; Ctrl-C ends it"),
         &json!({"event": "serving", "target": target}),
     );
-    let absent = meet::absent(peer.status(), args.remote.wait);
+    let absent = meet::absent(peer.status(), args.partner.remote.wait);
     tokio::select! {
         served = accept_there(&mut peer, &target, voice) => served,
         gone = absent => Err(gone),

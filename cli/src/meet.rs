@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::args::{DEFAULT_SERVER, NewCode, Remote, Transport};
+use crate::args::{DEFAULT_SERVER, NewCode, Partner, Remote, Transport};
 use crate::failure::Failure;
 use crate::qr;
 use crate::saved::{Devices, Name};
@@ -30,6 +30,11 @@ pub(crate) enum Way<'a> {
 }
 
 impl<'a> Way<'a> {
+    /// As the command line says.
+    pub(crate) fn with(partner: &'a Partner) -> Self {
+        Self::of(&partner.code, &partner.new_code, partner.with.as_ref())
+    }
+
     /// A saved device if one is named, a typed code if there is one, else a code to be shown.
     pub(crate) fn of(code: &'a [String], new_code: &'a NewCode, saved: Option<&'a Name>) -> Self {
         match saved {

@@ -9,11 +9,13 @@ use crate::meet::{self, Way};
 use crate::terminal::{Voice, path};
 
 pub(crate) async fn run(args: Ping) -> anyhow::Result<()> {
-    let voice = Voice::new(args.remote.json);
-    let way = Way::of(&args.code, &args.new_code, args.with.as_ref());
+    let voice = Voice::new(args.partner.remote.json);
+    let way = Way::with(&args.partner);
     // Whoever shows the code answers. Of two saved devices each measures, and answers beside.
     let answers = matches!(way, Way::Show(_));
-    let mut peer = meet::meet(&args.remote, way, "ping", voice).await?.peer;
+    let mut peer = meet::meet(&args.partner.remote, way, "ping", voice)
+        .await?
+        .peer;
     if answers {
         // The channel layer answers by itself.
         return Ok(peer.ended().await?);
@@ -26,7 +28,7 @@ pub(crate) async fn run(args: Ping) -> anyhow::Result<()> {
         let round_trip = peer.ping().await?;
         let leg = status.borrow().leg;
         round_trips.push(round_trip);
-        if args.remote.json {
+        if args.partner.remote.json {
             println!(
                 "{}",
                 json!({"event": "pong", "seq": number, "rtt_us": micros(round_trip)})
@@ -35,7 +37,7 @@ pub(crate) async fn run(args: Ping) -> anyhow::Result<()> {
             println!("{number}: {:.3} ms over {}", millis(round_trip), path(leg));
         }
     }
-    summarise(&mut round_trips, args.remote.json);
+    summarise(&mut round_trips, args.partner.remote.json);
     peer.close().await?;
     Ok(())
 }

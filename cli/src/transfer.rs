@@ -42,13 +42,21 @@ pub(crate) async fn send(args: Send) -> anyhow::Result<()> {
     describe(source.offer(), voice);
 
     let way = Way::of(&[], &args.code, args.to.as_ref());
-    let mut peer = meet::meet(&args.remote, way, "receive", voice).await?.peer;
+    let peer = meet::meet(&args.remote, way, "receive", voice).await?.peer;
     let absent = meet::absent(peer.status(), args.remote.wait);
     let sent = tokio::select! {
         sent = offer_until_sent(&peer, &mut source, voice) => sent,
         gone = absent => Err(gone.into()),
     };
-    let (sender, mut receiver) = match sent {
+    conclude(peer, sent).await
+}
+
+/// Parts from the other side: in good order if all went well, else after it could hear why.
+async fn conclude(
+    mut peer: Peer,
+    outcome: Result<(Sender, Receiver), Broken>,
+) -> anyhow::Result<()> {
+    let (sender, mut receiver) = match outcome {
         Ok(halves) => halves,
         Err(Broken { error, halves }) => {
             let error = meet::better_reason(&mut peer, error).await;
@@ -58,8 +66,8 @@ pub(crate) async fn send(args: Send) -> anyhow::Result<()> {
             return Err(error);
         }
     };
-    // A peer parts well if all was read, the end of the other side's messages included.
     let _ = sender.finish().await;
+    // A peer parts well if all was read, the end of the other side's messages included.
     let _ = tokio::time::timeout(PATIENCE, receiver.recv()).await;
     drop((sender, receiver));
     Ok(peer.close().await?)
@@ -122,21 +130,7 @@ pub(crate) async fn receive(args: Receive) -> anyhow::Result<()> {
         received = accept_until_received(&args, &mut peer, voice) => received,
         gone = absent => Err(gone.into()),
     };
-    let (sender, mut receiver) = match received {
-        Ok(halves) => halves,
-        Err(Broken { error, halves }) => {
-            let error = meet::better_reason(&mut peer, error).await;
-            if let Some((sender, mut receiver)) = halves {
-                part(peer, &sender, &mut receiver).await;
-            }
-            return Err(error);
-        }
-    };
-    let _ = sender.finish().await;
-    // A peer parts well if all was read, the end of the other side's messages included.
-    let _ = tokio::time::timeout(PATIENCE, receiver.recv()).await;
-    drop((sender, receiver));
-    Ok(peer.close().await?)
+    conclude(peer, received).await
 }
 
 /// Takes the offer, and takes it again from a sender that was restarted.
