@@ -33,11 +33,8 @@ pub(crate) async fn run(args: Connect) -> anyhow::Result<()> {
     let (sender, receiver) = channel.split();
     let absent = meet::absent(peer.status(), args.partner.remote.wait);
     let joined = tokio::select! {
-        joined = join(&sender, receiver) => joined,
+        joined = join(&sender, receiver, peer.ended()) => joined,
         gone = absent => return Err(gone),
-        // The other side may close as soon as everything has arrived, which is no reason to stop
-        // writing it down.
-        Err(error) = peer.ended() => return Err(error.into()),
     };
     if let Err(error) = joined {
         return Err(meet::better_reason(&mut peer, error).await);
@@ -47,8 +44,13 @@ pub(crate) async fn run(args: Connect) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Copies both ways until both directions have ended.
-async fn join(sender: &Sender, receiver: Receiver) -> anyhow::Result<()> {
+/// Copies both ways until both directions have ended, or the other side has closed the conversation:
+/// then what it said is still written down, and standard input is not waited for.
+async fn join(
+    sender: &Sender,
+    receiver: Receiver,
+    closed: impl Future<Output = Result<(), Error>>,
+) -> anyhow::Result<()> {
     let outgoing = async {
         copy_in(sender).await?;
         sender.finish().await?;
@@ -57,18 +59,24 @@ async fn join(sender: &Sender, receiver: Receiver) -> anyhow::Result<()> {
     };
     let mut incoming = pin!(copy_out(receiver));
     let mut outgoing = pin!(outgoing);
+    let mut closed = pin!(closed);
     tokio::select! {
         sent = &mut outgoing => {
             sent?;
-            incoming.await
+            return incoming.await;
         }
-        received = &mut incoming => {
-            received?;
-            if std::io::stdin().is_terminal() {
-                return Ok(());
-            }
-            outgoing.await
+        received = &mut incoming => received?,
+        closed = &mut closed => {
+            closed?;
+            return incoming.await;
         }
+    }
+    if std::io::stdin().is_terminal() {
+        return Ok(());
+    }
+    tokio::select! {
+        sent = outgoing => sent,
+        closed = closed => Ok(closed?),
     }
 }
 

@@ -11,9 +11,10 @@ use peersox_client::{
 use peersox_core::channel::Priority;
 use peersox_core::close::CloseReason;
 use peersox_core::code::{Code, Nameplate};
+use tokio::io::AsyncReadExt as _;
 
 use crate::gate::{Gate, Udp};
-use crate::harness::{Server, noise, soon};
+use crate::harness::{Peer as Command, Server, noise, soon};
 
 /// A code with these words.
 fn code(nameplate: &Nameplate, words: &str) -> Code {
@@ -296,4 +297,28 @@ async fn a_websocket_gives_way_to_quic_as_soon_as_it_passes_and_nothing_is_lost(
         }
     }
     assert_eq!(legs, [Transport::WebSocket, Transport::Quic]);
+}
+
+#[tokio::test]
+async fn a_pipe_whose_other_side_has_closed_does_not_wait_for_its_input() {
+    let server = Server::start(&[]).await;
+    let mut piped = Command::start(&server.url(), &["connect"]);
+    let code: Code = piped.code().await.parse().unwrap();
+    let control = Control::connect(&server.url(), Trust::default())
+        .await
+        .unwrap();
+    let joined = control.join_pairing(&code.nameplate).await.unwrap();
+    let (proof, options) = (Proof::Code(code), Options::default());
+    let mut peer = Peer::attach(control, joined, proof, options).await.unwrap();
+    let pipe = soon(peer.accept()).await.unwrap();
+    pipe.send(Message::Text("last words".into())).await.unwrap();
+    soon(peer.close()).await.unwrap();
+
+    // Its standard input stays open.
+    let mut output = String::new();
+    let mut stdout = piped.stdout.take().unwrap();
+    soon(stdout.read_to_string(&mut output)).await.unwrap();
+    assert_eq!(output, "last words");
+    let status = soon(piped.child.wait()).await.unwrap();
+    assert_eq!(status.code(), Some(0));
 }
