@@ -13,20 +13,20 @@
  * @packageDocumentation
  */
 
-import type { Server } from '#engine'
-import { fromBase64, fromHex, toBase64, toHex } from './bytes.js'
 import type { Channel } from './channel.js'
+import { Control } from './control.js'
 import { Emitter } from './emitter.js'
 import { type Engine, engineNow, loadEngine } from './engine.js'
-import { BusyError, ClosedError, PeerSoxError, UpgradeError } from './errors.js'
-import { abortable, guard, guardAsync } from './failure.js'
-import { type End, Link } from './link.js'
+import { BusyError, ClosedError, UpgradeError } from './errors.js'
+import { guard } from './failure.js'
+import { IncomingTransfer } from './incoming.js'
+import type { Link } from './link.js'
 import { MESSAGE_CHANNEL, Messages } from './messages.js'
+import { OutgoingTransfer } from './outgoing.js'
 import { Pairings } from './pairings.js'
-import { candidates } from './rtcstats.js'
+import { Session } from './session.js'
 import { type Sendable, sources } from './sources.js'
 import { SUPPORTS } from './supports.js'
-import { IncomingTransfer, OutgoingTransfer } from './transfer.js'
 import type {
   Abortable,
   ClientEvents,
@@ -35,7 +35,6 @@ import type {
   Data,
   NewPairing,
   Pairing,
-  PathKind,
   Priority,
   Stats,
   Status,
@@ -52,11 +51,6 @@ export interface Datagrams {
   readonly readable: ReadableStream<Uint8Array>
   /** Those to the other peer. */
   readonly writable: WritableStream<ArrayBuffer | ArrayBufferView>
-}
-
-interface Waiter {
-  resolve(value?: any): void
-  reject(error: unknown): void
 }
 
 /** One endpoint of a pairing. One client is in one pairing at a time; make another client for another. */
@@ -82,33 +76,11 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
   readonly #pairings: Pairings
   readonly #messages: Messages
   readonly #engine: Promise<Engine>
-  #server: Server | undefined
-  #serverReady = false
-  #link: Link | null = null
-  #pairing: Pairing | null = null
+  readonly #control: Control
+  readonly #session: Session
   #busy = false
-  #attached = false
-  #connected = false
-  #everConnected = false
-  #online = false
-  #restarted = false
-  #grace: number | null = null
-  #path: PathKind | null = null
-  #toldPath: PathKind | null = null
-  #pathRtt: number | null = null
-  #phrase: string | null = null
-  #peerName: string | null = null
-  #relayedRtt: number | null = null
-  #expired = false
-  #watch: AbortController | null = null
   #onBinary: ((data: ArrayBuffer) => void) | null = null
   #onString: ((data: string) => void) | null = null
-  #whenAttached: Waiter[] = []
-  #whenConnected: Waiter[] = []
-  #whenSecured: Waiter[] = []
-  #whenDirect: Waiter[] = []
-  #whenPong: Waiter[] = []
-  #whenEnded: Waiter[] = []
 
   /** Makes a client. Nothing is sent before the first call. */
   constructor(options: ClientOptions = {}) {
@@ -123,6 +95,12 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
     this.#engine = loadEngine(options.wasm)
     this.ready = this.#engine.then(() => {})
     this.ready.catch(() => {})
+    this.#control = new Control(this.url, this.#engine, () => this.emit('server.ready', { url: this.url }))
+    this.#session = new Session(this.#control, options, {
+      emit: (type, value) => this.emit(type, value),
+      linked: (link) => this.#messages.use(link),
+      opened: (channel) => this.#onOpened(channel),
+    })
     this.#messages = new Messages(
       () => this.#isHeard(),
       (message) => this.#hear(message),
@@ -164,44 +142,28 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
 
   /** The pairing in use, with the secret as soon as there is one; to be stored elsewhere, for instance. */
   get pairing(): Pairing | null {
-    return this.#pairing && { ...this.#pairing }
+    const pairing = this.#session.pairing
+    return pairing && { ...pairing }
   }
 
   /** How things stand. */
   get status(): Status {
-    const over = this.#link?.end != null
-    const peer = this.#connected
-      ? 'connected'
-      : over
-        ? 'gone'
-        : this.#everConnected
-          ? 'away'
-          : this.#link
-            ? 'waiting'
-            : 'none'
-    return {
-      server: over ? 'closed' : this.#attached ? 'connected' : this.#link ? 'connecting' : 'idle',
-      peer,
-      path: this.#connected ? this.#path : null,
-      pairingId: this.#pairing?.id ?? null,
-      role: this.#pairing?.role ?? null,
-      isInitiator: this.#pairing?.role === 'initiator',
-    }
+    return this.#session.status
   }
 
   /** Whether messages flow. */
   isConnected(): boolean {
-    return this.#connected
+    return this.#session.isConnected
   }
 
   /** Three words that are the same on both devices if nobody is in between; `null` before the peers are sure of each other. */
   get phrase(): string | null {
-    return this.#phrase
+    return this.#session.phrase
   }
 
   /** The name that the other peer gives itself. */
   get peerName(): string | null {
-    return this.#peerName
+    return this.#session.peerName
   }
 
   /**
@@ -224,42 +186,17 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
       await this.#begin(joined)
       return joined
     })
-    return this.#whenAttachedTo(pairing, options.signal)
+    return this.#session.attachedTo(pairing, options.signal)
   }
 
   /** The first half of {@link PeerSoxClient.initPairing}: makes a code, connects nothing. */
-  async createPairing(options: CodeOptions = {}): Promise<NewPairing> {
-    const words = options.words ?? 2
-    if (!Number.isInteger(words) || words < 0 || words > 16) throw new TypeError('a code has 0 to 16 words')
-    const [engine, server] = await this.#control()
-    const made = await this.#ask(() => server.call(CALL_CREATE, NOTHING, options.signal))
-    return {
-      server: this.url,
-      id: toHex(made.id),
-      role: 'initiator',
-      credential: toBase64(made.credential),
-      code: guard(() => engine.makeCode(made.nameplate, words)),
-      codeExpiresAt: made.codeExpiresAt,
-      restorableUntil: made.restorableUntil,
-    }
+  createPairing(options: CodeOptions = {}): Promise<NewPairing> {
+    return this.#control.create(options)
   }
 
   /** The first half of {@link PeerSoxClient.pair}: redeems the code, connects nothing. */
-  async joinPairing(code: string, options: Abortable = {}): Promise<Pairing> {
-    const [engine, server] = await this.#control()
-    const parsed = guard(() => engine.parseCode(String(code)))
-    // The words stay here: only the digits are sent.
-    const joined = await this.#ask(() =>
-      server.call(CALL_JOIN, new TextEncoder().encode(parsed.nameplate), options.signal),
-    )
-    return {
-      server: this.url,
-      id: toHex(joined.id),
-      role: 'joiner',
-      credential: toBase64(joined.credential),
-      code: parsed.code,
-      restorableUntil: joined.restorableUntil,
-    }
+  joinPairing(code: string, options: Abortable = {}): Promise<Pairing> {
+    return this.#control.join(code, options)
   }
 
   /** Connects by a pairing that was created, joined, or restored. Resolves when the server is connected. */
@@ -271,25 +208,18 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
       options.signal?.throwIfAborted()
       await this.#begin(pairing)
     })
-    return this.#whenAttachedTo(pairing, options.signal)
+    return this.#session.attachedTo(pairing, options.signal)
   }
 
   /** Resolves when messages flow; at once if they do already. */
   connected(options: Abortable = {}): Promise<void> {
-    if (this.#connected) return Promise.resolve()
-    return this.#wait(this.#whenConnected, options.signal)
+    if (this.#session.isConnected) return Promise.resolve()
+    return this.#session.wait(this.#session.whenConnected, options.signal)
   }
 
   /** Whether the server still knows a pairing. Extends its life. Rejects only if the server cannot be asked. */
-  async validate(pairing: Pairing, options: Abortable = {}): Promise<boolean> {
-    const [, server] = await this.#control()
-    try {
-      await this.#ask(() => server.call(CALL_STATE, fromBase64(pairing.credential), options.signal))
-      return true
-    } catch (error) {
-      if (error instanceof PeerSoxError && error.code === 'pairing-invalid') return false
-      throw error
-    }
+  validate(pairing: Pairing, options: Abortable = {}): Promise<boolean> {
+    return this.#control.knows(pairing, options)
   }
 
   /**
@@ -300,11 +230,11 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
     pairing?: Pairing | null,
     options: Abortable & { name?: string | undefined } = {},
   ): Promise<Pairing> {
-    let kept = pairing?.secret ? pairing : this.#pairing
+    let kept = pairing?.secret ? pairing : this.#session.pairing
     if (!kept || (pairing && kept.id !== pairing.id)) throw new TypeError('there is no pairing to store')
     if (!kept.secret) {
-      await this.#wait(this.#whenSecured, options.signal)
-      kept = this.#pairing as Pairing
+      await this.#session.wait(this.#session.whenSecured, options.signal)
+      kept = this.#session.pairing as Pairing
     }
     const name = options.name ?? kept.name
     const stored: Pairing = { ...kept, storedAt: Date.now(), ...(name === undefined ? {} : { name }) }
@@ -332,26 +262,22 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
     pairing?: Pairing | null,
     options: Abortable & { revoke?: boolean | undefined } = {},
   ): Promise<void> {
-    const gone = pairing ?? this.#pairing
+    const gone = pairing ?? this.#session.pairing
     if (!gone) return
     await this.#pairings.remove(gone.id)
     if (options.revoke === false) return
-    const [, server] = await this.#control()
-    try {
-      await this.#ask(() => server.call(CALL_DELETE, fromBase64(gone.credential), options.signal))
-    } catch (error) {
-      // Gone already is gone.
-      if (!(error instanceof PeerSoxError && error.code === 'pairing-invalid')) throw error
-    }
+    await this.#control.revoke(gone, options)
   }
 
   /** Looks for a direct path now. Resolves when messages take it. Rejects with an {@link UpgradeError} that says why not. */
   async upgrade(options: Abortable = {}): Promise<void> {
     await this.connected(options)
-    if (this.#path === 'webrtc') return
-    const direct = this.#wait(this.#whenDirect, options.signal)
-    if (!this.#link?.peer.upgrade()) {
-      this.#fail(this.#whenDirect, new UpgradeError('upgrade-failed', this.#link?.peer.stats().whyRelayed ?? 'closed'))
+    const session = this.#session
+    if (session.pathNow === 'webrtc') return
+    const direct = session.wait(session.whenDirect, options.signal)
+    if (!session.link?.peer.upgrade()) {
+      const why = session.link?.peer.stats().whyRelayed ?? 'closed'
+      session.whenDirect.fail(new UpgradeError('upgrade-failed', why))
     }
     return direct
   }
@@ -389,7 +315,7 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
 
   /** Opens a channel beside that of the messages. It may be used at once; the other side hears of it by `channel`. */
   openChannel(name: string, options: { priority?: Priority | undefined } = {}): Channel {
-    return this.#active().open(name, options.priority ?? 'normal')
+    return this.#session.active().open(name, options.priority ?? 'normal')
   }
 
   /** Offers files. Resolves when the offer is under way; {@link OutgoingTransfer.done} tells the rest. */
@@ -406,8 +332,8 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
     const engine = await this.#engine
     const transfer = new OutgoingTransfer(list, async () => {
       // After a restart of the other side this waits until it is back.
-      if (this.#everConnected) await this.connected({ signal })
-      const link = this.#active()
+      if (this.#session.everConnected) await this.connected({ signal })
+      const link = this.#session.active()
       const channel = link.open(TRANSFER_CHANNEL, 'bulk')
       try {
         return [channel, guard(() => new engine.Outgoing(link.peer, channel.handle, entries))]
@@ -423,31 +349,14 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
   }
 
   /** Measurements. */
-  async stats(): Promise<Stats> {
-    const link = this.#link
-    const raw = link && !link.end ? link.peer.stats() : null
-    const report = link && !link.end ? await link.peer.rtcStats() : undefined
-    if (this.#connected && this.#path === 'relay') link?.peer.ping()
-    return {
-      path: this.#connected ? this.#path : null,
-      rtt: this.#path === 'webrtc' ? (raw?.directRtt ?? this.#pathRtt) : this.#relayedRtt,
-      relayRtt: raw?.relayRtt ?? null,
-      receiveRate: raw?.receiveRate ?? 0,
-      sendRate: raw?.sendRate ?? 0,
-      bytesReceived: raw?.bytesReceived ?? 0,
-      bytesSent: raw?.bytesSent ?? 0,
-      replayed: raw?.replayed ?? 0,
-      duplicates: raw?.duplicates ?? 0,
-      datagramsDropped: raw?.datagramsDropped ?? 0,
-      webrtc: report && this.#path === 'webrtc' ? candidates(report) : null,
-      whyRelayed: raw?.whyRelayed ?? null,
-    }
+  stats(): Promise<Stats> {
+    return this.#session.stats()
   }
 
   /** Measures the time to the other peer and back, in milliseconds. */
   async ping(options: Abortable = {}): Promise<number> {
-    const link = this.#active()
-    const pong = this.#wait<number>(this.#whenPong, options.signal)
+    const link = this.#session.active()
+    const pong = this.#session.wait(this.#session.whenPong, options.signal)
     link.peer.ping()
     return pong
   }
@@ -457,9 +366,9 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
    * nothing. The pairing stays valid.
    */
   async close(): Promise<void> {
-    const link = this.#link
+    const link = this.#session.link
     if (!link || link.end) return
-    const ended = new Promise<void>((resolve) => this.#whenEnded.push({ resolve, reject: resolve }))
+    const ended = this.#session.whenEnded.next()
     link.peer.close(CLOSE_PATIENCE)
     await ended
   }
@@ -510,37 +419,9 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
     this.emit('message', message)
   }
 
-  async #control(): Promise<[Engine, Server]> {
-    const engine = await this.#engine
-    this.#server ??= new engine.Server(this.url)
-    return [engine, this.#server]
-  }
-
-  async #ask<T>(call: () => Promise<T>): Promise<T> {
-    try {
-      const answer = await guardAsync(call)
-      this.#noteServer()
-      return answer
-    } catch (error) {
-      if (error instanceof PeerSoxError && error.code !== 'unreachable') this.#noteServer()
-      throw error
-    }
-  }
-
-  #noteServer(): void {
-    if (this.#serverReady) return
-    this.#serverReady = true
-    this.emit('server.ready', { url: this.url })
-  }
-
-  #active(): Link {
-    if (!this.#link) throw new ClosedError('closed', 'there is no connection: pair or connect first')
-    if (this.#link.end) throw new ClosedError(this.#link.end.reason, this.#link.end.message)
-    return this.#link
-  }
-
   async #exclusively<T>(act: () => Promise<T>): Promise<T> {
-    if (this.#busy || (this.#link && !this.#link.end)) {
+    const link = this.#session.link
+    if (this.#busy || (link && !link.end)) {
       throw new BusyError('busy', 'this client is in a pairing already: close it first, or make another client')
     }
     this.#busy = true
@@ -552,165 +433,8 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
   }
 
   async #begin(pairing: Pairing): Promise<void> {
-    const [engine] = await this.#control()
-    const options = this.#options
-    this.#pairing = { ...pairing }
-    this.#attached = this.#connected = this.#everConnected = this.#online = this.#restarted = this.#expired = false
-    this.#path = this.#toldPath = this.#phrase = this.#peerName = this.#relayedRtt = this.#grace = null
-    this.#link = new Link(
-      engine,
-      {
-        server: this.url,
-        id: fromHex(pairing.id),
-        initiator: pairing.role === 'initiator',
-        credential: fromBase64(pairing.credential),
-        code: pairing.code,
-        secret: pairing.secret === undefined ? undefined : fromBase64(pairing.secret),
-        name: options.name,
-        webrtc: options.webrtc === 'off' ? 0 : options.webrtc === 'manual' ? 1 : 2,
-        iceServers: options.iceServers,
-        icePolicy: options.iceTransportPolicy,
-        maxMessage: options.maxMessageBytes ?? 64 << 20,
-      },
-      {
-        attached: (resumed) => this.#onAttached(resumed),
-        legLost: (reason, code, retryIn) => this.#onLegLost(reason, code, retryIn),
-        peerOnline: () => this.#onPeerOnline(),
-        peerAway: (grace) => {
-          this.#online = false
-          this.#grace = grace
-        },
-        secured: (phrase, name) => this.#onSecured(phrase, name),
-        connected: () => this.#onConnected(),
-        restarted: () => {
-          this.#restarted = true
-        },
-        path: (path, rtt) => this.#onPath(path, rtt),
-        opened: (channel) => this.#onOpened(channel),
-        pong: (rtt) => {
-          this.#relayedRtt = rtt
-          this.#settle(this.#whenPong, rtt)
-        },
-        dialFailed: (why) => this.#fail(this.#whenDirect, new UpgradeError('upgrade-failed', why)),
-        ended: (end) => this.#onEnded(end),
-      },
-    )
-    this.#messages.use(this.#link)
-    this.#listenToPage(true)
-    if (pairing.role === 'initiator' && !pairing.secret) void this.#watchCode(pairing)
-  }
-
-  #whenAttachedTo(pairing: Pairing, signal?: AbortSignal): Promise<Status> {
-    if (this.#attached) return Promise.resolve(this.status)
-    const attached = this.#wait<void>(this.#whenAttached, signal).then(() => this.status)
-    signal?.addEventListener(
-      'abort',
-      () => {
-        if (!this.#attached && this.#pairing?.id === pairing.id) this.#link?.peer.close(0)
-      },
-      { once: true },
-    )
-    return attached
-  }
-
-  /** Tells when the code is used, or is not in time. */
-  async #watchCode(pairing: Pairing): Promise<void> {
-    const watch = new AbortController()
-    this.#watch = watch
-    const [, server] = await this.#control()
-    while (!watch.signal.aborted) {
-      try {
-        await guardAsync(() =>
-          server.watch(
-            fromBase64(pairing.credential),
-            (event) => {
-              if (event === EVENT_JOINED) {
-                watch.abort()
-                this.emit('pairing.joined', { pairingId: pairing.id })
-              } else if (event === EVENT_EXPIRED) {
-                watch.abort()
-                this.#expired = true
-                this.emit('pairing.expired', { pairingId: pairing.id })
-                this.#link?.peer.close(0)
-              }
-            },
-            watch.signal,
-          ),
-        )
-      } catch {
-        // The stream is a convenience: the leg tells what matters, too.
-      }
-      if (!watch.signal.aborted) await new Promise((resolve) => setTimeout(resolve, WATCH_PAUSE))
-    }
-  }
-
-  #onAttached(resumed: boolean): void {
-    this.#noteServer()
-    this.#attached = true
-    this.emit('server.connected', { transport: 'websocket', resumed })
-    this.#settle(this.#whenAttached)
-  }
-
-  #onLegLost(reason: string, code: number | null, retryIn: number | null): void {
-    this.#attached = this.#online = false
-    this.#grace = null
-    this.emit('server.closed', { reason, code, retryIn })
-    if (code === CLOSE_PEER_LOST && !this.#connected) this.emit('peer.gone', { reason: 'lost' })
-  }
-
-  #onPeerOnline(): void {
-    this.#online = true
-    // Whoever is there has used the code.
-    if (this.#watch && !this.#watch.signal.aborted) {
-      this.#watch.abort()
-      if (this.#pairing) this.emit('pairing.joined', { pairingId: this.#pairing.id })
-    }
-  }
-
-  #onSecured(phrase: string, name: string): void {
-    const secret = this.#link?.peer.secret()
-    if (this.#pairing && secret !== undefined) {
-      const { code: _code, codeExpiresAt: _until, ...rest } = this.#pairing
-      this.#pairing = { ...rest, secret: toBase64(secret) }
-    }
-    this.#phrase = phrase
-    this.#peerName = name
-    this.emit('peer.secured', { phrase, name })
-    this.#settle(this.#whenSecured)
-  }
-
-  #onConnected(): void {
-    if (this.#connected && !this.#restarted) return
-    const restarted = this.#restarted
-    const first = !this.#everConnected
-    this.#connected = this.#everConnected = true
-    this.#restarted = false
-    const path = this.#path ?? 'relay'
-    if (first) {
-      this.emit('peer.connected', { path, phrase: this.#phrase ?? '', name: this.#peerName ?? '' })
-    } else {
-      this.emit('peer.back', { path, restarted })
-    }
-    this.#tellPath()
-    this.#settle(this.#whenConnected)
-  }
-
-  #onPath(path: 0 | 1 | 2, rtt: number | null): void {
-    this.#path = path === 0 ? null : path === 1 ? 'relay' : 'webrtc'
-    this.#pathRtt = rtt
-    if (this.#path === null && this.#connected) {
-      this.#connected = false
-      this.emit('peer.away', { graceMs: this.#online ? null : this.#grace })
-    }
-    if (this.#everConnected) this.#tellPath()
-    if (this.#path === 'webrtc') this.#settle(this.#whenDirect)
-  }
-
-  #tellPath(): void {
-    if (this.#toldPath === this.#path) return
-    const previous = this.#toldPath
-    this.#toldPath = this.#path
-    this.emit('path.changed', { path: this.#path, previous, rtt: this.#pathRtt })
+    const [engine] = await this.#control.open()
+    this.#session.begin(engine, this.url, pairing)
   }
 
   #onOpened(channel: Channel): void {
@@ -722,74 +446,16 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
   }
 
   async #offered(channel: Channel): Promise<void> {
-    const [engine, link] = [engineNow(), this.#link]
+    const [engine, link] = [engineNow(), this.#session.link]
     if (!engine || !link || link.end) return
     const transfer = new IncomingTransfer(channel, new engine.Incoming(link.peer, channel.handle))
     if (await transfer.offered()) this.emit('transfer', transfer)
-  }
-
-  #onEnded(end: End): void {
-    this.#listenToPage(false)
-    this.#watch?.abort()
-    const reason = this.#expired ? 'expired' : end.reason
-    const message = this.#expired ? 'nobody used the code in time' : end.message
-    const wasThere = this.#everConnected
-    this.#attached = this.#connected = false
-    this.#path = null
-    this.#tellPath()
-    const error = end.error ?? new ClosedError(reason, message)
-    for (const waiters of [this.#whenAttached, this.#whenConnected, this.#whenSecured, this.#whenDirect, this.#whenPong]) {
-      this.#fail(waiters, error)
-    }
-    if (wasThere && reason !== 'closed') this.emit('peer.gone', { reason })
-    this.emit('closed', { reason, message, error: end.error })
-    this.#settle(this.#whenEnded)
-  }
-
-  #wait<T = void>(waiters: Waiter[], signal?: AbortSignal): Promise<T> {
-    const promise = new Promise<T>((resolve, reject) => {
-      if (!this.#link) reject(new ClosedError('closed', 'there is no connection: pair or connect first'))
-      else if (this.#link.end) reject(this.#link.end.error ?? new ClosedError(this.#link.end.reason, this.#link.end.message))
-      else waiters.push({ resolve, reject })
-    })
-    promise.catch(() => {})
-    return abortable(promise, signal)
-  }
-
-  #settle(waiters: Waiter[], value?: unknown): void {
-    for (const waiter of waiters.splice(0)) waiter.resolve(value)
-  }
-
-  #fail(waiters: Waiter[], error: unknown): void {
-    for (const waiter of waiters.splice(0)) waiter.reject(error)
-  }
-
-  /** A page that comes back, or a network that does, mends at once what may be broken. */
-  readonly #wake = () => {
-    if (globalThis.document?.visibilityState !== 'hidden' && this.#link && !this.#link.end) this.#link.peer.wake()
-  }
-
-  #listenToPage(on: boolean): void {
-    const page = globalThis.document
-    const change = on ? 'addEventListener' : 'removeEventListener'
-    page?.[change]('visibilitychange', this.#wake)
-    if (typeof globalThis.addEventListener !== 'function') return
-    globalThis[change]('online', this.#wake)
-    globalThis[change]('pageshow', this.#wake)
   }
 }
 
 /** As in docs/protocol.md. */
 const TRANSFER_CHANNEL = 'peersox.transfer'
 
-const CALL_CREATE = 0
-const CALL_JOIN = 1
-const CALL_STATE = 2
-const CALL_DELETE = 3
-const NOTHING = new Uint8Array()
-const EVENT_JOINED = 2
-const EVENT_EXPIRED = 6
-const CLOSE_PEER_LOST = 4002
-const CLOSE_PATIENCE = 5_000
 const RESET_REFUSED = 1
-const WATCH_PAUSE = 5_000
+/** Milliseconds. */
+const CLOSE_PATIENCE = 5_000

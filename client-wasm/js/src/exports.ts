@@ -2,14 +2,13 @@ export { PeerSoxClient, PeerSoxClient as default, type Datagrams } from './clien
 export { Channel, type ChannelEvents } from './channel.js'
 export { Emitter, type Listener } from './emitter.js'
 export * from './errors.js'
+export { IncomingTransfer, type AcceptOptions } from './incoming.js'
+export { OutgoingTransfer } from './outgoing.js'
 export { directorySink, memorySink, streamSink, type FileWriter, type MemorySink, type TransferSink } from './sinks.js'
 export type { NamedData, Sendable } from './sources.js'
 export { SUPPORTS } from './supports.js'
 export {
-  IncomingTransfer,
-  OutgoingTransfer,
   Transfer,
-  type AcceptOptions,
   type TransferEntry,
   type TransferEvents,
   type TransferProgress,
