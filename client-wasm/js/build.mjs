@@ -11,6 +11,8 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { brotliCompressSync, deflateRawSync, gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
+import { compileRaw } from 'pbf/compile'
+import parseProto from 'protocol-buffers-schema'
 
 const here = dirname(fileURLToPath(import.meta.url))
 const root = join(here, '../..')
@@ -22,6 +24,7 @@ const page = join(root, 'target/web/page')
 const GOAL = 100_000
 const BUDGET = 178_000
 
+const manifest = JSON.parse(readFileSync(join(here, 'package.json'), 'utf8'))
 const wasm = readFileSync(join(glue, 'peersox.wasm'))
 
 await rebuild()
@@ -35,9 +38,8 @@ async function rebuild() {
   await bundle('index.ts', join(npm, 'peersox.js'))
   await bundle('slim.ts', join(npm, 'slim.js'))
   writeFileSync(join(npm, 'peersox.wasm'), wasm)
-  const manifest = JSON.parse(readFileSync(join(here, 'package.json'), 'utf8'))
-  delete manifest.devDependencies
-  writeFileSync(join(npm, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`)
+  const { devDependencies: _, ...published } = manifest
+  writeFileSync(join(npm, 'package.json'), `${JSON.stringify(published, null, 2)}\n`)
   cpSync(join(here, 'README.md'), join(npm, 'README.md'))
   for (const licence of ['LICENSE-MIT', 'LICENSE-APACHE']) cpSync(join(root, licence), join(npm, licence))
 
@@ -65,6 +67,14 @@ function types() {
   }
 }
 
+/** Functions that read and write the messages of the wire, as a module. */
+function messages() {
+  const files = ['proto/peersox/v1/pairing.proto', 'proto/peersox/v1/relay.proto', 'client-wasm/js/src/status.proto']
+  const schemas = files.map((file) => parseProto(readFileSync(join(root, file), 'utf8')))
+  const all = (kind) => schemas.flatMap((schema) => schema[kind])
+  return compileRaw({ ...schemas[0], imports: [], messages: all('messages'), enums: all('enums') })
+}
+
 async function bundle(entry, outfile) {
   const deflated = deflateRawSync(wasm, { level: 9 }).toString('base64')
   await build({
@@ -75,12 +85,15 @@ async function bundle(entry, outfile) {
     target: 'es2022',
     minify: true,
     legalComments: 'none',
+    define: { VERSION: JSON.stringify(manifest.version) },
     banner: { js: '/*! peersox, MIT OR Apache-2.0 */' },
     plugins: [
       {
         name: 'generated',
         setup(it) {
           it.onResolve({ filter: /^#engine$/ }, () => ({ path: join(glue, 'engine.js'), sideEffects: false }))
+          it.onResolve({ filter: /^#wire$/ }, () => ({ path: 'wire', namespace: 'wire', sideEffects: false }))
+          it.onLoad({ filter: /.*/, namespace: 'wire' }, () => ({ contents: messages(), resolveDir: here }))
           it.onResolve({ filter: /^#wasm$/ }, () => ({ path: 'wasm', namespace: 'wasm' }))
           it.onLoad({ filter: /.*/, namespace: 'wasm' }, () => ({ contents: deflated, loader: 'text' }))
         },

@@ -1,9 +1,9 @@
-//! Pairing codes for the facade.
+//! Pairing codes.
 
 use peersox_core::code::{Code, Nameplate, Words};
 use wasm_bindgen::prelude::*;
 
-use crate::failure::{Failure, object};
+use crate::failure::Failure;
 use crate::platform::Random;
 
 /// Appends secret words to a nameplate of the server.
@@ -19,22 +19,17 @@ pub fn make_code(nameplate: &str, words: usize) -> Result<String, JsValue> {
     Ok(Code { nameplate, words }.canonical().to_string())
 }
 
-/// Reads what a person typed: `{code, nameplate, words}`, the last a number.
+/// Reads what a person typed: the code as it should be shown, digits and words joined by `-`.
 ///
 /// # Errors
 /// If it is no code; the message is for people.
 #[wasm_bindgen(js_name = parseCode)]
-pub fn parse_code(typed: &str) -> Result<JsValue, JsValue> {
-    let code = parse(typed)?;
-    Ok(object(&[
-        ("code", code.canonical().as_str().into()),
-        ("nameplate", code.nameplate.as_str().into()),
-        ("words", code.words.len().into()),
-    ]))
+pub fn parse_code(typed: &str) -> Result<String, JsValue> {
+    Ok(parse(typed)?.canonical().to_string())
 }
 
 pub(crate) fn parse(typed: &str) -> Result<Code, Failure> {
     typed
         .parse()
-        .map_err(|malformed| Failure::new("code-malformed", format!("{malformed}")))
+        .map_err(|malformed| Failure::new("code-malformed", &format!("{malformed}")))
 }

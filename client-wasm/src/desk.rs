@@ -3,11 +3,10 @@
 use bytes::Bytes;
 use js_sys::Uint8Array;
 use peersox_core::channel::{
-    Assembler, ChannelId, Chunk, Event, Message, Mux, Priority, ResetCode, SendError, Unfit,
+    Assembler, ChannelId, Chunk, Message, Mux, Priority, ResetCode, SendError, Unfit,
 };
 use wasm_bindgen::JsValue;
 
-use crate::emit::{Kind, Outbox};
 use crate::failure::Failure;
 
 /// Which handle is which channel.
@@ -43,7 +42,7 @@ impl Desk {
     ) -> Result<u32, Failure> {
         let id = mux
             .open(name, priority)
-            .map_err(|error| Failure::new("busy", error.to_string()))?;
+            .map_err(|error| Failure::new("busy", &error.to_string()))?;
         Ok(self.enter(id))
     }
 
@@ -95,7 +94,7 @@ impl Desk {
                 Unfit::NotUtf8 => (ResetCode::MALFORMED, "a text message is no text".into()),
             };
             mux.reset(entry.id, code);
-            return Err(Failure::new("channel-reset", text));
+            return Err(Failure::new("channel-reset", &text));
         }
         Ok(None)
     }
@@ -105,55 +104,22 @@ impl Desk {
         self.entries.retain(|it| it.handle != handle);
     }
 
-    /// Tells what happened to a channel. The events of the connection are the shell's.
-    pub(crate) fn hear(&mut self, event: Event, out: &mut Outbox) {
-        let (kind, id) = match event {
-            Event::Opened {
-                channel,
-                name,
-                priority,
-            } => {
-                let handle = self.enter(channel);
-                let values = [handle.into(), name.into(), (priority as u8).into()];
-                out.push(Kind::Opened, values);
-                return;
-            }
-            Event::Reset { channel, code } => {
-                if let Some(handle) = self.handle(channel) {
-                    let values = [handle.into(), code.0.into(), JsValue::NULL];
-                    out.push(Kind::Reset, values);
-                }
-                return;
-            }
-            Event::Readable(id) => (Kind::Readable, id),
-            Event::DatagramReadable(id) => (Kind::Datagram, id),
-            Event::Writable(id) => (Kind::Writable, id),
-            Event::Finished(id) => (Kind::Finished, id),
-            Event::Flushed(id) => (Kind::Flushed, id),
-            Event::Connected | Event::PeerRestarted | Event::Pong(_) | Event::Closed { .. } => {
-                return;
-            }
-        };
-        if let Some(handle) = self.handle(id) {
-            out.tell(kind, handle);
-        }
+    /// Every channel is gone with the process that the peer was: those that were not before.
+    pub(crate) fn orphans(&mut self) -> Vec<u32> {
+        let entries = self.entries.iter_mut();
+        let fresh = entries.filter_map(|it| {
+            let known = std::mem::replace(&mut it.orphaned, true);
+            (!known).then_some(it.handle)
+        });
+        fresh.collect()
     }
 
-    /// Every channel is gone with the process that the peer was.
-    pub(crate) fn restarted(&mut self, out: &mut Outbox) {
-        for entry in &mut self.entries {
-            if !std::mem::replace(&mut entry.orphaned, true) {
-                out.tell(Kind::Reset, entry.handle);
-            }
-        }
-    }
-
-    fn handle(&self, id: ChannelId) -> Option<u32> {
+    pub(crate) fn handle(&self, id: ChannelId) -> Option<u32> {
         let entry = self.entries.iter().find(|it| it.id == id)?;
         Some(entry.handle)
     }
 
-    fn enter(&mut self, id: ChannelId) -> u32 {
+    pub(crate) fn enter(&mut self, id: ChannelId) -> u32 {
         let handle = self.next;
         self.next += 1;
         let assembler = Assembler::new(self.max_message);
@@ -183,7 +149,7 @@ pub(crate) fn failure(error: SendError) -> Failure {
         SendError::TooLarge { .. } => "too-large",
         SendError::NoPath => "no-path",
     };
-    Failure::new(code, error.to_string())
+    Failure::new(code, &error.to_string())
 }
 
 fn gone() -> Failure {

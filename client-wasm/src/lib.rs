@@ -1,32 +1,22 @@
-//! The browser peer: `core::peer` behind WebSocket, gRPC-Web and WebRTC.
+//! The engine of the browser client: `core::peer` and pairing codes, callable from JavaScript.
 //!
 //! ```text
-//!   facade (TypeScript)          this crate                            browser
-//!   PeerSoxClient ──calls──►  Peer ─► Shell ─► core::peer::Peer
-//!                 ◄─events──           │  ├──── leg     ◄─────────►  WebSocket      to the relay
-//!                                      │  ├──── direct  ◄─────────►  RTCPeerConnection
-//!                                      │  └──── clock   ◄─────────►  setTimeout, performance.now
-//!                 ──calls──►  Server ──┴──────── grpc   ◄─────────►  fetch          to control
+//!   js/src (TypeScript)                          this crate
+//!   PeerSoxClient ─► Shell ──── calls ────►  Machine ─► core::peer::Peer
+//!                     │  ▲ ◄─── events ────     │
+//!                     │  └──────── frames ──────┘
+//!                     └─ WebSocket, RTCPeerConnection, fetch, setTimeout
 //! ```
 //!
-//! What is exported is meant for the facade in `js/src` and changes with it; people use the facade.
-//! Everything runs on one thread. The shell lends its machine to one call at a time and tells the
-//! facade what happened after that call, so that a listener may call back.
+//! Every rule that two peers must agree on is here; what a browser does by itself (sockets, timers,
+//! requests) is called from TypeScript, where it costs nothing to call. A binding of those in Rust is
+//! a third of the download. What is exported changes with `js/src`; people use that.
 //!
 //! On other targets than wasm32 the crate is empty.
 #![cfg(target_arch = "wasm32")]
 
 mod code;
 mod desk;
-mod direct;
-mod emit;
 mod failure;
-mod grpc;
-mod leg;
-mod links;
-mod meter;
-mod peer;
+mod machine;
 mod platform;
-mod server;
-mod shell;
-mod transfer;

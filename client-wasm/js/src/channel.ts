@@ -271,10 +271,7 @@ export class Channel extends Emitter<ChannelEvents> implements AsyncIterable<str
   }
 
   #trySend(message: string | Uint8Array): boolean {
-    const peer = this.#link.peer
-    return guard(() =>
-      typeof message === 'string' ? peer.sendText(this.#handle, message) : peer.sendBytes(this.#handle, message),
-    )
+    return guard(() => this.#link.peer.send(this.#handle, message))
   }
 
   /** Both directions may be over in good order. */

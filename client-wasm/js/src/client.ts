@@ -14,7 +14,7 @@
  */
 
 import type { Channel } from './channel.js'
-import { Control } from './control.js'
+import { Control, nameplateOf } from './control.js'
 import { Emitter } from './emitter.js'
 import { type Engine, engineNow, loadEngine } from './engine.js'
 import { BusyError, ClosedError, UpgradeError } from './errors.js'
@@ -62,7 +62,8 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
   static parseCode(code: string): { code: string; nameplate: string; words: number } {
     const engine = engineNow()
     if (!engine) throw new BusyError('busy', 'the WebAssembly module is still being loaded: await `ready`')
-    return guard(() => engine.parseCode(code))
+    const parsed = guard(() => engine.parseCode(code))
+    return { code: parsed, nameplate: nameplateOf(parsed), words: parsed.split('-').length - 1 }
   }
 
   /** Where the server is. */
@@ -433,8 +434,8 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
   }
 
   async #begin(pairing: Pairing): Promise<void> {
-    const [engine] = await this.#control.open()
-    this.#session.begin(engine, this.url, pairing)
+    const engine = await this.#engine
+    this.#session.begin(engine, pairing)
   }
 
   #onOpened(channel: Channel): void {

@@ -6,11 +6,12 @@
  * @packageDocumentation
  */
 
-import type { Server } from '#engine'
+import * as wire from '#wire'
 import { fromBase64, toBase64, toHex } from './bytes.js'
 import type { Engine } from './engine.js'
-import { PeerSoxError } from './errors.js'
-import { guard, guardAsync } from './failure.js'
+import { PairingInvalidError, PeerSoxError } from './errors.js'
+import { failure, guard } from './failure.js'
+import { call, decode, encode, unary } from './grpc.js'
 import type { Abortable, CodeOptions, NewPairing, Pairing } from './types.js'
 
 /** The server as one client sees it. */
@@ -18,7 +19,6 @@ export class Control {
   readonly #url: string
   readonly #engine: Promise<Engine>
   readonly #ready: () => void
-  #server: Server | undefined
   #answered = false
 
   /** `ready` is called once, when the server first answers. */
@@ -28,83 +28,72 @@ export class Control {
     this.#ready = ready
   }
 
-  /** The module, and the server in it. */
-  async open(): Promise<[Engine, Server]> {
-    const engine = await this.#engine
-    this.#server ??= new engine.Server(this.#url)
-    return [engine, this.#server]
-  }
-
   async create(options: CodeOptions): Promise<NewPairing> {
     const words = options.words ?? 2
     if (!Number.isInteger(words) || words < 0 || words > 16) throw new TypeError('a code has 0 to 16 words')
-    const [engine, server] = await this.open()
-    const made = await this.#ask(() => server.call(CALL_CREATE, NOTHING, options.signal))
+    const asked = this.#ask('CreatePairing', NOTHING, wire.readCreatePairingResponse, options)
+    const [made, engine] = await Promise.all([asked, this.#engine])
     return {
       server: this.#url,
-      id: toHex(made.id),
+      id: toHex(made.pairing_id),
       role: 'initiator',
       credential: toBase64(made.credential),
       code: guard(() => engine.makeCode(made.nameplate, words)),
-      codeExpiresAt: made.codeExpiresAt,
-      restorableUntil: made.restorableUntil,
+      codeExpiresAt: made.code_expires_at_millis,
+      restorableUntil: made.restorable_until_millis,
     }
   }
 
-  async join(code: string, options: Abortable): Promise<Pairing> {
-    const [engine, server] = await this.open()
-    const parsed = guard(() => engine.parseCode(String(code)))
+  async join(typed: string, options: Abortable): Promise<Pairing> {
+    const engine = await this.#engine
+    const code = guard(() => engine.parseCode(String(typed)))
     // The words stay here: only the digits are sent.
-    const joined = await this.#ask(() =>
-      server.call(CALL_JOIN, new TextEncoder().encode(parsed.nameplate), options.signal),
-    )
+    const request = encode(wire.writeJoinPairingRequest, { nameplate: nameplateOf(code) })
+    const joined = await this.#ask('JoinPairing', request, wire.readJoinPairingResponse, options)
     return {
       server: this.#url,
-      id: toHex(joined.id),
+      id: toHex(joined.pairing_id),
       role: 'joiner',
       credential: toBase64(joined.credential),
-      code: parsed.code,
-      restorableUntil: joined.restorableUntil,
+      code,
+      restorableUntil: joined.restorable_until_millis,
     }
   }
 
   /** Whether the server still knows a pairing. */
   async knows(pairing: Pairing, options: Abortable): Promise<boolean> {
-    const [, server] = await this.open()
     try {
-      await this.#ask(() => server.call(CALL_STATE, fromBase64(pairing.credential), options.signal))
+      await this.#ask('GetPairing', credential(pairing), wire.readGetPairingResponse, options)
       return true
     } catch (error) {
-      if (error instanceof PeerSoxError && error.code === 'pairing-invalid') return false
+      if (error instanceof PairingInvalidError) return false
       throw error
     }
   }
 
   async revoke(pairing: Pairing, options: Abortable): Promise<void> {
-    const [, server] = await this.open()
     try {
-      await this.#ask(() => server.call(CALL_DELETE, fromBase64(pairing.credential), options.signal))
+      await this.#ask('DeletePairing', credential(pairing), wire.readDeletePairingResponse, options)
     } catch (error) {
       // Gone already is gone.
-      if (!(error instanceof PeerSoxError && error.code === 'pairing-invalid')) throw error
+      if (!(error instanceof PairingInvalidError)) throw error
     }
+  }
+
+  /** The right to attach to a relay, and where. */
+  openSession(pairing: Pairing, signal: AbortSignal): Promise<wire.OpenSessionResponse> {
+    return this.#ask('OpenSession', credential(pairing), wire.readOpenSessionResponse, { signal })
   }
 
   /** Tells when the code is used, or is not in time; goes on until `signal` aborts. */
   async watchCode(pairing: Pairing, signal: AbortSignal, tell: (outcome: 'joined' | 'expired') => void): Promise<void> {
-    const [, server] = await this.open()
     while (!signal.aborted) {
       try {
-        await guardAsync(() =>
-          server.watch(
-            fromBase64(pairing.credential),
-            (event) => {
-              if (event === EVENT_JOINED) tell('joined')
-              else if (event === EVENT_EXPIRED) tell('expired')
-            },
-            signal,
-          ),
-        )
+        for await (const message of call(this.#url, 'WatchPairing', credential(pairing), signal)) {
+          const event = decode(wire.readWatchPairingResponse, message)?.event
+          if (event === EVENT_JOINED) tell('joined')
+          else if (event === EVENT_EXPIRED) tell('expired')
+        }
       } catch {
         // The stream is a convenience: the leg tells what matters, too.
       }
@@ -119,10 +108,11 @@ export class Control {
     this.#ready()
   }
 
-  async #ask<T>(call: () => Promise<T>): Promise<T> {
+  async #ask<T>(method: string, request: Uint8Array, read: wire.Read<T>, options: Abortable): Promise<T> {
     try {
-      const answer = await guardAsync(call)
+      const answer = decode(read, await unary(this.#url, method, request, options.signal))
       this.noteAnswer()
+      if (!answer) throw failure('protocol', 'the answer cannot be decoded')
       return answer
     } catch (error) {
       if (error instanceof PeerSoxError && error.code !== 'unreachable') this.noteAnswer()
@@ -131,10 +121,16 @@ export class Control {
   }
 }
 
-const CALL_CREATE = 0
-const CALL_JOIN = 1
-const CALL_STATE = 2
-const CALL_DELETE = 3
+/** The digits of a code. */
+export function nameplateOf(code: string): string {
+  return code.split('-', 1)[0]!
+}
+
+/** Every request that names a pairing has its credential as field 1 and nothing else. */
+function credential(pairing: Pairing): Uint8Array {
+  return encode(wire.writeGetPairingRequest, { credential: fromBase64(pairing.credential) })
+}
+
 const NOTHING = new Uint8Array()
 const EVENT_JOINED = 2
 const EVENT_EXPIRED = 6

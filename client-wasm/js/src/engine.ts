@@ -9,16 +9,16 @@ import init, * as exports from '#engine'
 import { UnsupportedError } from './errors.js'
 import type { WasmSource } from './types.js'
 
-/** What happened; `client-wasm/src/emit.rs` has the same table. */
-export const enum Kind {
-  Attached = 0,
-  LegLost = 1,
-  PeerOnline = 2,
-  PeerAway = 3,
-  Secured = 4,
-  Connected = 5,
-  Restarted = 6,
-  Path = 7,
+/** What happened; `client-wasm/src/machine.rs` has the same table, and says what comes with it. */
+export const enum Told {
+  Secured = 0,
+  Connected = 1,
+  Restarted = 2,
+  Closed = 3,
+  Path = 4,
+  Dial = 5,
+  HangUp = 6,
+  Pong = 7,
   Opened = 8,
   Readable = 9,
   Datagram = 10,
@@ -26,13 +26,7 @@ export const enum Kind {
   Finished = 12,
   Flushed = 13,
   Reset = 14,
-  Pong = 15,
-  DialFailed = 16,
-  Ended = 17,
 }
-
-/** Called with each of them. */
-export type EngineListener = (kind: Kind, a: any, b: any, c: any) => void
 
 /** The module once it is loaded. */
 export type Engine = typeof exports

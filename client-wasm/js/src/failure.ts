@@ -7,17 +7,20 @@
 
 import * as e from './errors.js'
 
-interface Raw {
-  code: e.ErrorCode
-  message: string
-  retryAfter?: number
-  status?: number
+/** The error that something thrown by the module, `code|message`, stands for. What is none of ours stays as it is. */
+export function toError(thrown: unknown): unknown {
+  if (typeof thrown !== 'string') return thrown
+  const bar = thrown.indexOf('|')
+  return failure(thrown.slice(0, bar) as e.ErrorCode, thrown.slice(bar + 1))
 }
 
-/** The error that something thrown by the module stands for. What is none of ours stays as it is. */
-export function toError(thrown: unknown): unknown {
-  if (typeof thrown !== 'object' || thrown === null || thrown instanceof Error || !('code' in thrown)) return thrown
-  const { code, message, retryAfter, status } = thrown as Raw
+/** The error of a code. */
+export function failure(
+  code: e.ErrorCode | 'tampered',
+  message: string,
+  retryAfter?: number,
+  status?: number,
+): e.PeerSoxError {
   switch (code) {
     case 'code-malformed':
       return new e.CodeError(code, message || 'this is not a code')
@@ -36,8 +39,9 @@ export function toError(thrown: unknown): unknown {
       return new e.UnreachableError(code, `the server cannot be reached${message ? `: ${message}` : ''}`)
     case 'refused':
       return new e.RefusedError(`the server refused: ${message}`, status ?? 0)
+    case 'tampered':
     case 'protocol':
-      return new e.ProtocolError(code, message)
+      return new e.ProtocolError('protocol', message)
     case 'channel-reset':
       return new e.ChannelResetError(message, null)
     case 'too-large':
@@ -55,15 +59,6 @@ export function toError(thrown: unknown): unknown {
 export function guard<T>(call: () => T): T {
   try {
     return call()
-  } catch (thrown) {
-    throw toError(thrown)
-  }
-}
-
-/** The same for what takes time. */
-export async function guardAsync<T>(call: () => Promise<T>): Promise<T> {
-  try {
-    return await call()
   } catch (thrown) {
     throw toError(thrown)
   }

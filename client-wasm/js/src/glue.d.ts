@@ -4,47 +4,40 @@ declare module '#engine' {
   export default function init(options: { module_or_path: unknown }): Promise<unknown>
 
   export function makeCode(nameplate: string, words: number): string
-  export function parseCode(typed: string): { code: string; nameplate: string; words: number }
+  export function parseCode(typed: string): string
 
-  /** Which call: create, join, state, delete. */
-  export type Call = 0 | 1 | 2 | 3
-
-  export class Server {
-    constructor(url: string)
-    call(call: Call, argument: Uint8Array, signal?: AbortSignal): Promise<any>
-    watch(credential: Uint8Array, tell: (event: number) => void, signal?: AbortSignal): Promise<void>
+  /** Is told what happened; must not call the machine before `poll` has returned. */
+  export interface Listener {
+    tell(told: number, a: number, b: number, text: string): void
+    signal(bytes: Uint8Array): void
   }
 
-  export interface PeerOptions {
-    server: string
-    id: Uint8Array
-    initiator: boolean
-    credential: Uint8Array
-    code?: string | undefined
-    secret?: Uint8Array | undefined
-    name?: string | undefined
-    webrtc: 0 | 1 | 2
-    iceServers?: RTCIceServer[] | undefined
-    icePolicy?: string | undefined
-    maxMessage: number
+  /** The bytes are lent. */
+  export interface Sink {
+    send(bytes: Uint8Array<ArrayBuffer>): void
   }
 
-  export interface PeerStats {
-    directRtt?: number
-    relayRtt?: number
-    receiveRate: number
-    sendRate: number
-    bytesReceived: number
-    bytesSent: number
-    replayed: number
-    duplicates: number
-    datagramsDropped: number
-    whyRelayed?: string
-  }
-
-  export class Peer {
-    constructor(options: PeerOptions, listener: (kind: number, a: any, b: any, c: any) => void)
+  export class Machine {
+    constructor(
+      id: Uint8Array,
+      initiator: boolean,
+      secret: Uint8Array,
+      code: string,
+      name: string,
+      maxMessage: number,
+    )
     secret(): Uint8Array | undefined
+    secured(): boolean
+    pathUp(direct: boolean): number
+    pathDown(path: number): void
+    dialFailed(): void
+    rtt(path: number): number | undefined
+    take(path: number, frame: Uint8Array): void
+    transmit(path: number, sink: Sink): number
+    poll(listener: Listener): void
+    timeout(): number
+    ring(): void
+    signal(signal: Uint8Array): void
     open(name: string, priority: number): number
     sendText(handle: number, text: string): boolean
     sendBytes(handle: number, bytes: Uint8Array): boolean
@@ -57,11 +50,8 @@ declare module '#engine' {
     pending(handle: number): number
     maxDatagram(): number
     ping(): void
-    upgrade(): boolean
-    wake(): void
-    stats(): PeerStats
-    rtcStats(): Promise<RTCStatsReport> | undefined
-    close(patience: number): void
+    close(): void
+    counts(): Uint32Array
     free(): void
   }
 
@@ -118,6 +108,79 @@ declare module '#engine' {
     free(): void
   }
 }
+
+// The messages that this side reads or writes, out of proto/ and status.proto; build.mjs has `pbf` make the real thing.
+declare module '#wire' {
+  import type { PbfReader, PbfWriter } from 'pbf'
+
+  export type Read<T> = (from: PbfReader) => T
+  export type Write<T> = (message: T, to: PbfWriter) => void
+
+  export interface IceServer {
+    urls: string[]
+    username: string
+    credential: string
+  }
+
+  export interface OpenSessionResponse {
+    ticket: string
+    endpoints: { transport: number; url: string }[]
+    ice_servers: IceServer[]
+  }
+
+  export interface Notice {
+    hello: { ticket: string; agent: string } | undefined
+    welcome: { peer_online: boolean; resumed: boolean; limits: { keepalive_millis: number } | undefined } | undefined
+    ping: { nonce: number } | undefined
+    pong: { nonce: number } | undefined
+    peer_online: object | undefined
+    peer_away: { grace_millis: number } | undefined
+    draining: object | undefined
+    datagrams_dropped: { count: number } | undefined
+  }
+
+  export interface IceCandidate {
+    candidate: string
+    sdp_mid: string
+    sdp_mline_index: number
+    username_fragment: string
+  }
+
+  export interface Signal {
+    attempt: number
+    description: { type: string; sdp: string } | undefined
+    candidate: IceCandidate | undefined
+  }
+
+  export const readCreatePairingResponse: Read<{
+    pairing_id: Uint8Array
+    nameplate: string
+    credential: Uint8Array
+    code_expires_at_millis: number
+    restorable_until_millis: number
+  }>
+  export const readJoinPairingResponse: Read<{
+    pairing_id: Uint8Array
+    credential: Uint8Array
+    restorable_until_millis: number
+  }>
+  export const readGetPairingResponse: Read<object>
+  export const readDeletePairingResponse: Read<object>
+  export const readWatchPairingResponse: Read<{ event: number }>
+  export const readOpenSessionResponse: Read<OpenSessionResponse>
+  export const writeJoinPairingRequest: Write<{ nameplate: string }>
+  export const writeGetPairingRequest: Write<{ credential: Uint8Array }>
+  export const readNotice: Read<Notice>
+  export const writeNotice: Write<Partial<Notice>>
+  export const readSignal: Read<Signal>
+  export const writeSignal: Write<Partial<Signal>>
+  export const readStatus: Read<{ details: { type_url: string; value: Uint8Array }[] }>
+  export const readErrorInfo: Read<{ reason: string }>
+  export const readRetryInfo: Read<{ retry_delay: { seconds: number; nanos: number } | undefined }>
+}
+
+/** The version of the package. */
+declare const VERSION: string
 
 // The module itself, deflated and in base64.
 declare module '#wasm' {

@@ -5,11 +5,11 @@
  * @packageDocumentation
  */
 
-import type { Peer, PeerOptions } from '#engine'
 import { Channel } from './channel.js'
-import { type Engine, Kind } from './engine.js'
+import { type Engine, Told } from './engine.js'
 import type { PeerSoxError } from './errors.js'
-import { guard, toError } from './failure.js'
+import { guard } from './failure.js'
+import { Shell, type ShellOptions } from './shell.js'
 import type { CloseReason, Priority } from './types.js'
 
 /** The names of the priorities in the order of their numbers. */
@@ -40,14 +40,14 @@ export interface LinkListener {
 
 /** See the module. */
 export class Link {
-  readonly peer: Peer
+  readonly peer: Shell
+  readonly listener: LinkListener
   readonly #channels = new Map<number, Channel>()
-  readonly #listener: LinkListener
   #end: End | null = null
 
-  constructor(engine: Engine, options: PeerOptions, listener: LinkListener) {
-    this.#listener = listener
-    this.peer = guard(() => new engine.Peer(options, (kind, a, b, c) => this.#hear(kind, a, b, c)))
+  constructor(engine: Engine, options: ShellOptions, listener: LinkListener) {
+    this.listener = listener
+    this.peer = new Shell(engine, options, this)
   }
 
   /** How it ended, if it has. */
@@ -67,51 +67,34 @@ export class Link {
     if (this.#end === null) this.peer.forget(handle)
   }
 
-  #hear(kind: Kind, a: any, b: any, c: any): void {
-    switch (kind) {
-      case Kind.Readable:
-        return this.#channels.get(a)?.readReady()
-      case Kind.Writable:
-        return this.#channels.get(a)?.writeReady()
-      case Kind.Datagram:
-        return this.#channels.get(a)?.datagramReady()
-      case Kind.Opened: {
-        const channel = new Channel(this, a, b, PRIORITIES[c] ?? 'normal', false)
-        this.#channels.set(a, channel)
-        return this.#listener.opened(channel)
-      }
-      case Kind.Finished:
-        return this.#channels.get(a)?.ended()
-      case Kind.Flushed:
-        return this.#channels.get(a)?.flushed()
-      case Kind.Reset:
-        return this.#channels.get(a)?.wasReset(b ?? null)
-      case Kind.Attached:
-        return this.#listener.attached(a)
-      case Kind.LegLost:
-        return this.#listener.legLost(a, b ?? null, c ?? null)
-      case Kind.PeerOnline:
-        return this.#listener.peerOnline()
-      case Kind.PeerAway:
-        return this.#listener.peerAway(a ?? null)
-      case Kind.Secured:
-        return this.#listener.secured(a, b)
-      case Kind.Connected:
-        return this.#listener.connected()
-      case Kind.Restarted:
-        return this.#listener.restarted()
-      case Kind.Path:
-        return this.#listener.path(a, b ?? null)
-      case Kind.Pong:
-        return this.#listener.pong(a)
-      case Kind.DialFailed:
-        return this.#listener.dialFailed(a)
-      case Kind.Ended: {
-        const error = c === null || c === undefined ? null : (toError(c) as PeerSoxError)
-        this.#end = { reason: a, message: error?.message ?? b, error }
-        for (const channel of [...this.#channels.values()]) channel.linkEnded(this.#end)
-        return this.#listener.ended(this.#end)
-      }
+  /** Something happened to a channel. @internal */
+  channel(told: Told, handle: number, value: number, name: string): void {
+    if (told === Told.Opened) {
+      const opened = new Channel(this, handle, name, PRIORITIES[value] ?? 'normal', false)
+      this.#channels.set(handle, opened)
+      return this.listener.opened(opened)
     }
+    const channel = this.#channels.get(handle)
+    switch (told) {
+      case Told.Readable:
+        return channel?.readReady()
+      case Told.Datagram:
+        return channel?.datagramReady()
+      case Told.Writable:
+        return channel?.writeReady()
+      case Told.Finished:
+        return channel?.ended()
+      case Told.Flushed:
+        return channel?.flushed()
+      case Told.Reset:
+        return channel?.wasReset(value < 0 ? null : value)
+    }
+  }
+
+  /** It is over. @internal */
+  ended(end: End): void {
+    this.#end = { ...end, message: end.error?.message ?? end.message }
+    for (const channel of [...this.#channels.values()]) channel.linkEnded(this.#end)
+    this.listener.ended(this.#end)
   }
 }

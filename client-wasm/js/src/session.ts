@@ -70,7 +70,7 @@ export class Session implements LinkListener {
   }
 
   /** Makes the link of a pairing. */
-  begin(engine: Engine, server: string, pairing: Pairing): void {
+  begin(engine: Engine, pairing: Pairing): void {
     const options = this.#options
     this.#pairing = { ...pairing }
     this.#attached = this.#connected = this.#everConnected = this.#online = this.#restarted = this.#expired = false
@@ -78,17 +78,16 @@ export class Session implements LinkListener {
     this.#link = new Link(
       engine,
       {
-        server,
         id: fromHex(pairing.id),
         initiator: pairing.role === 'initiator',
-        credential: fromBase64(pairing.credential),
         code: pairing.code,
         secret: pairing.secret === undefined ? undefined : fromBase64(pairing.secret),
         name: options.name,
-        webrtc: options.webrtc === 'off' ? 0 : options.webrtc === 'manual' ? 1 : 2,
+        webrtc: options.webrtc ?? 'auto',
         iceServers: options.iceServers,
         icePolicy: options.iceTransportPolicy,
         maxMessage: options.maxMessageBytes ?? 64 << 20,
+        open: (signal) => this.#control.openSession(pairing, signal),
       },
       this,
     )
@@ -158,7 +157,7 @@ export class Session implements LinkListener {
   async stats(): Promise<Stats> {
     const link = this.#link
     const raw = link && !link.end ? link.peer.stats() : null
-    const report = link && !link.end ? await link.peer.rtcStats() : undefined
+    const report = link && !link.end ? await link.peer.direct.stats() : undefined
     if (this.#connected && this.#path === 'relay') link?.peer.ping()
     return {
       path: this.#connected ? this.#path : null,

@@ -1,0 +1,58 @@
+/**
+ * One connection to the relay: frames in, frames out. A message of the WebSocket is one frame.
+ *
+ * Another transport is another class of this shape: WebTransport connects to the endpoint of that kind, sends Hello
+ * and reliable frames, length-prefixed, over one bidirectional stream, and datagrams as datagrams, as
+ * docs/protocol.md says for QUIC; `hasRoom` is then what the stream's writer says.
+ *
+ * @internal
+ * @packageDocumentation
+ */
+
+/** What a leg tells its owner; never while the owner calls it. */
+export interface LegListener {
+  /** The transport is connected; Hello may be said. */
+  open(): void
+  /** A frame came, still unparsed; none if it was text. */
+  frame(bytes: Uint8Array<ArrayBuffer>): void
+  /** It is over; with a number if somebody said one. */
+  closed(code: number | null, why: string): void
+}
+
+/** See the module. */
+export class Leg {
+  readonly socket: WebSocket
+
+  /** Throws if the URL is none. */
+  constructor(url: string, listener: LegListener) {
+    const socket = new WebSocket(url, SUBPROTOCOL)
+    socket.binaryType = 'arraybuffer'
+    socket.onopen = () => listener.open()
+    socket.onmessage = ({ data }) => listener.frame(new Uint8Array(data instanceof ArrayBuffer ? data : []))
+    // 1006 says that nobody said anything.
+    socket.onclose = ({ code, reason }) => listener.closed(code === 1006 ? null : code, reason)
+    this.socket = socket
+  }
+
+  /** Whether another frame may be sent without too much waiting already. */
+  get hasRoom(): boolean {
+    return this.socket.bufferedAmount < HIGH_WATER
+  }
+
+  /** Whether everything sent has left this process. */
+  get isDrained(): boolean {
+    return this.socket.bufferedAmount === 0
+  }
+
+  /** Ends it, and says why. What was sent before still leaves; nothing more is told. */
+  hangUp(code?: number): void {
+    const socket = this.socket
+    socket.onopen = socket.onmessage = socket.onclose = null
+    socket.close(code)
+  }
+}
+
+const SUBPROTOCOL = 'peersox.v1'
+
+/** Bytes. A browser takes what it is given; this bounds what waits in it. Enough for 20 ms at 50 MB/s. */
+const HIGH_WATER = 1 << 20

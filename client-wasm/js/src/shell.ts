@@ -1,0 +1,402 @@
+/**
+ * The machine of the module and everything that it drives, one call at a time.
+ *
+ *     call or event ─► Shell.with ─► act ─► settle: events, frames, timer
+ *                                              │
+ *                       listener ◄── what happened, in order
+ *
+ * The listener is told when nothing is under way, so that it may call again; what it causes is told after what it is
+ * being told.
+ *
+ * @internal
+ * @packageDocumentation
+ */
+
+import type { Listener, Machine } from '#engine'
+import { readSignal, type Signal } from '#wire'
+import { type DialMode, Direct } from './direct.js'
+import { type Engine, Told } from './engine.js'
+import type { PeerSoxError } from './errors.js'
+import { guard, toError } from './failure.js'
+import { decode } from './grpc.js'
+import type { Link, LinkListener } from './link.js'
+import { Meter } from './meter.js'
+import { AGENT, type OpenSession, Relay } from './relay.js'
+import type { CloseReason } from './types.js'
+
+/** What a peer is made of. */
+export interface ShellOptions {
+  id: Uint8Array
+  initiator: boolean
+  code?: string | undefined
+  secret?: Uint8Array | undefined
+  name?: string | undefined
+  webrtc: DialMode
+  iceServers?: RTCIceServer[] | undefined
+  icePolicy?: RTCIceTransportPolicy | undefined
+  maxMessage: number
+  open: OpenSession
+}
+
+/** One endpoint of a pairing at work. */
+export class Shell implements Listener {
+  readonly direct: Direct
+  readonly received = new Meter()
+  readonly sent = new Meter()
+  /** Datagrams that the relay dropped on their way here. */
+  dropped = 0
+  readonly #machine: Machine
+  readonly #relay: Relay
+  readonly #link: Link
+  /** The relay as a path: while the other peer is attached, too. */
+  #path: number | null = null
+  /** The latest relay path. What the other peer sent before it was lost still comes over it. */
+  #latest: number | null = null
+  /** The path that records take. */
+  #selected: number | null = null
+  /** 1 relay, 2 direct, while a path is there. */
+  readonly #kinds = new Map<number, 1 | 2>()
+  #heard: (() => void)[] = []
+  #untold: ((to: LinkListener) => void)[] = []
+  #isActing = false
+  #isTelling = false
+  #timer: ReturnType<typeof setTimeout> | undefined
+  #timerAt = Number.POSITIVE_INFINITY
+  /** When to give up a farewell that nobody answers. */
+  #farewell = Number.POSITIVE_INFINITY
+  #ended = false
+
+  /** Makes a peer, and begins to attach to the relay. Throws if the pairing is none. */
+  constructor(engine: Engine, options: ShellOptions, link: Link) {
+    const { id, initiator, secret, code, name, maxMessage } = options
+    this.#link = link
+    this.#machine = guard(
+      () => new engine.Machine(id, initiator, secret ?? new Uint8Array(), code ?? '', name ?? AGENT, maxMessage),
+    )
+    this.direct = new Direct(this, initiator, options.webrtc, options.iceServers ?? [], options.icePolicy)
+    this.#relay = new Relay(this, options.open)
+    this.with(() => this.#relay.attach())
+  }
+
+  /** Does something, and all that follows from it. */
+  with<T>(act: () => T): T {
+    if (this.#isActing) return act()
+    this.#isActing = true
+    try {
+      return act()
+    } finally {
+      try {
+        this.#settle()
+      } finally {
+        this.#isActing = false
+        this.#tell()
+      }
+    }
+  }
+
+  /** The listener is told when nothing is under way. */
+  later(tell: (to: LinkListener) => void): void {
+    this.#untold.push(tell)
+  }
+
+  /** The pairing secret, once agreed. */
+  secret(): Uint8Array | undefined {
+    return this.#machine.secret()
+  }
+
+  /** Opens a channel: 0 interactive, 1 normal, 2 bulk. Throws for a bad name, or too many channels. */
+  open(name: string, priority: number): number {
+    return this.with(() => this.#machine.open(name, priority))
+  }
+
+  /** Sends a message; false if there is no room, and then the channel is told when there is. */
+  send(handle: number, message: string | Uint8Array): boolean {
+    return this.with(() =>
+      typeof message === 'string'
+        ? this.#machine.sendText(handle, message)
+        : this.#machine.sendBytes(handle, message),
+    )
+  }
+
+  /** Sends a datagram; false if it was dropped. */
+  sendDatagram(handle: number, bytes: Uint8Array): boolean {
+    return this.with(() => this.#machine.sendDatagram(handle, bytes))
+  }
+
+  /** The next message. Throws if the channel had to be reset. */
+  read(handle: number): string | Uint8Array<ArrayBuffer> | undefined {
+    return this.with(() => this.#machine.read(handle))
+  }
+
+  readDatagram(handle: number): Uint8Array<ArrayBuffer> | undefined {
+    return this.#machine.readDatagram(handle)
+  }
+
+  /** Ends this side's direction. */
+  finish(handle: number): void {
+    this.with(() => this.#machine.finish(handle))
+  }
+
+  /** Ends a channel at once. */
+  reset(handle: number, code: number): void {
+    this.with(() => this.#machine.reset(handle, code))
+  }
+
+  /** The handle will not be used again. */
+  forget(handle: number): void {
+    this.#machine.forget(handle)
+  }
+
+  /** Bytes sent and not taken by the other side. */
+  pending(handle: number): number {
+    return this.#machine.pending(handle)
+  }
+
+  maxDatagram(): number {
+    return this.#machine.maxDatagram()
+  }
+
+  /** Asks for `pong`. */
+  ping(): void {
+    this.with(() => this.#machine.ping())
+  }
+
+  /** Looks for a direct path now; false if that is turned off or impossible here. */
+  upgrade(): boolean {
+    return this.with(() => this.direct.upgrade())
+  }
+
+  /** The page is visible again, or online: mend what may be broken, now. */
+  wake(): void {
+    this.with(() => {
+      if (this.#ended) return
+      this.#relay.wake(performance.now())
+      this.direct.mend()
+    })
+  }
+
+  /** Numbers for `stats()`. */
+  stats() {
+    const now = performance.now()
+    const [replayed, duplicates, dropped] = this.#machine.counts()
+    const isDirect = this.#selected !== null && this.#kinds.get(this.#selected) === 2
+    return {
+      directRtt: isDirect ? this.#machine.rtt(this.#selected!) : undefined,
+      relayRtt: this.#relay.rtt,
+      receiveRate: this.received.rate(now),
+      sendRate: this.sent.rate(now),
+      bytesReceived: this.received.total,
+      bytesSent: this.sent.total,
+      replayed: replayed!,
+      duplicates: duplicates!,
+      datagramsDropped: dropped! + this.dropped,
+      whyRelayed: isDirect ? undefined : this.direct.why,
+    }
+  }
+
+  /** Says goodbye; `ended` follows within so many milliseconds. */
+  close(patience: number): void {
+    this.with(() => {
+      if (this.#ended || this.#farewell < Number.POSITIVE_INFINITY) return
+      this.#farewell = performance.now() + patience
+      this.#machine.close()
+      // Nobody is there to say goodbye to.
+      if (this.#selected === null) this.#endOurs()
+    })
+  }
+
+  /** It is over. */
+  end(reason: CloseReason, message: string, error: PeerSoxError | null = null): void {
+    if (this.#ended) return
+    this.#ended = true
+    // A peer that found the codes to differ still tells the other one.
+    this.#transmit(performance.now())
+    clearTimeout(this.#timer)
+    this.direct.stop()
+    this.#relay.stop()
+    this.#path = this.#latest = this.#selected = null
+    this.later(() => this.#link.ended({ reason, message, error }))
+  }
+
+  /** The other peer is attached to the relay: a path begins. */
+  relayUp(): void {
+    this.relayDown()
+    this.#path = this.#latest = this.pathUp(false)
+    this.direct.relayIsUp()
+    this.later((to) => to.peerOnline())
+  }
+
+  relayDown(): void {
+    if (this.#path !== null) this.pathDown(this.#path)
+    this.#path = null
+  }
+
+  /** A frame from the relay, for the machine. */
+  takeRelayed(frame: Uint8Array): void {
+    if (this.#latest !== null) this.take(this.#latest, frame)
+  }
+
+  /** A frame from the other peer. */
+  take(path: number, frame: Uint8Array): void {
+    try {
+      this.#machine.take(path, frame)
+    } catch (thrown) {
+      const reason = typeof thrown === 'string' ? (thrown.split('|', 1)[0] as CloseReason) : 'failed'
+      const error = toError(thrown) as PeerSoxError
+      this.end(reason, error.message, error)
+    }
+  }
+
+  pathUp(isDirect: boolean): number {
+    const path = this.#machine.pathUp(isDirect)
+    this.#kinds.set(path, isDirect ? 2 : 1)
+    return path
+  }
+
+  pathDown(path: number): void {
+    this.#kinds.delete(path)
+    this.#machine.pathDown(path)
+  }
+
+  dialFailed(why: string): void {
+    this.#machine.dialFailed()
+    this.later((to) => to.dialFailed(why))
+  }
+
+  /** Whether a signal can be sent. */
+  get canSignal(): boolean {
+    return this.#path !== null && this.#machine.secured()
+  }
+
+  sendSignal(signal: Uint8Array): void {
+    this.#machine.signal(signal)
+  }
+
+  get isOver(): boolean {
+    return this.#ended
+  }
+
+  /** What the machine has to tell; it must not be called before it has told everything. */
+  tell(told: Told, a: number, b: number, text: string): void {
+    this.#heard.push(() => this.#hear(told, a, b, text))
+  }
+
+  /** A signal of the other peer; the bytes are lent. */
+  signal(bytes: Uint8Array): void {
+    const signal: Signal | undefined = decode(readSignal, bytes)
+    if (signal) this.#heard.push(() => this.direct.takeSignal(signal))
+  }
+
+  #tell(): void {
+    if (this.#isTelling) return
+    this.#isTelling = true
+    for (let tell = this.#untold.shift(); tell; tell = this.#untold.shift()) tell(this.#link.listener)
+    this.#isTelling = false
+  }
+
+  #endOurs(): void {
+    this.end('closed', 'this side closed the connection')
+  }
+
+  #ring(): void {
+    this.#timerAt = Number.POSITIVE_INFINITY
+    this.with(() => {
+      const now = performance.now()
+      this.#machine.ring()
+      this.#relay.ring(now)
+      if (this.#farewell <= now) this.#endOurs()
+    })
+  }
+
+  /** Handles what the machine has to tell, sends what it has to send, and sets the timer. */
+  #settle(): void {
+    const now = performance.now()
+    while (!this.#ended) {
+      this.#machine.poll(this)
+      const heard = this.#heard
+      this.#heard = []
+      for (const hear of heard) hear()
+      this.direct.ring(now)
+      // What was heard may be a reason for more.
+      if (!this.#transmit(now) && heard.length === 0) break
+    }
+    if (this.#ended) return
+    const isCrowded = this.#path !== null && !this.#relay.sink
+    const at = Math.min(
+      this.#machine.timeout(),
+      this.#farewell,
+      this.#relay.deadline,
+      this.direct.deadline,
+      isCrowded ? now + RETRY_WHEN_CROWDED : Number.POSITIVE_INFINITY,
+    )
+    // It may ring a little early, never late.
+    if (this.#timerAt <= at) return
+    clearTimeout(this.#timer)
+    this.#timerAt = at
+    // A timer beyond 2^31 ms rings at once; a minute early costs nothing.
+    this.#timer = setTimeout(() => this.#ring(), Math.ceil(Math.min(Math.max(at - now, 0), 60_000)))
+  }
+
+  #hear(told: Told, a: number, b: number, text: string): void {
+    switch (told) {
+      case Told.Secured: {
+        const [phrase, ...name] = text.split('\n')
+        return this.later((to) => to.secured(phrase!, name.join('\n')))
+      }
+      case Told.Connected:
+        return this.later((to) => to.connected())
+      case Told.Restarted:
+        this.later((to) => to.restarted())
+        return this.direct.lost('the other peer was restarted')
+      case Told.Closed:
+        if (this.#farewell < Number.POSITIVE_INFINITY) return this.#endOurs()
+        return this.end('peer-closed', 'the other peer is done')
+      case Told.Path: {
+        this.#selected = a < 0 ? null : a
+        if (a < 0) this.#relay.seek()
+        const kind = this.#kinds.get(a) ?? 0
+        const rtt = kind === 0 ? undefined : this.#machine.rtt(a)
+        return this.later((to) => to.path(kind, rtt ?? null))
+      }
+      case Told.Dial:
+        return this.direct.dial()
+      case Told.HangUp:
+        this.#kinds.delete(a)
+        if (a !== this.#path) return this.direct.silent(a)
+        this.#path = null
+        return this.#relay.lost(null, 'what arrived over it was altered under way')
+      case Told.Pong:
+        return this.later((to) => to.pong(a))
+      default:
+        return this.later(() => this.#link.channel(told, a, b, text))
+    }
+  }
+
+  /** Hands frames to every path with room; true if there were any. */
+  #transmit(now: number): boolean {
+    let any = false
+    const send = (path: number, sink: { send(bytes: Uint8Array<ArrayBuffer>): void }): boolean => {
+      const length = this.#machine.transmit(path, sink)
+      if (length > 0) this.sent.add(length, now)
+      any ||= length > 0
+      return length > 0
+    }
+    for (;;) {
+      const sink = this.#path === null ? null : this.#relay.sink
+      if (!sink || !send(this.#path!, sink)) break
+    }
+    try {
+      for (;;) {
+        const sink = this.direct.sink
+        if (!sink || !send(this.direct.path!, sink)) break
+      }
+    } catch {
+      this.direct.lost('the data channel was closed')
+      any = true
+    }
+    return any
+  }
+}
+
+/** How often a crowded WebSocket is looked at, in milliseconds; what comes from the relay is a reason, too. */
+const RETRY_WHEN_CROWDED = 8
