@@ -29,4 +29,3 @@ mod peer;
 mod platform;
 mod server;
 mod shell;
-mod transfer;

@@ -52,7 +52,7 @@ extern "C" {
 /// See the module.
 #[wasm_bindgen]
 pub struct Peer {
-    pub(crate) shell: Rc<Shell>,
+    shell: Rc<Shell>,
 }
 
 #[wasm_bindgen]
