@@ -35,8 +35,11 @@ rmSync(join(site, 'assets'), { recursive: true, force: true })
 mkdirSync(join(site, 'assets'))
 
 const wasm = asset('peersox', 'wasm', readFileSync(join(npm, 'peersox.wasm')))
+const transferWasm = asset('transfer', 'wasm', readFileSync(join(npm, 'peersox-transfer.wasm')))
+const transferScript = asset('transfer', 'js', readFileSync(join(npm, 'slim-transfer.js')))
 const worker = asset('worker', 'js', await bundle('worker.ts', 'iife', {}))
-const script = asset('page', 'js', await bundle('main.ts', 'esm', { WASM_URL: wasm, WORKER_URL: worker }))
+const urls = { WASM_URL: wasm, TRANSFER_WASM_URL: transferWasm, WORKER_URL: worker }
+const script = asset('page', 'js', await bundle('main.ts', 'esm', urls))
 const css = await transform(readFileSync(join(here, 'page.css'), 'utf8'), { loader: 'css', minify: true })
 const style = asset('page', 'css', Buffer.from(css.code))
 const icon = asset('icon', 'svg', readFileSync(join(here, 'icon.svg')))
@@ -55,6 +58,13 @@ async function bundle(entry, format, urls) {
     minify: true,
     legalComments: 'none',
     alias: { peersox: join(npm, 'slim.js') },
+    plugins: [
+      {
+        name: 'transfers',
+        // Loaded when it is needed, from where it is served.
+        setup: (it) => it.onResolve({ filter: /\/slim-transfer\.js$/ }, () => ({ path: transferScript, external: true })),
+      },
+    ],
     define: Object.fromEntries(Object.entries(urls).map(([name, url]) => [name, JSON.stringify(url)])),
   })
   return Buffer.from(result.outputFiles[0].contents)

@@ -1,7 +1,8 @@
 // The last steps of scripts/web: the glue and the facade made into files that people load.
 //
-//   target/web/npm    the npm package: peersox.js with the module inside, slim.js beside peersox.wasm, types
-//   target/web/page   peersox.js and peersox.wasm, for a page on the same server
+//   target/web/npm    the npm package: peersox.js with the module inside, slim.js beside peersox.wasm, types;
+//                     each with a file for transfers that it loads when it needs it, *-transfer.js, and its module
+//   target/web/page   slim.js, as peersox.js, and what it loads, for a page on the same server
 //
 // Prints what a page has to load, and fails if that is more than the budget.
 
@@ -20,12 +21,25 @@ const glue = join(root, 'target/web/glue')
 const npm = join(root, 'target/web/npm')
 const page = join(root, 'target/web/page')
 
-/** Everything a page loads, gzipped, in bytes: what it is to become, and what it must not exceed until then. */
+/** Everything a page loads to talk, gzipped, in bytes: what it is to become, and what it must not exceed until then. */
 const GOAL = 100_000
 const BUDGET = 178_000
-
 const manifest = JSON.parse(readFileSync(join(here, 'package.json'), 'utf8'))
+const common = {
+  bundle: true,
+  define: { VERSION: JSON.stringify(manifest.version) },
+  target: 'es2022',
+  minify: true,
+  legalComments: 'none',
+  write: false,
+  metafile: true,
+}
+const NOTICE = '/*! peersox, MIT OR Apache-2.0; in it pbf, (c) Mapbox, BSD-3-Clause */\n'
+/** Of the file of transfers. */
+let chunkInputs = []
+
 const wasm = readFileSync(join(glue, 'peersox.wasm'))
+const transferWasm = readFileSync(join(glue, 'peersox-transfer.wasm'))
 
 await rebuild()
 
@@ -35,16 +49,18 @@ async function rebuild() {
     mkdirSync(directory, { recursive: true })
   }
   types()
-  await bundle('index.ts', join(npm, 'peersox.js'))
-  await bundle('slim.ts', join(npm, 'slim.js'))
+  const transfers = await transferChunk()
+  await bundle('index.ts', 'peersox', transfers + `export const deflated=${JSON.stringify(deflated(transferWasm))};\n`)
+  await bundle('slim.ts', 'slim', transfers)
   writeFileSync(join(npm, 'peersox.wasm'), wasm)
+  writeFileSync(join(npm, 'peersox-transfer.wasm'), transferWasm)
   const { devDependencies: _, ...published } = manifest
   writeFileSync(join(npm, 'package.json'), `${JSON.stringify(published, null, 2)}\n`)
   cpSync(join(here, 'README.md'), join(npm, 'README.md'))
   for (const licence of ['LICENSE-MIT', 'LICENSE-APACHE']) cpSync(join(root, licence), join(npm, licence))
 
   cpSync(join(npm, 'slim.js'), join(page, 'peersox.js'))
-  writeFileSync(join(page, 'peersox.wasm'), wasm)
+  for (const file of ['slim-transfer.js', 'peersox.wasm', 'peersox-transfer.wasm']) cpSync(join(npm, file), join(page, file))
   report()
 }
 
@@ -75,31 +91,57 @@ function messages() {
   return compileRaw({ ...schemas[0], imports: [], messages: all('messages'), enums: all('enums') })
 }
 
-async function bundle(entry, outfile) {
-  const deflated = deflateRawSync(wasm, { level: 9 }).toString('base64')
-  await build({
-    entryPoints: [join(here, 'src', entry)],
-    outfile,
-    bundle: true,
-    format: 'esm',
-    target: 'es2022',
-    minify: true,
-    legalComments: 'none',
-    define: { VERSION: JSON.stringify(manifest.version) },
-    banner: { js: '/*! peersox, MIT OR Apache-2.0 */' },
-    plugins: [
-      {
-        name: 'generated',
-        setup(it) {
-          it.onResolve({ filter: /^#engine$/ }, () => ({ path: join(glue, 'engine.js'), sideEffects: false }))
-          it.onResolve({ filter: /^#wire$/ }, () => ({ path: 'wire', namespace: 'wire', sideEffects: false }))
-          it.onLoad({ filter: /.*/, namespace: 'wire' }, () => ({ contents: messages(), resolveDir: here }))
-          it.onResolve({ filter: /^#wasm$/ }, () => ({ path: 'wasm', namespace: 'wasm' }))
-          it.onLoad({ filter: /.*/, namespace: 'wasm' }, () => ({ contents: deflated, loader: 'text' }))
-        },
-      },
-    ],
+/** Writes NAME.js and, beside it, the file of transfers that it loads. */
+async function bundle(entry, name, transfers) {
+  const plugin = {
+    name: 'generated',
+    setup(it) {
+      it.onResolve({ filter: /^#engine$/ }, () => ({ path: join(glue, 'engine.js'), sideEffects: false }))
+      it.onResolve({ filter: /^#wire$/ }, () => ({ path: 'wire', namespace: 'wire', sideEffects: false }))
+      it.onLoad({ filter: /.*/, namespace: 'wire' }, () => ({ contents: messages(), resolveDir: here }))
+      it.onResolve({ filter: /^#wasm$/ }, () => ({ path: 'wasm', namespace: 'wasm' }))
+      it.onLoad({ filter: /.*/, namespace: 'wasm' }, () => ({ contents: deflated(wasm), loader: 'text' }))
+      // A name that every bundler understands.
+      it.onResolve({ filter: /^#transfers$/ }, () => ({ path: `./${name}-transfer.js`, external: true }))
+    },
+  }
+  const built = await build({ ...common, entryPoints: [join(here, 'src', entry)], format: 'esm', plugins: [plugin] })
+  const twice = inputs(built).filter((it) => chunkInputs.includes(it))
+  if (twice.length > 0) throw new Error(`${twice} would be loaded twice: hand it over by shared.ts`)
+  writeFileSync(join(npm, `${name}.js`), NOTICE + built.outputFiles[0].text)
+  writeFileSync(join(npm, `${name}-transfer.js`), NOTICE + transfers)
+}
+
+/** Transfers as a function of what they share with the main file, so that they need not import it. */
+async function transferChunk() {
+  const plugin = {
+    name: 'handed over',
+    setup(it) {
+      it.onResolve({ filter: /^#transfer$/ }, () => ({ path: join(glue, 'transfer.js'), sideEffects: false }))
+      it.onResolve({ filter: /^\.\/shared\.js$/ }, () => ({ path: 'shared', namespace: 'shared' }))
+      it.onLoad({ filter: /.*/, namespace: 'shared' }, () => ({ contents: 'module.exports = shared' }))
+    },
+  }
+  const built = await build({
+    ...common,
+    entryPoints: [join(here, 'src/transfers.ts')],
+    format: 'iife',
+    globalName: 'transfers',
+    plugins: [plugin],
   })
+  chunkInputs = inputs(built)
+  return `export default(shared)=>{${built.outputFiles[0].text}return transfers};\n`
+}
+
+/** The files that something was made of. */
+function inputs({ metafile }) {
+  const [output] = Object.values(metafile.outputs)
+  return Object.entries(output.inputs).flatMap(([file, { bytesInOutput }]) => (bytesInOutput > 0 ? [file] : []))
+}
+
+/** As `inlined.ts` takes it. */
+function deflated(bytes) {
+  return deflateRawSync(bytes, { level: 9 }).toString('base64')
 }
 
 function report() {
@@ -108,6 +150,10 @@ function report() {
     ['slim.js + peersox.wasm', [join(npm, 'slim.js'), join(npm, 'peersox.wasm')]],
     ['  slim.js', [join(npm, 'slim.js')]],
     ['  peersox.wasm', [join(npm, 'peersox.wasm')]],
+    ['transfers, all in one', [join(npm, 'peersox-transfer.js')]],
+    ['transfers, slim', [join(npm, 'slim-transfer.js'), join(npm, 'peersox-transfer.wasm')]],
+    ['  slim-transfer.js', [join(npm, 'slim-transfer.js')]],
+    ['  peersox-transfer.wasm', [join(npm, 'peersox-transfer.wasm')]],
   ]
   const sizes = rows.map(([name, files]) => {
     const parts = files.map((file) => readFileSync(file))

@@ -22,6 +22,7 @@
 //! Nothing the other side says is trusted: names become a [`SafePath`] or an error, chunks must be
 //! continuous and within the size offered, and all of it stays within [`Limits`].
 
+mod by_entry;
 mod error;
 mod message;
 mod offer;

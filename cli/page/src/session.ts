@@ -196,6 +196,7 @@ export class Session extends EventTarget {
     const { name, relayOnly } = settings()
     const client = new PeerSoxClient({
       wasm: theModule(),
+      transferWasm: () => fetch(TRANSFER_WASM_URL),
       name,
       webrtc: relayOnly ? 'off' : 'auto',
     })
@@ -347,6 +348,7 @@ export function message(error: unknown): string {
 }
 
 declare const WASM_URL: string
+declare const TRANSFER_WASM_URL: string
 let compiled: Promise<WebAssembly.Module> | undefined
 
 /** The module, loaded once for all sessions. */

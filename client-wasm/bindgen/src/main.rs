@@ -1,6 +1,6 @@
 //! Makes the JavaScript glue for a WebAssembly module that was built with wasm-bindgen.
 //!
-//! usage: `peersox-bindgen MODULE.wasm DIRECTORY`
+//! usage: `peersox-bindgen MODULE.wasm DIRECTORY NAME`
 //!
 //! A library of wasm-bindgen in a binary of ours, so that `Cargo.lock` pins both to one version and
 //! nobody has to install a tool.
@@ -14,12 +14,12 @@ use wasm_bindgen_cli_support::Bindgen;
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let [module, directory] = arguments.as_slice() else {
-        bail!("usage: peersox-bindgen MODULE.wasm DIRECTORY");
+    let [module, directory, name] = arguments.as_slice() else {
+        bail!("usage: peersox-bindgen MODULE.wasm DIRECTORY NAME");
     };
     let mut output = Bindgen::new()
         .input_path(module)
-        .out_name("engine")
+        .out_name(name)
         .web(true)?
         // Without it bundlers would look for a file beside the script.
         .omit_default_module_path(true)

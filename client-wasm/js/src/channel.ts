@@ -197,6 +197,11 @@ export class Channel extends Emitter<ChannelEvents> implements AsyncIterable<str
     }
   }
 
+  /** Sends bytes if there is room now; `writable` follows if there was none. They are read before it returns. @internal */
+  trySend(bytes: Uint8Array): boolean {
+    return !this.#isOver && this.#waiting.length === 0 && this.#trySend(bytes)
+  }
+
   /** What the client hears instead of listeners, for the channels it uses itself. @internal */
   onReady: (() => void) | null = null
 
@@ -305,10 +310,6 @@ export class Channel extends Emitter<ChannelEvents> implements AsyncIterable<str
     return this.#over
   }
 
-  /** The channel's name inside the module. @internal */
-  get handle(): number {
-    return this.#handle
-  }
 }
 
 /** The bytes of a buffer, or of exactly the part that a view shows. */

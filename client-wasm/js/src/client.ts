@@ -17,15 +17,15 @@ import type { Channel } from './channel.js'
 import { Control, nameplateOf } from './control.js'
 import { Emitter } from './emitter.js'
 import { type Engine, engineNow, loadEngine } from './engine.js'
-import { BusyError, ClosedError, UpgradeError } from './errors.js'
-import { guard } from './failure.js'
-import { IncomingTransfer } from './incoming.js'
+import { BusyError, ClosedError, type PeerSoxError, UpgradeError } from './errors.js'
+import { abortable, guard } from './failure.js'
 import type { Link } from './link.js'
 import { MESSAGE_CHANNEL, Messages } from './messages.js'
-import { OutgoingTransfer } from './outgoing.js'
+import { loadTransfers } from './ondemand.js'
+import type { OutgoingTransfer } from './outgoing.js'
 import { Pairings } from './pairings.js'
 import { Session } from './session.js'
-import { type Sendable, sources } from './sources.js'
+import type { Sendable } from './sources.js'
 import { SUPPORTS } from './supports.js'
 import type {
   Abortable,
@@ -319,34 +319,22 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
     return this.#session.active().open(name, options.priority ?? 'normal')
   }
 
-  /** Offers files. Resolves when the offer is under way; {@link OutgoingTransfer.done} tells the rest. */
+  /**
+   * Offers files. Resolves when the offer is under way; {@link OutgoingTransfer.done} tells the rest.
+   *
+   * The first call loads what transfers need. Rejects with an {@link UnsupportedError} if that is not there.
+   */
   async sendFiles(files: Iterable<Sendable>, options: Abortable = {}): Promise<OutgoingTransfer> {
     const signal = options.signal
-    const list = await sources(files, signal)
-    if (list.length === 0) throw new TypeError('there is nothing to send')
-    const entries = list.map((it) => ({
-      path: it.path,
-      directory: it.blob === null,
-      size: it.blob?.size,
-      modified: it.modified,
-    }))
-    const engine = await this.#engine
-    const transfer = new OutgoingTransfer(list, async () => {
+    // The list of an input element is emptied with it.
+    const given = [...files]
+    const transfers = await abortable(loadTransfers(this.#options.transferWasm), signal)
+    const open = async () => {
       // After a restart of the other side this waits until it is back.
       if (this.#session.everConnected) await this.connected({ signal })
-      const link = this.#session.active()
-      const channel = link.open(TRANSFER_CHANNEL, 'bulk')
-      try {
-        return [channel, guard(() => new engine.Outgoing(link.peer, channel.handle, entries))]
-      } catch (error) {
-        channel.reset()
-        throw error
-      }
-    })
-    signal?.throwIfAborted()
-    await transfer.start()
-    signal?.addEventListener('abort', () => transfer.abort(signal.reason), { once: true })
-    return transfer
+      return this.#session.active().open(TRANSFER_CHANNEL, 'bulk')
+    }
+    return transfers.send(given, open, signal)
   }
 
   /** Measurements. */
@@ -447,10 +435,15 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
   }
 
   async #offered(channel: Channel): Promise<void> {
-    const [engine, link] = [engineNow(), this.#session.link]
-    if (!engine || !link || link.end) return
-    const transfer = new IncomingTransfer(channel, new engine.Incoming(link.peer, channel.handle))
-    if (await transfer.offered()) this.emit('transfer', transfer)
+    try {
+      // Meanwhile the offer waits in the channel.
+      const transfers = await loadTransfers(this.#options.transferWasm)
+      const transfer = await transfers.receive(channel)
+      if (transfer) this.emit('transfer', transfer)
+    } catch (error) {
+      channel.reset(RESET_REFUSED)
+      this.emit('error', error as PeerSoxError)
+    }
   }
 }
 

@@ -2,16 +2,10 @@ export { PeerSoxClient, PeerSoxClient as default, type Datagrams } from './clien
 export { Channel, type ChannelEvents } from './channel.js'
 export { Emitter, type Listener } from './emitter.js'
 export * from './errors.js'
-export { IncomingTransfer, type AcceptOptions } from './incoming.js'
-export { OutgoingTransfer } from './outgoing.js'
+export type { AcceptOptions, IncomingTransfer } from './incoming.js'
+export type { OutgoingTransfer } from './outgoing.js'
 export { directorySink, memorySink, streamSink, type FileWriter, type MemorySink, type TransferSink } from './sinks.js'
 export type { NamedData, Sendable } from './sources.js'
 export { SUPPORTS } from './supports.js'
-export {
-  Transfer,
-  type TransferEntry,
-  type TransferEvents,
-  type TransferProgress,
-  type TransferState,
-} from './transfer.js'
+export type { Transfer, TransferEntry, TransferEvents, TransferProgress, TransferState } from './transfer.js'
 export type * from './types.js'

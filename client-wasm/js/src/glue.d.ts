@@ -54,59 +54,6 @@ declare module '#engine' {
     counts(): Uint32Array
     free(): void
   }
-
-  export interface Entry {
-    path: string[]
-    directory: boolean
-    size?: number | undefined
-    modified?: number | undefined
-  }
-
-  export interface Offer {
-    id: Uint8Array
-    entries: Entry[]
-    totalBytes?: number
-  }
-
-  export interface Progress {
-    entry?: number
-    filesDone: number
-    filesTotal: number
-    bytesDone: number
-    bytesTotal?: number
-    bytesResumed: number
-  }
-
-  /** What a step asks for; `client-wasm/src/transfer.rs` has the same table. */
-  export type Step =
-    | { ask: 0 | 1 | 3 | 6 }
-    | { ask: 2; entry: number; offset: number; max: number }
-    | { ask: 4; entry: number; offset: number; bytes: Uint8Array }
-    | { ask: 5; entry: number }
-
-  export class Outgoing {
-    constructor(peer: Peer, handle: number, entries: Entry[])
-    step(): Step
-    feed(bytes: Uint8Array): void
-    cancel(code: number, text: string): void
-    progress(): Progress
-    offer(): Offer
-    free(): void
-  }
-
-  export class Incoming {
-    constructor(peer: Peer, handle: number)
-    step(): Step
-    offer(): Offer
-    hold(entry: number, bytes: Uint8Array): void
-    skip(entry: number): void
-    accept(): void
-    decline(text: string): void
-    stored(): void
-    cancel(code: number, text: string): void
-    progress(): Progress
-    free(): void
-  }
 }
 
 // The messages that this side reads or writes, out of proto/ and status.proto; build.mjs has `pbf` make the real thing.

@@ -4,21 +4,21 @@
  * @packageDocumentation
  */
 
-import type { Incoming, Step } from '#engine'
+import { Incoming } from '#transfer'
 import type { Channel } from './channel.js'
-import { PeerSoxError, TransferError } from './errors.js'
-import { toError } from './failure.js'
-import type { FileWriter, TransferSink } from './sinks.js'
 import {
   ASK_COMPLETE,
   ASK_FINISHED,
   ASK_OFFERED,
   ASK_STORE,
-  ASK_WAIT,
+  ASK_TAKE,
   ASK_WRITE,
   INTERRUPTED,
+  Line,
   SINK_FAILED,
-} from './steps.js'
+} from './machines.js'
+import { PeerSoxError, TransferError } from './shared.js'
+import type { FileWriter, TransferSink } from './sinks.js'
 import { asTransferError, Transfer, type TransferEntry } from './transfer.js'
 import type { Abortable } from './types.js'
 
@@ -32,6 +32,7 @@ export interface AcceptOptions extends Abortable {
 export class IncomingTransfer extends Transfer {
   readonly #channel: Channel
   readonly #machine: Incoming
+  readonly #line: Line<Incoming>
   #error: unknown = null
   #answered = false
   #sink: TransferSink | null = null
@@ -39,20 +40,19 @@ export class IncomingTransfer extends Transfer {
   readonly #held = new Map<number, number>()
 
   /** @internal */
-  constructor(channel: Channel, machine: Incoming) {
+  constructor(channel: Channel) {
     super()
     this.#channel = channel
-    this.#machine = machine
-    channel.onReady = this.poke
-    channel.on('writable', this.poke)
+    this.#machine = new Incoming()
+    this.#line = new Line(channel, this.#machine)
+    this.listenTo(this.#line)
   }
 
   /** Waits for the offer; false if none came. @internal */
   async offered(): Promise<boolean> {
     try {
-      const step = await this.#next()
-      if (step.ask !== ASK_OFFERED) return false
-      this.describe(this.#machine.offer())
+      if ((await this.#next()) !== ASK_OFFERED) return false
+      this.describe(this.#line)
       // From here on a sender that gives up is noticed before there is an answer, too.
       void this.#untilAnswered()
       return true
@@ -119,9 +119,9 @@ export class IncomingTransfer extends Transfer {
       await this.poked()
       if (this.#answered) return
       try {
-        this.#machine.step()
-      } catch (thrown) {
-        return this.end(asTransferError(toError(thrown)))
+        this.#line.pump(false)
+      } catch (error) {
+        return this.end(asTransferError(error))
       }
     }
   }
@@ -146,11 +146,10 @@ export class IncomingTransfer extends Transfer {
     }
   }
 
-  async #next(): Promise<Step> {
+  async #next(): Promise<number> {
     for (;;) {
-      if (this.#channel.isOver) throw this.#channel.overBy
-      const step = this.#machine.step()
-      if (step.ask !== ASK_WAIT) return step
+      const ask = this.#line.pump(false)
+      if (ask !== ASK_TAKE) return ask
       await this.poked()
     }
   }
@@ -158,9 +157,9 @@ export class IncomingTransfer extends Transfer {
   async #run(): Promise<void> {
     let error: unknown = null
     try {
-      while (await this.#turn()) this.measure(this.#machine.progress())
+      while (await this.#turn()) this.measure(this.#line)
     } catch (thrown) {
-      error = asTransferError(toError(thrown))
+      error = asTransferError(thrown)
     }
     error = this.#error ?? error
     if (error !== null && this.#writer) {
@@ -175,27 +174,30 @@ export class IncomingTransfer extends Transfer {
 
   async #turn(): Promise<boolean> {
     await this.unpaused()
-    const step = await this.#next()
+    const ask = await this.#next()
+    const [machine, entry] = [this.#machine, this.#machine.entry()]
     try {
-      switch (step.ask) {
+      switch (ask) {
         case ASK_FINISHED:
           return false
         case ASK_WRITE: {
-          const writer = await this.#writerOf(step.entry, step.offset)
-          await writer.write(step.bytes)
+          // The bytes are those that came: the machine says where in the message they are.
+          const bytes = this.#line.message.subarray(machine.dataAt(), machine.dataAt() + machine.dataLen())
+          const writer = await this.#writerOf(entry, machine.offset())
+          await writer.write(bytes)
           break
         }
         case ASK_COMPLETE: {
-          const writer = await this.#writerOf(step.entry, this.#held.get(step.entry) ?? 0)
+          const writer = await this.#writerOf(entry, this.#held.get(entry) ?? 0)
           this.#writer = null
           await writer.close()
-          this.measure(this.#machine.progress(), true)
-          this.emit('file', this.entries[step.entry]!)
+          this.measure(this.#line, true)
+          this.emit('file', this.entries[entry]!)
           break
         }
         case ASK_STORE:
           await this.#sink?.complete?.()
-          if (this.#error === null) this.#machine.stored()
+          if (this.#error === null) machine.stored()
           break
       }
     } catch (error) {

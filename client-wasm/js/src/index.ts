@@ -4,10 +4,13 @@
  * @packageDocumentation
  */
 
+import deflated from '#wasm'
 import { setDefaultSource } from './engine.js'
-import { inlined } from './inlined.js'
+import { inflate } from './inlined.js'
+import { setTransferSource } from './ondemand.js'
 
-setDefaultSource(inlined)
+setDefaultSource(() => inflate(deflated))
+setTransferSource({ chunk: () => import('#transfers'), wasm: (chunk) => inflate(chunk.deflated!) })
 
 export { default } from './exports.js'
 export * from './exports.js'

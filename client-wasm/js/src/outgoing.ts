@@ -4,23 +4,22 @@
  * @packageDocumentation
  */
 
-import type { Outgoing } from '#engine'
+import { Outgoing } from '#transfer'
 import type { Channel } from './channel.js'
-import { ChannelResetError, TransferError } from './errors.js'
-import { toError } from './failure.js'
+import { ASK_FINISHED, ASK_READ, INTERRUPTED, Line, SOURCE_FAILED } from './machines.js'
+import { ChannelResetError, TransferError } from './shared.js'
 import type { Source } from './sources.js'
-import { ASK_FINISHED, ASK_READ, INTERRUPTED, SOURCE_FAILED } from './steps.js'
 import { asTransferError, Transfer } from './transfer.js'
 
 /** Files on their way to the other peer. If that is restarted, they are offered anew and go on where it stopped. */
 export class OutgoingTransfer extends Transfer {
   readonly #sources: Source[]
-  readonly #open: () => Promise<[Channel, Outgoing]>
+  readonly #open: () => Promise<Channel>
   #machine: Outgoing | null = null
   #error: unknown = null
 
   /** @internal */
-  constructor(sources: Source[], open: () => Promise<[Channel, Outgoing]>) {
+  constructor(sources: Source[], open: () => Promise<Channel>) {
     super()
     this.#sources = sources
     this.#open = open
@@ -28,9 +27,9 @@ export class OutgoingTransfer extends Transfer {
 
   /** Makes the offer; resolves when it is under way. @internal */
   async start(): Promise<void> {
-    const begun = await this.#open()
-    this.describe(begun[1].offer())
-    void this.#runs(...begun)
+    const line = await this.#begin()
+    this.describe(line)
+    void this.#runs(line)
   }
 
   /** @internal */
@@ -42,16 +41,26 @@ export class OutgoingTransfer extends Transfer {
     if (!this.#machine) this.end(error)
   }
 
-  async #runs(first: Channel, machine: Outgoing): Promise<void> {
-    let channel = first
+  async #begin(): Promise<Line<Outgoing>> {
+    const machine = offer(this.#sources)
+    try {
+      return new Line(await this.#open(), machine)
+    } catch (error) {
+      machine.free()
+      throw error
+    }
+  }
+
+  async #runs(first: Line<Outgoing>): Promise<void> {
+    let line = first
     for (;;) {
+      const { channel, machine } = line
       this.#machine = machine
       try {
-        await this.#run(channel, machine)
+        await this.#run(line)
         void channel.finish()
         return this.end(this.#error)
-      } catch (thrown) {
-        const error = toError(thrown)
+      } catch (error) {
         if (!wasRestarted(error) || this.#error !== null) {
           void channel.finish()
           return this.end(this.#error ?? asTransferError(error))
@@ -62,7 +71,7 @@ export class OutgoingTransfer extends Transfer {
       }
       this.enter('interrupted')
       try {
-        ;[channel, machine] = await this.#open()
+        line = await this.#begin()
       } catch (error) {
         return this.end(asTransferError(error))
       }
@@ -70,30 +79,46 @@ export class OutgoingTransfer extends Transfer {
     }
   }
 
-  async #run(channel: Channel, machine: Outgoing): Promise<void> {
-    channel.onReady = this.poke
-    channel.on('writable', this.poke)
+  async #run(line: Line<Outgoing>): Promise<void> {
+    const { machine } = line
+    this.listenTo(line)
     for (;;) {
-      if (channel.isOver) throw channel.overBy
-      const step = machine.step()
-      if (step.ask === ASK_FINISHED) return
-      if (step.ask === ASK_READ) {
+      const ask = line.pump(true)
+      if (ask === ASK_FINISHED) return
+      if (ask === ASK_READ) {
         this.enter('active')
         await this.unpaused()
         if (this.#error !== null) continue
-        const source = this.#sources[step.entry]!
+        const source = this.#sources[machine.entry()]!
         try {
-          const bytes = await source.read(step.offset, step.max)
+          const bytes = await source.read(machine.offset(), machine.max())
           if (this.#error === null) machine.feed(bytes)
         } catch (error) {
           this.#error ??= new TransferError('transfer-failed', `${source.path.join('/')} cannot be read`, { cause: error })
           machine.cancel(SOURCE_FAILED, 'a file cannot be read')
         }
-        this.measure(machine.progress())
+        this.measure(line)
       } else {
         await this.poked()
       }
     }
+  }
+}
+
+/** The machine that offers files. */
+function offer(sources: readonly Source[]): Outgoing {
+  // A name with NUL in it is refused, as one with a separator is, which cannot end a name early.
+  const names = sources.flatMap((it) => it.path).map((it) => `${it.replaceAll('\0', '/')}\0`)
+  const numbers = sources.flatMap(({ path, blob, modified }) => [
+    path.length,
+    blob ? 0 : 1,
+    blob ? blob.size : -1,
+    modified === undefined ? -1 : Math.max(0, modified),
+  ])
+  try {
+    return new Outgoing(names.join(''), Float64Array.from(numbers))
+  } catch (why) {
+    throw new TransferError('transfer-failed', String(why))
   }
 }
 

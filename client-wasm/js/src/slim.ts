@@ -1,12 +1,17 @@
 /**
- * The browser client of PeerSox, with its WebAssembly module beside it instead of inside.
+ * The browser client of PeerSox, with its WebAssembly modules beside it instead of inside.
  *
  * @packageDocumentation
  */
 
 import { setDefaultSource } from './engine.js'
+import { setTransferSource } from './ondemand.js'
 
 setDefaultSource(() => fetch(new URL('./peersox.wasm', import.meta.url)))
+setTransferSource({
+  chunk: () => import('#transfers'),
+  wasm: () => fetch(new URL('./peersox-transfer.wasm', import.meta.url)),
+})
 
 export { default } from './exports.js'
 export * from './exports.js'

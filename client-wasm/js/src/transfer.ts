@@ -5,10 +5,8 @@
  * @packageDocumentation
  */
 
-import type { Entry, Progress } from '#engine'
-import { toHex } from './bytes.js'
-import { Emitter } from './emitter.js'
-import { ChannelResetError, ClosedError, PeerSoxError, TransferError } from './errors.js'
+import { type Line, orNull, type Progress, progressOf } from './machines.js'
+import { ChannelResetError, ClosedError, Emitter, PeerSoxError, toHex, TransferError } from './shared.js'
 
 /** One file or folder of a transfer. */
 export interface TransferEntry {
@@ -103,9 +101,9 @@ export abstract class Transfer extends Emitter<TransferEvents> {
   /** How far it has come. */
   get progress(): TransferProgress {
     const raw = this.#progress
-    const [rate, done, total] = [this.#rate(), raw?.bytesDone ?? 0, raw ? (raw.bytesTotal ?? null) : this.#totalBytes]
+    const [rate, done, total] = [this.#rate(), raw?.bytesDone ?? 0, raw ? raw.bytesTotal : this.#totalBytes]
     return {
-      entry: raw?.entry === undefined ? null : (this.#entries[raw.entry] ?? null),
+      entry: this.#entries[raw?.entry ?? -1] ?? null,
       filesDone: raw?.filesDone ?? 0,
       filesTotal: raw?.filesTotal ?? this.#entries.filter((it) => it.kind === 'file').length,
       bytesDone: done,
@@ -152,17 +150,25 @@ export abstract class Transfer extends Emitter<TransferEvents> {
   }
 
   /** @internal */
-  protected describe(offer: { id: Uint8Array; entries: Entry[]; totalBytes?: number }): void {
-    this.#id = toHex(offer.id)
-    this.#totalBytes = offer.totalBytes ?? null
-    this.#entries = offer.entries.map((it, index) => ({
-      index,
-      path: it.path,
-      name: it.path.at(-1) ?? '',
-      kind: it.directory ? 'directory' : 'file',
-      size: it.size ?? null,
-      modified: it.modified ?? null,
-    }))
+  protected describe({ machine }: Line): void {
+    const numbers = machine.numbers()
+    this.#id = toHex(machine.id())
+    this.#totalBytes = orNull(numbers[0]!)
+    this.#entries = machine
+      .paths()
+      .split('\n')
+      .map((line, index) => {
+        const path = line.split('/')
+        const [directory, size, modified] = numbers.subarray(1 + 3 * index) as unknown as [number, number, number]
+        return {
+          index,
+          path,
+          name: path.at(-1)!,
+          kind: directory ? 'directory' : 'file',
+          size: orNull(size),
+          modified: orNull(modified),
+        }
+      })
   }
 
   /** @internal */
@@ -204,9 +210,15 @@ export abstract class Transfer extends Emitter<TransferEvents> {
     this.#poked = false
   }
 
+  /** Hears when the channel has a message or room. @internal */
+  protected listenTo({ channel }: Line): void {
+    channel.onReady = this.poke
+    channel.on('writable', this.poke)
+  }
+
   /** @internal */
-  protected measure(progress: Progress, atOnce = false): void {
-    this.#progress = progress
+  protected measure({ machine }: Line, atOnce = false): void {
+    this.#progress = progressOf(machine)
     this.tell(atOnce)
   }
 

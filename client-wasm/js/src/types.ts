@@ -56,6 +56,8 @@ export interface ClientOptions {
    * compiled module. The main entry carries it inside.
    */
   wasm?: WasmSource | undefined
+  /** The same for the module that transfers need; asked when the first file is sent or offered. */
+  transferWasm?: (() => WasmSource | Promise<WasmSource>) | undefined
 }
 
 /** What the entry `peersox/slim` takes as its module. */

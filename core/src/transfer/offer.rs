@@ -155,23 +155,18 @@ fn check_directories(entries: &[Entry]) -> Result<(), OfferError> {
 }
 
 /// Each path once, nothing below a file.
+///
+/// In the order of paths what clashes are neighbours, so that one look at each pair is enough.
 fn check_names(entries: &[Entry]) -> Result<(), OfferError> {
-    let mut kinds: HashMap<&str, Kind> = HashMap::with_capacity(entries.len());
-    for entry in entries {
-        if kinds.insert(entry.path.as_str(), entry.kind).is_some() {
+    let mut sorted: Vec<&Entry> = entries.iter().collect();
+    sorted.sort_unstable_by(|a, b| a.path.cmp_from_above(&b.path));
+    for pair in sorted.windows(2) {
+        let [above, entry] = [pair[0], pair[1]];
+        if above.path == entry.path {
             return Err(OfferError::Duplicate(entry.path.clone()));
         }
-    }
-    // Directories that were looked at, and so everything above them.
-    let mut looked_at: HashMap<&str, Kind> = HashMap::new();
-    for entry in entries {
-        for parent in entry.path.parents() {
-            if kinds.get(parent) == Some(&Kind::File) {
-                return Err(OfferError::BelowFile(entry.path.clone()));
-            }
-            if looked_at.insert(parent, Kind::Directory).is_some() {
-                break;
-            }
+        if above.kind == Kind::File && entry.path.is_below(&above.path) {
+            return Err(OfferError::BelowFile(entry.path.clone()));
         }
     }
     Ok(())
@@ -246,6 +241,7 @@ pub enum OfferError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn entry(path: &str, kind: Kind) -> Entry {
         let components: Vec<_> = path.split('/').collect();
@@ -288,6 +284,27 @@ mod tests {
             Err(OfferError::BelowFile(path("a/b/c")))
         );
         assert!(offer(&["a/", "a/b", "a/c/d", "b"]).is_ok());
+    }
+
+    proptest! {
+        /// `!` sorts before the separator, `b` after it.
+        #[test]
+        fn names_clash_if_a_look_at_every_pair_says_so(
+            paths in prop::collection::vec("[a!b]{1,2}(/[a!b]{1,2}){0,2}/?", 1..8),
+        ) {
+            let is_file = |path: &str| !path.ends_with('/');
+            let name = |path: &str| path.trim_end_matches('/').to_owned();
+            let clash = |at: usize, a: &str, other: usize, b: &str| {
+                at != other && name(a) == name(b)
+                    || is_file(a) && name(b).starts_with(&format!("{a}/"))
+            };
+            let clashes = paths.iter().enumerate().any(|(at, a)| {
+                let mut others = paths.iter().enumerate();
+                others.any(|(other, b)| clash(at, a, other, b))
+            });
+            let paths: Vec<_> = paths.iter().map(String::as_str).collect();
+            prop_assert_eq!(offer(&paths).is_err(), clashes);
+        }
     }
 
     #[test]

@@ -12,6 +12,8 @@
 //! name on one system and bad on another is replaced, the same way on every system, so that a
 //! transfer resumed elsewhere finds its files. A safe path made safe again is the same path.
 
+use std::cmp::Ordering;
+
 /// A path below some directory: one to 64 components, each a name that is harmless on every
 /// common system.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -82,6 +84,19 @@ impl SafePath {
     /// The path with this text, a part of another safe path.
     pub(super) fn of(part: &str) -> Self {
         Self(part.to_owned())
+    }
+
+    /// An order in which everything below a path follows that path at once.
+    pub(super) fn cmp_from_above(&self, other: &Self) -> Ordering {
+        // A separator before all else: by bytes alone `a b` would come between `a` and `a/b`.
+        let rank = |byte: u8| if byte == b'/' { 0 } else { byte };
+        self.0.bytes().map(rank).cmp(other.0.bytes().map(rank))
+    }
+
+    /// Whether it is within a directory, however deep.
+    pub(super) fn is_below(&self, directory: &Self) -> bool {
+        let rest = self.0.strip_prefix(&directory.0);
+        rest.is_some_and(|rest| rest.starts_with('/'))
     }
 
     /// The directories above it, the nearest first.

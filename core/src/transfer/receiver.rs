@@ -9,7 +9,7 @@
 
 mod files;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use peersox_proto::v1;
@@ -170,12 +170,16 @@ impl Receiver {
         }
     }
 
-    /// Accepts the offer. Files without a choice are taken from the beginning; a prefix that is
-    /// empty or longer than the file, or one too many, is not used.
+    /// Accepts the offer, with choices by the numbers of files; of two for one file the last
+    /// counts. Files without a choice are taken from the beginning; a prefix that is empty or
+    /// longer than the file, or one too many, is not used.
     ///
     /// # Errors
     /// [`Error::OutOfTurn`] unless an offer waits.
-    pub fn accept(&mut self, choices: HashMap<u32, Choice>) -> Result<(), Error> {
+    pub fn accept(
+        &mut self,
+        choices: impl IntoIterator<Item = (u32, Choice)>,
+    ) -> Result<(), Error> {
         let offer = match std::mem::replace(&mut self.state, State::Over) {
             State::Offered(offer) => offer,
             other => {
@@ -184,7 +188,7 @@ impl Receiver {
             }
         };
         self.committed = offer.entries().iter().filter_map(|entry| entry.size).sum();
-        let (receiving, progress, answer) = Receiving::new(offer, choices);
+        let (receiving, progress, answer) = Receiving::new(offer, choices.into_iter());
         self.progress = progress;
         self.outbox = answer;
         self.state = State::Receiving(receiving);

@@ -6,13 +6,14 @@
 //!     └──Decline, Cancel, a fault, cancel()──▶ Over
 //! ```
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use peersox_proto::v1;
 use peersox_proto::v1::transfer_message::Kind as Message;
 use prost::Message as _;
 
+use super::by_entry::ByEntry;
 use super::message::{self, PART_BYTES};
 use super::{AcceptFault, CancelCode, Error, Fault, Kind, MAX_CHUNK_BYTES, Offer, Progress};
 
@@ -43,7 +44,7 @@ pub struct Sender {
     offer: Offer,
     state: State,
     outbox: VecDeque<Bytes>,
-    plans: HashMap<u32, Plan>,
+    plans: ByEntry<Plan>,
     progress: Progress,
 }
 
@@ -90,7 +91,7 @@ impl Sender {
         Self {
             outbox: encode_offer(&offer),
             state: State::Offering,
-            plans: HashMap::new(),
+            plans: ByEntry::new(),
             progress,
             offer,
         }
@@ -302,7 +303,7 @@ impl Sender {
             let next = self
                 .offer
                 .files_from(last.map_or(0, |last| last + 1))
-                .find(|(number, _)| !matches!(self.plans.get(number), Some(Plan::Skip)));
+                .find(|(number, _)| !matches!(self.plans.get(*number), Some(Plan::Skip)));
             let Some((number, entry)) = next else {
                 self.state = State::Ended;
                 self.progress.entry = None;
@@ -322,7 +323,7 @@ impl Sender {
                 last = Some(number);
                 continue;
             }
-            let resume = match self.plans.get(&number) {
+            let resume = match self.plans.get(number) {
                 Some(Plan::Resume { offset, hash }) => Some((*offset, *hash)),
                 Some(Plan::Skip) | None => None,
             };

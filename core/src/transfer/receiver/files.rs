@@ -1,12 +1,13 @@
 //! The files of an accepted offer, one after the other.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use peersox_proto::v1;
 use peersox_proto::v1::transfer_message::Kind as Message;
 
 use super::Event;
+use crate::transfer::by_entry::ByEntry;
 use crate::transfer::message::{self, PART_BYTES};
 use crate::transfer::{ChunkFault, Kind, MAX_CHUNK_BYTES, Offer, Progress};
 
@@ -51,7 +52,7 @@ impl Prefix {
 #[derive(Debug)]
 pub(super) struct Receiving {
     pub(super) offer: Offer,
-    plans: HashMap<u32, Plan>,
+    plans: ByEntry<Plan>,
     current: Option<Current>,
     /// The sender said that this is all.
     pub(super) ended: bool,
@@ -86,11 +87,11 @@ impl Receiving {
     /// Takes choices that fit the offer and begins with the first file.
     pub(super) fn new(
         offer: Offer,
-        choices: HashMap<u32, Choice>,
+        choices: impl Iterator<Item = (u32, Choice)>,
     ) -> (Self, Progress, VecDeque<Bytes>) {
         let plans = plan(&offer, choices);
         let answer = encode_answer(&plans);
-        let wanted = |number: &u32| !matches!(plans.get(number), Some(Plan::Skip));
+        let wanted = |number: &u32| !matches!(plans.get(*number), Some(Plan::Skip));
         let files = offer.files_from(0).filter(|(number, _)| wanted(number));
         let mut progress = Progress {
             files_total: u32::try_from(files.clone().count()).unwrap_or(u32::MAX),
@@ -195,10 +196,10 @@ impl Receiving {
         let next = self
             .offer
             .files_from(last.map_or(0, |last| last + 1))
-            .find(|(number, _)| !matches!(self.plans.get(number), Some(Plan::Skip)));
+            .find(|(number, _)| !matches!(self.plans.get(*number), Some(Plan::Skip)));
         progress.entry = next.map(|(number, _)| number);
         self.current = next.map(|(entry, file)| {
-            let (received, state) = match self.plans.remove(&entry) {
+            let (received, state) = match self.plans.remove(entry) {
                 Some(Plan::Resume(prefix)) => (prefix.len, Hashed::Growing(prefix.hasher)),
                 Some(Plan::Complete(len, hash)) => (len, Hashed::Full(hash)),
                 Some(Plan::Skip) | None => (0, Hashed::Growing(Box::default())),
@@ -221,8 +222,8 @@ impl Receiving {
 const MAX_RESUMED: usize = 256;
 
 /// Turns choices into what can be asked for.
-fn plan(offer: &Offer, choices: HashMap<u32, Choice>) -> HashMap<u32, Plan> {
-    let mut plans = HashMap::new();
+fn plan(offer: &Offer, choices: impl Iterator<Item = (u32, Choice)>) -> ByEntry<Plan> {
+    let mut plans = ByEntry::new();
     let mut resumed = 0;
     for (number, choice) in choices {
         let file = offer.entry(number).filter(|entry| entry.kind == Kind::File);
@@ -246,20 +247,19 @@ fn plan(offer: &Offer, choices: HashMap<u32, Choice>) -> HashMap<u32, Plan> {
 }
 
 /// Encodes an answer in parts of about [`PART_BYTES`].
-fn encode_answer(plans: &HashMap<u32, Plan>) -> VecDeque<Bytes> {
+fn encode_answer(plans: &ByEntry<Plan>) -> VecDeque<Bytes> {
     // A number, an offset and a hash, with their tags, are at most 56 bytes.
     const PER_PART: usize = PART_BYTES / 56;
-    let mut numbers: Vec<_> = plans.keys().copied().collect();
-    numbers.sort_unstable();
-    let mut parts: Vec<_> = numbers
+    let plans: Vec<_> = plans.iter().collect();
+    let mut parts: Vec<_> = plans
         .chunks(PER_PART)
-        .map(|numbers| {
+        .map(|plans| {
             let mut accept = v1::TransferAccept {
                 more: true,
                 ..v1::TransferAccept::default()
             };
-            for &entry in numbers {
-                let (offset, hash) = match &plans[&entry] {
+            for &(entry, plan) in plans {
+                let (offset, hash) = match plan {
                     Plan::Skip => {
                         accept.skipped.push(entry);
                         continue;

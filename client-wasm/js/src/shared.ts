@@ -1,0 +1,11 @@
+/**
+ * What the file of transfers takes from the main one. It is handed over instead of imported, so that there is one of
+ * each class however a page or a bundler names the files.
+ *
+ * @internal
+ * @packageDocumentation
+ */
+
+export { toHex } from './bytes.js'
+export { Emitter } from './emitter.js'
+export { ChannelResetError, ClosedError, PeerSoxError, TransferError } from './errors.js'

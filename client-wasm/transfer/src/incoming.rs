@@ -1,0 +1,233 @@
+//! The receiving side.
+
+use bytes::Bytes;
+use peersox_core::transfer::{Choice, DeclineReason, Error, Event, Limits, Prefix, Receiver};
+use wasm_bindgen::prelude::*;
+
+use crate::table::{self, number};
+use crate::{Ask, Failure, cancel_code};
+
+/// Files on their way here.
+#[wasm_bindgen]
+pub struct Incoming {
+    machine: Receiver,
+    /// In the order of the files; bytes are held for the last only.
+    choices: Vec<(u32, Choice)>,
+    /// Waits for room in the channel.
+    unsent: Option<Bytes>,
+    /// What the last message asks for.
+    next: Option<Ask>,
+    /// What to write.
+    write: Write,
+    failure: Option<Failure>,
+}
+
+/// Bytes of the message that was taken last: the facade has them and need not be given them again.
+#[derive(Clone, Copy, Default)]
+struct Write {
+    entry: u32,
+    offset: u64,
+    at: usize,
+    len: usize,
+}
+
+#[wasm_bindgen]
+impl Incoming {
+    /// Waits for an offer.
+    #[wasm_bindgen(constructor)]
+    #[must_use]
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
+        Self {
+            machine: Receiver::new(Limits::default()),
+            choices: Vec::new(),
+            unsent: None,
+            next: None,
+            write: Write::default(),
+            failure: None,
+        }
+    }
+
+    /// Moves on; says what is to be done.
+    #[must_use]
+    pub fn step(&mut self) -> u8 {
+        self.ask() as u8
+    }
+
+    fn ask(&mut self) -> Ask {
+        if let Some(ask) = self.next.take() {
+            return ask;
+        }
+        if self.unsent.is_none() {
+            self.unsent = self.machine.poll_message();
+        }
+        if self.unsent.is_some() {
+            Ask::Send
+        } else if !self.machine.is_over() {
+            Ask::Take
+        } else if self.failure.is_some() {
+            Ask::Failed
+        } else {
+            Ask::Finished
+        }
+    }
+
+    /// Takes a message of the channel.
+    pub fn take(&mut self, message: Vec<u8>) {
+        if self.machine.is_over() {
+            return;
+        }
+        let begin = message.as_ptr().addr();
+        match self.machine.handle(message.into()) {
+            Ok(Event::Nothing) => {}
+            Ok(Event::Offered) => self.next = Some(Ask::Offered),
+            Ok(Event::Store) => self.next = Some(Ask::Store),
+            Ok(Event::Finish { entry, .. }) => {
+                self.write.entry = entry;
+                self.next = Some(Ask::Complete);
+            }
+            Ok(Event::Write {
+                entry,
+                offset,
+                bytes,
+            }) => {
+                self.write = Write {
+                    entry,
+                    offset,
+                    at: bytes.as_ptr().addr() - begin,
+                    len: bytes.len(),
+                };
+                self.next = Some(Ask::Write);
+            }
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    /// Where the message to send begins in this module's memory.
+    #[must_use]
+    pub fn at(&self) -> usize {
+        self.unsent.as_ref().map_or(0, |it| it.as_ptr().addr())
+    }
+
+    /// Its length.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.unsent.as_ref().map_or(0, Bytes::len)
+    }
+
+    /// The message is sent.
+    pub fn sent(&mut self) {
+        self.unsent = None;
+    }
+
+    /// Which file is written or complete.
+    #[must_use]
+    pub fn entry(&self) -> u32 {
+        self.write.entry
+    }
+
+    /// Where to write.
+    #[must_use]
+    pub fn offset(&self) -> f64 {
+        number(self.write.offset)
+    }
+
+    /// Where the bytes to write begin in the message that was taken last.
+    #[must_use]
+    #[wasm_bindgen(js_name = dataAt)]
+    pub fn data_at(&self) -> usize {
+        self.write.at
+    }
+
+    /// How many they are.
+    #[must_use]
+    #[wasm_bindgen(js_name = dataLen)]
+    pub fn data_len(&self) -> usize {
+        self.write.len
+    }
+
+    /// The name of the transfer.
+    #[must_use]
+    pub fn id(&self) -> Vec<u8> {
+        let offer = self.machine.offer();
+        offer.map_or_else(Vec::new, |it| it.id().as_bytes().to_vec())
+    }
+
+    /// What is offered: [`table::paths`].
+    #[must_use]
+    pub fn paths(&self) -> String {
+        self.machine.offer().map(table::paths).unwrap_or_default()
+    }
+
+    /// The rest of what is offered: [`table::numbers`].
+    #[must_use]
+    pub fn numbers(&self) -> Vec<f64> {
+        self.machine.offer().map(table::numbers).unwrap_or_default()
+    }
+
+    /// Adds bytes to what an earlier attempt left of a file.
+    pub fn hold(&mut self, entry: u32, bytes: &[u8]) {
+        if self.choices.last().is_none_or(|(last, _)| *last != entry) {
+            let prefix = Choice::Resume(Prefix::default());
+            self.choices.push((entry, prefix));
+        }
+        if let Some((_, Choice::Resume(prefix))) = self.choices.last_mut() {
+            prefix.update(bytes);
+        }
+    }
+
+    /// Leaves a file.
+    pub fn skip(&mut self, entry: u32) {
+        self.choices.push((entry, Choice::Skip));
+    }
+
+    /// Accepts the offer, less what is skipped.
+    pub fn accept(&mut self) {
+        let choices = std::mem::take(&mut self.choices);
+        if let Err(error) = self.machine.accept(choices) {
+            self.fail(&error);
+        }
+    }
+
+    /// Declines the offer.
+    pub fn decline(&mut self, text: &str) {
+        self.machine.decline(DeclineReason::Refused, text);
+    }
+
+    /// Everything is in place.
+    pub fn stored(&mut self) {
+        if let Err(error) = self.machine.stored() {
+            self.fail(&error);
+        }
+    }
+
+    /// Gives up; steps then tell the other side.
+    pub fn cancel(&mut self, code: u8, text: &str) {
+        self.next = None;
+        self.machine.cancel(cancel_code(code), text);
+    }
+
+    /// How far it is: [`table::progress`].
+    #[must_use]
+    pub fn progress(&self) -> Vec<f64> {
+        table::progress(&self.machine.progress())
+    }
+
+    /// What kind of failure it was.
+    #[must_use]
+    pub fn why(&self) -> u8 {
+        self.failure.as_ref().map_or(0, |it| it.why as u8)
+    }
+
+    /// What people are told of it.
+    #[must_use]
+    pub fn message(&self) -> String {
+        let failure = self.failure.as_ref();
+        failure.map_or_else(String::new, |it| it.message.clone())
+    }
+
+    /// The first failure is why it ended.
+    fn fail(&mut self, error: &Error) {
+        self.failure.get_or_insert_with(|| Failure::from(error));
+    }
+}
