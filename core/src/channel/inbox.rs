@@ -85,7 +85,6 @@ impl Inbox {
     /// Takes an item if it is the next one. `total_room` is what all channels together have left.
     pub(super) fn take(
         &mut self,
-        channel: u32,
         sequence: u64,
         item: Item,
         window: usize,
@@ -104,15 +103,15 @@ impl Inbox {
             return Err(Violation::WindowExceeded);
         }
         if self.ended {
-            return Err(Violation::AfterFinish(channel));
+            return Err(Violation::AfterFinish);
         }
         match &item {
             Item::Data(chunk) => self.follow(chunk)?,
             Item::Finish if self.open_message.is_some() => {
-                return Err(Violation::AfterFinish(channel));
+                return Err(Violation::AfterFinish);
             }
             Item::Finish => self.ended = true,
-            Item::Announce(_) => return Err(Violation::UnknownChannel(channel)),
+            Item::Announce(_) => return Err(Violation::UnknownChannel),
         }
         self.next += 1;
         self.buffered += cost;
