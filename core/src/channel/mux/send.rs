@@ -6,6 +6,7 @@ use crate::channel::outbox::{Item, Taken};
 use crate::channel::wire::head::{self, Head};
 use crate::channel::wire::{AckPacker, Position};
 use crate::channel::{Config, Open, Packed, Priority};
+use crate::short::pop_front;
 use crate::time::Moment;
 
 impl Mux {
@@ -27,7 +28,7 @@ impl Mux {
 
     /// The next record for the datagram lane.
     pub fn poll_datagram(&mut self) -> Option<Packed> {
-        self.sending.datagrams.pop_front()
+        pop_front(&mut self.sending.datagrams)
     }
 
     /// When to call [`Mux::handle_timeout`] if nothing happens before.
