@@ -1,4 +1,5 @@
-//! Everything of the core that a peer needs, in one program: its size as wasm is what a page downloads.
+//! Everything of the core that a peer needs without transfers, in one program: its size as wasm is what a
+//! page downloads first. `transfers.rs` is the rest.
 //!
 //! `scripts/wasm-size` builds and measures it. Run natively, it checks itself:
 //! `cargo run -p peersox-core --example whole`.
@@ -6,35 +7,39 @@
 //! Whatever goes in passes a black box, so that the optimiser can fold nothing away. What only servers
 //! need (pairing, sessions, tickets, budgets) is left out: a linker leaves it out of a page, too.
 
-use std::collections::HashMap;
 use std::hint::black_box;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use peersox_core::channel::{
-    Assembler, ChannelId, Chunk, Config, Event, Message, Mux, Priority, ResetCode,
-};
-use peersox_core::close::CloseReason;
+use bytes::Bytes;
+use peersox_core::channel::{self, Assembler, ChannelId, Chunk, Message, Priority, ResetCode};
 use peersox_core::code::{Code, Digits, Words};
-use peersox_core::connect::{self, Action, Kind, Paths};
-use peersox_core::frame::{Frame, Lane};
+use peersox_core::connect::{Kind, PathId};
+use peersox_core::frame::Frame;
 use peersox_core::id::PairingId;
+use peersox_core::peer::{Config, Event, Peer, Proof};
 use peersox_core::role::Role;
-use peersox_core::secure::{Association, HEADROOM, PairingSecret, State, TAG_LEN};
+use peersox_core::secure::{PairingSecret, State};
 use peersox_core::time::Moment;
-use peersox_core::transfer::{
-    self, CancelCode, DeclineReason, Entry, Limits, Offer, Receiver, SafePath, Sender, TransferId,
-};
 use rand_core::{CryptoRng, RngCore};
 
 fn main() {
     let mut rng = Counting(black_box(7));
     let code = codes(&mut rng);
-    let mut peers = pairing(&code, &mut rng);
+    let pairing = PairingId::random(&mut rng);
+    let canonical = code.canonical();
+    let mut peers = Role::BOTH.map(|role| {
+        let proof = Proof::Code(canonical.as_bytes());
+        Side::new(role, pairing, proof, &mut rng)
+    });
+    let secrets = pairs(&mut peers, &mut rng);
+    let stored = secrets.map(|secret| black_box(secret.as_bytes().to_vec()));
+    let mut peers = Role::BOTH.map(|role| {
+        let secret = sure(PairingSecret::try_from(&stored[role.index()][..]));
+        Side::new(role, pairing, Proof::Secret(secret), &mut rng)
+    });
+    let secrets = pairs(&mut peers, &mut rng);
+    assert_eq!(secrets[0], secrets[1]);
     conversation(&mut peers, &mut rng);
-    paths();
-    transfers();
-    endings();
 }
 
 fn codes(rng: &mut Counting) -> Code {
@@ -51,189 +56,163 @@ fn codes(rng: &mut Counting) -> Code {
     read
 }
 
-fn pairing(code: &Code, rng: &mut Counting) -> [Peer; 2] {
-    let pairing = PairingId::random(rng);
-    let mut associations = Role::BOTH.map(|role| {
-        let hello = Bytes::from(black_box(vec![1, 2, 3]));
-        Association::with_code(role, pairing, code.canonical().as_bytes(), hello, rng)
-    });
-    greet(&mut associations, rng);
-    let [first, second] = &associations;
-    let secrets = [first.secret(), second.secret()].map(|secret| secret.expect("it was agreed"));
-    shown(&secrets[0].sas());
-    let stored: [Vec<u8>; 2] = secrets.map(|secret| black_box(secret.as_bytes().to_vec()));
-
-    let mut restored = Role::BOTH.map(|role| {
-        let stored = &stored[role.index()][..];
-        let secret = sure(PairingSecret::try_from(stored));
-        Association::with_secret(role, pairing, secret, Bytes::new())
-    });
-    greet(&mut restored, rng);
-    let [initiator, joiner] = restored;
-    [
-        Peer::new(Role::Initiator, initiator),
-        Peer::new(Role::Joiner, joiner),
-    ]
-}
-
-fn greet([initiator, joiner]: &mut [Association; 2], rng: &mut Counting) {
-    initiator.on_path_up(rng);
-    joiner.on_path_up(rng);
-    for _ in 0..8 {
-        for turn in [false, true] {
-            let (from, to) = if turn {
-                (&mut *joiner, &mut *initiator)
-            } else {
-                (&mut *initiator, &mut *joiner)
-            };
-            while let Some(frame) = from.poll_transmit() {
-                // What comes twice is refused, and changes nothing.
-                if let Err(failure) = to.handle(black_box(frame), rng) {
-                    shown(&failure);
-                }
-            }
-            while let Some(event) = to.poll_event() {
-                black_box(&event);
-            }
-        }
+/// Both come up over a relay and agree.
+fn pairs(peers: &mut [Side; 2], rng: &mut Counting) -> [PairingSecret; 2] {
+    for peer in &mut *peers {
+        peer.path = Some(peer.machine.path_up(black_box(Kind::Relay), peer.now, rng));
     }
-    assert_eq!([initiator.state(), joiner.state()], [State::Secured; 2]);
-    initiator.rekey();
+    for _ in 0..8 {
+        exchange(peers, rng);
+    }
+    peers.each_ref().map(|peer| {
+        assert_eq!(peer.machine.state(), State::Secured);
+        let secret = peer.machine.secret();
+        secret.expect("it was agreed").clone()
+    })
 }
 
-/// One side of the conversation.
-struct Peer {
-    association: Association,
-    mux: Mux,
-    assembler: Assembler,
-    channel: Option<ChannelId>,
-    said: usize,
-}
-
-fn conversation([initiator, joiner]: &mut [Peer; 2], rng: &mut Counting) {
-    let mut now = Moment::default();
-    initiator.mux.path_up(now);
-    joiner.mux.path_up(now);
-    let opened = initiator.mux.open(black_box("chat"), Priority::Interactive);
-    let channel = sure(opened);
-    initiator.channel = Some(channel);
-    let aside = initiator.mux.open(black_box("aside"), Priority::Bulk);
+fn conversation(peers: &mut [Side; 2], rng: &mut Counting) {
+    let channels = peers[0].machine.channels();
+    let chat = sure(channels.open(black_box("chat"), Priority::Interactive));
+    let aside = sure(channels.open(black_box("aside"), Priority::Bulk));
     let text = Chunk::text(black_box("hello").to_owned());
     let long = Chunk::binary(black_box(vec![7; 100_000]));
     for chunk in [text, long] {
-        if let Err(error) = initiator.mux.try_send(channel, chunk) {
+        if let Err(error) = channels.try_send(chat, chunk) {
             shown(&error);
         }
     }
-    initiator.mux.ping();
+    channels.ping();
     for turn in 0..10 {
-        now = now + Duration::from_millis(black_box(25));
-        initiator.exchange(joiner, now, rng);
-        joiner.exchange(initiator, now, rng);
         match turn {
             2 => {
-                let datagram = Bytes::from(black_box(vec![3; 10]));
-                shown(&initiator.mux.try_send_datagram(channel, &datagram).is_ok());
-                initiator.mux.switch_path(now);
-                joiner.mux.resync(now);
-            }
-            4 => {
-                initiator.mux.path_down(now);
-                initiator.mux.path_up(now);
-                if let Ok(aside) = aside {
-                    initiator.mux.reset(aside, ResetCode::CANCELLED);
+                for peer in &mut *peers {
+                    let kind = black_box(Kind::Direct);
+                    peer.direct = Some(peer.machine.path_up(kind, peer.now, rng));
                 }
             }
-            6 => {
-                shown(&initiator.mux.finish(channel).is_ok());
-                initiator.mux.close();
-                joiner.mux.close();
+            3 => {
+                let datagram = Bytes::from(black_box(vec![3; 10]));
+                let sent = peers[0]
+                    .machine
+                    .channels()
+                    .try_send_datagram(chat, &datagram);
+                if let Err(error) = sent {
+                    shown(&error);
+                }
+                if let Err(error) = peers[1].machine.send_signal(black_box(b"offer")) {
+                    shown(&error);
+                }
+            }
+            5 => {
+                peers[0]
+                    .machine
+                    .channels()
+                    .reset(aside, ResetCode::CANCELLED);
+                for peer in &mut *peers {
+                    if let Some(direct) = peer.direct.take() {
+                        peer.machine.path_down(direct, peer.now);
+                        peer.machine.dial_failed(peer.now);
+                    }
+                }
+            }
+            7 => {
+                shown(&peers[0].machine.channels().finish(chat).is_ok());
+                for peer in &mut *peers {
+                    peer.machine.channels().close();
+                }
             }
             _ => {}
         }
-        black_box((
-            joiner.mux.poll_timeout(),
-            joiner.mux.rtt(),
-            joiner.mux.stats(),
-        ));
+        exchange(peers, rng);
     }
-    assert!(initiator.mux.is_closed() && joiner.mux.is_closed());
-    assert_eq!(joiner.said, 2);
+    assert!(
+        peers
+            .iter_mut()
+            .all(|peer| peer.machine.channels().is_closed())
+    );
+    assert_eq!(peers[1].said, 2);
 }
 
-impl Peer {
-    fn new(role: Role, association: Association) -> Self {
-        let config = Config {
-            front: HEADROOM,
-            back: TAG_LEN,
-            ..Config::default()
+/// What one peer sends arrives at the other.
+fn exchange([initiator, joiner]: &mut [Side; 2], rng: &mut Counting) {
+    for turn in [false, true] {
+        let (from, to) = if turn {
+            (&mut *joiner, &mut *initiator)
+        } else {
+            (&mut *initiator, &mut *joiner)
         };
+        from.now = from.now + Duration::from_millis(black_box(25));
+        from.machine.handle_timeout(from.now, rng);
+        let legs = [(from.path, to.path), (from.direct, to.direct)];
+        for (leaves, arrives) in legs {
+            let (Some(leaves), Some(arrives)) = (leaves, arrives) else {
+                continue;
+            };
+            while let Some(frame) = from.machine.poll_transmit(leaves, from.now) {
+                to.take(arrives, frame.into_bytes(), rng);
+            }
+        }
+    }
+}
+
+/// One of the two.
+struct Side {
+    machine: Peer,
+    now: Moment,
+    path: Option<PathId>,
+    direct: Option<PathId>,
+    assembler: Assembler,
+    said: usize,
+}
+
+impl Side {
+    fn new(role: Role, pairing: PairingId, proof: Proof<'_>, rng: &mut Counting) -> Self {
+        let (hello, now) = (Bytes::from(black_box(vec![1, 2, 3])), Moment::default());
         Self {
-            association,
-            mux: Mux::new(config, role, black_box([role as u8 + 1; 16])),
+            machine: Peer::new(Config::default(), role, pairing, proof, hello, now, rng),
+            now,
+            path: None,
+            direct: None,
             assembler: Assembler::new(black_box(1 << 20)),
-            channel: None,
             said: 0,
         }
     }
 
-    fn exchange(&mut self, other: &mut Self, now: Moment, rng: &mut Counting) {
-        self.mux.handle_timeout(now);
-        while let Some(packed) = self.mux.poll_record(now) {
-            let (buffer, _) = packed.into_parts();
-            self.pass(Lane::Reliable, buffer, other, now, rng);
-        }
-        while let Some(packed) = self.mux.poll_datagram() {
-            let (buffer, _) = packed.into_parts();
-            self.pass(Lane::Datagram, buffer, other, now, rng);
-        }
-        other.hear();
-    }
-
-    fn pass(
-        &mut self,
-        lane: Lane,
-        buffer: BytesMut,
-        other: &mut Self,
-        now: Moment,
-        rng: &mut Counting,
-    ) {
-        let sealed = self.association.seal(lane, buffer);
-        let frame = match sealed {
-            Ok(frame) => Frame::parse(black_box(frame.into_bytes())),
-            Err(error) => return shown(&error),
-        };
-        let opened = frame.map(|frame| other.association.handle(frame, rng));
-        match opened {
-            Ok(Ok(Some((Lane::Datagram, record)))) => other.mux.handle_datagram(record),
-            Ok(Ok(Some((_, record)))) => {
-                if let Err(violation) = other.mux.handle_record(record, now) {
-                    shown(&violation);
+    fn take(&mut self, path: PathId, bytes: Bytes, rng: &mut Counting) {
+        match Frame::parse(black_box(bytes)) {
+            Ok(frame) => {
+                let taken = self.machine.handle_frame(path, frame, self.now, rng);
+                if let Err(end) = taken {
+                    shown(&end);
                 }
             }
-            Ok(Ok(None)) => {}
-            Ok(Err(failure)) => shown(&failure),
             Err(malformed) => shown(&malformed),
         }
-    }
-
-    fn hear(&mut self) {
-        while let Some(event) = self.mux.poll_event() {
+        while let Some(event) = self.machine.poll_event() {
             match event {
-                Event::Opened { channel, .. } => self.channel = self.channel.or(Some(channel)),
-                Event::Readable(channel) => self.read(channel),
-                Event::DatagramReadable(channel) => {
-                    black_box(self.mux.read_datagram(channel));
+                Event::Secured { sas, hello } => {
+                    shown(&sas);
+                    black_box(&hello);
+                }
+                Event::Channel(channel::Event::Readable(channel)) => self.read(channel),
+                Event::Channel(channel::Event::DatagramReadable(channel)) => {
+                    black_box(self.machine.channels().read_datagram(channel));
                 }
                 other => {
                     black_box(&other);
                 }
             }
         }
+        let selected = self.machine.selected();
+        let rtt = selected.map(|path| (self.machine.kind(path), self.machine.path_rtt(path)));
+        black_box((rtt, self.machine.poll_timeout(), self.machine.dropped()));
+        let channels = self.machine.channels();
+        black_box((channels.rtt(), channels.stats(), channels.buffered()));
     }
 
     fn read(&mut self, channel: ChannelId) {
-        while let Some(chunk) = self.mux.read(channel) {
+        while let Some(chunk) = self.machine.channels().read(channel) {
             match self.assembler.push(chunk) {
                 Ok(Some(Message::Text(text))) => self.said += usize::from(!text.is_empty()),
                 Ok(Some(Message::Binary(bytes))) => self.said += usize::from(!bytes.is_empty()),
@@ -241,84 +220,6 @@ impl Peer {
                 Err(unfit) => shown(&unfit),
             }
         }
-    }
-}
-
-fn paths() {
-    let mut now = Moment::default();
-    let mut paths = Paths::new(black_box(connect::Config::default()));
-    let relay = paths.up(Kind::Relay, now);
-    let direct = paths.up(Kind::Direct, now);
-    for _ in 0..8 {
-        while let Some(action) = paths.poll(now) {
-            if let Action::Send(path, record) = &action {
-                shown(&paths.handle(*path, &black_box(record.clone()), now));
-            }
-            black_box(&action);
-        }
-        black_box((
-            paths.selected(),
-            paths.rtt(direct),
-            paths.kind(relay),
-            paths.timeout(),
-        ));
-        now = now + Duration::from_secs(black_box(1));
-    }
-    paths.down(direct, now);
-    paths.failed(now);
-}
-
-fn transfers() {
-    let path = sure(SafePath::new(&black_box(["folder", "file"])));
-    let entry = Entry {
-        path,
-        kind: transfer::Kind::File,
-        size: Some(black_box(300_000)),
-        modified: None,
-        executable: false,
-    };
-    let limits = Limits::default();
-    let entries = vec![entry];
-    let offer = sure(Offer::new(TransferId::of(&entries), entries, &limits));
-    let mut sender = Sender::new(offer);
-    let mut receiver = Receiver::new(limits);
-    let mut stored = false;
-    loop {
-        match sender.poll() {
-            transfer::Action::Send(message) => match receiver.handle(black_box(message)) {
-                Ok(transfer::Event::Offered) => {
-                    shown(&receiver.offer().map(Offer::total_bytes).is_some());
-                    sure(receiver.accept(HashMap::new()));
-                }
-                Ok(transfer::Event::Store) => stored = receiver.stored().is_ok(),
-                Ok(event) => drop(black_box(event)),
-                Err(error) => shown(&error),
-            },
-            transfer::Action::Read { max, .. } => {
-                sure(sender.feed(Bytes::from(black_box(vec![9; max]))));
-            }
-            transfer::Action::Wait | transfer::Action::Finished => {
-                let Some(message) = receiver.poll_message() else {
-                    break;
-                };
-                if let Err(error) = sender.handle(black_box(message)) {
-                    shown(&error);
-                }
-            }
-        }
-        black_box((sender.progress(), receiver.progress()));
-    }
-    assert!(stored);
-    Receiver::new(limits).decline(black_box(DeclineReason::Refused), "");
-    Receiver::new(limits).cancel(black_box(CancelCode::Interrupted), "");
-}
-
-fn endings() {
-    for reason in CloseReason::ALL {
-        let number = black_box(reason.number());
-        let again = CloseReason::from_number(number).expect("it is a number of ours");
-        shown(&again);
-        black_box(again.then());
     }
 }
 

@@ -31,6 +31,7 @@ mod association;
 mod failure;
 mod handshake;
 mod keys;
+mod noise;
 mod pake;
 mod replay;
 mod seal;

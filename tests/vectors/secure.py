@@ -70,7 +70,7 @@ def agree(pairing, x, y, key):
 
 def noise(role, pairing, secret, attempt, ephemeral=None):
     """One side of the handshake, ready for its first message."""
-    side = NoiseConnection.from_name(b"Noise_NNpsk0_25519_ChaChaPoly_BLAKE2s")
+    side = NoiseConnection.from_name(b"Noise_NNpsk0_25519_ChaChaPoly_SHA256")
     side.set_as_initiator() if role == "initiator" else side.set_as_responder()
     side.set_psks(secret)
     side.set_prologue(LABEL + b" noise " + pairing + b" initiator joiner " + attempt)

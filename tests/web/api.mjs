@@ -12,10 +12,11 @@ export async function apiChecks() {
   const api = `${site}/pages/api.html`
 
   /** Two pages that have paired. */
-  async function pair(scope, { a: optionsA = {}, b: optionsB = {}, openB } = {}) {
+  async function pair(scope, { a: optionsA = {}, b: optionsB = {}, openB, entry = 'peersox' } = {}) {
     const server = await scope.server(['--allow-origin', site])
-    const a = await scope.page(api)
-    const b = openB ? await openB(api) : await scope.page(api)
+    const url = `${api}?entry=${entry}`
+    const a = await scope.page(url)
+    const b = openB ? await openB(url) : await scope.page(url)
     const ready = await begin(a, server.url, optionsA)
     const code = await a.evaluate(async () => (await client.initPairing()).code)
     await begin(b, server.url, optionsB)
@@ -137,6 +138,38 @@ export async function apiChecks() {
     return whyRelayed
   })
 
+  for (const [entry, parts] of [
+    ['peersox', '/npm/peersox-transfer.js'],
+    ['slim', '/npm/slim-transfer.js /npm/peersox-transfer.wasm'],
+  ]) {
+    await check(`what transfers files is loaded once it is needed, with ${entry}`, async (scope) => {
+      const { a, b } = await pair(scope, { entry })
+      await exchange(a, b)
+      await exchange(b, a)
+      const loaded = (page) => page.requests.flatMap((it) => (it.includes('transfer') ? [new URL(it).pathname] : [])).join(' ')
+      for (const page of [a, b]) equal(loaded(page), '', 'requests of pages that only talk')
+      await takeFiles(b)
+      const [one, other] = await a.evaluate(() => Promise.all([sendFile('one.txt', 'one'), sendFile('dir/other.txt', 'other')]))
+      equal([one, other].join(), 'done,done', 'ends')
+      await b.waitForFunction(() => files.length === 2)
+      equal((await b.evaluate(() => files.sort())).join(), 'dir/other.txt: other,one.txt: one', 'files')
+      for (const page of [a, b]) equal(loaded(page), parts, 'requests')
+    })
+  }
+
+  await check('files that cannot be transferred are refused on either side, and can be later', async (scope) => {
+    const { a, b } = await pair(scope, { entry: 'slim' })
+    await Promise.all([a, b].map((it) => takeFiles(it)))
+    const send = (page) => page.evaluate(() => sendFile('one.txt', 'one'))
+    await b.route('**/peersox-transfer.wasm', (route) => route.abort())
+    equal(await send(a), 'transfer-declined', 'end of files to a page without the module')
+    equal(await b.evaluate(() => errors.join()), 'unsupported', 'errors there')
+    equal(await send(b), 'unsupported', 'end of files from it')
+    await b.unroute('**/peersox-transfer.wasm')
+    equal(await send(a), 'done', 'end of files when the module is there')
+    equal(await send(b), 'done', 'end of files the other way')
+  })
+
   await check('Chromium and Firefox', async (scope) => {
     if (!existsSync(FIREFOX)) return { skip: 'Firefox is not here' }
     if (!ownNetwork) return { skip: 'Firefox has no WebRTC on lo alone' }
@@ -166,6 +199,20 @@ export async function apiChecks() {
       await page.waitForFunction(() => received.length === 2)
       equal((await page.evaluate(() => received)).join(' '), '1,2,3 1;2;3', 'messages')
     }
+  })
+}
+
+/** Makes a page take what is offered, and able to offer. */
+function takeFiles(page) {
+  return page.evaluate(() => {
+    globalThis.files = []
+    globalThis.errors = []
+    client.on('error', ({ code }) => errors.push(code))
+    client.on('transfer', async (transfer) => {
+      const sink = peersox.memorySink()
+      await transfer.accept(sink)
+      for (const { entry, blob } of sink.files) files.push(`${entry.path.join('/')}: ${await blob.text()}`)
+    })
   })
 }
 

@@ -25,11 +25,11 @@ export async function packageChecks() {
     const [archive] = readdirSync(directory)
     // An ES module only: `require` of Node before 22 cannot load it, which is meant.
     const attw = join(root, 'tests/node_modules/.bin/attw')
-    await run(attw, [join(directory, archive), '--profile', 'esm-only', '--format', 'ascii', '--exclude-entrypoints', './peersox.wasm']).catch(
-      (error) => {
-        throw new Error(error.stdout || error.message)
-      },
-    )
+    const modules = ['./peersox.wasm', './peersox-transfer.wasm']
+    const flags = ['--profile', 'esm-only', '--format', 'ascii', '--exclude-entrypoints', ...modules]
+    await run(attw, [join(directory, archive), ...flags]).catch((error) => {
+      throw new Error(error.stdout || error.message)
+    })
   })
 
   await check('a Vite project and a bare page use it', async (scope) => {
@@ -54,6 +54,10 @@ export async function packageChecks() {
     for (const url of pages) {
       const page = await scope.page(`${url}?server=${encodeURIComponent(server.url)}`)
       if (!/^\d+-/.test(await code(page))) throw new Error(`no code at ${url}`)
+      if (url.includes('/bare/')) continue
+      // What is loaded when it is needed was found by the bundler, too.
+      const offered = await page.evaluate(async () => (await client.sendFiles([{ path: 'a.txt', data: 'a' }])).entries[0].name)
+      equal(offered, 'a.txt', `what is offered at ${url}`)
     }
   })
 }

@@ -225,6 +225,7 @@ export class Session extends EventTarget {
     client.on('closed', own(({ reason, message }) => this.#onClosed(reason, message)))
     client.on('channel', own((channel) => this.#onChannel(channel)))
     client.on('transfer', own((transfer) => this.#onTransfer(transfer)))
+    client.on('error', own(({ message }) => this.#note(`Files were refused: ${message}`)))
     client.onString = (text) => this.#add({ kind: 'text', mine: false, text, at: Date.now() })
     client.onBinary = (data) => this.#add({ kind: 'bytes', blob: new Blob([data]), at: Date.now() })
     return client

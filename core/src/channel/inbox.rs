@@ -15,6 +15,7 @@ use bytes::Bytes;
 use super::config::ITEM_COST;
 use super::outbox::Item;
 use super::{Chunk, Kind, MAX_MESSAGE_BYTES, Violation};
+use crate::short::pop_front;
 
 #[derive(Default)]
 pub(super) struct Inbox {
@@ -30,7 +31,7 @@ pub(super) struct Inbox {
     open_message: Option<(Kind, u64)>,
     ended: bool,
     finished: bool,
-    datagrams: VecDeque<Bytes>,
+    datagrams: Vec<Bytes>,
 }
 
 /// What became of an item.
@@ -85,7 +86,6 @@ impl Inbox {
     /// Takes an item if it is the next one. `total_room` is what all channels together have left.
     pub(super) fn take(
         &mut self,
-        channel: u32,
         sequence: u64,
         item: Item,
         window: usize,
@@ -104,15 +104,15 @@ impl Inbox {
             return Err(Violation::WindowExceeded);
         }
         if self.ended {
-            return Err(Violation::AfterFinish(channel));
+            return Err(Violation::AfterFinish);
         }
         match &item {
             Item::Data(chunk) => self.follow(chunk)?,
             Item::Finish if self.open_message.is_some() => {
-                return Err(Violation::AfterFinish(channel));
+                return Err(Violation::AfterFinish);
             }
             Item::Finish => self.ended = true,
-            Item::Announce(_) => return Err(Violation::UnknownChannel(channel)),
+            Item::Announce(_) => return Err(Violation::UnknownChannel),
         }
         self.next += 1;
         self.buffered += cost;
@@ -190,11 +190,11 @@ impl Inbox {
         if self.datagrams.len() == Self::DATAGRAMS {
             return None;
         }
-        self.datagrams.push_back(payload);
+        self.datagrams.push(payload);
         Some(self.datagrams.len() == 1)
     }
 
     pub(super) fn read_datagram(&mut self) -> Option<Bytes> {
-        self.datagrams.pop_front()
+        pop_front(&mut self.datagrams)
     }
 }

@@ -13,9 +13,10 @@ use super::inbox::Inbox;
 use super::link::Link;
 use super::numbered::Numbered;
 use super::outbox::Outbox;
+use super::wire::head::{self, Head};
 use super::{
     ChannelId, Chunk, Config, Event, Instance, Limits, MAX_NAME_BYTES, OpenError, Packed, Priority,
-    Record, ResetCode, SendError,
+    ResetCode, SendError,
 };
 use crate::role::Role;
 use crate::time::Moment;
@@ -94,7 +95,7 @@ struct Sending {
     total_full: bool,
     /// How many channels want room.
     waiting: usize,
-    datagrams: VecDeque<Packed>,
+    datagrams: Vec<Packed>,
     pong: Option<u64>,
     reset_acks: Numbered<()>,
 }
@@ -231,14 +232,9 @@ impl Mux {
         if self.sending.datagrams.len() >= Self::DATAGRAMS {
             return Err(SendError::Full);
         }
-        let record = Record::Datagram {
-            tag,
-            channel: id.wire,
-            payload: payload.clone(),
-        };
-        self.sending
-            .datagrams
-            .push_back(record.pack(self.config.front, self.config.back));
+        let head = Head::new(head::DATAGRAM, tag, id.wire, 0);
+        let packed = head.pack(payload, self.config.front, self.config.back);
+        self.sending.datagrams.push(packed);
         Ok(())
     }
 

@@ -265,7 +265,7 @@ fn what_breaks_the_rules_is_named() {
     let rows: &[(&[Record], Violation)] = &[
         (
             &[data(0, 0, Kind::Text, true, b"")],
-            Violation::UnknownChannel(0),
+            Violation::UnknownChannel,
         ),
         (
             &[
@@ -283,14 +283,14 @@ fn what_breaks_the_rules_is_named() {
                 },
                 data(1, 2, Kind::Text, true, b"b"),
             ],
-            Violation::AfterFinish(1),
+            Violation::AfterFinish,
         ),
         (
             &[Record::Ack {
                 tag: tag(),
                 entries: Entries::new([(1, 1)]),
             }],
-            Violation::AckBeyondSent(1),
+            Violation::AckBeyondSent,
         ),
         (
             &[data(1, 1, Kind::Text, true, &[b'x'; 4_097])],

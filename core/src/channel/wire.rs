@@ -26,14 +26,16 @@
 
 mod codec;
 mod encode;
+pub(super) mod head;
 mod packed;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
 use self::codec::{Reader, put_varint};
-pub(super) use self::encode::{pack_ack, pack_data};
+pub(super) use self::encode::AckPacker;
+use self::head::Head;
 pub use self::packed::Packed;
-use super::{Instance, Kind, Limits, Priority};
+use super::{Chunk, Instance, Kind, Limits, MAX_NAME_BYTES, Priority};
 
 /// The version this machine speaks.
 pub(super) const VERSION: u64 = 1;
@@ -139,11 +141,26 @@ impl Entries {
         Self(bytes.freeze())
     }
 
+    pub(super) fn check(bytes: Bytes) -> Result<Self, Violation> {
+        let mut reader = Reader::new(&bytes);
+        if reader.rest.is_empty() {
+            return Err(Violation::Truncated);
+        }
+        while !reader.rest.is_empty() {
+            reader.channel();
+            reader.varint();
+        }
+        reader.check()?;
+        Ok(Self(bytes))
+    }
+
     /// Each pair of channel and consumed count.
     pub fn iter(&self) -> impl Iterator<Item = (u32, u64)> + use<'_> {
-        let mut reader = Reader(&self.0[..]);
-        // What was checked once decodes again; an end is an end either way.
-        std::iter::from_fn(move || Some((reader.channel().ok()?, reader.varint().ok()?)))
+        let mut reader = Reader::new(&self.0);
+        // What was checked once decodes again.
+        std::iter::from_fn(move || {
+            (!reader.rest.is_empty()).then(|| (reader.channel(), reader.varint()))
+        })
     }
 }
 
@@ -154,6 +171,8 @@ impl std::fmt::Debug for Entries {
 }
 
 /// How a peer broke the rules. The path, or the peer, is not to be used further.
+///
+/// Without numbers: every place that passes one on would grow by moving them, in the page, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum Violation {
@@ -161,18 +180,18 @@ pub enum Violation {
     Truncated,
     #[error("the record goes on after its end")]
     Trailing,
-    #[error("{0:#04x} is no type of record")]
-    UnknownType(u8),
-    #[error("the peer speaks version {0} of the channel protocol, this side version {VERSION}")]
-    Version(u64),
+    #[error("the type of the record is unknown")]
+    UnknownType,
+    #[error("the peer speaks another version of the channel protocol than {VERSION}")]
+    Version,
     #[error("a number is out of its range")]
     OutOfRange,
     #[error("a limit of the peer is out of its range")]
     Limit,
     #[error("the name of a channel is empty, too long or not UTF-8")]
     Name,
-    #[error("a record of {0} bytes exceeds the limit this side announced")]
-    RecordTooLarge(usize),
+    #[error("a record exceeds the limit this side announced")]
+    RecordTooLarge,
     #[error("an empty fragment does not end its message")]
     EmptyFragment,
     #[error("a message changed between text and binary")]
@@ -181,12 +200,12 @@ pub enum Violation {
     MessageTooLarge,
     #[error("the peer sent more than the window permits")]
     WindowExceeded,
-    #[error("an item follows the end of channel {0}")]
-    AfterFinish(u32),
-    #[error("channel {0} was never opened")]
-    UnknownChannel(u32),
-    #[error("the peer acknowledges what was never sent on channel {0}")]
-    AckBeyondSent(u32),
+    #[error("an item follows the end of its channel")]
+    AfterFinish,
+    #[error("a channel was never opened")]
+    UnknownChannel,
+    #[error("the peer acknowledges what was never sent")]
+    AckBeyondSent,
     #[error("the peer opens and drops channels faster than they can be accounted for")]
     Flood,
     #[error("this side's own record came back")]
@@ -198,95 +217,65 @@ impl Record {
     ///
     /// # Errors
     /// [`Violation`] for whatever is not exactly one record.
-    pub fn decode(bytes: Bytes) -> Result<Self, Violation> {
-        let mut reader = Reader(bytes);
-        let kind = reader.byte()?;
-        if kind == 0x01 {
-            return Ok(Self::Open(Open::decode(reader)?));
+    pub fn decode(mut bytes: Bytes) -> Result<Self, Violation> {
+        if let Some(open) = Open::of_record(&bytes) {
+            return open.map(Self::Open);
         }
-        let tag = reader.tag()?;
-        let record = match kind {
-            0x02 => {
-                return Ok(Self::Ack {
-                    tag,
-                    entries: reader.entries()?,
-                });
-            }
-            0x03 => Self::Ping {
+        let head = Head::split_off(&mut bytes)?;
+        Self::of(head, bytes)
+    }
+
+    fn of(head: Head, payload: Bytes) -> Result<Self, Violation> {
+        let Head { tag, channel, .. } = head;
+        Ok(match head.kind {
+            head::ACK => Self::Ack {
                 tag,
-                token: reader.varint()?,
+                entries: Entries::check(payload)?,
             },
-            0x04 => Self::Pong {
+            head::PING => Self::Ping {
                 tag,
-                token: reader.varint()?,
+                token: head.number,
             },
-            0x05 => Self::Goodbye { tag },
-            0x06 => Self::GoodbyeAck { tag },
-            0x07 => Self::Reset {
+            head::PONG => Self::Pong {
                 tag,
-                channel: reader.channel()?,
-                code: reader.number()?,
+                token: head.number,
             },
-            0x08 => Self::ResetAck {
+            head::GOODBYE => Self::Goodbye { tag },
+            head::GOODBYE_ACK => Self::GoodbyeAck { tag },
+            head::RESET => Self::Reset {
                 tag,
-                channel: reader.channel()?,
+                channel,
+                code: head.code(),
             },
-            0x09 => {
-                let channel = reader.channel()?;
-                let priority = match reader.byte()? {
-                    0 => Priority::Interactive,
-                    1 => Priority::Normal,
-                    2 => Priority::Bulk,
-                    _ => return Err(Violation::OutOfRange),
-                };
-                return Ok(Self::Channel {
-                    tag,
-                    channel,
-                    priority,
-                    name: reader.name()?,
-                });
-            }
-            0x0a => Self::Finish {
+            head::RESET_ACK => Self::ResetAck { tag, channel },
+            head::CHANNEL => Self::Channel {
                 tag,
-                channel: reader.channel()?,
-                sequence: reader.varint()?,
+                channel,
+                priority: head.priority()?,
+                name: name(&payload)?,
             },
-            0x10..=0x13 => {
-                let (channel, sequence) = (reader.channel()?, reader.varint()?);
-                let last = kind & 1 == 1;
-                let kind = if kind & 2 == 2 {
-                    Kind::Text
-                } else {
-                    Kind::Binary
-                };
-                let payload = reader.0;
-                if payload.is_empty() && !last {
-                    return Err(Violation::EmptyFragment);
-                }
-                return Ok(Self::Data {
+            head::FINISH => Self::Finish {
+                tag,
+                channel,
+                sequence: head.number,
+            },
+            head::DATAGRAM => Self::Datagram {
+                tag,
+                channel,
+                payload,
+            },
+            _ => {
+                let Chunk { kind, bytes, last } = head.chunk(payload)?;
+                Self::Data {
                     tag,
                     channel,
-                    sequence,
+                    sequence: head.number,
                     kind,
                     last,
-                    payload,
-                });
+                    payload: bytes,
+                }
             }
-            0x20 => {
-                let channel = reader.channel()?;
-                return Ok(Self::Datagram {
-                    tag,
-                    channel,
-                    payload: reader.0,
-                });
-            }
-            unknown => return Err(Violation::UnknownType(unknown)),
-        };
-        if reader.0.has_remaining() {
-            Err(Violation::Trailing)
-        } else {
-            Ok(record)
-        }
+        })
     }
 
     /// What marks the pair of processes the record belongs to; an OPEN names them in full.
@@ -310,28 +299,38 @@ impl Record {
 }
 
 impl Open {
-    fn decode(mut reader: Reader<Bytes>) -> Result<Self, Violation> {
-        let version = reader.varint()?;
+    /// Decodes a record if it is an OPEN.
+    pub(super) fn of_record(bytes: &[u8]) -> Option<Result<Self, Violation>> {
+        let fields = bytes.strip_prefix(&[head::OPEN])?;
+        Some(Self::decode(fields))
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, Violation> {
+        let mut reader = Reader::new(bytes);
+        let version = reader.varint();
+        reader.check()?;
         if version != VERSION {
-            return Err(Violation::Version(version));
+            return Err(Violation::Version);
         }
-        let (instance, peer) = (reader.instance()?, reader.instance()?);
-        let (epoch, echo) = (reader.varint()?, reader.varint()?);
-        let flags = reader.byte()?;
+        let (instance, peer) = (reader.instance(), reader.instance());
+        let (epoch, echo) = (reader.varint(), reader.varint());
+        let flags = reader.byte();
         let limits = Limits {
-            window: reader.number()?,
-            total: reader.number()?,
-            max_record: reader.number()?,
-            max_channels: reader.number()?,
+            window: reader.number(),
+            total: reader.number(),
+            max_record: reader.number(),
+            max_channels: reader.number(),
         };
+        reader.check()?;
         limits.check()?;
-        let (opened, seen) = (reader.channel()?, reader.channel()?);
+        let (opened, seen) = (reader.channel(), reader.channel());
         // Bounded by the length of the record, which the caller bounds.
         let mut positions = Vec::new();
-        while reader.0.has_remaining() {
-            let channel = reader.channel()?;
-            let (next, consumed) = (reader.varint()?, reader.varint()?);
+        while !reader.rest.is_empty() {
+            let channel = reader.channel();
+            let (next, consumed) = (reader.varint(), reader.varint());
             if consumed > next {
+                reader.check()?;
                 return Err(Violation::OutOfRange);
             }
             positions.push(Position {
@@ -340,6 +339,7 @@ impl Open {
                 consumed,
             });
         }
+        reader.check()?;
         let established = flags & 1 == 1;
         Ok(Self {
             instance,
@@ -353,6 +353,14 @@ impl Open {
             positions,
         })
     }
+}
+
+pub(super) fn name(bytes: &[u8]) -> Result<String, Violation> {
+    if bytes.is_empty() || bytes.len() > MAX_NAME_BYTES {
+        return Err(Violation::Name);
+    }
+    let name = std::str::from_utf8(bytes).map_err(|_| Violation::Name)?;
+    Ok(name.to_owned())
 }
 
 #[cfg(test)]

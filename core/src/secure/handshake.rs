@@ -1,6 +1,6 @@
 //! The handshake: fresh traffic keys for every connection, from the pairing secret.
 //!
-//! `Noise_NNpsk0_25519_ChaChaPoly_BLAKE2s` (noiseprotocol.org, revision 34). The pairing's initiator
+//! `Noise_NNpsk0_25519_ChaChaPoly_SHA256` (noiseprotocol.org, revision 34). The pairing's initiator
 //! is Noise's. Both messages prove the pairing secret; the ephemeral keys give forward secrecy:
 //! whoever steals the secret later reads nothing that was recorded before.
 //!
@@ -14,17 +14,14 @@
 //! attempt with 8 random bytes; an answer to another attempt is stale. The first message can be
 //! replayed, so the joiner uses the keys only after the initiator has used them.
 
-use blake2::{Blake2s256, Digest as _};
 use bytes::Bytes;
+use noise_protocol::U8Array as _;
+use noise_protocol::patterns::noise_nn_psk0;
 use rand_core::CryptoRngCore;
-use snow::params::{CipherChoice, DHChoice, HashChoice};
-use snow::resolvers::{CryptoResolver, DefaultResolver};
-use snow::types::{Cipher, Dh, Hash, Random};
-use snow::{Builder, HandshakeState};
-use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
 
 use super::failure::Violation;
-use super::keys::{Key, LABEL, PairingSecret};
+use super::keys::{LABEL, PairingSecret};
+use super::noise::{Noise, Secret};
 use super::seal::Transport;
 use super::wire::{Attempt, HandshakeMessage};
 use crate::id::PairingId;
@@ -33,13 +30,13 @@ use crate::role::Role;
 /// The longest hello, in bytes.
 pub const MAX_HELLO_LEN: usize = 1024;
 
-const PATTERN: &str = "Noise_NNpsk0_25519_ChaChaPoly_BLAKE2s";
-const MAX_MESSAGE: usize = 32 + 16 + MAX_HELLO_LEN;
+/// What both messages add to their hello: an ephemeral key and a tag.
+const OVERHEAD: usize = 32 + 16;
 
 /// An attempt that the initiator has begun and the joiner not yet answered.
 pub struct Handshake {
     attempt: Attempt,
-    noise: HandshakeState,
+    noise: Noise,
     first: Bytes,
 }
 
@@ -81,8 +78,10 @@ impl Handshake {
         if attempt != self.attempt {
             return Err(Violation::TooOld);
         }
-        let hello = read(&mut self.noise, message)?;
-        Ok((split(Role::Initiator, attempt, &mut self.noise), hello))
+        // A forgery leaves Noise in disorder; the genuine answer may yet come.
+        let mut noise = self.noise.clone();
+        let hello = read(&mut noise, message)?;
+        Ok((split(Role::Initiator, attempt, &noise), hello))
     }
 
     /// Answers an attempt of the initiator: the keys, its hello, and the message to send.
@@ -103,7 +102,7 @@ impl Handshake {
         let theirs = read(&mut noise, message)?;
         let answer = write(&mut noise, hello);
         let second = HandshakeMessage::Second(attempt, &answer).encode();
-        Ok((split(Role::Joiner, attempt, &mut noise), theirs, second))
+        Ok((split(Role::Joiner, attempt, &noise), theirs, second))
     }
 }
 
@@ -119,9 +118,9 @@ fn build(
     secret: &PairingSecret,
     attempt: Attempt,
     rng: &mut impl CryptoRngCore,
-) -> HandshakeState {
-    let mut ephemeral = Zeroizing::new([0; 32]);
-    rng.fill_bytes(&mut *ephemeral);
+) -> Noise {
+    let mut ephemeral = Secret::new();
+    rng.fill_bytes(ephemeral.as_mut());
     let prologue = [
         LABEL,
         b" noise ",
@@ -130,119 +129,46 @@ fn build(
         &attempt,
     ]
     .concat();
-    let params = PATTERN.parse().expect("the pattern is well-formed");
-    let resolver = Box::new(Resolver(Drawn(*ephemeral)));
-    let builder = Builder::with_resolver(params, resolver)
-        .prologue(&prologue)
-        .and_then(|builder| builder.psk(0, secret.as_bytes()));
-    match role {
-        Role::Initiator => builder.and_then(Builder::build_initiator),
-        Role::Joiner => builder.and_then(Builder::build_responder),
-    }
-    .expect("the resolver knows every part of the pattern, which needs no key but the psk")
+    let initiator = role == Role::Initiator;
+    let pattern = noise_nn_psk0();
+    let mut noise = Noise::new(
+        pattern,
+        initiator,
+        &prologue,
+        None,
+        Some(ephemeral),
+        None,
+        None,
+    );
+    noise.push_psk(secret.as_bytes());
+    noise
 }
 
-fn write(noise: &mut HandshakeState, hello: &[u8]) -> Vec<u8> {
+fn write(noise: &mut Noise, hello: &[u8]) -> Vec<u8> {
     let hello = &hello[..hello.len().min(MAX_HELLO_LEN)];
-    let mut message = vec![0; MAX_MESSAGE];
-    let len = noise
+    let mut message = vec![0; OVERHEAD + hello.len()];
+    noise
         .write_message(hello, &mut message)
-        .expect("it is this side's turn, and the buffer holds the longest message");
-    message.truncate(len);
+        .expect("the pattern needs no key but the ephemeral ones and the psk");
     message
 }
 
-fn read(noise: &mut HandshakeState, message: &[u8]) -> Result<Bytes, Violation> {
-    if message.len() > MAX_MESSAGE {
-        return Err(Violation::Malformed);
-    }
-    let mut hello = vec![0; MAX_MESSAGE];
-    let len = noise
+fn read(noise: &mut Noise, message: &[u8]) -> Result<Bytes, Violation> {
+    let len = message.len().checked_sub(OVERHEAD);
+    let len = len.filter(|len| *len <= MAX_HELLO_LEN);
+    let mut hello = vec![0; len.ok_or(Violation::Malformed)?];
+    noise
         .read_message(message, &mut hello)
         .map_err(|_| Violation::Forged)?;
-    hello.truncate(len);
     Ok(hello.into())
 }
 
 /// Noise's `Split()`. Its keys never seal anything: those of the lanes are derived from them, bound
-/// to the handshake hash, which `snow`'s own transport could not do for each lane.
-fn split(role: Role, attempt: Attempt, noise: &mut HandshakeState) -> Transport {
-    let (mut initiator, mut joiner) = noise.dangerously_get_raw_split();
-    let keys = [Key::new(initiator), Key::new(joiner)];
-    initiator.zeroize();
-    joiner.zeroize();
-    Transport::new(role, attempt, &keys, noise.get_handshake_hash())
-}
-
-/// `snow`'s own primitives, with a random source that was drawn by the caller.
-struct Resolver(Drawn);
-
-impl CryptoResolver for Resolver {
-    fn resolve_rng(&self) -> Option<Box<dyn Random>> {
-        Some(Box::new(self.0.clone()))
-    }
-
-    fn resolve_dh(&self, choice: &DHChoice) -> Option<Box<dyn Dh>> {
-        DefaultResolver.resolve_dh(choice)
-    }
-
-    fn resolve_hash(&self, choice: &HashChoice) -> Option<Box<dyn Hash>> {
-        // Not snow's own, which comes with BLAKE2b: a browser would download that as well.
-        match choice {
-            HashChoice::Blake2s => Some(Box::new(Blake2s::default())),
-            HashChoice::SHA256 | HashChoice::SHA512 | HashChoice::Blake2b => None,
-        }
-    }
-
-    fn resolve_cipher(&self, choice: &CipherChoice) -> Option<Box<dyn Cipher>> {
-        DefaultResolver.resolve_cipher(choice)
-    }
-}
-
-/// The hash of the pattern, as snow wants it.
-#[derive(Default)]
-struct Blake2s(Blake2s256);
-
-impl Hash for Blake2s {
-    fn name(&self) -> &'static str {
-        "BLAKE2s"
-    }
-
-    fn block_len(&self) -> usize {
-        64
-    }
-
-    fn hash_len(&self) -> usize {
-        32
-    }
-
-    fn reset(&mut self) {
-        self.0.reset();
-    }
-
-    fn input(&mut self, data: &[u8]) {
-        self.0.update(data);
-    }
-
-    fn result(&mut self, out: &mut [u8]) {
-        out[..self.hash_len()].copy_from_slice(&self.0.finalize_reset());
-    }
-}
-
-/// The bytes of the one ephemeral key that a side of the pattern draws.
-#[derive(Clone, ZeroizeOnDrop)]
-struct Drawn([u8; 32]);
-
-impl Random for Drawn {
-    fn try_fill_bytes(&mut self, dest: &mut [u8]) -> Result<(), snow::Error> {
-        if dest.len() != self.0.len() || self.0 == [0; 32] {
-            return Err(snow::Error::Rng);
-        }
-        dest.copy_from_slice(&self.0);
-        // A second key is never made of the same bytes.
-        self.0.zeroize();
-        Ok(())
-    }
+/// to the handshake hash.
+fn split(role: Role, attempt: Attempt, noise: &Noise) -> Transport {
+    let (initiator, joiner) = noise.get_ciphers();
+    let keys = [initiator, joiner].map(|cipher| cipher.extract().0.0);
+    Transport::new(role, attempt, &keys, noise.get_hash())
 }
 
 #[cfg(test)]

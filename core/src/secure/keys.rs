@@ -130,9 +130,14 @@ pub(super) fn expand(prk: &[u8; 32], info: &[&[u8]], out: &mut [u8]) {
         parts[1 + 2 * index] = b" ";
         parts[2 + 2 * index] = part;
     }
+    expand_raw(prk, &parts, out);
+}
+
+/// HKDF-Expand with nothing in its info but `info`.
+pub(super) fn expand_raw(prk: &[u8; 32], info: &[&[u8]], out: &mut [u8]) {
     let hkdf = Hkdf::<Sha256>::from_prk(prk).expect("a key is as long as a SHA-256 hash");
-    hkdf.expand_multi_info(&parts, out)
-        .expect("at most 32 bytes are drawn from one key");
+    hkdf.expand_multi_info(info, out)
+        .expect("at most 96 bytes are drawn from one key");
 }
 
 /// [`expand`] to a key.

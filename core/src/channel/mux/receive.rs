@@ -7,7 +7,9 @@ use crate::channel::config::ITEM_COST;
 use crate::channel::inbox::{Arrival, Inbox};
 use crate::channel::link::Heard;
 use crate::channel::outbox::{Item, Outbox};
-use crate::channel::{Chunk, Entries, Event, Open, Priority, Record, ResetCode, Violation};
+use crate::channel::wire::head::{self, Head};
+use crate::channel::wire::name;
+use crate::channel::{Entries, Event, Open, Priority, ResetCode, Violation};
 use crate::time::Moment;
 
 impl Mux {
@@ -58,58 +60,37 @@ impl Mux {
     ///
     /// # Errors
     /// [`Violation`] if the peer breaks the rules; give it up then.
-    pub fn handle_record(&mut self, bytes: Bytes, now: Moment) -> Result<(), Violation> {
+    pub fn handle_record(&mut self, mut bytes: Bytes, now: Moment) -> Result<(), Violation> {
         self.tick(now);
         if bytes.len() > self.config.limits.max_record as usize {
-            return Err(Violation::RecordTooLarge(bytes.len()));
+            return Err(Violation::RecordTooLarge);
         }
-        let record = match Record::decode(bytes)? {
-            Record::Open(open) => return self.on_open(&open),
-            record => record,
-        };
-        if self.link.tag() != Some(record.tag()) {
+        if let Some(open) = Open::of_record(&bytes) {
+            return self.on_open(&open?);
+        }
+        let head = Head::split_off(&mut bytes)?;
+        if self.link.tag() != Some(head.tag) {
             self.stats.stale += 1;
             return Ok(());
         }
-        match record {
-            Record::Open(_) | Record::Datagram { .. } => return Err(Violation::UnknownType(0x20)),
-            Record::Ack { entries, .. } => self.on_ack(&entries)?,
-            Record::Ping { token, .. } => self.sending.pong = Some(token),
-            Record::Pong { token, .. } => self.on_pong(token),
-            Record::Goodbye { .. } => self.on_goodbye(),
-            Record::GoodbyeAck { .. } if self.closing.goodbye_said => self.closed(true),
-            Record::GoodbyeAck { .. } => {}
-            Record::Reset { channel, code, .. } => self.on_reset(channel, ResetCode(code))?,
-            Record::ResetAck { channel, .. } => {
-                self.resets.remove(&channel);
+        let (wire, number) = (head.channel, head.number);
+        match head.kind {
+            head::ACK => self.on_ack(&Entries::check(bytes)?)?,
+            head::PING => self.sending.pong = Some(number),
+            head::PONG => self.on_pong(number),
+            head::GOODBYE => self.on_goodbye(),
+            head::GOODBYE_ACK if self.closing.goodbye_said => self.closed(true),
+            head::GOODBYE_ACK => {}
+            head::RESET => self.on_reset(wire, ResetCode(head.code()))?,
+            head::RESET_ACK => {
+                self.resets.remove(&wire);
             }
-            Record::Channel {
-                channel,
-                priority,
-                name,
-                ..
-            } => {
-                self.on_channel(channel, priority, name)?;
-            }
-            Record::Finish {
-                channel, sequence, ..
-            } => {
-                self.on_item(channel, sequence, Item::Finish)?;
-            }
-            Record::Data {
-                channel,
-                sequence,
-                kind,
-                last,
-                payload,
-                ..
-            } => {
-                let chunk = Chunk {
-                    kind,
-                    bytes: payload,
-                    last,
-                };
-                self.on_item(channel, sequence, Item::Data(chunk))?;
+            head::CHANNEL => self.on_channel(wire, head.priority()?, name(&bytes)?)?,
+            head::FINISH => self.on_item(wire, number, Item::Finish)?,
+            head::DATAGRAM => return Err(Violation::UnknownType),
+            _ => {
+                let chunk = head.chunk(bytes)?;
+                self.on_item(wire, number, Item::Data(chunk))?;
             }
         }
         // An honest peer cannot fill a queue that the shell empties after each record.
@@ -122,21 +103,17 @@ impl Mux {
     }
 
     /// Takes a record from the datagram lane. Anything odd is dropped: datagrams have no guarantees.
-    pub fn handle_datagram(&mut self, bytes: Bytes) {
-        let Ok(Record::Datagram {
-            tag,
-            channel: wire,
-            payload,
-        }) = Record::decode(bytes)
-        else {
-            self.stats.dropped_datagrams += 1;
-            return;
-        };
-        let id = self.id(wire);
-        let known = self.link.tag() == Some(tag);
-        let kept = self.channels.get_mut(&wire).filter(|_| known);
-        match kept.and_then(|channel| channel.inbox.push_datagram(payload)) {
-            Some(true) => self.events.push_back(Event::DatagramReadable(id)),
+    pub fn handle_datagram(&mut self, mut bytes: Bytes) {
+        let tag = self.link.tag();
+        let head = Head::split_off(&mut bytes).ok();
+        let known = head.filter(|head| head.kind == head::DATAGRAM && tag == Some(head.tag));
+        let wire = known.map_or(u32::MAX, |head| head.channel);
+        let channel = self.channels.get_mut(&wire);
+        match channel.and_then(|channel| channel.inbox.push_datagram(bytes)) {
+            Some(true) => {
+                let event = Event::DatagramReadable(self.id(wire));
+                self.events.push_back(event);
+            }
             Some(false) => {}
             None => self.stats.dropped_datagrams += 1,
         }
@@ -256,7 +233,7 @@ impl Mux {
             channel
                 .outbox
                 .ack(consumed)
-                .map_err(|()| Violation::AckBeyondSent(wire))?;
+                .map_err(|()| Violation::AckBeyondSent)?;
             self.freed(wire, before);
         }
         self.room();
@@ -336,7 +313,7 @@ impl Mux {
 
     fn on_channel(&mut self, wire: u32, priority: Priority, name: String) -> Result<(), Violation> {
         if self.is_mine(wire) {
-            return Err(Violation::UnknownChannel(wire));
+            return Err(Violation::UnknownChannel);
         }
         if self.is_ahead(wire) {
             self.gap();
@@ -384,10 +361,7 @@ impl Mux {
             return self.on_absent(wire, sequence);
         };
         let window = limits.window as usize;
-        match channel
-            .inbox
-            .take(wire, sequence, item, window, total_room)?
-        {
+        match channel.inbox.take(sequence, item, window, total_room)? {
             Arrival::Taken => {
                 self.acking.buffered += cost;
                 self.settle(wire);
@@ -455,7 +429,7 @@ impl Mux {
         if wire / 2 < count {
             Ok(())
         } else {
-            Err(Violation::UnknownChannel(wire))
+            Err(Violation::UnknownChannel)
         }
     }
 }

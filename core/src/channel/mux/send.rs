@@ -3,8 +3,10 @@
 use super::{Mux, Ping};
 use crate::channel::link::Greeting;
 use crate::channel::outbox::{Item, Taken};
-use crate::channel::wire::{Position, pack_ack, pack_data};
-use crate::channel::{Config, Open, Packed, Priority, Record};
+use crate::channel::wire::head::{self, Head};
+use crate::channel::wire::{AckPacker, Position};
+use crate::channel::{Config, Open, Packed, Priority};
+use crate::short::pop_front;
 use crate::time::Moment;
 
 impl Mux {
@@ -12,13 +14,12 @@ impl Mux {
     pub fn poll_record(&mut self, now: Moment) -> Option<Packed> {
         self.tick(now);
         if let Some(greeting) = self.link.poll(self.now) {
-            return Some(self.pack(&Record::Open(self.greet(&greeting))));
+            let open = self.greet(&greeting);
+            return Some(open.pack(self.config.front, self.config.back));
         }
         let tag = self.link.tag().filter(|_| self.link.is_open())?;
-        if let Some(record) = self.next_control(tag) {
-            return Some(self.pack(&record));
-        }
-        self.next_ack(tag)
+        self.next_control(tag)
+            .or_else(|| self.next_ack(tag))
             .or_else(|| self.next_announcement(tag))
             .or_else(|| self.next_reset(tag))
             .or_else(|| self.next_data(tag))
@@ -27,7 +28,7 @@ impl Mux {
 
     /// The next record for the datagram lane.
     pub fn poll_datagram(&mut self) -> Option<Packed> {
-        self.sending.datagrams.pop_front()
+        pop_front(&mut self.sending.datagrams)
     }
 
     /// When to call [`Mux::handle_timeout`] if nothing happens before.
@@ -43,8 +44,10 @@ impl Mux {
         self.tick(now);
     }
 
-    fn pack(&self, record: &Record) -> Packed {
-        record.pack(self.config.front, self.config.back)
+    /// A record without a payload.
+    fn pack(&self, kind: u8, tag: u32, channel: u32, number: u64) -> Packed {
+        let (front, back) = (self.config.front, self.config.back);
+        Head::new(kind, tag, channel, number).pack(&[], front, back)
     }
 
     fn greet(&self, greeting: &Greeting) -> Open {
@@ -73,23 +76,24 @@ impl Mux {
         }
     }
 
-    fn next_control(&mut self, tag: u32) -> Option<Record> {
+    fn next_control(&mut self, tag: u32) -> Option<Packed> {
         if let Some(token) = self.sending.pong.take() {
-            return Some(Record::Pong { tag, token });
+            return Some(self.pack(head::PONG, tag, 0, token));
         }
         if let Some(Ping {
             token,
             sent: sent @ None,
         }) = &mut self.ping
         {
+            let token = *token;
             *sent = Some(self.now);
-            return Some(Record::Ping { tag, token: *token });
+            return Some(self.pack(head::PING, tag, 0, token));
         }
         if std::mem::take(&mut self.closing.answer_due) {
-            return Some(Record::GoodbyeAck { tag });
+            return Some(self.pack(head::GOODBYE_ACK, tag, 0, 0));
         }
         let channel = self.sending.reset_acks.pop_first()?;
-        Some(Record::ResetAck { tag, channel })
+        Some(self.pack(head::RESET_ACK, tag, channel, 0))
     }
 
     fn next_ack(&mut self, tag: u32) -> Option<Packed> {
@@ -103,16 +107,23 @@ impl Mux {
         self.acking.now = false;
         self.acking.deadline = None;
         self.acking.unacked = 0;
-        let live = self.channels.iter();
-        let live = live.filter_map(|(wire, channel)| Some((*wire, channel.inbox.news()?)));
-        let over = self.acking.late.iter();
-        let over = over.map(|(wire, consumed)| (*wire, *consumed));
-        let packed = pack_ack(tag, live.chain(over), self.config.front, self.config.back);
-        for channel in self.channels.values_mut() {
+        let news = |channel: &&super::Channel| channel.inbox.news().is_some();
+        let count = self.channels.values().filter(news).count() + self.acking.late.len();
+        if count == 0 {
+            return None;
+        }
+        let mut ack = AckPacker::new(tag, count, self.config.front, self.config.back);
+        for (wire, channel) in self.channels.iter_mut() {
+            if let Some(consumed) = channel.inbox.news() {
+                ack.put(*wire, consumed);
+            }
             channel.inbox.acknowledged();
         }
+        for (wire, consumed) in self.acking.late.iter() {
+            ack.put(*wire, *consumed);
+        }
         self.acking.late.clear();
-        packed
+        Some(ack.finish())
     }
 
     /// Channels are announced in the order of their numbers and before any data, so that a receiver
@@ -124,11 +135,7 @@ impl Mux {
             if let Some(resetting) = self.resets.get_mut(&wire) {
                 resetting.due = false;
                 let code = resetting.code.0;
-                return Some(self.pack(&Record::Reset {
-                    tag,
-                    channel: wire,
-                    code,
-                }));
+                return Some(self.pack(head::RESET, tag, wire, code.into()));
             }
             let Some(channel) = self.channels.get_mut(&wire) else {
                 continue;
@@ -160,12 +167,8 @@ impl Mux {
             .iter_mut()
             .find(|(_, resetting)| resetting.due)?;
         resetting.due = false;
-        let record = Record::Reset {
-            tag,
-            channel: *wire,
-            code: resetting.code.0,
-        };
-        Some(self.pack(&record))
+        let (wire, code) = (*wire, resetting.code.0);
+        Some(self.pack(head::RESET, tag, wire, code.into()))
     }
 
     fn next_data(&mut self, tag: u32) -> Option<Packed> {
@@ -223,7 +226,7 @@ impl Mux {
         }
         self.closing.goodbye_due = false;
         self.closing.goodbye_said = true;
-        Some(self.pack(&Record::Goodbye { tag }))
+        Some(self.pack(head::GOODBYE, tag, 0, 0))
     }
 }
 
@@ -235,21 +238,13 @@ fn pack_item(
     sequence: u64,
     item: &Item,
 ) -> Packed {
-    let (front, back) = (config.front, config.back);
-    match item {
-        Item::Data(chunk) => pack_data(tag, channel, sequence, chunk, front, back),
-        Item::Announce(name) => Record::Channel {
-            tag,
-            channel,
-            priority,
-            name: name.clone(),
+    let (head, payload): (_, &[u8]) = match item {
+        Item::Data(chunk) => (Head::of_chunk(tag, channel, sequence, chunk), &chunk.bytes),
+        Item::Announce(name) => {
+            let head = Head::new(head::CHANNEL, tag, channel, priority as u64);
+            (head, name.as_bytes())
         }
-        .pack(front, back),
-        Item::Finish => Record::Finish {
-            tag,
-            channel,
-            sequence,
-        }
-        .pack(front, back),
-    }
+        Item::Finish => (Head::new(head::FINISH, tag, channel, sequence), &[]),
+    };
+    head.pack(payload, config.front, config.back)
 }

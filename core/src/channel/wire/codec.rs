@@ -1,81 +1,102 @@
-//! Fields of records: varints, channel numbers, names.
+//! Fields of records: varints, and what is made of them.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{BufMut as _, BytesMut};
 
-use super::{Entries, Violation};
-use crate::channel::{Instance, MAX_NAME_BYTES};
-
-/// Numbers of at most this much encode in eight bytes.
-const MAX_VARINT: u64 = (1 << 62) - 1;
+use super::Violation;
+use crate::channel::Instance;
 
 /// Takes fields off the front of a record.
-pub(super) struct Reader<B>(pub(super) B);
+///
+/// After the first fault there is nothing left to read, and every field is 0: one [`Reader::check`] after
+/// many fields says what was wrong.
+pub(super) struct Reader<'a> {
+    pub(super) rest: &'a [u8],
+    fault: Fault,
+}
 
-impl<B: Buf> Reader<B> {
-    pub(super) fn byte(&mut self) -> Result<u8, Violation> {
-        self.0.try_get_u8().map_err(|_| Violation::Truncated)
+#[derive(Clone, Copy)]
+enum Fault {
+    None,
+    Truncated,
+    OutOfRange,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) const fn new(bytes: &'a [u8]) -> Self {
+        Self {
+            rest: bytes,
+            fault: Fault::None,
+        }
     }
 
-    pub(super) fn tag(&mut self) -> Result<u32, Violation> {
-        self.0.try_get_u32().map_err(|_| Violation::Truncated)
+    pub(super) fn check(&self) -> Result<(), Violation> {
+        match self.fault {
+            Fault::None => Ok(()),
+            Fault::Truncated => Err(Violation::Truncated),
+            Fault::OutOfRange => Err(Violation::OutOfRange),
+        }
+    }
+
+    fn fail(&mut self, fault: Fault) {
+        self.rest = &[];
+        if matches!(self.fault, Fault::None) {
+            self.fault = fault;
+        }
+    }
+
+    fn take(&mut self, out: &mut [u8]) {
+        match self.rest.split_at_checked(out.len()) {
+            Some((taken, rest)) => {
+                out.copy_from_slice(taken);
+                self.rest = rest;
+            }
+            None => self.fail(Fault::Truncated),
+        }
+    }
+
+    pub(super) fn byte(&mut self) -> u8 {
+        let mut byte = [0];
+        self.take(&mut byte);
+        byte[0]
+    }
+
+    pub(super) fn tag(&mut self) -> u32 {
+        let mut tag = [0; 4];
+        self.take(&mut tag);
+        u32::from_be_bytes(tag)
     }
 
     /// RFC 9000, section 16: the two top bits of the first byte tell the length.
-    pub(super) fn varint(&mut self) -> Result<u64, Violation> {
-        let first = *self.0.chunk().first().ok_or(Violation::Truncated)?;
-        let number = match first >> 6 {
-            0 => self.0.try_get_u8().map(u64::from),
-            1 => self.0.try_get_u16().map(|n| u64::from(n & 0x3fff)),
-            2 => self.0.try_get_u32().map(|n| u64::from(n & 0x3fff_ffff)),
-            _ => self.0.try_get_u64().map(|n| n & MAX_VARINT),
-        };
-        number.map_err(|_| Violation::Truncated)
+    pub(super) fn varint(&mut self) -> u64 {
+        let first = self.rest.first().copied().unwrap_or(0);
+        let len = 1 << (first >> 6);
+        let mut number = [0; 8];
+        self.take(&mut number[8 - len..]);
+        u64::from_be_bytes(number) & (u64::MAX >> (66 - 8 * len))
     }
 
     /// A varint of at most 32 bits.
-    pub(super) fn number(&mut self) -> Result<u32, Violation> {
-        u32::try_from(self.varint()?).map_err(|_| Violation::OutOfRange)
+    pub(super) fn number(&mut self) -> u32 {
+        self.below(1 << 32)
     }
 
     /// A channel's number, or a count of channels: below 2^30, so that twice of it never overflows.
-    pub(super) fn channel(&mut self) -> Result<u32, Violation> {
-        let number = self.number()?;
-        if number < 1 << 30 {
-            Ok(number)
-        } else {
-            Err(Violation::OutOfRange)
-        }
+    pub(super) fn channel(&mut self) -> u32 {
+        self.below(1 << 30)
     }
 
-    pub(super) fn instance(&mut self) -> Result<Instance, Violation> {
+    fn below(&mut self, end: u64) -> u32 {
+        let number = self.varint();
+        if number >= end {
+            self.fail(Fault::OutOfRange);
+        }
+        u32::try_from(number).unwrap_or(0)
+    }
+
+    pub(super) fn instance(&mut self) -> Instance {
         let mut instance = Instance::NONE;
-        self.0
-            .try_copy_to_slice(&mut instance.0)
-            .map_err(|_| Violation::Truncated)?;
-        Ok(instance)
-    }
-}
-
-impl Reader<Bytes> {
-    pub(super) fn name(self) -> Result<String, Violation> {
-        if self.0.is_empty() || self.0.len() > MAX_NAME_BYTES {
-            return Err(Violation::Name);
-        }
-        std::str::from_utf8(&self.0)
-            .map(str::to_owned)
-            .map_err(|_| Violation::Name)
-    }
-
-    pub(super) fn entries(self) -> Result<Entries, Violation> {
-        let mut check = Reader(&self.0[..]);
-        if !check.0.has_remaining() {
-            return Err(Violation::Truncated);
-        }
-        while check.0.has_remaining() {
-            check.channel()?;
-            check.varint()?;
-        }
-        Ok(Entries(self.0))
+        self.take(&mut instance.0);
+        instance
     }
 }
 
@@ -91,13 +112,8 @@ pub(super) const fn varint_len(number: u64) -> usize {
 
 /// The shortest encoding of `number`, which stays below 2^62: counters start at zero.
 pub(super) fn put_varint(out: &mut BytesMut, number: u64) {
-    debug_assert!(number <= MAX_VARINT);
-    match varint_len(number) {
-        // Each branch holds only numbers that fit it, so the casts lose nothing.
-        #[allow(clippy::cast_possible_truncation)]
-        1 => out.put_u8(number as u8),
-        2 => out.put_uint(0x4000 | number, 2),
-        4 => out.put_uint(0x8000_0000 | number, 4),
-        _ => out.put_u64(0xc000_0000_0000_0000 | number),
-    }
+    debug_assert!(number < 1 << 62);
+    let len = varint_len(number);
+    let top_bits = u64::from(len.trailing_zeros()) << (8 * len - 2);
+    out.put_slice(&(top_bits | number).to_be_bytes()[8 - len..]);
 }

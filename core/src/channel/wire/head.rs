@@ -1,0 +1,182 @@
+//! What every record but OPEN begins with: its type, and numbers.
+//!
+//! ```text
+//! type (1) ‖ tag (4) ‖ [ channel ] ‖ [ number ] ‖ [ payload ]
+//! ```
+
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+
+use super::codec::{Reader, put_varint, varint_len};
+use super::{Packed, Violation};
+use crate::channel::{Chunk, Kind, Priority};
+
+pub(super) const OPEN: u8 = 0x01;
+pub(in crate::channel) const ACK: u8 = 0x02;
+pub(in crate::channel) const PING: u8 = 0x03;
+pub(in crate::channel) const PONG: u8 = 0x04;
+pub(in crate::channel) const GOODBYE: u8 = 0x05;
+pub(in crate::channel) const GOODBYE_ACK: u8 = 0x06;
+pub(in crate::channel) const RESET: u8 = 0x07;
+pub(in crate::channel) const RESET_ACK: u8 = 0x08;
+pub(in crate::channel) const CHANNEL: u8 = 0x09;
+pub(in crate::channel) const FINISH: u8 = 0x0a;
+/// The first of four: 1 more for the last fragment, 2 more for text.
+pub(in crate::channel) const DATA: u8 = 0x10;
+const DATA_END: u8 = DATA + 3;
+pub(in crate::channel) const DATAGRAM: u8 = 0x20;
+
+/// A record but for its payload.
+#[derive(Clone, Copy)]
+pub(in crate::channel) struct Head {
+    pub(in crate::channel) kind: u8,
+    pub(in crate::channel) tag: u32,
+    /// 0 where the type has none.
+    pub(in crate::channel) channel: u32,
+    /// A token, a code, a sequence number or a priority; 0 where the type has none.
+    pub(in crate::channel) number: u64,
+}
+
+/// Which fields a type has.
+struct Shape {
+    channel: bool,
+    number: bool,
+    payload: bool,
+}
+
+impl Shape {
+    fn of(kind: u8) -> Option<Self> {
+        let (channel, number, payload) = match kind {
+            ACK => (false, false, true),
+            PING | PONG => (false, true, false),
+            GOODBYE | GOODBYE_ACK => (false, false, false),
+            RESET | FINISH => (true, true, false),
+            RESET_ACK => (true, false, false),
+            CHANNEL | DATA..=DATA_END => (true, true, true),
+            DATAGRAM => (true, false, true),
+            _ => return None,
+        };
+        Some(Self {
+            channel,
+            number,
+            payload,
+        })
+    }
+}
+
+impl Head {
+    pub(in crate::channel) const fn new(kind: u8, tag: u32, channel: u32, number: u64) -> Self {
+        Self {
+            kind,
+            tag,
+            channel,
+            number,
+        }
+    }
+
+    pub(in crate::channel) fn of_chunk(
+        tag: u32,
+        channel: u32,
+        sequence: u64,
+        chunk: &Chunk,
+    ) -> Self {
+        let text = u8::from(chunk.kind == Kind::Text) << 1;
+        let kind = DATA | text | u8::from(chunk.last);
+        Self::new(kind, tag, channel, sequence)
+    }
+
+    /// Takes it off the front of a record, which leaves the payload.
+    pub(in crate::channel) fn split_off(record: &mut Bytes) -> Result<Self, Violation> {
+        let mut reader = Reader::new(record);
+        let head = Self::decode(&mut reader)?;
+        let payload = reader.rest.len();
+        record.advance(record.len() - payload);
+        Ok(head)
+    }
+
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, Violation> {
+        let (kind, tag) = (reader.byte(), reader.tag());
+        reader.check()?;
+        let shape = Shape::of(kind).ok_or(Violation::UnknownType)?;
+        let channel = if shape.channel { reader.channel() } else { 0 };
+        let number = match kind {
+            RESET => reader.number().into(),
+            CHANNEL => reader.byte().into(),
+            _ if shape.number => reader.varint(),
+            _ => 0,
+        };
+        reader.check()?;
+        if !shape.payload && !reader.rest.is_empty() {
+            return Err(Violation::Trailing);
+        }
+        Ok(Self::new(kind, tag, channel, number))
+    }
+
+    /// Of a CHANNEL.
+    pub(in crate::channel) fn priority(&self) -> Result<Priority, Violation> {
+        match self.number {
+            0 => Ok(Priority::Interactive),
+            1 => Ok(Priority::Normal),
+            2 => Ok(Priority::Bulk),
+            _ => Err(Violation::OutOfRange),
+        }
+    }
+
+    /// Of a RESET.
+    pub(in crate::channel) fn code(&self) -> u32 {
+        u32::try_from(self.number).unwrap_or(u32::MAX)
+    }
+
+    /// Of a DATA, with its payload.
+    pub(in crate::channel) fn chunk(&self, payload: Bytes) -> Result<Chunk, Violation> {
+        let last = self.kind & 1 == 1;
+        if payload.is_empty() && !last {
+            return Err(Violation::EmptyFragment);
+        }
+        Ok(Chunk {
+            kind: if self.kind & 2 == 2 {
+                Kind::Text
+            } else {
+                Kind::Binary
+            },
+            bytes: payload,
+            last,
+        })
+    }
+
+    /// Encodes into one allocation with `front` bytes of room before and `back` after.
+    ///
+    /// The payload is copied once, here: behind its head, where it can be sealed in place.
+    pub(in crate::channel) fn pack(&self, payload: &[u8], front: usize, back: usize) -> Packed {
+        let mut packed = self.pack_room(payload.len(), front, back);
+        packed.buffer().put_slice(payload);
+        packed
+    }
+
+    /// [`Head::pack`] with room for a payload of this length, which the caller puts there.
+    pub(super) fn pack_room(&self, payload: usize, front: usize, back: usize) -> Packed {
+        let mut packed = Packed::with_room(front, self.len() + payload, back);
+        self.put(packed.buffer());
+        packed
+    }
+
+    fn len(&self) -> usize {
+        let shape = Shape::of(self.kind);
+        let channel = shape.as_ref().is_some_and(|shape| shape.channel);
+        let number = shape.is_some_and(|shape| shape.number);
+        5 + usize::from(channel) * varint_len(self.channel.into())
+            + usize::from(number) * varint_len(self.number)
+    }
+
+    fn put(&self, out: &mut BytesMut) {
+        out.put_u8(self.kind);
+        out.put_slice(&self.tag.to_be_bytes());
+        let shape = Shape::of(self.kind);
+        if shape.as_ref().is_some_and(|shape| shape.channel) {
+            put_varint(out, self.channel.into());
+        }
+        if shape.is_some_and(|shape| shape.number) {
+            // A priority is one byte, as every varint below 64 is.
+            put_varint(out, self.number);
+        }
+    }
+}
