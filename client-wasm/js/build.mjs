@@ -12,8 +12,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { brotliCompressSync, deflateRawSync, gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
-import { compileRaw } from 'pbf/compile'
-import parseProto from 'protocol-buffers-schema'
+import { messages } from './messages.mjs'
 
 const here = dirname(fileURLToPath(import.meta.url))
 const root = join(here, '../..')
@@ -81,14 +80,6 @@ function types() {
   for (const file of readdirSync(out)) {
     if (!reached.has(file.replace(/\.d\.ts$/, ''))) rmSync(join(out, file))
   }
-}
-
-/** Functions that read and write the messages of the wire, as a module. */
-function messages() {
-  const files = ['proto/peersox/v1/pairing.proto', 'proto/peersox/v1/relay.proto', 'client-wasm/js/src/status.proto']
-  const schemas = files.map((file) => parseProto(readFileSync(join(root, file), 'utf8')))
-  const all = (kind) => schemas.flatMap((schema) => schema[kind])
-  return compileRaw({ ...schemas[0], imports: [], messages: all('messages'), enums: all('enums') })
 }
 
 /** Writes NAME.js and, beside it, the file of transfers that it loads. */

@@ -5,7 +5,7 @@
  * @packageDocumentation
  */
 
-import init, * as exports from '#engine'
+import init, { Machine, makeCode, parseCode } from '#engine'
 import { UnsupportedError } from './errors.js'
 import type { WasmSource } from './types.js'
 
@@ -27,6 +27,8 @@ export const enum Told {
   Flushed = 13,
   Reset = 14,
 }
+
+const exports = { Machine, makeCode, parseCode }
 
 /** The module once it is loaded. */
 export type Engine = typeof exports
