@@ -1,13 +1,20 @@
 //! Channels by the handles that the facade knows, and messages put together from chunks.
 
 use bytes::Bytes;
-use js_sys::Uint8Array;
 use peersox_core::channel::{
     Assembler, ChannelId, Chunk, Message, Mux, Priority, ResetCode, SendError, Unfit,
 };
-use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::*;
 
 use crate::failure::Failure;
+
+#[wasm_bindgen]
+extern "C" {
+    type Uint8Array;
+    /// A copy of the bytes.
+    #[wasm_bindgen(constructor)]
+    fn new(bytes: &[u8]) -> Uint8Array;
+}
 
 /// Which handle is which channel.
 pub(crate) struct Desk {
@@ -137,7 +144,7 @@ impl Desk {
 pub(crate) fn value(message: Message) -> JsValue {
     match message {
         Message::Text(text) => text.into(),
-        Message::Binary(bytes) => Uint8Array::from(&bytes[..]).into(),
+        Message::Binary(bytes) => Uint8Array::new(&bytes).into(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use peersox_core::time::Moment;
 use rand_core::{CryptoRng, Error, RngCore};
+use talc::wasm::{WasmDynamicTalc, new_wasm_dynamic_allocator};
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen]
@@ -13,6 +14,10 @@ extern "C" {
     #[wasm_bindgen(js_namespace = crypto, js_name = getRandomValues)]
     fn get_random_values(bytes: &mut [u8]);
 }
+
+/// A fifth of the size of the standard one, and as fast here, where one thread allocates frames and lists.
+#[global_allocator]
+static ALLOCATOR: WasmDynamicTalc = new_wasm_dynamic_allocator();
 
 /// The present moment; its origin is that of the page.
 pub(crate) fn now() -> Moment {
