@@ -197,7 +197,7 @@ export class Channel extends Emitter<ChannelEvents> implements AsyncIterable<str
     }
   }
 
-  /** Sends bytes if there is room now; `writable` follows if there was none. They are read before it returns. @internal */
+  /** Sends bytes if there is room now, else `writable` follows. They are copied before it returns. @internal */
   trySend(bytes: Uint8Array): boolean {
     return !this.#isOver && this.#waiting.length === 0 && this.#trySend(bytes)
   }
