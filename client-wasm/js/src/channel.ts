@@ -312,7 +312,6 @@ export class Channel extends Emitter<ChannelEvents> implements AsyncIterable<str
   get overBy(): PeerSoxError | null {
     return this.#over
   }
-
 }
 
 /** The bytes of a buffer, or of exactly the part that a view shows. */
