@@ -20,9 +20,9 @@ const glue = join(root, 'target/web/glue')
 const npm = join(root, 'target/web/npm')
 const page = join(root, 'target/web/page')
 
-/** Everything a page loads to talk, gzipped, in bytes: what it is to become, and what it must not exceed until then. */
-const GOAL = 100_000
-const BUDGET = 178_000
+/** Everything a page loads to talk, gzipped, in bytes: what PeerSox loads without encryption, and our limit. */
+const GOAL = 69_100
+const BUDGET = 100_000
 const manifest = JSON.parse(readFileSync(join(here, 'package.json'), 'utf8'))
 const common = {
   bundle: true,

@@ -161,12 +161,14 @@ export async function apiChecks() {
     const { a, b } = await pair(scope, { entry: 'slim' })
     await Promise.all([a, b].map((it) => takeFiles(it)))
     const send = (page) => page.evaluate(() => sendFile('one.txt', 'one'))
-    await b.route('**/peersox-transfer.wasm', (route) => route.abort())
-    equal(await send(a), 'transfer-declined', 'end of files to a page without the module')
-    equal(await b.evaluate(() => errors.join()), 'unsupported', 'errors there')
-    equal(await send(b), 'unsupported', 'end of files from it')
-    await b.unroute('**/peersox-transfer.wasm')
-    equal(await send(a), 'done', 'end of files when the module is there')
+    for (const part of ['**/slim-transfer.js', '**/peersox-transfer.wasm']) {
+      await b.route(part, (route) => route.abort())
+      equal(await send(a), 'transfer-declined', `end of files to a page without ${part}`)
+      equal(await b.evaluate(() => errors.splice(0).join()), 'unsupported', 'errors there')
+      equal(await send(b), 'unsupported', 'end of files from it')
+      await b.unroute(part)
+    }
+    equal(await send(a), 'done', 'end of files when everything is there')
     equal(await send(b), 'done', 'end of files the other way')
   })
 

@@ -197,7 +197,7 @@ export class Channel extends Emitter<ChannelEvents> implements AsyncIterable<str
     }
   }
 
-  /** Sends bytes if there is room now; `writable` follows if there was none. They are read before it returns. @internal */
+  /** Sends bytes if there is room now, else `writable` follows. They are copied before it returns. @internal */
   trySend(bytes: Uint8Array): boolean {
     return !this.#isOver && this.#waiting.length === 0 && this.#trySend(bytes)
   }
@@ -309,7 +309,6 @@ export class Channel extends Emitter<ChannelEvents> implements AsyncIterable<str
   get overBy(): PeerSoxError | null {
     return this.#over
   }
-
 }
 
 /** The bytes of a buffer, or of exactly the part that a view shows. */

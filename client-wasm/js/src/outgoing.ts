@@ -75,7 +75,11 @@ export class OutgoingTransfer extends Transfer {
       } catch (error) {
         return this.end(asTransferError(error))
       }
-      if (this.isOver) return
+      if (this.isOver) {
+        // It was given up meanwhile; nothing was offered yet.
+        line.channel.reset()
+        return line.machine.free()
+      }
     }
   }
 

@@ -22,7 +22,7 @@ pub struct Incoming {
     failure: Option<Failure>,
 }
 
-/// Bytes of the message that was taken last: the facade has them and need not be given them again.
+/// Bytes of the message that was taken last: the facade has them and is only told where.
 #[derive(Clone, Copy, Default)]
 struct Write {
     entry: u32,

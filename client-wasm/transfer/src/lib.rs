@@ -8,8 +8,9 @@
 //!   channel.trySend ◄── the message in this module's memory, between `at()` and `at() + len()`
 //! ```
 //!
-//! The machines are the core's. They know nothing of channels: the facade carries messages both ways, and reads and
-//! writes the bytes of files. Nothing but numbers, text and bytes crosses, so that the module needs little glue.
+//! The machines are the core's. They know nothing of channels: the facade carries messages both
+//! ways, and reads and writes the bytes of files. Nothing but numbers, text and bytes crosses, so
+//! that the module needs little glue.
 //!
 //! On other targets than wasm32 the crate is empty.
 #![cfg(target_arch = "wasm32")]
@@ -19,8 +20,13 @@ mod outgoing;
 mod table;
 
 use peersox_core::transfer::{CancelCode, Error};
+use talc::wasm::{WasmDynamicTalc, new_wasm_dynamic_allocator};
 
-/// What a step asks for; `js/src/steps.ts` has the same table.
+/// A fifth of the size of the standard one.
+#[global_allocator]
+static ALLOCATOR: WasmDynamicTalc = new_wasm_dynamic_allocator();
+
+/// What a step asks for; `js/src/machines.ts` has the same table.
 #[derive(Clone, Copy)]
 #[repr(u8)]
 enum Ask {
@@ -28,7 +34,8 @@ enum Ask {
     Take = 0,
     /// Nothing more will happen.
     Finished = 1,
-    /// It ended before everything was stored, after the other side was told; `why` and `message` say more.
+    /// It ended before everything was stored, and the other side was told; `why` and `message` say
+    /// more.
     Failed = 2,
     /// Send a message, and say so.
     Send = 3,
@@ -50,7 +57,7 @@ struct Failure {
     message: String,
 }
 
-/// What kind of end; `js/src/steps.ts` has the same table.
+/// What kind of end; `js/src/machines.ts` has the same table.
 #[derive(Clone, Copy)]
 #[repr(u8)]
 enum Why {

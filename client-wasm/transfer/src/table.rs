@@ -1,5 +1,5 @@
-//! Offers and progress as text and numbers, each in one piece. None of a number is −1; `js/src/machines.ts` has the
-//! other side.
+//! Offers and progress as text and numbers, each in one piece. No number is −1. The other side is in
+//! `js/src`: `machines.ts`, `outgoing.ts` for what is given, `transfer.ts` for what is shown.
 
 use peersox_core::time::Timestamp;
 use peersox_core::transfer::{Entry, Kind, Offer, Progress, SafePath};
@@ -27,8 +27,8 @@ pub(crate) fn numbers(offer: &Offer) -> Vec<f64> {
     numbers
 }
 
-/// Entries out of names with a NUL after each, and for each entry: how many names its path has, whether it is a
-/// directory, its size, when it was modified.
+/// Entries out of names with a NUL after each, and for each entry: how many names its path has,
+/// whether it is a directory, its size, when it was modified.
 pub(crate) fn entries(names: &str, numbers: &[f64]) -> Result<Vec<Entry>, String> {
     let mut names = names.split_terminator('\0');
     let mut entries = Vec::with_capacity(numbers.len() / 4);
@@ -51,7 +51,8 @@ pub(crate) fn entries(names: &str, numbers: &[f64]) -> Result<Vec<Entry>, String
     Ok(entries)
 }
 
-/// The file at work, files that are complete, files, bytes that are there, bytes, bytes that were there before.
+/// The file at work; files that are complete, files to transfer; bytes that are there, bytes to
+/// transfer, and those of the former that were there before.
 pub(crate) fn progress(progress: &Progress) -> Vec<f64> {
     vec![
         from_option(progress.entry.map(u64::from)),
