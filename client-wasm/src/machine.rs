@@ -322,7 +322,9 @@ impl Machine {
     pub fn counts(&mut self) -> Vec<u32> {
         let stats = self.peer.channels().stats();
         let counts = [stats.replayed, stats.duplicates, stats.dropped_datagrams];
-        counts.map(|it| u32::try_from(it).unwrap_or(u32::MAX)).into()
+        counts
+            .map(|it| u32::try_from(it).unwrap_or(u32::MAX))
+            .into()
     }
 }
 
