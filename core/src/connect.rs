@@ -17,11 +17,11 @@
 //! 0x30 PROBE ‖ token (8)        0x31 ANSWER ‖ token (8)         records beside those of the channel
 //! ```
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
+use crate::short::pop_front;
 use crate::time::Moment;
 
 /// One path during its life. A path that is lost and made again is another one.
@@ -94,7 +94,7 @@ pub struct Paths {
     /// When to dial a direct path; `None` while one is there, or being dialled.
     dial_at: Option<Moment>,
     pause: Duration,
-    actions: VecDeque<Action>,
+    actions: Vec<Action>,
 }
 
 struct Path {
@@ -105,7 +105,7 @@ struct Path {
     proven: bool,
     probe_at: Option<Moment>,
     /// Probes without an answer, the oldest first: where traffic queues, answers come late.
-    awaited: VecDeque<(u64, Moment)>,
+    awaited: Vec<(u64, Moment)>,
     /// A record came since the last probe was sent.
     heard: bool,
     /// Turns in a row at which nothing at all had come.
@@ -128,7 +128,7 @@ impl Paths {
             tokens: 0,
             dial_at: None,
             pause: config.redial_after,
-            actions: VecDeque::new(),
+            actions: Vec::new(),
         }
     }
 
@@ -148,14 +148,14 @@ impl Paths {
             since: now,
             proven: !direct,
             probe_at: direct.then_some(now),
-            awaited: VecDeque::new(),
+            awaited: Vec::new(),
             heard: false,
             silent: 0,
             rtt: None,
         });
         self.select();
         if !direct && self.selected != Some(id) {
-            self.actions.push_back(Action::Resync);
+            self.actions.push(Action::Resync);
         }
         id
     }
@@ -195,8 +195,7 @@ impl Paths {
             return false;
         }
         if kind == PROBE {
-            self.actions
-                .push_back(Action::Send(id, encode(ANSWER, token)));
+            self.actions.push(Action::Send(id, encode(ANSWER, token)));
             return true;
         }
         let Some(path) = self.paths.iter_mut().find(|path| path.id == id) else {
@@ -216,9 +215,9 @@ impl Paths {
         self.probe(now);
         if self.dial_at.is_some_and(|at| at <= now) {
             self.dial_at = None;
-            self.actions.push_back(Action::Dial);
+            self.actions.push(Action::Dial);
         }
-        self.actions.pop_front()
+        pop_front(&mut self.actions)
     }
 
     /// When to poll again if nothing happens before.
@@ -274,7 +273,7 @@ impl Paths {
         if best == self.selected {
             return;
         }
-        self.actions.push_back(match (self.selected, best) {
+        self.actions.push(match (self.selected, best) {
             (None, Some(path)) => Action::Begin(path),
             (Some(_), Some(path)) => Action::Switch(path),
             (_, None) => Action::Stop,
@@ -300,13 +299,13 @@ impl Paths {
                 continue;
             }
             self.tokens += 1;
-            path.awaited.push_back((self.tokens, now));
+            path.awaited.push((self.tokens, now));
             path.probe_at = Some(now + self.config.probe_every);
             self.actions
-                .push_back(Action::Send(path.id, encode(PROBE, self.tokens)));
+                .push(Action::Send(path.id, encode(PROBE, self.tokens)));
         }
         if let Some(id) = dead {
-            self.actions.push_back(Action::HangUp(id));
+            self.actions.push(Action::HangUp(id));
             self.down(id, now);
         }
     }

@@ -24,6 +24,7 @@ pub mod peer;
 pub mod role;
 pub mod secure;
 pub mod session;
+mod short;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod ticket;

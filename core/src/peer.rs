@@ -64,7 +64,7 @@ pub struct Peer {
     mux: Mux,
     paths: Paths,
     /// Handshakes, probes and signals, each with the path it belongs to.
-    urgent: VecDeque<(PathId, Frame)>,
+    urgent: Vec<(PathId, Frame)>,
     events: VecDeque<Event>,
     /// Paths in a row that were given up for a forgery.
     tampered: u32,
@@ -148,7 +148,7 @@ impl Peer {
             association,
             mux: Mux::new(channels, role, instance),
             paths: Paths::new(config.paths),
-            urgent: VecDeque::new(),
+            urgent: Vec::new(),
             events: VecDeque::new(),
             tampered: 0,
             secured: false,
@@ -213,7 +213,7 @@ impl Peer {
     /// The next frame for a path that has room. Ask for each such path until there is nothing.
     pub fn poll_transmit(&mut self, path: PathId, now: Moment) -> Option<Frame> {
         if let Some(at) = self.urgent.iter().position(|(on, _)| *on == path) {
-            return self.urgent.remove(at).map(|(_, frame)| frame);
+            return Some(self.urgent.remove(at).1);
         }
         if self.paths.selected() != Some(path) || self.association.state() != State::Secured {
             return None;
@@ -433,9 +433,9 @@ impl Peer {
     /// probes are said again, signals are negotiated anew.
     fn hurry(&mut self, path: PathId, frame: Frame) {
         if self.urgent.len() >= MAX_URGENT {
-            self.urgent.pop_front();
+            self.urgent.remove(0);
         }
-        self.urgent.push_back((path, frame));
+        self.urgent.push((path, frame));
     }
 
     /// Fails only after 2^64 records of one session: what is not sealed then is replayed with the

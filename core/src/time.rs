@@ -64,34 +64,42 @@ impl Add<Duration> for Timestamp {
 }
 
 /// A point on a clock that only moves forward, counted from an origin its owner chose.
+///
+/// It ends 584 years after the origin. One number of nanoseconds is compared in one step; a [`Duration`] has two.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Moment(Duration);
+pub struct Moment(u64);
 
 impl Moment {
     /// The point `elapsed` after the origin.
     #[must_use]
     pub const fn from_origin(elapsed: Duration) -> Self {
-        Self(elapsed)
+        Self(nanos(elapsed))
     }
 
     /// The time since the origin.
     #[must_use]
     pub const fn since_origin(self) -> Duration {
-        self.0
+        Duration::from_nanos(self.0)
     }
 
     /// The time from `earlier` to `self`, zero if `earlier` is the later one.
     #[must_use]
     pub const fn saturating_since(self, earlier: Self) -> Duration {
-        self.0.saturating_sub(earlier.0)
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
+}
+
+/// Without the 128 bits of [`Duration::as_nanos`].
+const fn nanos(duration: Duration) -> u64 {
+    let whole = duration.as_secs().saturating_mul(1_000_000_000);
+    whole.saturating_add(duration.subsec_nanos() as u64)
 }
 
 impl Add<Duration> for Moment {
     type Output = Self;
 
     fn add(self, rhs: Duration) -> Self {
-        Self(self.0.saturating_add(rhs))
+        Self(self.0.saturating_add(nanos(rhs)))
     }
 }
 

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use super::config::ITEM_COST;
 use super::outbox::Item;
 use super::{Chunk, Kind, MAX_MESSAGE_BYTES, Violation};
+use crate::short::pop_front;
 
 #[derive(Default)]
 pub(super) struct Inbox {
@@ -30,7 +31,7 @@ pub(super) struct Inbox {
     open_message: Option<(Kind, u64)>,
     ended: bool,
     finished: bool,
-    datagrams: VecDeque<Bytes>,
+    datagrams: Vec<Bytes>,
 }
 
 /// What became of an item.
@@ -189,11 +190,11 @@ impl Inbox {
         if self.datagrams.len() == Self::DATAGRAMS {
             return None;
         }
-        self.datagrams.push_back(payload);
+        self.datagrams.push(payload);
         Some(self.datagrams.len() == 1)
     }
 
     pub(super) fn read_datagram(&mut self) -> Option<Bytes> {
-        self.datagrams.pop_front()
+        pop_front(&mut self.datagrams)
     }
 }

@@ -14,8 +14,6 @@
 //! never do. Hence nothing is decided by an OPEN that arrives late, twice, or from a process that
 //! was replaced.
 
-use std::collections::VecDeque;
-
 use super::{Config, Open, Violation};
 use crate::time::Moment;
 
@@ -47,7 +45,7 @@ pub(super) struct Link {
     peer: Option<(Instance, u64)>,
     tag: Option<u32>,
     /// Processes that were replaced: they are not listened to again.
-    replaced: VecDeque<Instance>,
+    replaced: Vec<Instance>,
     /// An OPEN is to be sent now.
     due: bool,
     again: Option<Moment>,
@@ -86,7 +84,7 @@ impl Link {
             heard: None,
             peer: None,
             tag: None,
-            replaced: VecDeque::new(),
+            replaced: Vec::new(),
             due: false,
             again: None,
             pause: Config::REOPEN_AFTER,
@@ -173,7 +171,7 @@ impl Link {
             Some((known, _)) if known == open.instance => Heard::Resumed { connected: true },
             Some((known, _)) => {
                 self.replaced.truncate(Self::REPLACED - 1);
-                self.replaced.push_front(known);
+                self.replaced.insert(0, known);
                 Heard::Restarted
             }
         }

@@ -95,7 +95,7 @@ struct Sending {
     total_full: bool,
     /// How many channels want room.
     waiting: usize,
-    datagrams: VecDeque<Packed>,
+    datagrams: Vec<Packed>,
     pong: Option<u64>,
     reset_acks: Numbered<()>,
 }
@@ -234,7 +234,7 @@ impl Mux {
         }
         let head = Head::new(head::DATAGRAM, tag, id.wire, 0);
         let packed = head.pack(payload, self.config.front, self.config.back);
-        self.sending.datagrams.push_back(packed);
+        self.sending.datagrams.push(packed);
         Ok(())
     }
 

@@ -17,8 +17,6 @@
 //! Until its keys are used, records of the session before are still sealed and opened, so that a
 //! handshake interrupts nothing. A peer restarted before the secret was agreed burns the code.
 
-use std::collections::VecDeque;
-
 use bytes::{BufMut as _, Bytes, BytesMut};
 use rand_core::CryptoRngCore;
 
@@ -31,6 +29,7 @@ use super::wire::{self, HandshakeMessage, PakeMessage};
 use crate::frame::{Frame, Lane};
 use crate::id::PairingId;
 use crate::role::Role;
+use crate::short::pop_front;
 
 /// One peer's secured association with the other, over any number of paths.
 #[derive(Debug)]
@@ -48,8 +47,8 @@ pub struct Association {
     offered: Option<Offered>,
     current: Option<Transport>,
     previous: Option<Previous>,
-    out: VecDeque<Frame>,
-    events: VecDeque<Event>,
+    out: Vec<Frame>,
+    event: Option<Event>,
 }
 
 /// How far an association is.
@@ -139,8 +138,8 @@ impl Association {
             offered: None,
             current: None,
             previous: None,
-            out: VecDeque::new(),
-            events: VecDeque::new(),
+            out: Vec::new(),
+            event: None,
         }
     }
 
@@ -192,12 +191,12 @@ impl Association {
     /// The next frame to send. Nothing is lost if it does not arrive: see
     /// [`on_path_up`](Self::on_path_up).
     pub fn poll_transmit(&mut self) -> Option<Frame> {
-        self.out.pop_front()
+        pop_front(&mut self.out)
     }
 
     /// The next thing to know.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        self.event.take()
     }
 
     /// Seals a record. `buffer` holds [`HEADROOM`](super::HEADROOM) bytes of any content, then the
@@ -402,9 +401,8 @@ impl Association {
             transport,
             aged: false,
         });
-        // A shell that asks for no events shall not fill the memory.
-        self.events.clear();
-        self.events.push_back(Event::Secured { sas, hello });
+        // A shell that asks for no events learns of the last one.
+        self.event = Some(Event::Secured { sas, hello });
     }
 
     /// Begins a handshake, unless one is under way, and sends its first message.
@@ -425,9 +423,9 @@ impl Association {
             return;
         }
         if self.out.len() == MAX_QUEUED {
-            self.out.pop_front();
+            self.out.remove(0);
         }
-        self.out.push_back(frame);
+        self.out.push(frame);
     }
 }
 

@@ -6,6 +6,7 @@ use crate::channel::outbox::{Item, Taken};
 use crate::channel::wire::head::{self, Head};
 use crate::channel::wire::{AckPacker, Position};
 use crate::channel::{Config, Open, Packed, Priority};
+use crate::short::pop_front;
 use crate::time::Moment;
 
 impl Mux {
@@ -27,7 +28,7 @@ impl Mux {
 
     /// The next record for the datagram lane.
     pub fn poll_datagram(&mut self) -> Option<Packed> {
-        self.sending.datagrams.pop_front()
+        pop_front(&mut self.sending.datagrams)
     }
 
     /// When to call [`Mux::handle_timeout`] if nothing happens before.
@@ -106,12 +107,19 @@ impl Mux {
         self.acking.now = false;
         self.acking.deadline = None;
         self.acking.unacked = 0;
-        let news = |channel: &&super::Channel| channel.inbox.news().is_some();
-        let count = self.channels.values().filter(news).count() + self.acking.late.len();
-        if count == 0 {
+        let mut pairs = 0;
+        for (wire, channel) in self.channels.iter() {
+            if let Some(consumed) = channel.inbox.news() {
+                pairs += AckPacker::pair(*wire, consumed);
+            }
+        }
+        for (wire, consumed) in self.acking.late.iter() {
+            pairs += AckPacker::pair(*wire, *consumed);
+        }
+        if pairs == 0 {
             return None;
         }
-        let mut ack = AckPacker::new(tag, count, self.config.front, self.config.back);
+        let mut ack = AckPacker::new(tag, pairs, self.config.front, self.config.back);
         for (wire, channel) in self.channels.iter_mut() {
             if let Some(consumed) = channel.inbox.news() {
                 ack.put(*wire, consumed);
