@@ -140,12 +140,11 @@ mod packed {
         let (mut out, mut len) = ([0; LEN], 0);
         let (mut before, mut at) = (0, 0);
         while at < TEXT.len() {
-            let mut shared = 0;
-            while at > before && TEXT[before + shared] == TEXT[at + shared] {
-                shared += 1;
+            let (mut own, mut first) = (at, 32);
+            while at > before && TEXT[before + own - at] == TEXT[own] {
+                (own, first) = (own + 1, first + 32);
             }
-            (before, at) = (at, at + shared);
-            let mut first = 32 * (1 + shared as u8);
+            (before, at) = (at, own);
             while TEXT[at] != b'\n' {
                 out[len] = first + TEXT[at] - b'a' + 1;
                 first = 0;
@@ -184,9 +183,10 @@ const LONGEST: usize = 12;
 fn distance(a: &str, b: &str) -> usize {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     let mut rows = [[0; LONGEST + 1]; LONGEST + 1];
-    for i in 0..=LONGEST {
-        (rows[i][0], rows[0][i]) = (i, i);
+    for (i, row) in rows.iter_mut().enumerate() {
+        row[0] = i;
     }
+    rows[0] = std::array::from_fn(|j| j);
     for i in 1..=a.len() {
         for j in 1..=b.len() {
             let changed = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
