@@ -351,8 +351,8 @@ impl Peer {
         Ok(())
     }
 
-    /// The first keys begin the channels' conversation; later ones repeat a greeting that a
-    /// restarted peer could not open.
+    /// The first keys begin the channels' conversation. A greeting that a restarted peer could not open is
+    /// said again by the channels' own clock.
     fn note_secured(&mut self, now: Moment) {
         while let Some(secure::Event::Secured { sas, hello }) = self.association.poll_event() {
             self.events.push_back(Event::Secured { sas, hello });
@@ -360,8 +360,6 @@ impl Peer {
             let first = !std::mem::replace(&mut self.secured, true);
             if first && self.paths.selected().is_some() {
                 self.mux.path_up(now);
-            } else {
-                self.mux.greet_again(now);
             }
         }
     }

@@ -114,11 +114,6 @@ impl Link {
         self.due = true;
     }
 
-    /// Says an unanswered greeting again, now.
-    pub(super) fn remind(&mut self) {
-        self.due |= self.phase == Phase::Opening;
-    }
-
     pub(super) fn end(&mut self) {
         self.phase = Phase::Down;
         self.due = false;

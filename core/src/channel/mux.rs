@@ -97,7 +97,8 @@ struct Sending {
     waiting: usize,
     datagrams: Vec<Packed>,
     pong: Option<u64>,
-    reset_acks: Numbered<()>,
+    /// Few: the shell sends after each record, and [`Violation::Flood`](super::Violation) bounds them.
+    reset_acks: Vec<u32>,
 }
 
 #[derive(Default)]
@@ -171,8 +172,8 @@ impl Mux {
         if name.is_empty() || name.len() > MAX_NAME_BYTES {
             return Err(OpenError::Name(name.len()));
         }
-        let live = self.channels.keys().chain(self.resets.keys());
-        let mine = live.filter(|wire| self.is_mine(**wire)).count();
+        let mine = |wires: &[u32]| wires.iter().filter(|wire| self.is_mine(**wire)).count();
+        let mine = mine(self.channels.numbers()) + mine(self.resets.numbers());
         // Channel numbers are below 2^30, half of them this side's.
         if mine >= self.peer.max_channels as usize || self.opened >= 1 << 29 {
             return Err(OpenError::TooMany(self.peer.max_channels));
@@ -290,7 +291,7 @@ impl Mux {
     /// A peer that hears the goodbye is closed as well.
     pub fn close(&mut self) {
         self.closing.wanted = true;
-        let all: Vec<u32> = self.channels.keys().copied().collect();
+        let all = self.channels.numbers().to_vec();
         for wire in all {
             self.finish_wire(wire);
         }
@@ -333,7 +334,7 @@ impl Mux {
     pub fn pending(&self, id: ChannelId) -> Option<usize> {
         let known = id.generation == self.generation;
         self.channels
-            .get(&id.wire)
+            .get(id.wire)
             .filter(|_| known)
             .map(|channel| channel.outbox.pending())
     }
@@ -352,7 +353,7 @@ impl Mux {
 
     fn channel(&mut self, id: ChannelId) -> Option<&mut Channel> {
         self.channels
-            .get_mut(&id.wire)
+            .get_mut(id.wire)
             .filter(|_| id.generation == self.generation)
     }
 

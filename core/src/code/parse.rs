@@ -55,10 +55,14 @@ impl FromStr for Code {
     type Err = Malformed;
 
     fn from_str(text: &str) -> Result<Self, Malformed> {
-        let (nameplate, words) = split(text)?;
+        let parts = Parts::of(text)?;
+        let words = &parts.words;
+        if parts.digits.is_empty() {
+            return Err(Malformed::NameplateMissing);
+        }
         Ok(Self {
-            nameplate: nameplate_of(nameplate, words)?,
-            words: Words::parse(words.split(is_separator).filter(|word| !word.is_empty()))?,
+            nameplate: nameplate_of(parts.digits)?,
+            words: Words::parse(words)?,
         })
     }
 }
@@ -68,11 +72,11 @@ impl FromStr for Nameplate {
 
     /// Takes digits and separators.
     fn from_str(text: &str) -> Result<Self, Malformed> {
-        let (nameplate, words) = split(text)?;
-        if !words.is_empty() {
+        let parts = Parts::of(text)?;
+        if !parts.words.is_empty() {
             return Err(Malformed::WordsForbidden);
         }
-        nameplate_of(nameplate, words)
+        nameplate_of(parts.digits)
     }
 }
 
@@ -81,10 +85,8 @@ impl FromStr for Words {
 
     /// Takes words and separators, and nothing but separators as no words.
     fn from_str(text: &str) -> Result<Self, Malformed> {
-        match split(text) {
-            Ok(("", words)) => {
-                Self::parse(words.split(is_separator).filter(|word| !word.is_empty()))
-            }
+        match Parts::of(text) {
+            Ok(parts) if parts.digits.is_empty() => Self::parse(&parts.words),
             Ok(_) => Err(Malformed::DigitsAfterWords),
             Err(Malformed::Empty) => Ok(Self::default()),
             Err(malformed) => Err(malformed),
@@ -104,35 +106,47 @@ impl TryFrom<String> for Nameplate {
 /// again for separators.
 const MAX_BYTES: usize = 320;
 
-/// Cuts a text in two where its words begin, having checked every character.
-fn split(text: &str) -> Result<(&str, &str), Malformed> {
-    if text.len() > MAX_BYTES {
-        return Err(Malformed::TooLong);
-    }
-    let text = text.trim_matches(is_separator);
-    if text.is_empty() {
-        return Err(Malformed::Empty);
-    }
-    let stranger = |c: char| !(c.is_ascii_alphanumeric() || is_separator(c));
-    if let Some(stranger) = text.chars().find(|c| stranger(*c)) {
-        return Err(Malformed::UnexpectedCharacter(stranger));
-    }
-    let words_at = text.find(|c: char| c.is_ascii_alphabetic());
-    let (nameplate, words) = text.split_at(words_at.unwrap_or(text.len()));
-    if words.contains(|c: char| c.is_ascii_digit()) {
-        return Err(Malformed::DigitsAfterWords);
-    }
-    Ok((nameplate, words))
+/// A text without its separators, every character checked; one of the two has something.
+struct Parts<'a> {
+    digits: String,
+    words: Vec<&'a str>,
 }
 
-fn nameplate_of(text: &str, words: &str) -> Result<Nameplate, Malformed> {
-    let digits = text
-        .chars()
-        .filter(char::is_ascii_digit)
-        .collect::<String>();
-    if digits.is_empty() && !words.is_empty() {
-        return Err(Malformed::NameplateMissing);
+impl<'a> Parts<'a> {
+    fn of(text: &'a str) -> Result<Self, Malformed> {
+        if text.len() > MAX_BYTES {
+            return Err(Malformed::TooLong);
+        }
+        let (mut digits, mut words) = (String::new(), Vec::new());
+        let (mut word, mut digit_after_word) = (0..0, false);
+        for (at, c) in text.char_indices() {
+            if c.is_ascii_alphabetic() {
+                if word.end < at || word.is_empty() {
+                    word = at..at;
+                    words.push("");
+                }
+                word.end = at + 1;
+                if let Some(last) = words.last_mut() {
+                    *last = &text[word.clone()];
+                }
+            } else if c.is_ascii_digit() {
+                digit_after_word |= !words.is_empty();
+                digits.push(c);
+            } else if !is_separator(c) {
+                return Err(Malformed::UnexpectedCharacter(c));
+            }
+        }
+        if digit_after_word {
+            return Err(Malformed::DigitsAfterWords);
+        }
+        if digits.is_empty() && words.is_empty() {
+            return Err(Malformed::Empty);
+        }
+        Ok(Self { digits, words })
     }
+}
+
+fn nameplate_of(digits: String) -> Result<Nameplate, Malformed> {
     let found = digits.len();
     match u8::try_from(found).ok().and_then(Digits::new) {
         Some(_) => Ok(Nameplate(digits.into_boxed_str())),
@@ -142,21 +156,45 @@ fn nameplate_of(text: &str, words: &str) -> Result<Nameplate, Malformed> {
 
 /// What may stand between the parts: white space of any script, the dashes that keyboards and word
 /// processors put in place of one another, the invisible characters that come with copied text.
+///
+/// White space is listed, for the standard library's table would come with it.
 fn is_separator(c: char) -> bool {
-    c.is_whitespace()
-        || matches!(
-            c,
-            '-' | '_'
-                | '.'
-                | ','
-                | '\u{00ad}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2010}'..='\u{2015}'
-                | '\u{2060}'
-                | '\u{2212}'
-                | '\u{fe58}'
-                | '\u{fe63}'
-                | '\u{ff0d}'
-                | '\u{feff}'
-        )
+    matches!(
+        c,
+        '\t'..='\r'
+            | ' '
+            | '-'
+            | '_'
+            | '.'
+            | ','
+            | '\u{0085}'
+            | '\u{00a0}'
+            | '\u{00ad}'
+            | '\u{1680}'
+            | '\u{2000}'..='\u{2015}'
+            | '\u{2028}'
+            | '\u{2029}'
+            | '\u{202f}'
+            | '\u{205f}'
+            | '\u{2060}'
+            | '\u{2212}'
+            | '\u{3000}'
+            | '\u{fe58}'
+            | '\u{fe63}'
+            | '\u{feff}'
+            | '\u{ff0d}'
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn white_space_of_any_script_separates() {
+        let white = ('\0'..=char::MAX).filter(|c| c.is_whitespace());
+        for c in white {
+            assert!(is_separator(c), "{c:?}");
+        }
+    }
 }

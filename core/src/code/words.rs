@@ -38,10 +38,10 @@ impl Words {
     const LIST_MASK: u16 = (1 << Self::BITS) - 1;
 
     /// Looks every word up, in any case.
-    pub(super) fn parse<'a>(words: impl Iterator<Item = &'a str>) -> Result<Self, Malformed> {
+    pub(super) fn parse(words: &[&str]) -> Result<Self, Malformed> {
         // Room for all from the start: a growing vector would leave copies behind.
         let mut found = Self(Vec::with_capacity(Self::MAX));
-        for (index, word) in words.enumerate() {
+        for (index, word) in words.iter().enumerate() {
             if index == Self::MAX {
                 return Err(Malformed::TooManyWords);
             }
@@ -110,39 +110,83 @@ impl fmt::Debug for Words {
     }
 }
 
-static LIST: LazyLock<Vec<&str>> = LazyLock::new(|| include_str!("words.txt").lines().collect());
+static LIST: LazyLock<Vec<&str>> = LazyLock::new(|| {
+    let (mut list, mut word) = (Vec::with_capacity(Words::LIST_LEN), String::new());
+    for byte in packed::LIST {
+        if byte >= 32 {
+            list.push(&*word.clone().leak());
+            word.truncate(usize::from(byte / 32) - 1);
+        }
+        word.push(char::from(b'a' - 1 + byte % 32));
+    }
+    list.push(word.leak());
+    list.remove(0);
+    list
+});
+
+/// words.txt in two thirds of the space once compressed: each word without the letters that it shares with the
+/// one before.
+///
+/// ```text
+/// first letter of its own = 32 × (1 + letters shared) + number of the letter, a is 1
+/// other letters           = number of the letter
+/// ```
+mod packed {
+    const TEXT: &[u8] = include_bytes!("words.txt");
+
+    pub(super) const LIST: [u8; pack::<{ TEXT.len() }>().1] = pack().0;
+
+    const fn pack<const LEN: usize>() -> ([u8; LEN], usize) {
+        let (mut out, mut len) = ([0; LEN], 0);
+        let (mut before, mut at) = (0, 0);
+        while at < TEXT.len() {
+            let (mut own, mut first) = (at, 32);
+            while at > before && TEXT[before + own - at] == TEXT[own] {
+                (own, first) = (own + 1, first + 32);
+            }
+            (before, at) = (at, own);
+            while TEXT[at] != b'\n' {
+                out[len] = first + TEXT[at] - b'a' + 1;
+                first = 0;
+                (len, at) = (len + 1, at + 1);
+            }
+            at += 1;
+        }
+        (out, len)
+    }
+}
 
 /// The word of the list that the typed one was most likely meant to be.
 fn nearest(typed: &str) -> Option<&'static str> {
-    // Nobody misspells a seven-letter word with more; it also bounds the work.
-    const LONGEST: usize = 12;
     // Two slips still point to one word; of three, little is left of a five-letter word.
     const FARTHEST: usize = 2;
     if typed.len() > LONGEST {
         return None;
     }
     // Four letters single a word out, whatever follows them.
-    let prefix = typed.get(..4);
-    if let Some(word) = LIST
-        .iter()
-        .find(|word| prefix.is_some_and(|p| word.starts_with(p)))
-    {
-        return Some(word);
+    if let Some(prefix) = typed.get(..4) {
+        let same = LIST.iter().find(|word| word.starts_with(prefix));
+        if let Some(word) = same {
+            return Some(word);
+        }
     }
     let near = LIST.iter().map(|word| (distance(typed, word), *word));
     let (distance, word) = near.min_by_key(|(distance, _)| *distance)?;
     (distance <= FARTHEST && distance < typed.len()).then_some(word)
 }
 
+/// Nobody misspells a seven-letter word with more; it also bounds the work.
+const LONGEST: usize = 12;
+
 /// How many letters must be changed, added or dropped, or neighbours swapped (optimal string
-/// alignment).
+/// alignment). Neither has more than [`LONGEST`].
 fn distance(a: &str, b: &str) -> usize {
     let (a, b) = (a.as_bytes(), b.as_bytes());
-    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
+    let mut rows = [[0; LONGEST + 1]; LONGEST + 1];
     for (i, row) in rows.iter_mut().enumerate() {
         row[0] = i;
     }
-    rows[0] = (0..=b.len()).collect();
+    rows[0] = std::array::from_fn(|j| j);
     for i in 1..=a.len() {
         for j in 1..=b.len() {
             let changed = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
@@ -173,6 +217,11 @@ mod tests {
             assert!((3..=7).contains(&word.len()), "{word}");
             assert!(word.bytes().all(|b| b.is_ascii_lowercase()), "{word}");
         }
+    }
+
+    #[test]
+    fn the_list_is_what_the_file_says() {
+        assert!(LIST.iter().copied().eq(include_str!("words.txt").lines()));
     }
 
     #[test]

@@ -107,7 +107,8 @@ impl Sas {
 
 impl std::fmt::Display for Sas {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.words().join(" "))
+        let [first, second, third] = self.words();
+        write!(f, "{first} {second} {third}")
     }
 }
 
@@ -151,10 +152,15 @@ pub(super) fn expand_key(prk: &[u8; 32], info: &[&[u8]]) -> Key {
 /// 32-bit big-endian number.
 pub(super) fn digest(purpose: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     let mut hash = Sha256::new();
-    for part in [LABEL, purpose].iter().chain(parts) {
+    let mut put = |part: &[u8]| {
         let length = u32::try_from(part.len()).expect("transcripts are made of short parts");
         hash.update(length.to_be_bytes());
         hash.update(part);
+    };
+    put(LABEL);
+    put(purpose);
+    for part in parts {
+        put(part);
     }
     hash.finalize().into()
 }

@@ -6,7 +6,7 @@ use crate::channel::{ChannelId, Event};
 
 impl Mux {
     pub(super) fn finish_wire(&mut self, wire: u32) {
-        let Some(channel) = self.channels.get_mut(&wire) else {
+        let Some(channel) = self.channels.get_mut(wire) else {
             return;
         };
         let before = channel.outbox.pending();
@@ -17,7 +17,7 @@ impl Mux {
 
     /// Puts a channel into its ring if it has something to send.
     pub(super) fn wake(&mut self, wire: u32) {
-        let Some(channel) = self.channels.get_mut(&wire) else {
+        let Some(channel) = self.channels.get_mut(wire) else {
             return;
         };
         if channel.outbox.has_more() && !channel.queued {
@@ -30,7 +30,7 @@ impl Mux {
     pub(super) fn consumed(&mut self, wire: u32, cost: usize) {
         self.acking.buffered -= cost;
         self.acking.unacked += cost;
-        let Some(channel) = self.channels.get(&wire) else {
+        let Some(channel) = self.channels.get(wire) else {
             return;
         };
         let limits = &self.config.limits;
@@ -52,7 +52,7 @@ impl Mux {
 
     /// Consumes the end of the peer's direction if it is all that is left to read.
     pub(super) fn settle(&mut self, wire: u32) {
-        let Some(channel) = self.channels.get_mut(&wire) else {
+        let Some(channel) = self.channels.get_mut(wire) else {
             return;
         };
         if channel.inbox.settle() {
@@ -64,7 +64,7 @@ impl Mux {
 
     /// Both directions ended: what remains is to acknowledge the peer's end.
     pub(super) fn forget_if_over(&mut self, wire: u32) {
-        let Some(channel) = self.channels.get(&wire) else {
+        let Some(channel) = self.channels.get(wire) else {
             return;
         };
         if !channel.outbox.is_done() || !channel.inbox.is_finished() {
@@ -78,7 +78,7 @@ impl Mux {
     }
 
     pub(super) fn drop_channel(&mut self, wire: u32) {
-        let Some(channel) = self.channels.remove(&wire) else {
+        let Some(channel) = self.channels.remove(wire) else {
             return;
         };
         self.sending.in_flight -= channel.outbox.in_flight();
@@ -95,7 +95,7 @@ impl Mux {
     /// Wakes who waits for room, after some became free.
     pub(super) fn room(&mut self) {
         if std::mem::take(&mut self.sending.total_full) {
-            let all: Vec<u32> = self.channels.keys().copied().collect();
+            let all = self.channels.numbers().to_vec();
             for wire in all {
                 self.wake(wire);
             }
@@ -111,10 +111,8 @@ impl Mux {
             if channel.wants_room && pending < enough && !(total_full && pending > 0) {
                 channel.wants_room = false;
                 self.sending.waiting -= 1;
-                self.events.push_back(Event::Writable(ChannelId {
-                    generation,
-                    wire: *wire,
-                }));
+                self.events
+                    .push_back(Event::Writable(ChannelId { generation, wire }));
             }
         }
     }

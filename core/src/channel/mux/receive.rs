@@ -50,12 +50,6 @@ impl Mux {
         }
     }
 
-    /// The peer may not have been able to read an unanswered greeting: says it again, now.
-    pub fn greet_again(&mut self, now: Moment) {
-        self.tick(now);
-        self.link.remind();
-    }
-
     /// Takes a record from the reliable lane.
     ///
     /// # Errors
@@ -83,7 +77,7 @@ impl Mux {
             head::GOODBYE_ACK => {}
             head::RESET => self.on_reset(wire, ResetCode(head.code()))?,
             head::RESET_ACK => {
-                self.resets.remove(&wire);
+                self.resets.remove(wire);
             }
             head::CHANNEL => self.on_channel(wire, head.priority()?, name(&bytes)?)?,
             head::FINISH => self.on_item(wire, number, Item::Finish)?,
@@ -108,7 +102,7 @@ impl Mux {
         let head = Head::split_off(&mut bytes).ok();
         let known = head.filter(|head| head.kind == head::DATAGRAM && tag == Some(head.tag));
         let wire = known.map_or(u32::MAX, |head| head.channel);
-        let channel = self.channels.get_mut(&wire);
+        let channel = self.channels.get_mut(wire);
         match channel.and_then(|channel| channel.inbox.push_datagram(bytes)) {
             Some(true) => {
                 let event = Event::DatagramReadable(self.id(wire));
@@ -148,11 +142,12 @@ impl Mux {
 
     /// Nothing can be continued with another process.
     fn restart(&mut self) {
-        let all: Vec<u32> = self.channels.keys().copied().collect();
+        let all = self.channels.numbers().to_vec();
         // Without a close, the event below is how the application learns what it lost.
         let pending = self
             .channels
             .values()
+            .iter()
             .any(|channel| !channel.outbox.is_flushed());
         self.closing.lost |= self.closing.wanted && pending;
         self.closing.goodbye_said = false;
@@ -170,18 +165,18 @@ impl Mux {
 
     /// Prepares to send again what the peer lacks; without its own word on that, everything.
     fn replay(&mut self, open: Option<&Open>) {
-        let known = self.channels.keys().chain(self.resets.keys());
-        let oldest = known
-            .filter(|wire| self.is_mine(**wire))
-            .min()
-            .map_or(u32::MAX, |w| w / 2);
+        let mut oldest = u32::MAX;
+        for wires in [self.channels.numbers(), self.resets.numbers()] {
+            let first = wires.iter().find(|wire| self.is_mine(**wire));
+            oldest = first.map_or(oldest, |wire| oldest.min(wire / 2));
+        }
         self.announced = self
             .announced
             .min(open.map_or(oldest, |open| open.seen.max(oldest)));
-        let all: Vec<u32> = self.channels.keys().copied().collect();
+        let all = self.channels.numbers().to_vec();
         for wire in all {
             let mine = self.is_mine(wire);
-            let Some(channel) = self.channels.get_mut(&wire) else {
+            let Some(channel) = self.channels.get_mut(wire) else {
                 continue;
             };
             channel.inbox.ack_again();
@@ -225,7 +220,7 @@ impl Mux {
 
     fn on_ack(&mut self, entries: &Entries) -> Result<(), Violation> {
         for (wire, consumed) in entries.iter() {
-            let Some(channel) = self.channels.get_mut(&wire) else {
+            let Some(channel) = self.channels.get_mut(wire) else {
                 self.check_known(wire)?;
                 continue;
             };
@@ -242,7 +237,7 @@ impl Mux {
 
     /// Accounts for what an acknowledgement took out of flight.
     fn freed(&mut self, wire: u32, before: usize) {
-        let Some(channel) = self.channels.get(&wire) else {
+        let Some(channel) = self.channels.get(wire) else {
             return;
         };
         let freed = before - channel.outbox.in_flight();
@@ -271,6 +266,7 @@ impl Mux {
         let flushed = self
             .channels
             .values()
+            .iter()
             .all(|channel| channel.outbox.is_flushed());
         self.closed(flushed);
     }
@@ -280,7 +276,7 @@ impl Mux {
             return;
         }
         self.closing.goodbye_due = false;
-        let all: Vec<u32> = self.channels.keys().copied().collect();
+        let all = self.channels.numbers().to_vec();
         for wire in all {
             self.drop_channel(wire);
         }
@@ -299,15 +295,17 @@ impl Mux {
             return Ok(());
         }
         self.check_known(wire)?;
-        if self.channels.contains_key(&wire) {
+        if self.channels.contains(wire) {
             self.drop_channel(wire);
             self.events.push_back(Event::Reset {
                 channel: self.id(wire),
                 code,
             });
         }
-        self.resets.remove(&wire);
-        self.sending.reset_acks.insert(wire, ());
+        self.resets.remove(wire);
+        if !self.sending.reset_acks.contains(&wire) {
+            self.sending.reset_acks.push(wire);
+        }
         Ok(())
     }
 
@@ -328,7 +326,8 @@ impl Mux {
         }
         let theirs = self
             .channels
-            .keys()
+            .numbers()
+            .iter()
             .filter(|wire| !self.is_mine(**wire))
             .count();
         if theirs >= self.config.limits.max_channels as usize {
@@ -357,7 +356,7 @@ impl Mux {
         // loss, items of several channels arrive in another order than they were first sent in.
         let excess = self.channels.len() * (limits.fragment(&self.peer) + ITEM_COST);
         let total_room = (limits.total as usize + excess).saturating_sub(self.acking.buffered);
-        let Some(channel) = self.channels.get_mut(&wire) else {
+        let Some(channel) = self.channels.get_mut(wire) else {
             return self.on_absent(wire, sequence);
         };
         let window = limits.window as usize;
@@ -378,7 +377,7 @@ impl Mux {
 
     fn tell_readable(&mut self, wire: u32) {
         let id = self.id(wire);
-        let Some(channel) = self.channels.get_mut(&wire) else {
+        let Some(channel) = self.channels.get_mut(wire) else {
             return;
         };
         if channel.inbox.buffered() > 0 && !std::mem::replace(&mut channel.told, true) {
@@ -393,8 +392,8 @@ impl Mux {
             return Ok(());
         }
         self.check_known(wire)?;
-        if !self.resets.contains_key(&wire) && !self.closing.closed {
-            let known = self.acking.late.get(&wire).copied().unwrap_or(0);
+        if !self.resets.contains(wire) && !self.closing.closed {
+            let known = self.acking.late.get(wire).copied().unwrap_or(0);
             let consumed = known.max(sequence.saturating_add(1));
             self.acking.late.insert(wire, consumed);
             self.stats.duplicates += 1;

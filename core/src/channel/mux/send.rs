@@ -51,18 +51,24 @@ impl Mux {
     }
 
     fn greet(&self, greeting: &Greeting) -> Open {
-        let live = self.channels.iter().map(|(wire, channel)| Position {
-            channel: *wire,
-            next: channel.inbox.next(),
-            consumed: channel.inbox.consumed(),
-        });
-        let resets = self.resets.keys();
-        let resets = resets.map(|wire| Position {
-            channel: *wire,
-            next: 0,
-            consumed: 0,
-        });
         let known = greeting.acquainted;
+        let mut positions = Vec::new();
+        if known {
+            for (channel, live) in self.channels.iter() {
+                positions.push(Position {
+                    channel,
+                    next: live.inbox.next(),
+                    consumed: live.inbox.consumed(),
+                });
+            }
+            for channel in self.resets.numbers() {
+                positions.push(Position {
+                    channel: *channel,
+                    next: 0,
+                    consumed: 0,
+                });
+            }
+        }
         Open {
             instance: greeting.instance,
             peer: greeting.peer,
@@ -72,7 +78,7 @@ impl Mux {
             limits: self.config.limits,
             opened: if known { self.opened } else { 0 },
             seen: if known { self.seen } else { 0 },
-            positions: live.chain(resets).filter(|_| known).collect(),
+            positions,
         }
     }
 
@@ -92,7 +98,7 @@ impl Mux {
         if std::mem::take(&mut self.closing.answer_due) {
             return Some(self.pack(head::GOODBYE_ACK, tag, 0, 0));
         }
-        let channel = self.sending.reset_acks.pop_first()?;
+        let channel = pop_front(&mut self.sending.reset_acks)?;
         Some(self.pack(head::RESET_ACK, tag, channel, 0))
     }
 
@@ -107,20 +113,27 @@ impl Mux {
         self.acking.now = false;
         self.acking.deadline = None;
         self.acking.unacked = 0;
-        let news = |channel: &&super::Channel| channel.inbox.news().is_some();
-        let count = self.channels.values().filter(news).count() + self.acking.late.len();
-        if count == 0 {
+        let mut pairs = 0;
+        for (wire, channel) in self.channels.iter() {
+            if let Some(consumed) = channel.inbox.news() {
+                pairs += AckPacker::pair(wire, consumed);
+            }
+        }
+        for (wire, consumed) in self.acking.late.iter() {
+            pairs += AckPacker::pair(wire, *consumed);
+        }
+        if pairs == 0 {
             return None;
         }
-        let mut ack = AckPacker::new(tag, count, self.config.front, self.config.back);
+        let mut ack = AckPacker::new(tag, pairs, self.config.front, self.config.back);
         for (wire, channel) in self.channels.iter_mut() {
             if let Some(consumed) = channel.inbox.news() {
-                ack.put(*wire, consumed);
+                ack.put(wire, consumed);
             }
             channel.inbox.acknowledged();
         }
         for (wire, consumed) in self.acking.late.iter() {
-            ack.put(*wire, *consumed);
+            ack.put(wire, *consumed);
         }
         self.acking.late.clear();
         Some(ack.finish())
@@ -132,12 +145,12 @@ impl Mux {
         while self.announced < self.opened {
             let wire = self.announced * 2 + self.parity();
             self.announced += 1;
-            if let Some(resetting) = self.resets.get_mut(&wire) {
+            if let Some(resetting) = self.resets.get_mut(wire) {
                 resetting.due = false;
                 let code = resetting.code.0;
                 return Some(self.pack(head::RESET, tag, wire, code.into()));
             }
-            let Some(channel) = self.channels.get_mut(&wire) else {
+            let Some(channel) = self.channels.get_mut(wire) else {
                 continue;
             };
             if channel.outbox.next() > 0 {
@@ -167,7 +180,7 @@ impl Mux {
             .iter_mut()
             .find(|(_, resetting)| resetting.due)?;
         resetting.due = false;
-        let (wire, code) = (*wire, resetting.code.0);
+        let code = resetting.code.0;
         Some(self.pack(head::RESET, tag, wire, code.into()))
     }
 
@@ -177,7 +190,7 @@ impl Mux {
         for class in 0..self.sending.rings.len() {
             while let Some(wire) = self.sending.rings[class].pop_front() {
                 let room = (self.peer.total as usize).saturating_sub(self.sending.in_flight);
-                let Some(channel) = self.channels.get_mut(&wire) else {
+                let Some(channel) = self.channels.get_mut(wire) else {
                     continue;
                 };
                 channel.queued = false;
@@ -215,7 +228,7 @@ impl Mux {
         let closing = &mut self.closing;
         if closing.wanted && !closing.closed && !closing.goodbye_said {
             let done = |channel: &super::Channel| channel.outbox.is_done();
-            closing.goodbye_due = self.resets.is_empty() && self.channels.values().all(done);
+            closing.goodbye_due = self.resets.is_empty() && self.channels.values().iter().all(done);
         }
         if !closing.goodbye_due {
             return None;

@@ -2,7 +2,7 @@
 
 use bytes::{BufMut as _, BytesMut};
 
-use super::codec::put_varint;
+use super::codec::{put_varint, varint_len};
 use super::head::{self, Head};
 use super::{Open, Packed, Record, VERSION};
 use crate::channel::Chunk;
@@ -11,10 +11,15 @@ use crate::channel::Chunk;
 pub(in crate::channel) struct AckPacker(Packed);
 
 impl AckPacker {
-    /// Has room for this many pairs of any numbers.
+    /// Has room for exactly this many bytes of pairs.
     pub(in crate::channel) fn new(tag: u32, pairs: usize, front: usize, back: usize) -> Self {
         let head = Head::new(head::ACK, tag, 0, 0);
-        Self(head.pack_room(pairs * (4 + 8), front, back))
+        Self(head.pack_room(pairs, front, back))
+    }
+
+    /// The bytes of a pair.
+    pub(in crate::channel) fn pair(channel: u32, consumed: u64) -> usize {
+        varint_len(channel.into()) + varint_len(consumed)
     }
 
     pub(in crate::channel) fn put(&mut self, channel: u32, consumed: u64) {

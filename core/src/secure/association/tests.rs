@@ -1,6 +1,7 @@
 use super::super::testing::Seeded;
 use super::*;
 use proptest::prelude::*;
+use std::collections::VecDeque;
 
 const PAIRING: PairingId = PairingId::from_bytes([9; 16]);
 const CODE: &[u8] = b"481920-tulip-ember";
