@@ -12,7 +12,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { brotliCompressSync, deflateRawSync, gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
-import { messages } from './messages.mjs'
+import { messages, withoutUnused } from './messages.mjs'
 
 const here = dirname(fileURLToPath(import.meta.url))
 const root = join(here, '../..')
@@ -87,9 +87,10 @@ async function bundle(entry, name, transfers) {
   const plugin = {
     name: 'generated',
     setup(it) {
-      it.onResolve({ filter: /^#engine$/ }, () => ({ path: join(glue, 'engine.js'), sideEffects: false }))
+      it.onResolve({ filter: /^#engine$/ }, () => ({ path: join(glue, 'engine_bg.js'), sideEffects: false }))
       it.onResolve({ filter: /^#wire$/ }, () => ({ path: 'wire', namespace: 'wire', sideEffects: false }))
       it.onLoad({ filter: /.*/, namespace: 'wire' }, () => ({ contents: messages(), resolveDir: here }))
+      it.onLoad({ filter: /node_modules\/pbf\/index\.js$/ }, ({ path }) => ({ contents: withoutUnused(path, messages()) }))
       it.onResolve({ filter: /^#wasm$/ }, () => ({ path: 'wasm', namespace: 'wasm' }))
       it.onLoad({ filter: /.*/, namespace: 'wasm' }, () => ({ contents: deflated(wasm), loader: 'text' }))
       // A name that every bundler understands.
@@ -108,7 +109,7 @@ async function transferChunk() {
   const plugin = {
     name: 'handed over',
     setup(it) {
-      it.onResolve({ filter: /^#transfer$/ }, () => ({ path: join(glue, 'transfer.js'), sideEffects: false }))
+      it.onResolve({ filter: /^#transfer$/ }, () => ({ path: join(glue, 'transfer_bg.js'), sideEffects: false }))
       it.onResolve({ filter: /^\.\/shared\.js$/ }, () => ({ path: 'shared', namespace: 'shared' }))
       it.onLoad({ filter: /.*/, namespace: 'shared' }, () => ({ contents: 'module.exports = shared' }))
     },

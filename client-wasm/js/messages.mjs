@@ -68,3 +68,25 @@ export function messages() {
   const enums = /^export const .*?^};?$/gms
   return [compileRaw(only(READS), { noWrite: true }), compileRaw(only(WRITES), { noRead: true }).replace(enums, '')].join('')
 }
+
+/**
+ * The library that these functions call, without the methods that nobody calls: a bundler cannot take them out of a
+ * class. A method is kept if its name is in `users`, in this client, or in what else is kept.
+ */
+export function withoutUnused(path, users) {
+  const library = readFileSync(path, 'utf8')
+  const method = /^ {4}(\w+)\([^\n]*\) \{\n.*?^ {4}\}\n/gms
+  const isOptional = (name) => name !== 'constructor' && name !== 'finish'
+  let text = library
+  for (;;) {
+    const seen = users + text
+    const shorter = text.replace(method, (whole, name) => {
+      const calls = seen.split(new RegExp(`\\.${name}\\(`)).length - whole.split(new RegExp(`\\.${name}\\(`)).length
+      return isOptional(name) && calls === 0 ? '' : whole
+    })
+    if (shorter.length === text.length) break
+    text = shorter
+  }
+  if (text.length === library.length) throw new Error('pbf is written in another way than this expects')
+  return text
+}

@@ -5,8 +5,9 @@
  * @packageDocumentation
  */
 
-import init, { Machine, makeCode, parseCode } from '#engine'
+import * as engine from '#engine'
 import { UnsupportedError } from './errors.js'
+import { instantiate } from './instantiate.js'
 import type { WasmSource } from './types.js'
 
 /** What happened; `client-wasm/src/machine.rs` has the same table, and says what comes with it. */
@@ -28,10 +29,8 @@ export const enum Told {
   Reset = 14,
 }
 
-const exports = { Machine, makeCode, parseCode }
-
 /** The module once it is loaded. */
-export type Engine = typeof exports
+export type Engine = typeof engine
 
 let source: (() => WasmSource | Promise<WasmSource>) | undefined
 let loading: Promise<Engine> | undefined
@@ -60,7 +59,7 @@ let loaded: Engine | null = null
 async function start(from?: WasmSource): Promise<Engine> {
   const module = from ?? (await source?.())
   if (module === undefined) throw new Error('no module was given')
-  await init({ module_or_path: module })
-  loaded = exports
-  return exports
+  await instantiate(module, './engine_bg.js', engine)
+  loaded = engine
+  return engine
 }

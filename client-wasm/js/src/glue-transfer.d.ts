@@ -1,7 +1,7 @@
 // What wasm-bindgen makes of `client-wasm/transfer`, as far as the facade uses it. scripts/web puts the real
 // thing in its place.
 declare module '#transfer' {
-  export default function init(options: { module_or_path: unknown }): Promise<{ memory: WebAssembly.Memory }>
+  export function __wbg_set_wasm(exports: unknown): void
 
   /** What both directions have. */
   interface Machine {

@@ -1,7 +1,7 @@
 // What wasm-bindgen makes of `client-wasm/src`, as far as the facade uses it. scripts/web puts the real
 // thing in its place.
 declare module '#engine' {
-  export default function init(options: { module_or_path: unknown }): Promise<unknown>
+  export function __wbg_set_wasm(exports: unknown): void
 
   export function makeCode(nameplate: string, words: number): string
   export function parseCode(typed: string): string

@@ -9,3 +9,4 @@
 export { toHex } from './bytes.js'
 export { Emitter } from './emitter.js'
 export { ChannelResetError, ClosedError, PeerSoxError, TransferError } from './errors.js'
+export { instantiate } from './instantiate.js'

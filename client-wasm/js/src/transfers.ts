@@ -5,19 +5,20 @@
  * @packageDocumentation
  */
 
-import init from '#transfer'
+import * as machines from '#transfer'
 import type { Channel } from './channel.js'
 import { directorySink } from './directory.js'
 import { IncomingTransfer } from './incoming.js'
 import { setMemory } from './machines.js'
 import { OutgoingTransfer } from './outgoing.js'
+import { instantiate } from './shared.js'
 import { type Sendable, sources } from './sources.js'
 import type { WasmSource } from './types.js'
 
 /** Instantiates the module. */
 export async function start(module: WasmSource): Promise<void> {
-  const { memory } = await init({ module_or_path: module })
-  setMemory(memory)
+  const { memory } = await instantiate(module, './transfer_bg.js', machines)
+  setMemory(memory as WebAssembly.Memory)
 }
 
 /** Offers files over channels that `open` makes, another one after each restart of the other side. */
