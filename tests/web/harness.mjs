@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { dirname, extname, join, normalize } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { chromium } from 'playwright-core'
+import puppeteer from 'puppeteer-core'
 
 export const here = dirname(fileURLToPath(import.meta.url))
 export const root = join(here, '../..')
@@ -127,7 +128,26 @@ class Scope {
     await page.goto(url)
     return page
   }
+
+  /** Why there is no Firefox here, if there is none. */
+  noFirefox() {
+    if (!existsSync(FIREFOX)) return 'Firefox is not here'
+    return ownNetwork ? undefined : 'Firefox has no WebRTC on lo alone'
+  }
+
+  /** A page of its own profile in Firefox, by another driver with other names. */
+  async firefox(url) {
+    const firefox = await puppeteer.launch({ browser: 'firefox', executablePath: FIREFOX, headless: true })
+    this.defer(() => firefox.close())
+    const page = await firefox.newPage()
+    page.on('console', (message) => this.note('firefox', message.text()))
+    page.setDefaultTimeout(60_000)
+    await page.goto(url)
+    return page
+  }
 }
+
+const FIREFOX = '/usr/bin/firefox-esr'
 
 /** Keeps every RTCPeerConnection, so that a check can close it behind the client's back. */
 function collectConnections() {

@@ -7,7 +7,7 @@ import { promisify } from 'node:util'
 import { publint } from 'publint'
 import { formatMessage } from 'publint/utils'
 import { build } from 'vite'
-import { equal } from './api.mjs'
+import { equal } from './embed.mjs'
 import { check, here, root, serveFolders } from './harness.mjs'
 
 const run = promisify(execFile)

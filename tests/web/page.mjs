@@ -1,12 +1,26 @@
 // The page that the binary carries, as people use it.
 
 import { execFileSync } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
-import { equal } from './api.mjs'
+import { equal } from './embed.mjs'
 import { binary, check, ownNetwork, sha256 } from './harness.mjs'
+import {
+  connected,
+  direct,
+  done,
+  downloaded,
+  file,
+  heard,
+  meet,
+  ownOnly,
+  save,
+  say,
+  showCode,
+  shown,
+  typeCode,
+} from './people.mjs'
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 
@@ -299,48 +313,6 @@ export async function pageChecks() {
   })
 }
 
-/** Two pages that have paired. */
-async function meet(scope, url, options = {}, look = async () => {}) {
-  const a = await scope.page(url, options)
-  const b = await scope.page(url, options)
-  await look(b)
-  const code = await showCode(a)
-  await look(a)
-  await typeCode(b, code)
-  await Promise.all([connected(a), connected(b)])
-  return { a, b }
-}
-
-async function showCode(page) {
-  await page.locator('#show-code').click()
-  return shown(page)
-}
-
-async function shown(page) {
-  return (await page.locator('#shown-code').innerText()).replace(/\s/g, '')
-}
-
-async function typeCode(page, code) {
-  await page.locator('#code').fill(code)
-  await page.getByRole('button', { name: 'Connect' }).click()
-}
-
-const connected = (page) => page.locator('.chip[data-state=on]').waitFor()
-const direct = (page) => page.getByText('here · direct').waitFor()
-
-async function say(page, text) {
-  await page.locator('.composer textarea').fill(text)
-  await page.locator('.composer textarea').press('Enter')
-}
-
-const heard = (page, text) => page.locator('.line.theirs .bubble', { hasText: text }).first().waitFor()
-
-async function save(page, name) {
-  await page.locator('#device-name').fill(name)
-  await page.locator('#save-device').click()
-  await page.getByRole('button', { name: 'Forget' }).waitFor()
-}
-
 async function talk(page, program) {
   await connected(page)
   await page.locator('.composer textarea:enabled').waitFor()
@@ -348,32 +320,6 @@ async function talk(page, program) {
   await program.wrote('from the page\n')
   program.stdin.write('from the terminal\n')
   await heard(page, 'from the terminal')
-}
-
-async function done(...pages) {
-  await Promise.all(pages.map((it) => it.locator('.transfer[data-state=done]').first().waitFor()))
-}
-
-/** A file of random bytes. */
-function file(directory, name, size) {
-  const path = join(directory, name)
-  const bytes = randomBytes(size)
-  writeFileSync(path, bytes)
-  return { path, name, hash: sha256(bytes) }
-}
-
-async function downloaded(download) {
-  return sha256(readFileSync(await download.path()))
-}
-
-/** Nothing was asked of anybody else, and no policy was broken. */
-function ownOnly(url, ...pages) {
-  const own = new URL(url).host
-  for (const page of pages) {
-    const others = page.requests.filter((it) => !it.startsWith('blob:') && new URL(it).host !== own)
-    equal(others.join(), '', 'requests to others')
-    equal(page.problems.join('\n'), '', 'errors in the console')
-  }
 }
 
 /** Presses Tab until it is there. */
