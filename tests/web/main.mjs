@@ -4,10 +4,12 @@ import { apiChecks } from './api.mjs'
 import { finish } from './harness.mjs'
 import { packageChecks } from './package.mjs'
 import { pageChecks } from './page.mjs'
+import { relayChecks } from './relay.mjs'
 
 try {
   await packageChecks()
   await apiChecks()
+  await relayChecks()
   await pageChecks()
 } finally {
   await finish()
