@@ -49,9 +49,9 @@ class Scope {
     return { url, child, stop: () => child.stop('SIGTERM') }
   }
 
-  /** Runs the binary. */
-  spawn(who, args, options = {}) {
-    const child = spawn(binary, args, { stdio: ['pipe', 'pipe', 'pipe'], ...options })
+  /** Runs the binary, or another program. */
+  spawn(who, args, { program = binary, ...options } = {}) {
+    const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], ...options })
     const waiting = new Set()
     const output = { text: '', stdout: [], exited: null }
     const look = () => waiting.forEach((it) => it())
@@ -90,6 +90,7 @@ class Scope {
       stdout: () => Buffer.concat(output.stdout),
       said: (pattern) => until(() => output.text.match(pattern), `saying ${pattern}`),
       wrote: (text) => until(() => Buffer.concat(output.stdout).toString().includes(text), `writing ${text}`),
+      printed: (pattern) => until(() => Buffer.concat(output.stdout).toString().match(pattern), `printing ${pattern}`),
       stop: (signal) => {
         child.kill(signal)
         return exit

@@ -2,12 +2,14 @@
 
 import { apiChecks } from './api.mjs'
 import { finish } from './harness.mjs'
+import { nodeChecks } from './node.mjs'
 import { packageChecks } from './package.mjs'
 import { pageChecks } from './page.mjs'
 import { relayChecks } from './relay.mjs'
 
 try {
   await packageChecks()
+  await nodeChecks()
   await apiChecks()
   await relayChecks()
   await pageChecks()
