@@ -98,6 +98,25 @@ export async function apiChecks() {
     return `webrtc after ${took} ms`
   })
 
+  await check('who reads messages is told of their end', async (scope) => {
+    const { a, b } = await pair(scope)
+    const reading = b.evaluate(async () => {
+      const texts = []
+      const read = async () => {
+        for await (const text of client) texts.push(text)
+        return texts.join()
+      }
+      // What comes of the end by promises comes before a timer.
+      const closed = new Promise((resolve) => client.on('closed', () => setTimeout(resolve)))
+      return Promise.race([read(), closed.then(() => `${texts.join()}, and no end`)])
+    })
+    await a.evaluate(async () => {
+      for (const text of ['one', 'two']) await client.send(text)
+      await client.close()
+    })
+    equal(await reading, 'one,two', 'messages')
+  })
+
   await check('a page written for PeerSox works with another import', async (scope) => {
     const site = await theSite()
     const server = await scope.server(['--allow-origin', site])

@@ -21,6 +21,17 @@ export async function nodeChecks() {
     }
     return joiner.stdout().toString().match(/by the relay: .+/)[0]
   })
+
+  await check('Node: without a WebSocket it makes codes, and says what is missing', async (scope) => {
+    const { url } = await scope.server()
+    const start = await starter(scope)
+    const it = start('node', [url], { WITHOUT_WEBSOCKET: '1' })
+    equal(await it.exit, 0, 'exit code')
+    const [, supports] = it.stdout().toString().match(/^supports (.*)/m)
+    equal(supports, '{"WASM":true,"WEBSOCKET":false,"WEBRTC":false,"STORAGE":false,"FILE_SYSTEM":false}', 'SUPPORTS')
+    if (!/^code \d+-\w+-\w+$/m.test(it.stdout())) throw new Error('no code was made')
+    equal(it.stdout().toString().match(/connecting: .*/)[0], 'connecting: unsupported', 'the failure')
+  })
 }
 
 /** Installs the package in a project, and gives what starts a process there. */
