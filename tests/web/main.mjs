@@ -4,6 +4,8 @@ import { apiChecks } from './api.mjs'
 import { finish } from './harness.mjs'
 import { nodeChecks } from './node.mjs'
 import { packageChecks } from './package.mjs'
+import { pageFileChecks } from './page-files.mjs'
+import { pageReturnChecks } from './page-return.mjs'
 import { pageChecks } from './page.mjs'
 import { relayChecks } from './relay.mjs'
 
@@ -13,6 +15,8 @@ try {
   await apiChecks()
   await relayChecks()
   await pageChecks()
+  await pageFileChecks()
+  await pageReturnChecks()
 } finally {
   await finish()
 }

@@ -18,6 +18,13 @@ export async function meet(scope, url, options = {}, look = async () => {}) {
   return { a, b }
 }
 
+/** From then on this page looks for no direct path. To be given to `meet`, for instance. */
+export async function relayOnly(page) {
+  const box = page.locator('#relay-only')
+  if (!(await box.isVisible())) await page.locator('details.more summary').click()
+  await box.check()
+}
+
 export async function showCode(page) {
   await page.locator('#show-code').click()
   return shown(page)
@@ -38,6 +45,17 @@ export const direct = (page) => page.getByText('here · direct').waitFor()
 export async function say(page, text) {
   await page.locator('.composer textarea').fill(text)
   await page.locator('.composer textarea').press('Enter')
+}
+
+/** Says many things at once, as fast as the page takes them. */
+export async function sayAll(page, texts) {
+  await page.evaluate((texts) => {
+    const box = document.querySelector('.composer textarea')
+    for (const text of texts) {
+      box.value = text
+      box.form.requestSubmit()
+    }
+  }, texts)
 }
 
 export const heard = (page, text) => page.locator('.line.theirs .bubble', { hasText: text }).first().waitFor()
