@@ -2,6 +2,8 @@
 
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import jsQR from 'jsqr'
+import { PNG } from 'pngjs'
 import { equal } from './embed.mjs'
 import { check } from './harness.mjs'
 import { connected, direct, heard, meet, ownOnly, say, showCode, shown, typeCode } from './people.mjs'
@@ -39,6 +41,16 @@ export async function pageChecks() {
     equal(asked.join(), '', 'requests with a secret word')
   })
 
+  await check('page: the QR code is the link, with the code in its fragment', async (scope) => {
+    const { url } = await scope.server()
+    const a = await scope.page(url)
+    const code = await showCode(a)
+    const { data, width, height } = PNG.sync.read(await a.locator('.qr').screenshot())
+    const read = jsQR(Uint8ClampedArray.from(data), width, height)
+    equal(read?.data, `${url}/#${code}`, 'what a camera reads')
+    return `${width} by ${height} pixels`
+  })
+
   await check('page: a wrong code is refused in words, and spends the right one', async (scope) => {
     const { url } = await scope.server()
     const [a, b] = [await scope.page(url), await scope.page(url)]
@@ -64,6 +76,27 @@ export async function pageChecks() {
     await typeCode(b, await scope.code(showing))
     await talk(b, showing)
     showing.stdin.end()
+  })
+
+  await check('page: Chromium and Firefox pair and talk', async (scope) => {
+    const skip = scope.noFirefox()
+    if (skip) return { skip }
+    const { url } = await scope.server()
+    const a = await scope.page(url)
+    const code = await showCode(a)
+    const b = await scope.firefox(url)
+    await b.locator('#code').fill(code)
+    await b.keyboard.press('Enter')
+    await b.waitForSelector('.chip[data-state=on]')
+    await direct(a)
+    await say(a, 'from Chromium')
+    await b.waitForFunction(() => document.querySelector('.line.theirs .bubble')?.textContent === 'from Chromium')
+    await b.locator('.composer textarea').fill('from Firefox')
+    await b.keyboard.press('Enter')
+    await heard(a, 'from Firefox')
+    // Folded away in the narrower window.
+    const [one, other] = [await a.locator('.phrase').textContent(), await b.$eval('.phrase', (it) => it.textContent)]
+    equal(other, one, 'the phrase')
   })
 
   await check('page: accessibility has no serious finding', async (scope) => {
