@@ -2,6 +2,7 @@
 
 import { apiChecks } from './api.mjs'
 import { finish } from './harness.mjs'
+import { keptChecks } from './kept.mjs'
 import { nodeChecks } from './node.mjs'
 import { packageChecks } from './package.mjs'
 import { pageFileChecks } from './page-files.mjs'
@@ -13,6 +14,7 @@ try {
   await packageChecks()
   await nodeChecks()
   await apiChecks()
+  await keptChecks()
   await relayChecks()
   await pageChecks()
   await pageFileChecks()
