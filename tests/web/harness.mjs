@@ -16,7 +16,7 @@ export const binary = process.env.PEERSOX_BINARY
 export const ownNetwork = process.env.PEERSOX_NETWORK === 'own'
 
 /** Far more than anything takes on a busy machine: a check that hangs fails instead of hanging everything. */
-const PATIENCE = 120_000
+const PATIENCE = 300_000
 
 /** What everything is cleaned up by. */
 class Scope {
@@ -109,7 +109,7 @@ class Scope {
       context = await (await theBrowser()).newContext({ viewport: { width: 1280, height: 800 }, ...options })
       this.defer(() => context.close())
       if (!ownNetwork) await context.grantPermissions(['microphone', 'camera'])
-      await context.addInitScript(collectConnections)
+      await context.addInitScript(collect)
     }
     const page = await context.newPage()
     const name = `page ${context.pages().length}`
@@ -150,8 +150,11 @@ class Scope {
 
 const FIREFOX = '/usr/bin/firefox-esr'
 
-/** Keeps every RTCPeerConnection, so that a check can close it behind the client's back. */
-function collectConnections() {
+/**
+ * Keeps every RTCPeerConnection, so that a check can close it behind the client's back, and the memory of every
+ * WebAssembly instance, which nothing else tells the size of.
+ */
+function collect() {
   const Real = globalThis.RTCPeerConnection
   globalThis.connections = []
   globalThis.RTCPeerConnection = class extends Real {
@@ -159,6 +162,13 @@ function collectConnections() {
       super(...args)
       globalThis.connections.push(this)
     }
+  }
+  const { instantiate } = WebAssembly
+  globalThis.memories = []
+  WebAssembly.instantiate = async (...args) => {
+    const made = await instantiate(...args)
+    globalThis.memories.push((made.instance ?? made).exports.memory)
+    return made
   }
 }
 

@@ -135,4 +135,73 @@ export async function pageFileChecks() {
     equal(await receive.exit, 0, 'exit code')
     equal(sha256(readFileSync(join(target, 'from-page.bin'))), sent.hash, 'the hash')
   })
+
+  await check('page: 300 MB go to a chosen folder as they arrive, and memory stays small', async (scope) => {
+    const { url } = await scope.server()
+    const { a, b } = await meet(scope, url)
+    await choosesOwnFolder(b)
+    const directory = scope.directory()
+    const sent = ['one.bin', 'two.bin', 'three.bin'].map((name) => file(directory, name, 100_000_000))
+    await a.setInputFiles('#files', sent.map((it) => it.path))
+    await b.getByRole('button', { name: 'Save to …' }).click()
+    const devtools = await b.context().newCDPSession(b)
+    let most = 0
+    for (let share = 0.05; share < 1; share += 0.05) {
+      await b.waitForFunction((share) => {
+        const card = document.querySelector('.transfer.theirs')
+        return card.querySelector('progress').value >= share || /done|failed/.test(card.dataset.state)
+      }, share)
+      most = Math.max(most, await memoryOf(b, devtools))
+      // Of what came by then all but the last steps is in files already.
+      if (share > 0.5 && (await chosen(b)).reduce((sum, it) => sum + it.size, 0) < 100_000_000) throw new Error('nothing is on the disk yet')
+    }
+    await done(b)
+    for (const { name, size, hash } of await chosen(b, true)) {
+      equal(`${size} ${hash}`, `100000000 ${sent.find((it) => it.name === name)?.hash}`, name)
+    }
+    if (most > 100_000_000) throw new Error(`${most} bytes of memory`)
+    return `at most ${(most / 1e6).toFixed(0)} MB of memory`
+  })
+
+  await check('page: a single file goes where a person says', async (scope) => {
+    const { url } = await scope.server()
+    const { a, b } = await meet(scope, url)
+    await choosesOwnFolder(b)
+    const sent = file(scope.directory(), 'photo.jpg', 5_000_000)
+    await a.setInputFiles('#files', sent.path)
+    await b.getByRole('button', { name: 'Save to …' }).click()
+    await done(a, b)
+    equal(JSON.stringify(await chosen(b, true)), JSON.stringify([{ name: 'photo.jpg', size: 5_000_000, hash: sent.hash }]), 'the file')
+  })
+}
+
+/** Without a window nobody can choose: the choice is a folder of the browser's own file system, as real as another. */
+async function choosesOwnFolder(page) {
+  await page.evaluate(async () => {
+    const own = await navigator.storage.getDirectory()
+    globalThis.chosen = await own.getDirectoryHandle('chosen', { create: true })
+    globalThis.showDirectoryPicker = async () => chosen
+    globalThis.showSaveFilePicker = async ({ suggestedName }) => chosen.getFileHandle(suggestedName, { create: true })
+  })
+}
+
+/** Bytes of objects, of the browser's own for the page, of buffers, and of WebAssembly. */
+async function memoryOf(page, devtools) {
+  const { usedSize, embedderHeapUsedSize, backingStorageSize } = await devtools.send('Runtime.getHeapUsage')
+  const wasm = await page.evaluate(() => memories.map((it) => it.buffer.byteLength))
+  equal(wasm.length, 1, 'WebAssembly instances')
+  return usedSize + embedderHeapUsedSize + backingStorageSize + wasm[0]
+}
+
+/** What is in that folder. */
+function chosen(page, hashed = false) {
+  return page.evaluate(async (hashed) => {
+    const files = []
+    for await (const handle of chosen.values()) {
+      const file = await handle.getFile()
+      const hash = hashed && new Uint8Array(await crypto.subtle.digest('SHA-256', await file.arrayBuffer())).toHex()
+      files.push({ name: handle.name, size: file.size, hash })
+    }
+    return files
+  }, hashed)
 }
