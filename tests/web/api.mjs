@@ -1,60 +1,9 @@
 // The package as an embedder uses it, from an origin of its own.
 
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
-import puppeteer from 'puppeteer-core'
-import { check, here, ownNetwork, root, serveFolders } from './harness.mjs'
-
-const FIREFOX = '/usr/bin/firefox-esr'
+import { equal, exchange, pair, takes, theSite } from './embed.mjs'
+import { check } from './harness.mjs'
 
 export async function apiChecks() {
-  const site = await serveFolders({ npm: join(root, 'target/web/npm'), pages: join(here, 'pages') })
-  const api = `${site}/pages/api.html`
-
-  /** Two pages that have paired. */
-  async function pair(scope, { a: optionsA = {}, b: optionsB = {}, openB, entry = 'peersox' } = {}) {
-    const server = await scope.server(['--allow-origin', site])
-    const url = `${api}?entry=${entry}`
-    const a = await scope.page(url)
-    const b = openB ? await openB(url) : await scope.page(url)
-    const ready = await begin(a, server.url, optionsA)
-    const code = await a.evaluate(async () => (await client.initPairing()).code)
-    await begin(b, server.url, optionsB)
-    const paired = performance.now()
-    await b.evaluate(async (code) => void (await client.pair(code)), code)
-    await Promise.all([a, b].map((it) => it.evaluate(() => client.connected())))
-    return { server, a, b, ready, paired }
-  }
-
-  /** Makes a client and keeps what happens to it; says how long after navigation it was ready, in milliseconds. */
-  async function begin(page, url, options) {
-    await page.waitForFunction(() => globalThis.loaded)
-    return page.evaluate(
-      async ([url, options]) => {
-        globalThis.client = new peersox.PeerSoxClient({ url, storage: null, ...options })
-        globalThis.paths = []
-        client.on('path.changed', ({ path }) => paths.push(path))
-        await client.ready
-        return Math.round(performance.now())
-      },
-      [url, options],
-    )
-  }
-
-  /** Resolves when messages take this path, for the `times`th time at least. Both drivers of browsers know how. */
-  const takes = (page, path, times = 1) =>
-    page.evaluate(
-      ([path, times]) =>
-        new Promise((resolve) => {
-          const look = () => {
-            if (client.status.path === path && paths.filter((it) => it === path).length >= times) resolve()
-          }
-          client.on('path.changed', look)
-          look()
-        }),
-      [path, times],
-    )
-
   await check('two pages pair by a code and reach each other directly', async (scope) => {
     const { a, b, paired, ready } = await pair(scope)
     await Promise.all([takes(a, 'webrtc'), takes(b, 'webrtc')])
@@ -173,17 +122,9 @@ export async function apiChecks() {
   })
 
   await check('Chromium and Firefox', async (scope) => {
-    if (!existsSync(FIREFOX)) return { skip: 'Firefox is not here' }
-    if (!ownNetwork) return { skip: 'Firefox has no WebRTC on lo alone' }
-    const openB = async (url) => {
-      const firefox = await puppeteer.launch({ browser: 'firefox', executablePath: FIREFOX, headless: true })
-      scope.defer(() => firefox.close())
-      const page = await firefox.newPage()
-      page.on('console', (message) => scope.note('firefox', message.text()))
-      await page.goto(url)
-      return page
-    }
-    const { a, b, paired } = await pair(scope, { openB })
+    const skip = scope.noFirefox()
+    if (skip) return { skip }
+    const { a, b, paired } = await pair(scope, { openB: (url) => scope.firefox(url) })
     await takes(a, 'webrtc')
     const took = Math.round(performance.now() - paired)
     await exchange(a, b)
@@ -191,7 +132,27 @@ export async function apiChecks() {
     return `webrtc after ${took} ms`
   })
 
+  await check('who reads messages is told of their end', async (scope) => {
+    const { a, b } = await pair(scope)
+    const reading = b.evaluate(async () => {
+      const texts = []
+      const read = async () => {
+        for await (const text of client) texts.push(text)
+        return texts.join()
+      }
+      // What comes of the end by promises comes before a timer.
+      const closed = new Promise((resolve) => client.on('closed', () => setTimeout(resolve)))
+      return Promise.race([read(), closed.then(() => `${texts.join()}, and no end`)])
+    })
+    await a.evaluate(async () => {
+      for (const text of ['one', 'two']) await client.send(text)
+      await client.close()
+    })
+    equal(await reading, 'one,two', 'messages')
+  })
+
   await check('a page written for PeerSox works with another import', async (scope) => {
+    const site = await theSite()
     const server = await scope.server(['--allow-origin', site])
     const seed = `${site}/pages/seed.html?server=${encodeURIComponent(server.url)}`
     const initiator = await scope.page(seed)
@@ -216,43 +177,6 @@ function takeFiles(page) {
       for (const { entry, blob } of sink.files) files.push(`${entry.path.join('/')}: ${await blob.text()}`)
     })
   })
-}
-
-/** Sends every kind of message from one page to the other. */
-async function exchange(from, to) {
-  await to.evaluate(() => {
-    globalThis.got = []
-    const hex = (buffer) => [...new Uint8Array(buffer)].map((it) => it.toString(16).padStart(2, '0')).join('')
-    client.onString = (text) => got.push(`text ${text}`)
-    client.onBinary = (buffer) => got.push(`${buffer instanceof ArrayBuffer ? 'binary' : typeof buffer} ${hex(buffer)}`)
-  })
-  await from.evaluate(() => {
-    const bytes = Uint8Array.from({ length: 16 }, (_, at) => at)
-    client.send('hello')
-    client.send('PING')
-    client.send('§0§')
-    client.send('')
-    client.send('grün 👋🏽')
-    client.send(bytes.buffer)
-    client.send(bytes.subarray(3, 7))
-    client.send(new DataView(bytes.buffer, 14))
-    client.send(new Uint16Array(bytes.buffer, 2, 2))
-    client.send(new ArrayBuffer(0))
-  })
-  const expected = [
-    'text hello',
-    'text PING',
-    'text §0§',
-    'text ',
-    'text grün 👋🏽',
-    'binary 000102030405060708090a0b0c0d0e0f',
-    'binary 03040506',
-    'binary 0e0f',
-    'binary 02030405',
-    'binary ',
-  ]
-  await to.waitForFunction(() => got.length >= 10)
-  equal((await to.evaluate(() => got)).join('\n'), expected.join('\n'), 'messages')
 }
 
 /** Seconds for 100 messages of a megabyte each. */
@@ -323,8 +247,4 @@ async function bareDataChannel(from, to) {
   })
   await to.waitForFunction(() => count >= 100_000_000)
   return (performance.now() - began) / 1000
-}
-
-export function equal(actual, expected, what) {
-  if (actual !== expected) throw new Error(`${what}: ${JSON.stringify(actual)} instead of ${JSON.stringify(expected)}`)
 }

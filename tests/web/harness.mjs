@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { dirname, extname, join, normalize } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { chromium } from 'playwright-core'
+import puppeteer from 'puppeteer-core'
 
 export const here = dirname(fileURLToPath(import.meta.url))
 export const root = join(here, '../..')
@@ -15,7 +16,7 @@ export const binary = process.env.PEERSOX_BINARY
 export const ownNetwork = process.env.PEERSOX_NETWORK === 'own'
 
 /** Far more than anything takes on a busy machine: a check that hangs fails instead of hanging everything. */
-const PATIENCE = 120_000
+const PATIENCE = 300_000
 
 /** What everything is cleaned up by. */
 class Scope {
@@ -48,9 +49,9 @@ class Scope {
     return { url, child, stop: () => child.stop('SIGTERM') }
   }
 
-  /** Runs the binary. */
-  spawn(who, args, options = {}) {
-    const child = spawn(binary, args, { stdio: ['pipe', 'pipe', 'pipe'], ...options })
+  /** Runs the binary, or another program. */
+  spawn(who, args, { program = binary, ...options } = {}) {
+    const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], ...options })
     const waiting = new Set()
     const output = { text: '', stdout: [], exited: null }
     const look = () => waiting.forEach((it) => it())
@@ -89,6 +90,7 @@ class Scope {
       stdout: () => Buffer.concat(output.stdout),
       said: (pattern) => until(() => output.text.match(pattern), `saying ${pattern}`),
       wrote: (text) => until(() => Buffer.concat(output.stdout).toString().includes(text), `writing ${text}`),
+      printed: (pattern) => until(() => Buffer.concat(output.stdout).toString().match(pattern), `printing ${pattern}`),
       stop: (signal) => {
         child.kill(signal)
         return exit
@@ -107,7 +109,7 @@ class Scope {
       context = await (await theBrowser()).newContext({ viewport: { width: 1280, height: 800 }, ...options })
       this.defer(() => context.close())
       if (!ownNetwork) await context.grantPermissions(['microphone', 'camera'])
-      await context.addInitScript(collectConnections)
+      await context.addInitScript(collect)
     }
     const page = await context.newPage()
     const name = `page ${context.pages().length}`
@@ -127,10 +129,32 @@ class Scope {
     await page.goto(url)
     return page
   }
+
+  /** Why there is no Firefox here, if there is none. */
+  noFirefox() {
+    if (!existsSync(FIREFOX)) return 'Firefox is not here'
+    return ownNetwork ? undefined : 'Firefox has no WebRTC on lo alone'
+  }
+
+  /** A page of its own profile in Firefox, by another driver with other names. */
+  async firefox(url) {
+    const firefox = await puppeteer.launch({ browser: 'firefox', executablePath: FIREFOX, headless: true })
+    this.defer(() => firefox.close())
+    const page = await firefox.newPage()
+    page.on('console', (message) => this.note('firefox', message.text()))
+    page.setDefaultTimeout(60_000)
+    await page.goto(url)
+    return page
+  }
 }
 
-/** Keeps every RTCPeerConnection, so that a check can close it behind the client's back. */
-function collectConnections() {
+const FIREFOX = '/usr/bin/firefox-esr'
+
+/**
+ * Keeps every RTCPeerConnection, so that a check can close it behind the client's back, and the memory of every
+ * WebAssembly instance, which nothing else tells the size of.
+ */
+function collect() {
   const Real = globalThis.RTCPeerConnection
   globalThis.connections = []
   globalThis.RTCPeerConnection = class extends Real {
@@ -138,6 +162,13 @@ function collectConnections() {
       super(...args)
       globalThis.connections.push(this)
     }
+  }
+  const { instantiate } = WebAssembly
+  globalThis.memories = []
+  WebAssembly.instantiate = async (...args) => {
+    const made = await instantiate(...args)
+    globalThis.memories.push((made.instance ?? made).exports.memory)
+    return made
   }
 }
 

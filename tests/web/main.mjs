@@ -2,13 +2,23 @@
 
 import { apiChecks } from './api.mjs'
 import { finish } from './harness.mjs'
+import { keptChecks } from './kept.mjs'
+import { nodeChecks } from './node.mjs'
 import { packageChecks } from './package.mjs'
+import { pageFileChecks } from './page-files.mjs'
+import { pageReturnChecks } from './page-return.mjs'
 import { pageChecks } from './page.mjs'
+import { relayChecks } from './relay.mjs'
 
 try {
   await packageChecks()
+  await nodeChecks()
   await apiChecks()
+  await keptChecks()
+  await relayChecks()
   await pageChecks()
+  await pageFileChecks()
+  await pageReturnChecks()
 } finally {
   await finish()
 }

@@ -1,12 +1,12 @@
 // The page that the binary carries, as people use it.
 
-import { execFileSync } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { join } from 'node:path'
-import { equal } from './api.mjs'
-import { binary, check, ownNetwork, sha256 } from './harness.mjs'
+import jsQR from 'jsqr'
+import { PNG } from 'pngjs'
+import { equal } from './embed.mjs'
+import { check } from './harness.mjs'
+import { connected, direct, heard, meet, ownOnly, say, showCode, shown, typeCode } from './people.mjs'
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 
@@ -41,6 +41,16 @@ export async function pageChecks() {
     equal(asked.join(), '', 'requests with a secret word')
   })
 
+  await check('page: the QR code is the link, with the code in its fragment', async (scope) => {
+    const { url } = await scope.server()
+    const a = await scope.page(url)
+    const code = await showCode(a)
+    const { data, width, height } = PNG.sync.read(await a.locator('.qr').screenshot())
+    const read = jsQR(Uint8ClampedArray.from(data), width, height)
+    equal(read?.data, `${url}/#${code}`, 'what a camera reads')
+    return `${width} by ${height} pixels`
+  })
+
   await check('page: a wrong code is refused in words, and spends the right one', async (scope) => {
     const { url } = await scope.server()
     const [a, b] = [await scope.page(url), await scope.page(url)]
@@ -50,135 +60,6 @@ export async function pageChecks() {
     await a.locator('.offer .problem').waitFor()
     ownOnly(url, a, b)
     return (await b.locator('#code-problem').innerText()).slice(0, 60)
-  })
-
-  await check('page: files go both ways, verified, with a pause', async (scope) => {
-    const { url } = await scope.server()
-    const { a, b } = await meet(scope, url)
-    const directory = scope.directory()
-    const large = file(directory, 'large.bin', 30_000_000)
-    await a.setInputFiles('#files', large.path)
-    await b.getByRole('button', { name: 'Accept' }).click()
-    const receiving = b.locator('.transfer.theirs')
-    await receiving.locator('progress').waitFor()
-    await receiving.getByRole('button', { name: 'Pause' }).click()
-    await b.locator('.transfer[data-state=paused]').waitFor()
-    const download = b.waitForEvent('download')
-    await receiving.getByRole('button', { name: 'Resume' }).click()
-    await done(a, b)
-    equal(await downloaded(await download), large.hash, 'the hash')
-
-    const small = [file(directory, 'one.txt', 10_000), file(directory, 'empty.txt', 0)]
-    await b.setInputFiles('#files', small.map((it) => it.path))
-    await a.getByRole('button', { name: 'Accept' }).click()
-    await a.locator('.transfer.theirs[data-state=done]').waitFor()
-    for (const it of small) {
-      const saved = a.waitForEvent('download')
-      await a.getByRole('button', { name: `Save ${it.name}` }).click()
-      equal(await downloaded(await saved), it.hash, it.name)
-    }
-
-    // The same once more: everything is there already.
-    await a.setInputFiles('#files', large.path)
-    await b.getByRole('button', { name: 'Accept' }).click()
-    const again = b.waitForEvent('download')
-    await b.locator('.transfer.theirs').nth(1).locator('.verified:visible').waitFor()
-    equal(await downloaded(await again), large.hash, 'the hash of the second time')
-    ownOnly(url, a, b)
-  })
-
-  await check('page: a transfer goes on where it was after its receiver was closed', async (scope) => {
-    const { url } = await scope.server()
-    const { a, b } = await meet(scope, url)
-    await save(a, 'Tablet')
-    await save(b, 'Laptop')
-    const sent = file(scope.directory(), 'long.bin', 40_000_000)
-    await a.setInputFiles('#files', sent.path)
-    await b.getByRole('button', { name: 'Accept' }).click()
-    await b.waitForFunction(() => document.querySelector('.transfer progress')?.value > 0.2)
-    await b.close()
-    const again = await scope.page(url, {}, b.context())
-    await again.getByRole('button', { name: 'Accept' }).click()
-    const download = again.waitForEvent('download')
-    await again.locator('.transfer[data-state=done]').waitFor()
-    equal(await downloaded(await download), sent.hash, 'the hash')
-    return again.locator('.transfer .numbers').innerText()
-  })
-
-  await check('page: where it is not secure, it says that files are held in memory', async (scope) => {
-    if (!ownNetwork) return { skip: 'every address is that of this machine' }
-    const { url } = await scope.server([], '10.99.0.1:0')
-    const { a, b } = await meet(scope, url)
-    const sent = file(scope.directory(), 'small.bin', 1_000_000)
-    await a.setInputFiles('#files', sent.path)
-    await b.getByText('only hold files in memory').waitFor()
-    const download = b.waitForEvent('download')
-    await b.getByRole('button', { name: 'Accept' }).click()
-    equal(await downloaded(await download), sent.hash, 'the hash')
-  })
-
-  await check('page: what is dropped is offered, and can be declined', async (scope) => {
-    const { url } = await scope.server()
-    const { a, b } = await meet(scope, url)
-    await a.evaluate(() => {
-      const data = new DataTransfer()
-      for (const name of ['x.txt', 'y.txt']) data.items.add(new File([`content of ${name}`], name))
-      dispatchEvent(new DragEvent('drop', { dataTransfer: data, cancelable: true }))
-    })
-    await b.getByText('2 files').first().waitFor()
-    await b.getByRole('button', { name: 'Decline' }).click()
-    await a.locator('.transfer.mine[data-state=declined]').waitFor()
-  })
-
-  await check('page: a folder that is dropped arrives with peersox receive', async (scope) => {
-    const { url } = await scope.server()
-    const directory = scope.directory()
-    const [folder, target] = [join(directory, 'holiday'), join(directory, 'received')]
-    mkdirSync(join(folder, 'lake'), { recursive: true })
-    mkdirSync(target)
-    const [near, far] = [file(folder, 'near.bin', 300_000), file(join(folder, 'lake'), 'far.bin', 700_000)]
-    const a = await scope.page(url)
-    const code = await showCode(a)
-    const receive = scope.spawn('receive', ['receive', '--json', '--server', url, '-y', '-o', target, code])
-    await connected(a)
-    const devtools = await a.context().newCDPSession(a)
-    for (const type of ['dragEnter', 'dragOver', 'drop']) {
-      const data = { items: [], files: [folder], dragOperationsMask: 1 }
-      await devtools.send('Input.dispatchDragEvent', { type, x: 400, y: 300, data })
-    }
-    await a.locator('.transfer.mine[data-state=done]').waitFor()
-    equal(await receive.exit, 0, 'exit code')
-    equal(sha256(readFileSync(join(target, 'holiday/near.bin'))), near.hash, 'near.bin')
-    equal(sha256(readFileSync(join(target, 'holiday/lake/far.bin'))), far.hash, 'far.bin')
-  })
-
-  await check('page: receives from peersox send', async (scope) => {
-    const { url } = await scope.server()
-    const directory = scope.directory()
-    const sent = file(directory, 'from-terminal.bin', 20_000_000)
-    const send = scope.spawn('send', ['send', '--json', '--server', url, sent.path])
-    const a = await scope.page(url)
-    await typeCode(a, await scope.code(send))
-    const download = a.waitForEvent('download')
-    await a.getByRole('button', { name: 'Accept' }).click()
-    equal(await downloaded(await download), sent.hash, 'the hash')
-    equal(await send.exit, 0, 'exit code')
-  })
-
-  await check('page: sends to peersox receive', async (scope) => {
-    const { url } = await scope.server()
-    const directory = scope.directory()
-    const sent = file(directory, 'from-page.bin', 20_000_000)
-    const target = join(directory, 'received')
-    mkdirSync(target)
-    const a = await scope.page(url)
-    const code = await showCode(a)
-    const receive = scope.spawn('receive', ['receive', '--json', '--server', url, '-y', '-o', target, code])
-    await connected(a)
-    await a.setInputFiles('#files', sent.path)
-    await a.locator('.transfer.mine[data-state=done]').waitFor()
-    equal(await receive.exit, 0, 'exit code')
-    equal(sha256(readFileSync(join(target, 'from-page.bin'))), sent.hash, 'the hash')
   })
 
   await check('page: talks with peersox connect, whoever shows the code', async (scope) => {
@@ -197,46 +78,25 @@ export async function pageChecks() {
     showing.stdin.end()
   })
 
-  await check('page: a saved device comes back without a code', async (scope) => {
+  await check('page: Chromium and Firefox pair and talk', async (scope) => {
+    const skip = scope.noFirefox()
+    if (skip) return { skip }
     const { url } = await scope.server()
-    const { a, b } = await meet(scope, url)
-    await save(a, 'Tablet')
-    await save(b, 'Laptop')
-    const context = b.context()
-    await b.close()
-    const again = await scope.page(url, {}, context)
-    await again.getByRole('heading', { name: 'Laptop' }).waitFor()
-    await connected(again)
-    await say(again, 'Here I am again')
-    await heard(a, 'Here I am again')
-    await say(a, 'Welcome back')
-    await heard(again, 'Welcome back')
-    ownOnly(url, a, again)
-  })
-
-  await check('page: a reload of the tab goes on', async (scope) => {
-    const { url } = await scope.server()
-    const { a, b } = await meet(scope, url)
-    await b.reload()
-    await connected(b)
-    await say(a, 'Still there?')
-    await heard(b, 'Still there?')
-  })
-
-  await check('page: recovers by itself when the server is restarted', async (scope) => {
-    const help = execFileSync(binary, ['serve', '--help'], { encoding: 'utf8' })
-    if (!help.includes('--state')) return { skip: 'this server forgets pairings when it stops' }
-    const state = join(scope.directory(), 'state')
-    const first = await scope.server(['--state', state])
-    const { a, b } = await meet(scope, first.url)
-    await say(a, 'before')
-    await heard(b, 'before')
-    await first.stop()
-    await say(a, 'meanwhile')
-    await scope.server(['--state', state], new URL(first.url).host)
-    await heard(b, 'meanwhile')
-    await say(b, 'after')
-    await heard(a, 'after')
+    const a = await scope.page(url)
+    const code = await showCode(a)
+    const b = await scope.firefox(url)
+    await b.locator('#code').fill(code)
+    await b.keyboard.press('Enter')
+    await b.waitForSelector('.chip[data-state=on]')
+    await direct(a)
+    await say(a, 'from Chromium')
+    await b.waitForFunction(() => document.querySelector('.line.theirs .bubble')?.textContent === 'from Chromium')
+    await b.locator('.composer textarea').fill('from Firefox')
+    await b.keyboard.press('Enter')
+    await heard(a, 'from Firefox')
+    // Folded away in the narrower window.
+    const [one, other] = [await a.locator('.phrase').textContent(), await b.$eval('.phrase', (it) => it.textContent)]
+    equal(other, one, 'the phrase')
   })
 
   await check('page: accessibility has no serious finding', async (scope) => {
@@ -299,48 +159,6 @@ export async function pageChecks() {
   })
 }
 
-/** Two pages that have paired. */
-async function meet(scope, url, options = {}, look = async () => {}) {
-  const a = await scope.page(url, options)
-  const b = await scope.page(url, options)
-  await look(b)
-  const code = await showCode(a)
-  await look(a)
-  await typeCode(b, code)
-  await Promise.all([connected(a), connected(b)])
-  return { a, b }
-}
-
-async function showCode(page) {
-  await page.locator('#show-code').click()
-  return shown(page)
-}
-
-async function shown(page) {
-  return (await page.locator('#shown-code').innerText()).replace(/\s/g, '')
-}
-
-async function typeCode(page, code) {
-  await page.locator('#code').fill(code)
-  await page.getByRole('button', { name: 'Connect' }).click()
-}
-
-const connected = (page) => page.locator('.chip[data-state=on]').waitFor()
-const direct = (page) => page.getByText('here · direct').waitFor()
-
-async function say(page, text) {
-  await page.locator('.composer textarea').fill(text)
-  await page.locator('.composer textarea').press('Enter')
-}
-
-const heard = (page, text) => page.locator('.line.theirs .bubble', { hasText: text }).first().waitFor()
-
-async function save(page, name) {
-  await page.locator('#device-name').fill(name)
-  await page.locator('#save-device').click()
-  await page.getByRole('button', { name: 'Forget' }).waitFor()
-}
-
 async function talk(page, program) {
   await connected(page)
   await page.locator('.composer textarea:enabled').waitFor()
@@ -348,32 +166,6 @@ async function talk(page, program) {
   await program.wrote('from the page\n')
   program.stdin.write('from the terminal\n')
   await heard(page, 'from the terminal')
-}
-
-async function done(...pages) {
-  await Promise.all(pages.map((it) => it.locator('.transfer[data-state=done]').first().waitFor()))
-}
-
-/** A file of random bytes. */
-function file(directory, name, size) {
-  const path = join(directory, name)
-  const bytes = randomBytes(size)
-  writeFileSync(path, bytes)
-  return { path, name, hash: sha256(bytes) }
-}
-
-async function downloaded(download) {
-  return sha256(readFileSync(await download.path()))
-}
-
-/** Nothing was asked of anybody else, and no policy was broken. */
-function ownOnly(url, ...pages) {
-  const own = new URL(url).host
-  for (const page of pages) {
-    const others = page.requests.filter((it) => !it.startsWith('blob:') && new URL(it).host !== own)
-    equal(others.join(), '', 'requests to others')
-    equal(page.problems.join('\n'), '', 'errors in the console')
-  }
 }
 
 /** Presses Tab until it is there. */

@@ -1,0 +1,47 @@
+// The package in Node, which has no WebRTC, and no WebSocket before version 22.
+
+import { cpSync } from 'node:fs'
+import { join } from 'node:path'
+import { equal } from './embed.mjs'
+import { check, here } from './harness.mjs'
+import { install } from './package.mjs'
+
+export async function nodeChecks() {
+  await check('Node: two processes pair over the relay and end by themselves', async (scope) => {
+    const { url } = await scope.server()
+    const start = await starter(scope)
+    const initiator = start('initiator', [url])
+    const [, code] = await initiator.printed(/code (\S+)/)
+    const joiner = start('joiner', [url, code])
+    equal(await joiner.exit, 0, 'exit code of the joiner')
+    equal(await initiator.exit, 0, 'exit code of the initiator')
+    for (const [it, other, end] of [[initiator, 'joiner', 'peer-closed'], [joiner, 'initiator', 'closed']]) {
+      const lines = it.stdout().toString().match(/^(got|closed).*/gm)
+      equal(lines.join('\n'), `got from the ${other} ✓\ngot 2,3\nclosed: ${end}`, 'what came')
+    }
+    return joiner.stdout().toString().match(/by the relay: .+/)[0]
+  })
+
+  await check('Node: without a WebSocket it makes codes, and says what is missing', async (scope) => {
+    const { url } = await scope.server()
+    const start = await starter(scope)
+    const it = start('node', [url], { WITHOUT_WEBSOCKET: '1' })
+    equal(await it.exit, 0, 'exit code')
+    const [, supports] = it.stdout().toString().match(/^supports (.*)/m)
+    equal(supports, '{"WASM":true,"WEBSOCKET":false,"WEBRTC":false,"STORAGE":false,"FILE_SYSTEM":false}', 'SUPPORTS')
+    if (!/^code \d+-\w+-\w+$/m.test(it.stdout())) throw new Error('no code was made')
+    equal(it.stdout().toString().match(/connecting: .*/)[0], 'connecting: unsupported', 'the failure')
+  })
+}
+
+/** Installs the package in a project, and gives what starts a process there. */
+async function starter(scope) {
+  const project = scope.directory()
+  await install(scope, project)
+  cpSync(join(here, 'node-peer.mjs'), join(project, 'peer.mjs'))
+  return (who, args, env = {}) =>
+    scope.spawn(who, ['--experimental-websocket', join(project, 'peer.mjs'), ...args], {
+      program: process.execPath,
+      env: { ...process.env, ...env },
+    })
+}
