@@ -101,6 +101,7 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
       emit: (type, value) => this.emit(type, value),
       linked: (link) => this.#messages.use(link),
       opened: (channel) => this.#onOpened(channel),
+      ended: (error) => this.#messages.ended(error),
     })
     this.#messages = new Messages(
       () => this.#isHeard(),

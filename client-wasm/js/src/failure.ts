@@ -22,6 +22,8 @@ export function failure(
   status?: number,
 ): e.PeerSoxError {
   switch (code) {
+    case 'unsupported':
+      return new e.UnsupportedError(code, message)
     case 'code-malformed':
       return new e.CodeError(code, message || 'this is not a code')
     case 'code-not-found':

@@ -41,6 +41,14 @@ export class Intake<T> implements AsyncIterable<T> {
     }
   }
 
+  /** After an end there is more. */
+  begin(): void {
+    if (!this.#ended) return
+    this.#ended = false
+    this.#error = null
+    this.#readable = undefined
+  }
+
   /** Nothing more will come, for a reason or for none. */
   end(error: unknown = null): void {
     if (this.#ended) return

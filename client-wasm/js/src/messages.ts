@@ -51,6 +51,12 @@ export class Messages {
     this.#link = link
     this.#out = null
     this.#in = []
+    for (const intake of [this.intake, this.datagrams]) intake.begin()
+  }
+
+  /** The link is over, for a reason or for none: who reads is told. */
+  ended(error: Error | null): void {
+    for (const intake of [this.intake, this.datagrams]) intake.end(error)
   }
 
   /** The other side opened one. */

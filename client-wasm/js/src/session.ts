@@ -29,6 +29,8 @@ export interface Host {
   linked(link: Link): void
   /** The other side opened a channel. */
   opened(channel: Channel): void
+  /** The link is over, for a reason or for none. */
+  ended(error: Error | null): void
 }
 
 /** See the module. The methods of {@link LinkListener} are the link's to call. */
@@ -298,6 +300,7 @@ export class Session implements LinkListener {
     for (const waiters of [this.#whenAttached, this.whenConnected, this.whenSecured, this.whenDirect, this.whenPong]) {
       waiters.fail(error)
     }
+    this.#host.ended(end.error)
     if (wasThere && reason !== 'closed') this.#host.emit('peer.gone', { reason })
     this.#host.emit('closed', { reason, message, error: end.error })
     this.whenEnded.settle()
