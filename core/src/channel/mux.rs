@@ -3,12 +3,14 @@
 mod account;
 mod receive;
 mod send;
+mod stall;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use self::stall::Stall;
 use super::inbox::Inbox;
 use super::link::Link;
 use super::numbered::Numbered;
@@ -43,6 +45,7 @@ pub struct Mux {
     sending: Sending,
     acking: Acking,
     closing: Closing,
+    stall: Stall,
     ping: Option<Ping>,
     pings: u64,
     rtt: Option<Duration>,
@@ -152,6 +155,7 @@ impl Mux {
             sending: Sending::default(),
             acking: Acking::default(),
             closing: Closing::default(),
+            stall: Stall::default(),
             ping: None,
             pings: 0,
             rtt: None,

@@ -1,4 +1,5 @@
 mod farewell;
+mod stall;
 
 use std::time::Duration;
 

@@ -37,6 +37,12 @@ impl Wire {
         self.queue.clear();
     }
 
+    /// Loses one thing under way without a trace, as no honest path does.
+    pub(super) fn swallow(&mut self, dice: &mut Dice) {
+        let at = dice.below(self.queue.len().max(1) as u64);
+        self.queue.remove(usize::try_from(at).unwrap_or(0));
+    }
+
     /// Alters one byte of something under way, from `from` on; says whether there was anything.
     pub(super) fn corrupt(
         &mut self,

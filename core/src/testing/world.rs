@@ -35,6 +35,8 @@ pub struct World {
     restarts_left: u32,
     /// How often something is still to be altered or sent back. Fewer than make a peer give up.
     forgeries_left: u32,
+    /// How many frames more are lost without a trace once the network is kind otherwise.
+    swallows_left: u32,
     steps: u64,
 }
 
@@ -109,6 +111,7 @@ impl World {
             restarts: [0; 2],
             restarts_left,
             forgeries_left,
+            swallows_left: 2,
             steps: 0,
         }
     }
@@ -160,7 +163,7 @@ impl World {
         }
         self.fate_at = self.now + Duration::from_millis(1 + self.dice.below(400));
         let who = usize::from(self.dice.once_in(2));
-        match self.dice.below(12) {
+        match self.dice.below(14) {
             0..=2 => self.break_leg(who),
             3 => {
                 self.break_leg(0);
@@ -175,6 +178,10 @@ impl World {
             }
             6..=8 => self.haunt(),
             9 | 10 => self.forge(who),
+            11 | 12 => {
+                let kind = usize::from(self.dice.once_in(2));
+                self.wires[kind][who].swallow(&mut self.dice);
+            }
             _ if self.restarts_left > 0 => self.restart(who),
             _ => {}
         }
@@ -375,6 +382,11 @@ impl World {
                     self.past.pop_front();
                 }
                 self.past.push_back((1 - who, frame.clone()));
+                let kind = self.now.since_origin() >= KINDNESS;
+                if kind && self.swallows_left > 0 && self.dice.once_in(8) {
+                    self.swallows_left -= 1;
+                    continue;
+                }
                 if slot == RELAY || !self.silent {
                     self.wires[slot][who].send(frame, self.now, at_most, &mut self.dice);
                 }

@@ -17,6 +17,7 @@ impl Mux {
     /// then replay what the other lacks.
     pub fn path_up(&mut self, now: Moment) {
         self.tick(now);
+        self.stall.asking = false;
         self.link.begin();
     }
 
@@ -67,6 +68,7 @@ impl Mux {
             self.stats.stale += 1;
             return Ok(());
         }
+        self.stall.heard();
         let (wire, number) = (head.channel, head.number);
         match head.kind {
             head::ACK => self.on_ack(&Entries::check(bytes)?)?,
@@ -131,6 +133,9 @@ impl Mux {
         self.replay(Some(open));
         match heard {
             Heard::Nothing | Heard::Resumed { connected: false } => {}
+            Heard::Resumed { connected: true } if std::mem::take(&mut self.stall.asking) => {
+                self.closing.goodbye_due |= self.closing.closed;
+            }
             Heard::Resumed { connected: true } | Heard::Met | Heard::Restarted => {
                 self.events.push_back(Event::Connected);
                 // A peer that comes to a closed conversation is told so.
@@ -243,6 +248,9 @@ impl Mux {
         let freed = before - channel.outbox.in_flight();
         self.sending.in_flight -= freed;
         self.sending.pending -= freed;
+        if freed > 0 {
+            self.stall.advanced();
+        }
         if freed > 0 && channel.outbox.is_done() {
             self.events.push_back(Event::Flushed(self.id(wire)));
         }

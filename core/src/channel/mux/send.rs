@@ -13,6 +13,7 @@ impl Mux {
     /// The next record for the reliable lane. Poll until there is nothing, or the path is full.
     pub fn poll_record(&mut self, now: Moment) -> Option<Packed> {
         self.tick(now);
+        self.watch();
         if let Some(greeting) = self.link.poll(self.now) {
             let open = self.greet(&greeting);
             return Some(open.pack(self.config.front, self.config.back));
@@ -35,8 +36,9 @@ impl Mux {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Moment> {
         let ack = self.acking.deadline.filter(|_| self.link.is_open());
-        let open = self.link.timeout();
-        ack.into_iter().chain(open).min()
+        let stall = self.stall.timeout().filter(|_| self.link.is_open());
+        let all = [ack, stall, self.link.timeout()];
+        all.into_iter().flatten().min()
     }
 
     /// Notes that time has passed; [`Mux::poll_record`] then gives what has become due.

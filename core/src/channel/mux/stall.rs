@@ -1,0 +1,74 @@
+//! Something was swallowed without a trace: the path stands, the peer owes an answer, and nothing comes.
+//!
+//! ```text
+//! owed and silent for max(1 s, 4 × rtt) ──► OPEN, as on a new path: both replay what the other lacks
+//!        again, after twice the pause   ──► … until an acknowledgement advances: 64 s at most
+//! ```
+//!
+//! A peer whose application does not read is silent as well; it is asked more and more rarely.
+
+use std::time::Duration;
+
+use super::Mux;
+use crate::time::Moment;
+
+/// When to suspect a loss.
+#[derive(Default)]
+pub(super) struct Stall {
+    at: Option<Moment>,
+    /// How often in a row the suspicion led nowhere; the pause doubles with each.
+    tries: u32,
+    /// The greeting under way is of a suspicion: to the application, the path is the same.
+    pub(super) asking: bool,
+}
+
+impl Stall {
+    const AFTER: Duration = Duration::from_secs(1);
+    const DOUBLINGS: u32 = 6;
+
+    /// Something of the peer arrived.
+    pub(super) fn heard(&mut self) {
+        self.at = None;
+    }
+
+    /// An acknowledgement advanced.
+    pub(super) fn advanced(&mut self) {
+        self.tries = 0;
+    }
+
+    pub(super) fn timeout(&self) -> Option<Moment> {
+        self.at
+    }
+}
+
+impl Mux {
+    /// Watches for silence; called before each record that is to be sent.
+    pub(super) fn watch(&mut self) {
+        if !self.link.is_open() || !self.is_owed() {
+            self.stall.at = None;
+            return;
+        }
+        match self.stall.at {
+            Some(at) if at <= self.now => {
+                self.stall.at = None;
+                self.stall.tries = (self.stall.tries + 1).min(Stall::DOUBLINGS);
+                self.stall.asking = true;
+                self.link.begin();
+            }
+            Some(_) => {}
+            None => {
+                let patience = self.rtt.unwrap_or_default().saturating_mul(4);
+                let pause = patience.max(Stall::AFTER) * (1 << self.stall.tries);
+                self.stall.at = Some(self.now + pause);
+            }
+        }
+    }
+
+    /// The peer will answer something that was sent.
+    fn is_owed(&self) -> bool {
+        self.sending.in_flight > 0
+            || !self.resets.is_empty()
+            || self.ping.is_some()
+            || (self.closing.goodbye_said && !self.closing.closed)
+    }
+}
