@@ -5,11 +5,10 @@
 //! nonce         = 00 00 00 00 ‖ counter, little-endian
 //! ```
 
-use chacha20poly1305::aead::AeadInPlace as _;
-use chacha20poly1305::{ChaCha20Poly1305, KeyInit as _, Nonce, Tag};
 use curve25519_dalek::constants::X25519_BASEPOINT;
 use curve25519_dalek::montgomery::MontgomeryPoint;
 use noise_protocol::{Cipher, DH, HandshakeState, Hash, U8Array};
+use peersox_aead as aead;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
@@ -97,9 +96,7 @@ impl Cipher for ChaChaPoly {
         plaintext_len: usize,
     ) -> usize {
         let (plaintext, tag) = in_out.split_at_mut(plaintext_len);
-        let made = ChaCha20Poly1305::new((&*key.0).into())
-            .encrypt_in_place_detached(&nonce(counter), ad, plaintext)
-            .expect("a handshake message is far shorter than the 256 GiB that the cipher takes");
+        let made = aead::Key::new(&key.0).seal(nonce(counter), ad, plaintext);
         tag[..TAG_LEN].copy_from_slice(&made);
         plaintext_len + TAG_LEN
     }
@@ -111,11 +108,10 @@ impl Cipher for ChaChaPoly {
         ciphertext: &[u8],
         out: &mut [u8],
     ) -> Result<(), ()> {
-        let (ciphertext, tag) = ciphertext.split_at(out.len());
+        let (ciphertext, tag) = ciphertext.split_last_chunk().ok_or(())?;
         out.copy_from_slice(ciphertext);
-        ChaCha20Poly1305::new((&*key.0).into())
-            .decrypt_in_place_detached(&nonce(counter), ad, out, Tag::from_slice(tag))
-            .map_err(|_| ())
+        let opened = aead::Key::new(&key.0).open(nonce(counter), ad, out, tag);
+        opened.map_err(|_| ())
     }
 
     fn decrypt_in_place(
@@ -132,8 +128,8 @@ impl Cipher for ChaChaPoly {
     }
 }
 
-fn nonce(counter: u64) -> Nonce {
-    let mut nonce = Nonce::default();
+fn nonce(counter: u64) -> [u8; aead::NONCE_LEN] {
+    let mut nonce = [0; aead::NONCE_LEN];
     nonce[4..].copy_from_slice(&counter.to_le_bytes());
     nonce
 }

@@ -29,8 +29,7 @@
 //! goes once [`GRACE`] records were opened in the newer. A forged header moves nothing.
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use chacha20poly1305::aead::AeadInPlace as _;
-use chacha20poly1305::{ChaCha20Poly1305, KeyInit as _, Nonce, Tag};
+use peersox_aead as aead;
 
 use super::failure::{SealError, Violation};
 use super::keys::{self, Key};
@@ -43,7 +42,7 @@ use crate::role::Role;
 pub const HEADROOM: usize = 14;
 
 /// Bytes of the tag behind the ciphertext.
-pub const TAG_LEN: usize = 16;
+pub const TAG_LEN: usize = aead::TAG_LEN;
 
 /// How much longer a frame is than its plaintext.
 pub const OVERHEAD: usize = HEADROOM + TAG_LEN;
@@ -104,10 +103,7 @@ impl Transport {
         header[1] = RECORD;
         header[2..6].copy_from_slice(&session);
         header[6..].copy_from_slice(&counter.to_be_bytes());
-        let tag = sealer
-            .cipher
-            .encrypt_in_place_detached(&nonce(counter), header, plaintext)
-            .expect("a frame is far shorter than the 256 GiB that the cipher takes");
+        let tag = sealer.cipher.seal(nonce(counter), header, plaintext);
         buffer.extend_from_slice(&tag);
         Ok(())
     }
@@ -120,7 +116,7 @@ impl Transport {
     pub fn open(&mut self, buffer: &mut BytesMut) -> Result<Lane, Violation> {
         let (header, opener) = self.opener(buffer)?;
         let (head, rest) = buffer.split_at_mut(HEADROOM);
-        let (ciphertext, tag) = rest.split_at_mut(rest.len() - TAG_LEN);
+        let (ciphertext, tag) = rest.split_last_chunk_mut().ok_or(Violation::Malformed)?;
         opener.open(header.counter, head, ciphertext, tag)?;
         buffer.truncate(buffer.len() - TAG_LEN);
         buffer.advance(HEADROOM);
@@ -139,7 +135,7 @@ impl Transport {
         };
         let (header, opener) = self.opener(&frame)?;
         let (head, rest) = frame.split_at(HEADROOM);
-        let (ciphertext, tag) = rest.split_at(rest.len() - TAG_LEN);
+        let (ciphertext, tag) = rest.split_last_chunk().ok_or(Violation::Malformed)?;
         let mut copy = BytesMut::from(ciphertext);
         opener.open(header.counter, head, &mut copy, tag)?;
         Ok((header.lane, copy.freeze()))
@@ -223,7 +219,7 @@ struct Sealer {
     /// The chain key of the epoch after the cipher's.
     chain: Key,
     epoch: u64,
-    cipher: ChaCha20Poly1305,
+    cipher: aead::Key,
 }
 
 impl Sealer {
@@ -267,7 +263,7 @@ struct Opener {
 
 struct Epoch {
     number: u64,
-    cipher: ChaCha20Poly1305,
+    cipher: aead::Key,
     window: Window,
     opened: u64,
 }
@@ -287,7 +283,7 @@ impl Opener {
         counter: u64,
         head: &[u8],
         ciphertext: &mut [u8],
-        tag: &[u8],
+        tag: &[u8; TAG_LEN],
     ) -> Result<(), Violation> {
         let number = counter >> EPOCH_BITS;
         if number > self.newest.number {
@@ -312,7 +308,7 @@ impl Opener {
         counter: u64,
         head: &[u8],
         ciphertext: &mut [u8],
-        tag: &[u8],
+        tag: &[u8; TAG_LEN],
     ) -> Result<(), Violation> {
         let number = counter >> EPOCH_BITS;
         let ahead = number - self.newest.number;
@@ -332,7 +328,7 @@ impl Opener {
 }
 
 impl Epoch {
-    const fn new(number: u64, cipher: ChaCha20Poly1305) -> Self {
+    const fn new(number: u64, cipher: aead::Key) -> Self {
         Self {
             number,
             cipher,
@@ -346,13 +342,12 @@ impl Epoch {
         counter: u64,
         head: &[u8],
         ciphertext: &mut [u8],
-        tag: &[u8],
+        tag: &[u8; TAG_LEN],
     ) -> Result<(), Violation> {
         let place = counter & ((1 << EPOCH_BITS) - 1);
         self.window.check(place)?;
-        // The tag is checked before a byte is decrypted.
         self.cipher
-            .decrypt_in_place_detached(&nonce(counter), head, ciphertext, Tag::from_slice(tag))
+            .open(nonce(counter), head, ciphertext, tag)
             .map_err(|_| Violation::Forged)?;
         self.window.mark(place);
         self.opened += 1;
@@ -361,9 +356,9 @@ impl Epoch {
 }
 
 /// The cipher of the epoch whose chain key this is, and the chain key of the next.
-fn ratchet(chain: &Key) -> (ChaCha20Poly1305, Key) {
+fn ratchet(chain: &Key) -> (aead::Key, Key) {
     let key = keys::expand_key(chain, &[b"key"]);
-    let cipher = ChaCha20Poly1305::new((&*key).into());
+    let cipher = aead::Key::new(&key);
     (cipher, keys::expand_key(chain, &[b"next"]))
 }
 
@@ -371,8 +366,8 @@ const fn session([a, b, c, d, ..]: Attempt) -> [u8; 4] {
     [a, b, c, d]
 }
 
-fn nonce(counter: u64) -> Nonce {
-    let mut nonce = Nonce::default();
+fn nonce(counter: u64) -> [u8; aead::NONCE_LEN] {
+    let mut nonce = [0; aead::NONCE_LEN];
     nonce[4..].copy_from_slice(&counter.to_be_bytes());
     nonce
 }
