@@ -37,6 +37,12 @@ export async function pathChecks() {
     }
   })
 
+  await check('a TURN server that cannot be used costs no direct path', async (scope) => {
+    // `--ice-server` has no way to say a user and a password, without which no browser takes it.
+    const { a } = await pair(scope, { serve: ['--ice-server', 'turn:10.99.0.1:3478'] })
+    await a.evaluate(() => client.upgrade())
+  })
+
   await check('a page that is online again restarts ICE on the connection that is there', async (scope) => {
     const { a, b } = await pair(scope)
     await Promise.all([takes(a, 'webrtc'), takes(b, 'webrtc')])
