@@ -11,10 +11,10 @@ export function theSite() {
 }
 
 /** Two pages that have paired. */
-export async function pair(scope, { a: optionsA = {}, b: optionsB = {}, openB, entry = 'peersox' } = {}) {
+export async function pair(scope, { a: optionsA = {}, b: optionsB = {}, openB, entry = 'peersox', serve = [] } = {}) {
   const site = await theSite()
   const api = `${site}/pages/api.html?entry=${entry}`
-  const server = await scope.server(['--allow-origin', site])
+  const server = await scope.server(['--allow-origin', site, ...serve])
   const a = await scope.page(api)
   const b = openB ? await openB(api) : await scope.page(api)
   const ready = await begin(a, server.url, optionsA)

@@ -8,6 +8,7 @@ import { packageChecks } from './package.mjs'
 import { pageFileChecks } from './page-files.mjs'
 import { pageReturnChecks } from './page-return.mjs'
 import { pageChecks } from './page.mjs'
+import { pathChecks } from './paths.mjs'
 import { relayChecks } from './relay.mjs'
 
 try {
@@ -15,6 +16,7 @@ try {
   await nodeChecks()
   await apiChecks()
   await keptChecks()
+  await pathChecks()
   await relayChecks()
   await pageChecks()
   await pageFileChecks()

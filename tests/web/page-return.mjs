@@ -4,7 +4,20 @@ import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { equal } from './embed.mjs'
 import { binary, check } from './harness.mjs'
-import { connected, heard, meet, ownOnly, relayOnly, save, say, sayAll } from './people.mjs'
+import {
+  connected,
+  downloaded,
+  file,
+  heard,
+  meet,
+  ownOnly,
+  relayOnly,
+  save,
+  say,
+  sayAll,
+  showCode,
+  typeCode,
+} from './people.mjs'
 
 export async function pageReturnChecks() {
   await check('page: a saved device comes back without a code', async (scope) => {
@@ -22,6 +35,48 @@ export async function pageReturnChecks() {
     await say(a, 'Welcome back')
     await heard(again, 'Welcome back')
     ownOnly(url, a, again)
+  })
+
+  for (const shows of ['page', 'terminal']) {
+    await check(`page: it and a terminal save each other, whose code the ${shows} shows, and need none then`, async (scope) => {
+      const { url } = await scope.server()
+      const env = { ...process.env, PEERSOX_DEVICES: join(scope.directory(), 'devices') }
+      const run = (who, ...args) => scope.spawn(who, [args[0], '--json', ...args.slice(1)], { env })
+      const a = await scope.page(url)
+      let pairing
+      if (shows === 'page') {
+        pairing = run('pair', 'pair', '--server', url, '--save', 'browser', await showCode(a))
+      } else {
+        pairing = run('pair', 'pair', '--server', url, '--save', 'browser')
+        await typeCode(a, await scope.code(pairing))
+        await a.getByText('waits a moment for you').waitFor()
+      }
+      await save(a, 'Terminal')
+      equal(await pairing.exit, 0, 'exit code of pair')
+
+      // Another page of the same browser, as on the next day.
+      const context = a.context()
+      await a.close()
+      const again = await scope.page(url, {}, context)
+      const sent = file(scope.directory(), 'next-day.bin', 3_000_000)
+      const send = run('send', 'send', '--to', 'browser', sent.path)
+      const download = again.waitForEvent('download')
+      await again.getByRole('button', { name: 'Accept' }).click()
+      equal(await downloaded(await download), sent.hash, 'the hash')
+      equal(await send.exit, 0, 'exit code of send')
+    })
+  }
+
+  await check('page: a program that does not save is not saved', async (scope) => {
+    const { url } = await scope.server()
+    const a = await scope.page(url)
+    const target = scope.directory()
+    scope.spawn('receive', ['receive', '--json', '--server', url, '-y', '-o', target, await showCode(a)])
+    await connected(a)
+    await a.locator('#device-name').fill('Nobody')
+    await a.locator('#save-device').click()
+    await a.getByText('Not saved, because').waitFor()
+    equal(await a.evaluate(() => Object.keys(localStorage).filter((it) => it.includes('pairings')).join()), '', 'what is kept')
   })
 
   await check('page: a reload of the tab goes on', async (scope) => {

@@ -22,6 +22,7 @@ import {
 import { type Destination, sinkFor } from './saving.js'
 import { settings } from './settings.js'
 import { keepForTab } from './tab.js'
+import { keptByBoth, PAIR } from './together.js'
 
 /** Something that was said or sent. */
 export type Item =
@@ -64,6 +65,8 @@ export class Session extends EventTarget {
   stats: Stats | null = null
   unread = 0
   #pipe: Channel | null = null
+  /** A program has kept the pairing, and waits for this side to do so. */
+  #asked: Channel | null = null
   #staged: Sendable[] = []
   #pairing: Pairing | null
   #left = false
@@ -146,11 +149,26 @@ export class Session extends EventTarget {
     this.#tell()
   }
 
+  /** Whether a pairing that is saved here can be of use. A program has to save it at the same time. */
+  get canSave(): boolean {
+    if (this.phase === 'ended' || this.client.phrase === null) return false
+    return !this.isProgram || this.#asked !== null || this.client.status.isInitiator
+  }
+
   /** Keeps the pairing, so that no code is needed from now on. */
   async save(name: string): Promise<void> {
-    this.name = name
-    await this.client.storePairing(null, { name })
+    const { client } = this
+    const channel = this.isProgram ? (this.#asked ?? client.openChannel(PAIR, { priority: 'interactive' })) : null
+    const pairing = await client.storePairing(null, { name })
+    // A program hangs up as soon as both have it.
     this.saved = true
+    if (channel && !(await keptByBoth(channel))) {
+      this.saved = false
+      await client.deletePairing(pairing, { revoke: false })
+      this.#note('Not saved, because the other side did not: run `peersox pair --save NAME` there.')
+      return
+    }
+    this.name = name
     this.#tell()
   }
 
@@ -177,6 +195,7 @@ export class Session extends EventTarget {
     const pairing = this.pairing
     if (!pairing?.secret) return
     this.#left = false
+    this.#pipe = this.#asked = null
     this.client = this.#makeClient()
     this.phase = 'waiting'
     this.ending = ''
@@ -282,8 +301,10 @@ export class Session extends EventTarget {
   }
 
   #onChannel(channel: Channel): void {
-    if (channel.name !== PIPE) return channel.reset(1)
-    this.#usePipe(channel)
+    if (channel.name === PIPE) return this.#usePipe(channel)
+    if (channel.name !== PAIR || this.saved) return channel.reset(1)
+    this.#asked = channel
+    this.#note('The other side has saved this pairing, and waits a moment for you to save it, too.')
   }
 
   /** A stream of bytes each way, shown by lines. */

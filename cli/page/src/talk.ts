@@ -282,7 +282,7 @@ export class Talk {
   #drawDevice(): void {
     const { session } = this
     const open = session.phase !== 'ended'
-    const key = `${session.saved} ${open} ${session.isProgram} ${session.client.phrase !== null || session.pairing?.secret !== undefined} ${session.title}`
+    const key = `${session.saved} ${open} ${session.canSave} ${session.title}`
     if (this.#deviceDrawn === key || this.#device.contains(document.activeElement)) return
     this.#deviceDrawn = key
     const leave = h('button', { class: 'quiet', onclick: () => void session.leave() }, icon('close'), 'Hang up')
@@ -303,17 +303,16 @@ export class Talk {
           void this.#save(name.value.trim() || session.title)
         },
       },
-      h('label', { for: 'device-name' }, 'Meet again without a code: save this device on both sides'),
+      h('label', { for: 'device-name' }, `Meet again without a code: save this device ${session.isProgram ? 'while `peersox pair` runs there' : 'on both sides'}`),
       h('div', { class: 'save-row' }, name, h('button', { type: 'submit', id: 'save-device' }, icon('save'), 'Save')),
     )
-    const canSave = open && !session.isProgram && session.client.phrase !== null
-    this.#device.replaceChildren(...(canSave ? [form] : []), ...(open ? [h('div', { class: 'buttons' }, leave)] : []))
+    this.#device.replaceChildren(...(session.canSave ? [form] : []), ...(open ? [h('div', { class: 'buttons' }, leave)] : []))
   }
 
   async #save(name: string): Promise<void> {
     try {
       await this.session.save(name)
-      announce(`${name} is saved.`)
+      if (this.session.saved) announce(`${name} is saved.`)
       this.#title.focus()
       this.draw()
     } catch (error) {

@@ -87,7 +87,9 @@ export class Direct {
   }
 
   useServers(servers: IceServer[]): void {
-    this.#servers = servers.map(({ urls, username, credential }) => ({ urls, username, credential }))
+    // A browser refuses the whole list for the sake of one TURN server without a password.
+    const usable = servers.filter((it) => it.credential || !it.urls.some((url) => /^turns?:/i.test(url)))
+    this.#servers = usable.map(({ urls, username, credential }) => ({ urls, username, credential }))
   }
 
   get deadline(): number {

@@ -1,0 +1,132 @@
+// The ways that messages take: what keeps them on the relay, what brings a direct path back.
+
+import { execFileSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { equal, exchange, pair, takes } from './embed.mjs'
+import { check, ownNetwork } from './harness.mjs'
+
+export async function pathChecks() {
+  await check('a client that permits TURN only, where there is none, stays on the relay', async (scope) => {
+    const { a, b } = await pair(scope, { a: { iceTransportPolicy: 'relay' } })
+    const failed = await a.evaluate(() => client.upgrade().catch((error) => error.code))
+    equal(failed, 'upgrade-failed', 'what looking for a direct path came to')
+    await exchange(a, b)
+    await exchange(b, a)
+    for (const page of [a, b]) equal((await page.evaluate(() => paths)).join(), 'relay', 'paths')
+    const offered = await a.evaluate(() => connections.map((it) => it.localDescription?.sdp).join())
+    if (/typ (host|srflx)/.test(offered)) throw new Error('an address of this device was told')
+    const { whyRelayed } = await a.evaluate(() => client.stats())
+    if (!/reach|addresses/.test(whyRelayed)) throw new Error(`not a reason: ${whyRelayed}`)
+    return whyRelayed
+  })
+
+  await check('a TURN server makes a direct path for peers that permit nothing else', async (scope) => {
+    if (!existsSync(TURN)) return { skip: 'coturn is not here' }
+    if (!ownNetwork) return { skip: 'TURN servers carry nothing to lo' }
+    const iceServers = [{ urls: await turnServer(scope), username: 'somebody', credential: 'secret' }]
+    const options = { iceTransportPolicy: 'relay', iceServers }
+    const { a, b } = await pair(scope, { a: options, b: options })
+    await Promise.all([takes(a, 'webrtc'), takes(b, 'webrtc')])
+    await exchange(a, b)
+    await exchange(b, a)
+    for (const page of [a, b]) {
+      const { webrtc } = await page.evaluate(() => client.stats())
+      equal(`${webrtc.localCandidate} ${webrtc.remoteCandidate}`, 'relay relay', 'candidates')
+    }
+  })
+
+  await check('a TURN server that cannot be used costs no direct path', async (scope) => {
+    // `--ice-server` has no way to say a user and a password, without which no browser takes it.
+    const { a } = await pair(scope, { serve: ['--ice-server', 'turn:10.99.0.1:3478'] })
+    await a.evaluate(() => client.upgrade())
+  })
+
+  await check('a page that is online again restarts ICE on the connection that is there', async (scope) => {
+    const { a, b } = await pair(scope)
+    await Promise.all([takes(a, 'webrtc'), takes(b, 'webrtc')])
+    const before = await Promise.all([a, b].map(credentials))
+    for (const page of [a, b]) {
+      await page.evaluate(() => {
+        paths.length = 0
+        dispatchEvent(new Event('online'))
+      })
+    }
+    await Promise.all([a, b].map((page, at) => renewed(page, before[at])))
+    await exchange(a, b)
+    await exchange(b, a)
+    for (const page of [a, b]) {
+      equal((await page.evaluate(() => paths)).join(), '', 'other paths in between')
+      equal(await page.evaluate(() => connections.length), 1, 'connections')
+    }
+  })
+
+  await check('a direct path comes back by another address, on the same connection', async (scope) => {
+    if (!ownNetwork) return { skip: 'the addresses of this machine are not to be changed' }
+    const { a, b } = await pair(scope)
+    await Promise.all([takes(a, 'webrtc'), takes(b, 'webrtc')])
+    const before = await Promise.all([a, b].map(credentials))
+    const began = performance.now()
+    move(HOST, '10.99.7.1')
+    scope.defer(() => move('10.99.7.1', HOST))
+    // Said while nobody knows yet that the path is gone.
+    const arrived = b.evaluate(() => client.receive())
+    await a.evaluate(() => void client.send('into the void'))
+    equal(await arrived, 'into the void', 'what came')
+    const late = Math.round(performance.now() - began)
+    await Promise.all([a, b].map((page, at) => renewed(page, before[at])))
+    await Promise.all([takes(a, 'webrtc'), takes(b, 'webrtc')])
+    const took = Math.round(performance.now() - began)
+    await exchange(a, b)
+    await exchange(b, a)
+    for (const page of [a, b]) equal(await page.evaluate(() => connections.length), 1, 'connections')
+    // Whoever is told to restart may not have missed the other one yet.
+    const told = await Promise.all([a, b].map((page) => page.evaluate(() => paths.join())))
+    if (!told.some((it) => it.endsWith('webrtc,relay,webrtc'))) throw new Error(`paths: ${told.join(' and ')}`)
+    return `heard by the relay after ${late} ms, direct again after ${took} ms`
+  })
+}
+
+const TURN = '/usr/bin/turnserver'
+const HOST = '10.99.0.1'
+
+/** A TURN server on this network, for one user. */
+async function turnServer(scope) {
+  const directory = scope.directory()
+  scope.spawn(
+    'turn',
+    [
+      ...['-n', '--log-file', 'stdout', '--pidfile', join(directory, 'pid'), '--userdb', join(directory, 'users')],
+      ...['--listening-ip', HOST, '--relay-ip', HOST, '--listening-port', '3478', '--no-cli', '--no-tls', '--no-dtls'],
+      ...['--lt-cred-mech', '--realm', 'peersox.example', '--user', 'somebody:secret'],
+    ],
+    { program: TURN },
+  )
+  // It does not say when it is ready, but listens on TCP as well.
+  const answers = () =>
+    new Promise((resolve) => {
+      const socket = connect(3478, HOST, () => resolve(true)).on('error', () => resolve(false))
+      scope.defer(() => socket.destroy())
+    })
+  while (!(await answers()));
+  return `turn:${HOST}:3478?transport=udp`
+}
+
+/** Takes an address from this network and gives it another, as a device that changes networks. */
+function move(from, to) {
+  const ip = (...args) => execFileSync('ip', args)
+  ip('addr', 'add', `${to}/24`, 'dev', 'v0')
+  ip('addr', 'del', `${from}/24`, 'dev', 'v0')
+  ip('route', 'replace', 'default', 'via', to, 'dev', 'v0')
+}
+
+/** What ICE uses for the only connection of a page; another one after each restart. */
+const credentials = (page) => page.evaluate(() => connections[0].localDescription.sdp.match(/^a=ice-ufrag:.*/m)[0])
+
+/** Resolves when ICE was restarted. */
+const renewed = (page, before) =>
+  page.waitForFunction(
+    (before) => connections[0].signalingState === 'stable' && !connections[0].localDescription.sdp.includes(before),
+    before,
+  )
