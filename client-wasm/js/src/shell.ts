@@ -209,8 +209,12 @@ export class Shell implements Listener {
   end(reason: CloseReason, message: string, error: PeerSoxError | null = null): void {
     if (this.#ended) return
     this.#ended = true
-    // A peer that found the codes to differ still tells the other one.
-    this.#transmit(performance.now())
+    try {
+      // A peer that found the codes to differ still tells the other one.
+      this.#transmit(performance.now())
+    } catch {
+      // A machine that failed has nothing to say.
+    }
     clearTimeout(this.#timer)
     this.direct.stop()
     this.#relay.stop()
@@ -290,8 +294,11 @@ export class Shell implements Listener {
   #tell(): void {
     if (this.#isTelling) return
     this.#isTelling = true
-    for (let tell = this.#untold.shift(); tell; tell = this.#untold.shift()) tell(this.#link.listener)
-    this.#isTelling = false
+    try {
+      for (let tell = this.#untold.shift(); tell; tell = this.#untold.shift()) tell(this.#link.listener)
+    } finally {
+      this.#isTelling = false
+    }
   }
 
   #endOurs(): void {
