@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use peersox_control::ice;
 
 use crate::saved::Name;
 
@@ -109,14 +110,20 @@ pub(crate) struct Serve {
     #[arg(long, env = "PEERSOX_NO_QUIC")]
     pub(crate) no_quic: bool,
 
-    /// STUN or TURN server handed to peers, as in `stun:stun.example:3478`. May be repeated.
+    /// STUN or TURN server handed to peers, as in `stun:stun.example` or
+    /// `turns:turn.example:5349?transport=tcp`. May be repeated. TURN needs `--turn-secret-file`.
     #[arg(
         long,
         env = "PEERSOX_ICE_SERVER",
         value_delimiter = ',',
         value_name = "URL"
     )]
-    pub(crate) ice_server: Vec<String>,
+    pub(crate) ice_server: Vec<ice::ServerUrl>,
+
+    /// File with the secret of the TURN servers (`static-auth-secret` of coturn), readable by its
+    /// owner only. Peers get credentials made from it, valid for 12 hours.
+    #[arg(long, env = "PEERSOX_TURN_SECRET_FILE", value_name = "FILE")]
+    pub(crate) turn_secret_file: Option<PathBuf>,
 
     /// Digits of a nameplate, 4 to 12.
     #[arg(long, env = "PEERSOX_DIGITS", default_value_t = 6,

@@ -18,6 +18,7 @@
 mod asset;
 mod certificate;
 mod http;
+mod ice;
 mod page;
 mod state;
 
@@ -33,12 +34,12 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::IntoResponse as _;
 use axum::routing::any;
+use peersox_control::ice::Servers;
 use peersox_control::{AnyStore, ClientAddr, Directory, directory};
 use peersox_core::code::Digits;
 use peersox_core::id::PairingId;
 use peersox_core::ticket::{Signer, Verifier};
 use peersox_core::time::Timestamp;
-use peersox_proto::v1::IceServer;
 use peersox_relay::listen::quic;
 use peersox_relay::{PresenceEvent, Relay};
 use rustls::pki_types::pem::PemObject as _;
@@ -79,6 +80,7 @@ struct Server {
 
 impl Server {
     async fn start(args: &Serve) -> anyhow::Result<Self> {
+        let ice_servers = ice::servers(args)?;
         let listener = TcpListener::bind(args.listen).await.with_context(|| {
             format!(
                 "cannot listen on {}; choose another port with --listen",
@@ -118,7 +120,8 @@ impl Server {
             }
         };
 
-        let (control, revoked) = control(args, &relay, store, signer, secure, published)?;
+        let (control, revoked) =
+            control(args, &relay, store, signer, secure, published, ice_servers)?;
         let keeper = control.clone();
         tasks.spawn(async move { keeper.keep_house().await });
         tasks.spawn(
@@ -291,6 +294,7 @@ fn control(
     signer: Signer,
     tls: bool,
     certificates: watch::Receiver<Vec<[u8; 32]>>,
+    ice_servers: Servers,
 ) -> anyhow::Result<(Control, mpsc::Receiver<PairingId>)> {
     let usage = |error: &dyn std::fmt::Display| Failure::Usage(error.to_string());
     let public_url = args.public_url.as_deref().map(str::parse).transpose();
@@ -299,15 +303,11 @@ fn control(
         .iter()
         .map(|origin| origin.parse())
         .collect::<Result<_, _>>();
-    let ice_servers = args.ice_server.iter().map(|url| IceServer {
-        urls: vec![url.clone()],
-        ..IceServer::default()
-    });
     let directory = directory::Config {
         public_url: public_url.map_err(|error| usage(&error))?,
         tls,
         quic: (!args.no_quic).then(directory::Quic::default),
-        ice_servers: ice_servers.collect(),
+        ice_servers,
     };
     let config = peersox_control::Config {
         server_version: env!("CARGO_PKG_VERSION").to_owned(),

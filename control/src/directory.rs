@@ -1,4 +1,4 @@
-//! Where peers are sent: the relays there are.
+//! Where peers are sent: the relays there are, and servers for ICE.
 //!
 //! There is one relay, in the same process and on the same port as control. Its address is
 //!
@@ -10,9 +10,13 @@ use std::str::FromStr;
 
 use ::http::uri::Authority;
 use bytes::Bytes;
+use peersox_core::time::Timestamp;
 use peersox_proto::v1::{IceServer, RelayEndpoint, Transport};
+use rand_core::RngCore;
 use tokio::sync::watch;
 use url::Url;
+
+use crate::ice;
 
 /// The relays of this deployment.
 #[derive(Clone, Debug)]
@@ -30,8 +34,8 @@ pub struct Config {
     pub tls: bool,
     /// The QUIC listener, if there is one.
     pub quic: Option<Quic>,
-    /// Servers for ICE, handed out as they are.
-    pub ice_servers: Vec<IceServer>,
+    /// Servers for ICE.
+    pub ice_servers: ice::Servers,
 }
 
 /// The relay's QUIC listener.
@@ -101,10 +105,10 @@ impl Directory {
         }
     }
 
-    /// Servers for ICE.
+    /// Servers for ICE, with credentials for the caller where they are needed.
     #[must_use]
-    pub fn ice_servers(&self) -> Vec<IceServer> {
-        self.config.ice_servers.clone()
+    pub fn ice_servers(&self, now: Timestamp, rng: &mut impl RngCore) -> Vec<IceServer> {
+        self.config.ice_servers.hand_out(now, rng)
     }
 }
 

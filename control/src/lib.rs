@@ -7,7 +7,7 @@
 //! ```text
 //! request ─ http (CORS, gRPC-Web, deadline) ─ rpc ─┬─ guard      may this address try?
 //!                                                  ├─ store      load ─ decide ─ commit
-//!                                                  └─ directory  where to attach
+//!                                                  └─ directory  where to attach, servers for ICE
 //! relay ─ report_presence ─▶ Control ─ revocations ─▶ relay       (the binary carries both)
 //! ```
 //!
@@ -18,6 +18,7 @@ pub mod config;
 pub mod directory;
 pub mod guard;
 mod http;
+pub mod ice;
 mod rpc;
 mod service;
 pub mod store;

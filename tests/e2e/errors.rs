@@ -1,9 +1,13 @@
 //! What people and scripts are told when something is wrong.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
+use tokio::process::Command;
 
-use crate::harness::{Peer, Server, noise, soon};
+use crate::harness::{Peer, Server, binary, noise, soon};
 
 #[tokio::test]
 async fn a_code_that_cannot_be_joined_says_why_and_has_an_exit_code() {
@@ -73,6 +77,39 @@ async fn a_server_that_is_not_there_is_named_with_a_hint() {
     let (exit, said) = Peer::start("localhost:3000", &["connect"]).end().await;
     assert_eq!(exit, 2, "{said}");
     assert!(said.contains("http://"), "{said}");
+}
+
+#[tokio::test]
+async fn servers_for_ice_that_no_peer_could_use_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let [own, shown] = [("own", 0o600), ("shown", 0o644)].map(|(name, mode)| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, "north\n").unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        path.to_str().unwrap().to_owned()
+    });
+    for (options, code, why) in [
+        (&["turn:turn.example"][..], 2, "--turn-secret-file FILE"),
+        (&["stun:stun.example:0"], 2, "turn:turn.example:3478"),
+        (
+            &["stun:stun.example", "--turn-secret-file", &own],
+            2,
+            "--ice-server turn:",
+        ),
+        (
+            &["turn:turn.example", "--turn-secret-file", &shown],
+            7,
+            "chmod 600",
+        ),
+    ] {
+        let mut command = Command::new(binary());
+        command.args(["serve", "--listen", "127.0.0.1:0", "--ice-server"]);
+        let output = soon(command.args(options).kill_on_drop(true).output());
+        let output = output.await.unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.contains(why), "{said}");
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 // The ways that messages take: what keeps them on the relay, what brings a direct path back.
 
 import { execFileSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { equal, exchange, pair, takes } from './embed.mjs'
@@ -25,22 +25,35 @@ export async function pathChecks() {
   await check('a TURN server makes a direct path for peers that permit nothing else', async (scope) => {
     if (!existsSync(TURN)) return { skip: 'coturn is not here' }
     if (!ownNetwork) return { skip: 'TURN servers carry nothing to lo' }
-    const iceServers = [{ urls: await turnServer(scope), username: 'somebody', credential: 'secret' }]
+    const users = ['--lt-cred-mech', '--user', 'somebody:secret']
+    const iceServers = [{ urls: await turnServer(scope, users), username: 'somebody', credential: 'secret' }]
     const options = { iceTransportPolicy: 'relay', iceServers }
-    const { a, b } = await pair(scope, { a: options, b: options })
-    await Promise.all([takes(a, 'webrtc'), takes(b, 'webrtc')])
-    await exchange(a, b)
-    await exchange(b, a)
-    for (const page of [a, b]) {
-      const { webrtc } = await page.evaluate(() => client.stats())
-      equal(`${webrtc.localCandidate} ${webrtc.remoteCandidate}`, 'relay relay', 'candidates')
-    }
+    await talkByTurn(await pair(scope, { a: options, b: options }))
+  })
+
+  await check('a TURN server that shares a secret with the server makes a direct path for its peers', async (scope) => {
+    if (!existsSync(TURN)) return { skip: 'coturn is not here' }
+    if (!ownNetwork) return { skip: 'TURN servers carry nothing to lo' }
+    const url = await turnServer(scope, ['--use-auth-secret', '--static-auth-secret', 'north of the sea'])
+    const secret = join(scope.directory(), 'secret')
+    writeFileSync(secret, 'north of the sea\n', { mode: 0o600 })
+    const options = { iceTransportPolicy: 'relay' }
+    const serve = ['--ice-server', url, '--turn-secret-file', secret]
+    await talkByTurn(await pair(scope, { a: options, b: options, serve }))
   })
 
   await check('a TURN server that cannot be used costs no direct path', async (scope) => {
-    // `--ice-server` has no way to say a user and a password, without which no browser takes it.
-    const { a } = await pair(scope, { serve: ['--ice-server', 'turn:10.99.0.1:3478'] })
-    await a.evaluate(() => client.upgrade())
+    // `peersox serve` names none without a password, which no browser takes; another server may.
+    const openB = async (url) => {
+      const page = await scope.page(url)
+      await page.route('**/OpenSession', async (route) => {
+        const response = await route.fetch()
+        await route.fulfill({ response, body: withServer(await response.body(), 'turn:10.99.0.1:3478') })
+      })
+      return page
+    }
+    const { b } = await pair(scope, { openB })
+    await b.evaluate(() => client.upgrade())
   })
 
   await check('a page that is online again restarts ICE on the connection that is there', async (scope) => {
@@ -91,15 +104,35 @@ export async function pathChecks() {
 const TURN = '/usr/bin/turnserver'
 const HOST = '10.99.0.1'
 
-/** A TURN server on this network, for one user. */
-async function turnServer(scope) {
+/** Exchanges messages over nothing but TURN. */
+async function talkByTurn({ a, b }) {
+  await Promise.all([takes(a, 'webrtc'), takes(b, 'webrtc')])
+  await exchange(a, b)
+  await exchange(b, a)
+  for (const page of [a, b]) {
+    const { webrtc } = await page.evaluate(() => client.stats())
+    equal(`${webrtc.localCandidate} ${webrtc.remoteCandidate}`, 'relay relay', 'candidates')
+  }
+}
+
+/** An OpenSessionResponse in gRPC-Web, with another entry of `ice_servers`: field 5, whose field 1 is `url`. */
+function withServer(reply, url) {
+  const length = reply.readUInt32BE(1)
+  const entry = Buffer.from([0x2a, url.length + 2, 0x0a, url.length, ...Buffer.from(url)])
+  const head = Buffer.from([0, 0, 0, 0, 0])
+  head.writeUInt32BE(length + entry.length, 1)
+  return Buffer.concat([head, reply.subarray(5, 5 + length), entry, reply.subarray(5 + length)])
+}
+
+/** A TURN server on this network, with options that say for whom. */
+async function turnServer(scope, users) {
   const directory = scope.directory()
   scope.spawn(
     'turn',
     [
       ...['-n', '--log-file', 'stdout', '--pidfile', join(directory, 'pid'), '--userdb', join(directory, 'users')],
       ...['--listening-ip', HOST, '--relay-ip', HOST, '--listening-port', '3478', '--no-cli', '--no-tls', '--no-dtls'],
-      ...['--lt-cred-mech', '--realm', 'peersox.example', '--user', 'somebody:secret'],
+      ...['--realm', 'peersox.example', ...users],
     ],
     { program: TURN },
   )

@@ -9,6 +9,7 @@ use peersox_core::ticket::Claims;
 use peersox_core::time::Timestamp;
 use peersox_proto::v1;
 use peersox_proto::v1::pairing_service_server::PairingService;
+use rand_core::OsRng;
 use tonic::{Request, Response, Status};
 
 use super::{convert, status, watch};
@@ -115,7 +116,7 @@ impl<S: Store> PairingService for Pairing<S> {
             ticket_expires_at_millis: (now + lifetime).as_proto(),
             refresh_at_millis: (now + lifetime.mul_f64(0.8)).as_proto(),
             endpoints,
-            ice_servers: self.0.directory.ice_servers(),
+            ice_servers: self.0.directory.ice_servers(now, &mut OsRng),
             role: v1::Role::from(view.role).into(),
         }))
     }

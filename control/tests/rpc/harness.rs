@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use peersox_control::directory::{self, Directory, Quic};
+use peersox_control::ice::{Secret, Servers};
 use peersox_control::{ClientAddr, Clock, Config, Control, Memory};
 use peersox_core::id::PairingId;
 use peersox_core::ticket::{Signer, Verifier};
@@ -58,6 +59,7 @@ impl Server {
         let verifier = Verifier::new(&[signer.public_key()]).unwrap();
         let directory = directory::Config {
             quic: Some(Quic::default()),
+            ice_servers: ice_servers(),
             ..directory::Config::default()
         };
         let (_, certificates) = watch::channel(vec![[1; 32], [2; 32]]);
@@ -90,6 +92,15 @@ impl Server {
         Client::connect(url).await.unwrap()
     }
 }
+
+/// One of each kind.
+fn ice_servers() -> Servers {
+    let urls = ["stun:stun.example", "turns:turn.example:5349"];
+    let urls = urls.iter().map(|url| url.parse().unwrap()).collect();
+    Servers::new(urls, Some(Secret::parse(TURN_SECRET).unwrap())).unwrap()
+}
+
+pub(crate) const TURN_SECRET: &[u8] = b"shared with a TURN server";
 
 /// Stands in for the accept loop: a test says from where it calls.
 async fn from_header(mut request: Request, next: Next) -> axum::response::Response {

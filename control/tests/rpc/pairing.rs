@@ -1,12 +1,15 @@
 //! The unary calls.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
+use data_encoding::BASE64;
 use peersox_control::{Config, Memory};
 use peersox_core::id::PairingId;
 use peersox_core::role::Role as CoreRole;
 use peersox_core::ticket::Claims;
 use peersox_proto::v1::*;
+use ring::hmac;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
@@ -205,6 +208,37 @@ async fn a_session_is_opened_with_a_ticket_and_addresses() {
         assert_eq!(quic.certificate_hashes, [vec![1; 32], vec![2; 32]]);
         assert_eq!(websocket.url, format!("ws://127.0.0.1:{port}/v1/relay"));
         assert!(websocket.certificate_hashes.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn each_session_has_turn_credentials_of_its_own() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    let created = create(&mut client).await;
+    join(&mut client, &created.nameplate).await.unwrap();
+    let secret = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, TURN_SECRET);
+    let mut users = HashSet::new();
+    for hours in [12, 13, 13] {
+        let credential = created.credential.clone();
+        let request = OpenSessionRequest { credential };
+        let session = client.open_session(request).await.unwrap().into_inner();
+        let [stun, turn] = &session.ice_servers[..] else {
+            panic!("{:?}", session.ice_servers);
+        };
+        assert_eq!(stun.urls, ["stun:stun.example"]);
+        assert_eq!((stun.username.as_str(), stun.credential.as_str()), ("", ""));
+
+        assert_eq!(turn.urls, ["turns:turn.example:5349"]);
+        let code = BASE64.decode(turn.credential.as_bytes()).unwrap();
+        hmac::verify(&secret, turn.username.as_bytes(), &code).unwrap();
+        let (expiry, user) = turn.username.split_once(':').unwrap();
+        assert_eq!(expiry, (START / 1000 + hours * 3600).to_string());
+        assert_eq!(user.len(), 16, "{user}");
+        assert!(users.insert(user.to_owned()), "{user} twice");
+        if hours == 12 {
+            server.pass(Duration::from_secs(3600));
+        }
     }
 }
 
