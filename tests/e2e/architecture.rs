@@ -9,13 +9,14 @@ use serde_json::Value;
 
 /// Which of our crates each of our crates may name, for whatever purpose. `peersox-tests` and
 /// `peersox-bench` may name all.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("peersox-proto", &[]),
-    ("peersox-core", &["proto"]),
+    ("peersox-aead", &[]),
+    ("peersox-core", &["aead", "proto"]),
     ("peersox-control", &["core", "proto"]),
     ("peersox-relay", &["core", "proto"]),
     ("peersox-client", &["core", "proto"]),
-    ("peersox-client-wasm", &["core", "proto"]),
+    ("peersox-client-wasm", &["core"]),
     ("peersox-transfer-wasm", &["core"]),
     ("peersox-client-wasm-bindgen", &[]),
     ("peersox", &["control", "relay", "client", "core", "proto"]),
