@@ -1,5 +1,7 @@
 //! What is lost without a trace is asked for.
 
+use std::collections::VecDeque;
+
 use super::*;
 
 #[test]
@@ -48,6 +50,41 @@ fn a_peer_that_does_not_read_is_asked_ever_more_rarely() {
     }
     // The first finds that the name was read; each pause begins with the answer, a second later here.
     assert_eq!(asked, [1, 2, 5, 10, 19, 36, 69, 134, 199]);
+}
+
+#[test]
+fn a_link_that_takes_seconds_for_a_record_is_slow_and_not_suspect() {
+    let mut pair = Pair::connected(Config::default());
+    let (a, b) = pair.channel("bulk");
+    let message = vec![0; 60_000];
+    for _ in 0..12 {
+        pair.a.try_send(a, Chunk::binary(message.clone())).unwrap();
+    }
+    // In buffers on the way, one record each 2 s: a quarter of a megabit per second.
+    let mut under_way = VecDeque::new();
+    let mut taken = 0;
+    for _ in 0..40 {
+        for _ in 0..2 {
+            pair.now = pair.now + Duration::from_secs(1);
+            pair.a.handle_timeout(pair.now);
+            under_way.extend(std::iter::from_fn(|| pair.a.poll_record(pair.now)));
+        }
+        if let Some(packed) = under_way.pop_front() {
+            pair.b
+                .handle_record(packed.into_record(), pair.now)
+                .unwrap();
+        }
+        taken += std::iter::from_fn(|| pair.b.read(b)).count();
+        pair.now = pair.now + Duration::from_millis(20);
+        while let Some(packed) = pair.b.poll_record(pair.now) {
+            pair.a
+                .handle_record(packed.into_record(), pair.now)
+                .unwrap();
+        }
+    }
+    assert_eq!(taken, 12);
+    // The question travels behind the data, so that its answer knows of all of it.
+    assert_eq!(pair.a.stats().replayed, 0, "items sent again");
 }
 
 impl Pair {
