@@ -10,13 +10,15 @@ import { createHash } from 'node:crypto'
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
+import { brotliCompressSync, constants } from 'node:zlib'
 import { build, transform } from 'esbuild'
 
 const here = dirname(fileURLToPath(import.meta.url))
 const root = join(here, '../..')
 const npm = join(root, 'target/web/npm')
 const site = join(root, 'target/web/site')
+/** Built by scripts/web. */
+const zopfli = join(root, 'target/tools/debug/peersox-zopfli')
 
 const KINDS = {
   html: 'text/html; charset=utf-8',
@@ -79,7 +81,7 @@ function asset(name, ending, content) {
 
 function part(path, file, content) {
   writeFileSync(join(site, file), content)
-  writeFileSync(join(site, `${file}.gz`), gzipSync(content, { level: 9 }))
+  writeFileSync(join(site, `${file}.gz`), execFileSync(zopfli, ['gzip'], { input: content }))
   const params = { [constants.BROTLI_PARAM_SIZE_HINT]: content.length }
   writeFileSync(join(site, `${file}.br`), brotliCompressSync(content, { params }))
   parts.push([path, KINDS[file.split('.').at(-1)], digest(content), file])

@@ -10,7 +10,7 @@ import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { brotliCompressSync, deflateRawSync, gzipSync } from 'node:zlib'
+import { brotliCompressSync, gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
 import { messages, withoutUnused } from './messages.mjs'
 
@@ -133,7 +133,7 @@ function inputs({ metafile }) {
 
 /** As `inlined.ts` takes it. */
 function deflated(bytes) {
-  return deflateRawSync(bytes, { level: 9 }).toString('base64')
+  return execFileSync(join(root, 'target/tools/debug/peersox-zopfli'), ['deflate'], { input: bytes }).toString('base64')
 }
 
 function report() {
