@@ -12,7 +12,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { brotliCompressSync, deflateRawSync, gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
-import { messages, withoutUnused } from './messages.mjs'
+import { messages } from './messages.mjs'
 
 const here = dirname(fileURLToPath(import.meta.url))
 const root = join(here, '../..')
@@ -33,7 +33,7 @@ const common = {
   write: false,
   metafile: true,
 }
-const NOTICE = '/*! peersox, MIT OR Apache-2.0; in it pbf, (c) Mapbox, BSD-3-Clause */\n'
+const NOTICE = '/*! peersox, MIT OR Apache-2.0 */\n'
 /** Of the file of transfers. */
 let chunkInputs = []
 
@@ -89,8 +89,7 @@ async function bundle(entry, name, transfers) {
     setup(it) {
       it.onResolve({ filter: /^#engine$/ }, () => ({ path: join(glue, 'engine_bg.js'), sideEffects: false }))
       it.onResolve({ filter: /^#wire$/ }, () => ({ path: 'wire', namespace: 'wire', sideEffects: false }))
-      it.onLoad({ filter: /.*/, namespace: 'wire' }, () => ({ contents: messages(), resolveDir: here }))
-      it.onLoad({ filter: /node_modules\/pbf\/index\.js$/ }, ({ path }) => ({ contents: withoutUnused(path, messages()) }))
+      it.onLoad({ filter: /.*/, namespace: 'wire' }, () => ({ contents: messages() }))
       it.onResolve({ filter: /^#wasm$/ }, () => ({ path: 'wasm', namespace: 'wasm' }))
       it.onLoad({ filter: /.*/, namespace: 'wasm' }, () => ({ contents: deflated(wasm), loader: 'text' }))
       // A name that every bundler understands.

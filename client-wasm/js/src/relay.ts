@@ -13,11 +13,11 @@
  * @packageDocumentation
  */
 
-import { type Notice, type OpenSessionResponse, readNotice, writeNotice } from '#wire'
+import { Notice, type OpenSessionResponse } from '#wire'
 import { failure } from './failure.js'
 import { type PeerSoxError, PairingInvalidError, RateLimitedError } from './errors.js'
-import { decode, encode } from './grpc.js'
 import { Leg } from './leg.js'
+import { decode, encode } from './protobuf.js'
 import type { Shell } from './shell.js'
 
 /** A moment that does not come. */
@@ -257,14 +257,14 @@ interface Attempt {
 }
 
 function encodeNotice(notice: Partial<Notice>): Uint8Array<ArrayBuffer> {
-  const message = encode(writeNotice, notice)
+  const message = encode(Notice, notice)
   const frame = new Uint8Array(1 + message.length)
   frame.set(message, 1)
   return frame
 }
 
 function decodeNotice(frame: Uint8Array): Notice | undefined {
-  return frame[0] === NOTICE ? decode(readNotice, frame.subarray(1)) : undefined
+  return frame[0] === NOTICE ? decode(Notice, frame.subarray(1)) : undefined
 }
 
 /** What a relay is told of this software. */
