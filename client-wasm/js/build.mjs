@@ -12,7 +12,9 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { brotliCompressSync, deflateRawSync, gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
+import { minify } from 'terser'
 import { messages } from './messages.mjs'
+import { checkPromises, knownNames } from './names.mjs'
 
 const here = dirname(fileURLToPath(import.meta.url))
 const root = join(here, '../..')
@@ -29,13 +31,13 @@ const common = {
   define: { VERSION: JSON.stringify(manifest.version) },
   target: 'es2022',
   minify: true,
+  // Those of classes and of generated glue stay; they are few, and members of `const enum` become numbers.
+  mangleProps: /^[a-z]/,
   legalComments: 'none',
   write: false,
   metafile: true,
 }
 const NOTICE = '/*! peersox, MIT OR Apache-2.0 */\n'
-/** Of the file of transfers. */
-let chunkInputs = []
 
 const wasm = readFileSync(join(glue, 'peersox.wasm'))
 const transferWasm = readFileSync(join(glue, 'peersox-transfer.wasm'))
@@ -48,9 +50,19 @@ async function rebuild() {
     mkdirSync(directory, { recursive: true })
   }
   types()
-  const transfers = await transferChunk()
-  await bundle('index.ts', 'peersox', transfers + `export const deflated=${JSON.stringify(deflated(transferWasm))};\n`)
-  await bundle('slim.ts', 'slim', transfers)
+  const known = knownNames({ project: here, glue, types: join(npm, 'types'), modules: [wasm, transferWasm] })
+  // What each property is called in every file, because they use each other's objects; `false` is as it is.
+  const names = Object.fromEntries(known.map((name) => [name, false]))
+  const slim = await bundle('slim.ts', 'slim', names)
+  const whole = await bundle('index.ts', 'peersox', names)
+  const transfers = await transferChunk(names)
+  const twice = [slim, whole].flatMap(({ inputs }) => inputs.filter((it) => transfers.inputs.includes(it)))
+  if (twice.length > 0) throw new Error(`${twice} would be loaded twice: hand it over by shared.ts`)
+  await write('slim', slim.text)
+  await write('peersox', whole.text)
+  await write('slim-transfer', transfers.text)
+  await write('peersox-transfer', `${transfers.text}export const deflated=${JSON.stringify(deflated(transferWasm))};\n`)
+  checkPromises(join(npm, 'types'), [join(npm, 'slim.js'), join(npm, 'slim-transfer.js')])
   writeFileSync(join(npm, 'peersox.wasm'), wasm)
   writeFileSync(join(npm, 'peersox-transfer.wasm'), transferWasm)
   const { devDependencies: _, ...published } = manifest
@@ -82,8 +94,8 @@ function types() {
   }
 }
 
-/** Writes NAME.js and, beside it, the file of transfers that it loads. */
-async function bundle(entry, name, transfers) {
+/** Everything but transfers; NAME is that of the file. */
+async function bundle(entry, name, names) {
   const plugin = {
     name: 'generated',
     setup(it) {
@@ -96,15 +108,11 @@ async function bundle(entry, name, transfers) {
       it.onResolve({ filter: /^#transfers$/ }, () => ({ path: `./${name}-transfer.js`, external: true }))
     },
   }
-  const built = await build({ ...common, entryPoints: [join(here, 'src', entry)], format: 'esm', plugins: [plugin] })
-  const twice = inputs(built).filter((it) => chunkInputs.includes(it))
-  if (twice.length > 0) throw new Error(`${twice} would be loaded twice: hand it over by shared.ts`)
-  writeFileSync(join(npm, `${name}.js`), NOTICE + built.outputFiles[0].text)
-  writeFileSync(join(npm, `${name}-transfer.js`), NOTICE + transfers)
+  return make({ entryPoints: [join(here, 'src', entry)], format: 'esm', plugins: [plugin] }, names)
 }
 
 /** Transfers as a function of what they share with the main file, so that they need not import it. */
-async function transferChunk() {
+async function transferChunk(names) {
   const plugin = {
     name: 'handed over',
     setup(it) {
@@ -113,21 +121,24 @@ async function transferChunk() {
       it.onLoad({ filter: /.*/, namespace: 'shared' }, () => ({ contents: 'module.exports = shared' }))
     },
   }
-  const built = await build({
-    ...common,
-    entryPoints: [join(here, 'src/transfers.ts')],
-    format: 'iife',
-    globalName: 'transfers',
-    plugins: [plugin],
-  })
-  chunkInputs = inputs(built)
-  return `export default(shared)=>{${built.outputFiles[0].text}return transfers};\n`
+  const options = { entryPoints: [join(here, 'src/transfers.ts')], format: 'iife', globalName: 'transfers', plugins: [plugin] }
+  const { text, inputs } = await make(options, names)
+  return { text: `export default(shared)=>{${text}return transfers};\n`, inputs }
 }
 
-/** The files that something was made of. */
-function inputs({ metafile }) {
+/** What comes of it, and the files that it is made of. Names that are new are added to `names`. */
+async function make(options, names) {
+  const { outputFiles, metafile, mangleCache } = await build({ ...common, ...options, mangleCache: names })
+  Object.assign(names, mangleCache)
   const [output] = Object.values(metafile.outputs)
-  return Object.entries(output.inputs).flatMap(([file, { bytesInOutput }]) => (bytesInOutput > 0 ? [file] : []))
+  const inputs = Object.entries(output.inputs).flatMap(([file, { bytesInOutput }]) => (bytesInOutput > 0 ? [file] : []))
+  return { text: outputFiles[0].text, inputs }
+}
+
+/** Writes NAME.js, 2 % smaller than the bundler leaves it. */
+async function write(name, text) {
+  const { code } = await minify(text, { module: true, ecma: 2022, compress: { passes: 2 } })
+  writeFileSync(join(npm, `${name}.js`), NOTICE + code)
 }
 
 /** As `inlined.ts` takes it. */
