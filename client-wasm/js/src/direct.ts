@@ -28,7 +28,7 @@ import { Wire } from './wire.js'
 export type DialMode = 'off' | 'manual' | 'auto'
 
 /** A moment that does not come. */
-const NEVER = Number.POSITIVE_INFINITY
+const NEVER = Infinity
 
 /** One connection being made, in use, or being mended. */
 interface Attempt {

@@ -62,7 +62,7 @@ function read(table: Table<unknown>, bytes: Uint8Array): Message {
       value += (byte & 127) * unit
       if (byte < 128) return value
     }
-    throw new RangeError('a number has more than ten bytes')
+    throw new RangeError('too long')
   }
   while (at < bytes.length) {
     const tag = varint()
@@ -77,7 +77,8 @@ function read(table: Table<unknown>, bytes: Uint8Array): Message {
     if (isRepeated) (message[name] as Value[]).push(value)
     else message[name] = value
   }
-  if (at !== bytes.length) throw new RangeError('a field is cut short, or of an unknown type')
+  // Neither cut short, nor with a field of an unknown type.
+  if (at !== bytes.length) throw new RangeError('cut short')
   return message
 }
 

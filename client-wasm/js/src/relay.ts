@@ -21,7 +21,7 @@ import { decode, encode } from './protobuf.js'
 import type { Shell } from './shell.js'
 
 /** A moment that does not come. */
-const NEVER = Number.POSITIVE_INFINITY
+const NEVER = Infinity
 
 /** What admits a leg. */
 export type OpenSession = (signal: AbortSignal) => Promise<OpenSessionResponse>
@@ -257,10 +257,7 @@ interface Attempt {
 }
 
 function encodeNotice(notice: Partial<Notice>): Uint8Array<ArrayBuffer> {
-  const message = encode(Notice, notice)
-  const frame = new Uint8Array(1 + message.length)
-  frame.set(message, 1)
-  return frame
+  return Uint8Array.of(NOTICE, ...encode(Notice, notice))
 }
 
 function decodeNotice(frame: Uint8Array): Notice | undefined {
