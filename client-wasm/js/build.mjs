@@ -13,6 +13,7 @@ import { fileURLToPath } from 'node:url'
 import { brotliCompressSync, deflateRawSync, gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
 import { minify } from 'terser'
+import { withShortNames } from './link.mjs'
 import { messages } from './messages.mjs'
 import { checkPromises, knownNames } from './names.mjs'
 
@@ -39,8 +40,9 @@ const common = {
 }
 const NOTICE = '/*! peersox, MIT OR Apache-2.0 */\n'
 
-const wasm = readFileSync(join(glue, 'peersox.wasm'))
-const transferWasm = readFileSync(join(glue, 'peersox-transfer.wasm'))
+const sources = readdirSync(join(here, 'src')).map((file) => readFileSync(join(here, 'src', file), 'utf8'))
+const engine = linked('peersox', 'engine')
+const transfer = linked('peersox-transfer', 'transfer')
 
 await rebuild()
 
@@ -50,7 +52,7 @@ async function rebuild() {
     mkdirSync(directory, { recursive: true })
   }
   types()
-  const known = knownNames({ project: here, glue, types: join(npm, 'types'), modules: [wasm, transferWasm] })
+  const known = knownNames({ project: here, types: join(npm, 'types'), linked: [engine, transfer], sources })
   // What each property is called in every file, because they use each other's objects; `false` is as it is.
   const names = Object.fromEntries(known.map((name) => [name, false]))
   const slim = await bundle('slim.ts', 'slim', names)
@@ -61,10 +63,10 @@ async function rebuild() {
   await write('slim', slim.text)
   await write('peersox', whole.text)
   await write('slim-transfer', transfers.text)
-  await write('peersox-transfer', `${transfers.text}export const deflated=${JSON.stringify(deflated(transferWasm))};\n`)
+  await write('peersox-transfer', `${transfers.text}export const deflated=${JSON.stringify(deflated(transfer.wasm))};\n`)
   checkPromises(join(npm, 'types'), [join(npm, 'slim.js'), join(npm, 'slim-transfer.js')])
-  writeFileSync(join(npm, 'peersox.wasm'), wasm)
-  writeFileSync(join(npm, 'peersox-transfer.wasm'), transferWasm)
+  writeFileSync(join(npm, 'peersox.wasm'), engine.wasm)
+  writeFileSync(join(npm, 'peersox-transfer.wasm'), transfer.wasm)
   const { devDependencies: _, ...published } = manifest
   writeFileSync(join(npm, 'package.json'), `${JSON.stringify(published, null, 2)}\n`)
   cpSync(join(here, 'README.md'), join(npm, 'README.md'))
@@ -73,6 +75,13 @@ async function rebuild() {
   cpSync(join(npm, 'slim.js'), join(page, 'peersox.js'))
   for (const file of ['slim-transfer.js', 'peersox.wasm', 'peersox-transfer.wasm']) cpSync(join(npm, file), join(page, file))
   report()
+}
+
+/** A module and its glue. */
+function linked(module, name) {
+  const mentioned = new Set(sources.flatMap((text) => text.match(/[\w$]+/g)))
+  const wasm = readFileSync(join(glue, `${module}.wasm`))
+  return withShortNames(wasm, readFileSync(join(glue, `${name}_bg.js`), 'utf8'), mentioned)
 }
 
 function types() {
@@ -99,11 +108,12 @@ async function bundle(entry, name, names) {
   const plugin = {
     name: 'generated',
     setup(it) {
-      it.onResolve({ filter: /^#engine$/ }, () => ({ path: join(glue, 'engine_bg.js'), sideEffects: false }))
+      it.onResolve({ filter: /^#engine$/ }, () => ({ path: 'engine', namespace: 'glue', sideEffects: false }))
+      it.onLoad({ filter: /.*/, namespace: 'glue' }, () => ({ contents: engine.glue }))
       it.onResolve({ filter: /^#wire$/ }, () => ({ path: 'wire', namespace: 'wire', sideEffects: false }))
       it.onLoad({ filter: /.*/, namespace: 'wire' }, () => ({ contents: messages() }))
       it.onResolve({ filter: /^#wasm$/ }, () => ({ path: 'wasm', namespace: 'wasm' }))
-      it.onLoad({ filter: /.*/, namespace: 'wasm' }, () => ({ contents: deflated(wasm), loader: 'text' }))
+      it.onLoad({ filter: /.*/, namespace: 'wasm' }, () => ({ contents: deflated(engine.wasm), loader: 'text' }))
       // A name that every bundler understands.
       it.onResolve({ filter: /^#transfers$/ }, () => ({ path: `./${name}-transfer.js`, external: true }))
     },
@@ -116,7 +126,8 @@ async function transferChunk(names) {
   const plugin = {
     name: 'handed over',
     setup(it) {
-      it.onResolve({ filter: /^#transfer$/ }, () => ({ path: join(glue, 'transfer_bg.js'), sideEffects: false }))
+      it.onResolve({ filter: /^#transfer$/ }, () => ({ path: 'transfer', namespace: 'glue', sideEffects: false }))
+      it.onLoad({ filter: /.*/, namespace: 'glue' }, () => ({ contents: transfer.glue }))
       it.onResolve({ filter: /^\.\/shared\.js$/ }, () => ({ path: 'shared', namespace: 'shared' }))
       it.onLoad({ filter: /.*/, namespace: 'shared' }, () => ({ contents: 'module.exports = shared' }))
     },

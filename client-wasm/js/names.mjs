@@ -9,18 +9,17 @@ import { join } from 'node:path'
  * which modules of WebAssembly import and export; and exports, which are reached as properties as well. What else
  * somebody else has named is written in quotes.
  */
-export function knownNames({ project, glue, types, modules }) {
+export function knownNames({ project, types, linked, sources }) {
   const tsc = join(project, 'node_modules/.bin/tsc')
   const compiled = execFileSync(tsc, ['--project', project, '--listFilesOnly'], { encoding: 'utf8' }).split('\n')
   const declarations = [...compiled.filter((file) => /\/lib\.[\w.]+\.d\.ts$/.test(file)), ...files(types, /\.d\.ts$/)]
-  const sources = [...files(join(project, 'src'), /\.ts$/), ...files(glue, /_bg\.js$/)]
-  const linked = modules
-    .map((bytes) => new WebAssembly.Module(bytes))
-    .flatMap((it) => [...WebAssembly.Module.imports(it), ...WebAssembly.Module.exports(it)])
+  const modules = linked.map(({ wasm }) => new WebAssembly.Module(wasm))
+  const symbols = modules.flatMap((it) => [...WebAssembly.Module.imports(it), ...WebAssembly.Module.exports(it)])
+  const exporting = [...sources, ...linked.map(({ glue }) => glue)]
   return [
     ...declarations.flatMap((file) => text(file).replace(/\/\*.*?\*\//gs, '').match(/[\w$]+/g)),
-    ...sources.flatMap((file) => [...text(file).matchAll(EXPORT)].map(([, name]) => name)),
-    ...linked.map(({ name }) => name),
+    ...exporting.flatMap((text) => [...text.matchAll(EXPORT)].map(([, name]) => name)),
+    ...symbols.map(({ name }) => name),
   ]
 }
 
