@@ -12,7 +12,10 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { brotliCompressSync, gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
-import { messages, withoutUnused } from './messages.mjs'
+import { minify } from 'terser'
+import { withShortNames } from './link.mjs'
+import { messages } from './messages.mjs'
+import { checkPromises, knownNames } from './names.mjs'
 
 const here = dirname(fileURLToPath(import.meta.url))
 const root = join(here, '../..')
@@ -29,16 +32,17 @@ const common = {
   define: { VERSION: JSON.stringify(manifest.version) },
   target: 'es2022',
   minify: true,
+  // Those of classes and of generated glue stay; they are few, and members of `const enum` become numbers.
+  mangleProps: /^[a-z]/,
   legalComments: 'none',
   write: false,
   metafile: true,
 }
-const NOTICE = '/*! peersox, MIT OR Apache-2.0; in it pbf, (c) Mapbox, BSD-3-Clause */\n'
-/** Of the file of transfers. */
-let chunkInputs = []
+const NOTICE = '/*! peersox, MIT OR Apache-2.0 */\n'
 
-const wasm = readFileSync(join(glue, 'peersox.wasm'))
-const transferWasm = readFileSync(join(glue, 'peersox-transfer.wasm'))
+const sources = readdirSync(join(here, 'src')).map((file) => readFileSync(join(here, 'src', file), 'utf8'))
+const engine = linked('peersox', 'engine')
+const transfer = linked('peersox-transfer', 'transfer')
 
 await rebuild()
 
@@ -48,11 +52,21 @@ async function rebuild() {
     mkdirSync(directory, { recursive: true })
   }
   types()
-  const transfers = await transferChunk()
-  await bundle('index.ts', 'peersox', transfers + `export const deflated=${JSON.stringify(deflated(transferWasm))};\n`)
-  await bundle('slim.ts', 'slim', transfers)
-  writeFileSync(join(npm, 'peersox.wasm'), wasm)
-  writeFileSync(join(npm, 'peersox-transfer.wasm'), transferWasm)
+  const known = knownNames({ project: here, types: join(npm, 'types'), linked: [engine, transfer], sources })
+  // What each property is called in every file, because they use each other's objects; `false` is as it is.
+  const names = Object.fromEntries(known.map((name) => [name, false]))
+  const slim = await bundle('slim.ts', 'slim', names)
+  const whole = await bundle('index.ts', 'peersox', names)
+  const transfers = await transferChunk(names)
+  const twice = [slim, whole].flatMap(({ inputs }) => inputs.filter((it) => transfers.inputs.includes(it)))
+  if (twice.length > 0) throw new Error(`${twice} would be loaded twice: hand it over by shared.ts`)
+  await write('slim', slim.text)
+  await write('peersox', whole.text)
+  await write('slim-transfer', transfers.text)
+  await write('peersox-transfer', `${transfers.text}export const deflated=${JSON.stringify(deflated(transfer.wasm))};\n`)
+  checkPromises(join(npm, 'types'), [join(npm, 'slim.js'), join(npm, 'slim-transfer.js')])
+  writeFileSync(join(npm, 'peersox.wasm'), engine.wasm)
+  writeFileSync(join(npm, 'peersox-transfer.wasm'), transfer.wasm)
   const { devDependencies: _, ...published } = manifest
   writeFileSync(join(npm, 'package.json'), `${JSON.stringify(published, null, 2)}\n`)
   cpSync(join(here, 'README.md'), join(npm, 'README.md'))
@@ -61,6 +75,13 @@ async function rebuild() {
   cpSync(join(npm, 'slim.js'), join(page, 'peersox.js'))
   for (const file of ['slim-transfer.js', 'peersox.wasm', 'peersox-transfer.wasm']) cpSync(join(npm, file), join(page, file))
   report()
+}
+
+/** A module and its glue. */
+function linked(module, name) {
+  const mentioned = new Set(sources.flatMap((text) => text.match(/[\w$]+/g)))
+  const wasm = readFileSync(join(glue, `${module}.wasm`))
+  return withShortNames(wasm, readFileSync(join(glue, `${name}_bg.js`), 'utf8'), mentioned)
 }
 
 function types() {
@@ -82,53 +103,55 @@ function types() {
   }
 }
 
-/** Writes NAME.js and, beside it, the file of transfers that it loads. */
-async function bundle(entry, name, transfers) {
+/** Everything but transfers; NAME is that of the file. */
+async function bundle(entry, name, names) {
   const plugin = {
     name: 'generated',
     setup(it) {
-      it.onResolve({ filter: /^#engine$/ }, () => ({ path: join(glue, 'engine_bg.js'), sideEffects: false }))
+      it.onResolve({ filter: /^#engine$/ }, () => ({ path: 'engine', namespace: 'glue', sideEffects: false }))
+      it.onLoad({ filter: /.*/, namespace: 'glue' }, () => ({ contents: engine.glue }))
       it.onResolve({ filter: /^#wire$/ }, () => ({ path: 'wire', namespace: 'wire', sideEffects: false }))
-      it.onLoad({ filter: /.*/, namespace: 'wire' }, () => ({ contents: messages(), resolveDir: here }))
-      it.onLoad({ filter: /node_modules\/pbf\/index\.js$/ }, ({ path }) => ({ contents: withoutUnused(path, messages()) }))
+      it.onLoad({ filter: /.*/, namespace: 'wire' }, () => ({ contents: messages() }))
       it.onResolve({ filter: /^#wasm$/ }, () => ({ path: 'wasm', namespace: 'wasm' }))
-      it.onLoad({ filter: /.*/, namespace: 'wasm' }, () => ({ contents: deflated(wasm), loader: 'text' }))
+      it.onLoad({ filter: /.*/, namespace: 'wasm' }, () => ({ contents: deflated(engine.wasm), loader: 'text' }))
       // A name that every bundler understands.
       it.onResolve({ filter: /^#transfers$/ }, () => ({ path: `./${name}-transfer.js`, external: true }))
     },
   }
-  const built = await build({ ...common, entryPoints: [join(here, 'src', entry)], format: 'esm', plugins: [plugin] })
-  const twice = inputs(built).filter((it) => chunkInputs.includes(it))
-  if (twice.length > 0) throw new Error(`${twice} would be loaded twice: hand it over by shared.ts`)
-  writeFileSync(join(npm, `${name}.js`), NOTICE + built.outputFiles[0].text)
-  writeFileSync(join(npm, `${name}-transfer.js`), NOTICE + transfers)
+  return make({ entryPoints: [join(here, 'src', entry)], format: 'esm', plugins: [plugin] }, names)
 }
 
 /** Transfers as a function of what they share with the main file, so that they need not import it. */
-async function transferChunk() {
+async function transferChunk(names) {
   const plugin = {
     name: 'handed over',
     setup(it) {
-      it.onResolve({ filter: /^#transfer$/ }, () => ({ path: join(glue, 'transfer_bg.js'), sideEffects: false }))
+      it.onResolve({ filter: /^#transfer$/ }, () => ({ path: 'transfer', namespace: 'glue', sideEffects: false }))
+      it.onLoad({ filter: /.*/, namespace: 'glue' }, () => ({ contents: transfer.glue }))
       it.onResolve({ filter: /^\.\/shared\.js$/ }, () => ({ path: 'shared', namespace: 'shared' }))
       it.onLoad({ filter: /.*/, namespace: 'shared' }, () => ({ contents: 'module.exports = shared' }))
     },
   }
-  const built = await build({
-    ...common,
-    entryPoints: [join(here, 'src/transfers.ts')],
-    format: 'iife',
-    globalName: 'transfers',
-    plugins: [plugin],
-  })
-  chunkInputs = inputs(built)
-  return `export default(shared)=>{${built.outputFiles[0].text}return transfers};\n`
+  const options = { entryPoints: [join(here, 'src/transfers.ts')], format: 'iife', globalName: 'transfers', plugins: [plugin] }
+  const { text, inputs } = await make(options, names)
+  return { text: `export default(shared)=>{${text}return transfers};\n`, inputs }
 }
 
-/** The files that something was made of. */
-function inputs({ metafile }) {
+/** What comes of it, and the files that it is made of. Names that are new are added to `names`. */
+async function make(options, names) {
+  const { outputFiles, metafile, mangleCache } = await build({ ...common, ...options, mangleCache: names })
+  Object.assign(names, mangleCache)
   const [output] = Object.values(metafile.outputs)
-  return Object.entries(output.inputs).flatMap(([file, { bytesInOutput }]) => (bytesInOutput > 0 ? [file] : []))
+  const inputs = Object.entries(output.inputs).flatMap(([file, { bytesInOutput }]) => (bytesInOutput > 0 ? [file] : []))
+  return { text: outputFiles[0].text, inputs }
+}
+
+/** Writes NAME.js, 2 % smaller than the bundler leaves it. */
+async function write(name, text) {
+  // Constants stay right of what they are compared with, which is as long and compresses better.
+  const compress = { passes: 2, lhs_constants: false }
+  const { code } = await minify(text, { module: true, ecma: 2022, compress })
+  writeFileSync(join(npm, `${name}.js`), NOTICE + code)
 }
 
 /** As `inlined.ts` takes it. */

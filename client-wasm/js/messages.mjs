@@ -3,24 +3,28 @@
 import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { compileRaw } from 'pbf/compile'
 import parseProto from 'protocol-buffers-schema'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '../..')
+export const files = ['proto/peersox/v1/pairing.proto', 'proto/peersox/v1/relay.proto', 'client-wasm/js/src/status.proto']
 
-/** What the client reads, and what it writes: messages with those of their fields that it looks at. */
-const READS = {
+/** The messages that the client reads or writes, with those of their fields that it looks at. */
+const MESSAGES = {
   CreatePairingResponse: ['pairing_id', 'nameplate', 'credential', 'code_expires_at_millis', 'restorable_until_millis'],
+  JoinPairingRequest: ['nameplate'],
   JoinPairingResponse: ['pairing_id', 'credential', 'restorable_until_millis'],
+  GetPairingRequest: ['credential'],
   GetPairingResponse: [],
   DeletePairingResponse: [],
   WatchPairingResponse: ['event'],
   OpenSessionResponse: ['ticket', 'endpoints', 'ice_servers'],
   RelayEndpoint: ['transport', 'url'],
   IceServer: ['urls', 'username', 'credential'],
-  Notice: ['welcome', 'pong', 'peer_online', 'peer_away', 'draining', 'datagrams_dropped'],
+  Notice: ['hello', 'welcome', 'ping', 'pong', 'peer_online', 'peer_away', 'draining', 'datagrams_dropped'],
+  Hello: ['ticket', 'agent'],
   Welcome: ['peer_online', 'resumed', 'limits'],
   RelayLimits: ['keepalive_millis'],
+  Ping: ['nonce'],
   Pong: ['nonce'],
   PeerOnline: [],
   PeerAway: ['grace_millis'],
@@ -35,58 +39,36 @@ const READS = {
   RetryInfo: ['retry_delay'],
   Duration: ['seconds', 'nanos'],
 }
-const WRITES = {
-  JoinPairingRequest: ['nameplate'],
-  GetPairingRequest: ['credential'],
-  Notice: ['hello', 'ping'],
-  Hello: ['ticket', 'agent'],
-  Ping: ['nonce'],
-  Signal: READS.Signal,
-  SessionDescription: READS.SessionDescription,
-  IceCandidate: READS.IceCandidate,
-}
 
-/** Functions that read and write the messages of the wire, as a module. */
+/** `Kind` of src/protobuf.ts by the types of a `.proto`; enumerations are numbers. */
+const KINDS = { int32: 0, int64: 0, uint32: 0, uint64: 0, bool: 1, string: 2, bytes: 3 }
+
+/** A module with the table of each message, as src/protobuf.ts takes it. */
 export function messages() {
-  const files = ['proto/peersox/v1/pairing.proto', 'proto/peersox/v1/relay.proto', 'client-wasm/js/src/status.proto']
   const schemas = files.map((file) => parseProto(readFileSync(join(root, file), 'utf8')))
-  const every = (kind) => schemas.flatMap((schema) => schema[kind])
+  const [known, enums] = ['messages', 'enums'].map((kind) => schemas.flatMap((schema) => schema[kind]))
   const find = (list, name, where) => {
     const found = list.find((it) => it.name === name)
     if (!found) throw new Error(`there is no ${name} in ${where}`)
     return found
   }
-  const only = (wanted) => ({
-    ...schemas[0],
-    imports: [],
-    enums: every('enums'),
-    messages: Object.entries(wanted).map(([name, fields]) => {
-      const message = find(every('messages'), name, files)
-      return { ...message, fields: fields.map((field) => find(message.fields, field, name)) }
-    }),
-  })
-  const enums = /^export const .*?^};?$/gms
-  return [compileRaw(only(READS), { noWrite: true }), compileRaw(only(WRITES), { noRead: true }).replace(enums, '')].join('')
-}
-
-/**
- * The library that these functions call, without the methods that nobody calls: a bundler cannot take them out of a
- * class. A method is kept if its name is in `users`, in this client, or in what else is kept.
- */
-export function withoutUnused(path, users) {
-  const library = readFileSync(path, 'utf8')
-  const method = /^ {4}(\w+)\([^\n]*\) \{\n.*?^ {4}\}\n/gms
-  const isOptional = (name) => name !== 'constructor' && name !== 'finish'
-  let text = library
-  for (;;) {
-    const seen = users + text
-    const shorter = text.replace(method, (whole, name) => {
-      const calls = seen.split(new RegExp(`\\.${name}\\(`)).length - whole.split(new RegExp(`\\.${name}\\(`)).length
-      return isOptional(name) && calls === 0 ? '' : whole
-    })
-    if (shorter.length === text.length) break
-    text = shorter
+  const kindOf = ({ name, type, repeated, map }) => {
+    if (type in MESSAGES) return type
+    const kind = enums.some((it) => it.name === type) ? 0 : KINDS[type]
+    // Several numbers may come packed, which src/protobuf.ts does not know.
+    if (kind === undefined || map || (repeated && kind < 2)) throw new Error(`src/protobuf.ts cannot read ${name}`)
+    return kind
   }
-  if (text.length === library.length) throw new Error('pbf is written in another way than this expects')
-  return text
+  const tables = new Map()
+  const add = (name) => {
+    if (tables.has(name)) return
+    const { fields } = find(known, name, files)
+    const chosen = MESSAGES[name].map((field) => find(fields, field, name))
+    // Those that it holds come first.
+    for (const { type } of chosen) if (type in MESSAGES) add(type)
+    const rows = chosen.map((it) => `${it.name}:[${it.tag},${kindOf(it)}${it.repeated ? ',true' : ''}]`)
+    tables.set(name, `export const ${name} = {${rows}}\n`)
+  }
+  for (const name of Object.keys(MESSAGES)) add(name)
+  return [...tables.values()].join('')
 }

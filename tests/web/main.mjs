@@ -9,10 +9,12 @@ import { pageFileChecks } from './page-files.mjs'
 import { pageReturnChecks } from './page-return.mjs'
 import { pageChecks } from './page.mjs'
 import { pathChecks } from './paths.mjs'
+import { protobufChecks } from './protobuf.mjs'
 import { relayChecks } from './relay.mjs'
 
 try {
   await packageChecks()
+  await protobufChecks()
   await nodeChecks()
   await apiChecks()
   await keptChecks()

@@ -99,11 +99,12 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
     this.#control = new Control(this.url, this.#engine, () => this.emit('server.ready', { url: this.url }))
     this.#session = new Session(this.#control, options, {
       emit: (type, value) => this.emit(type, value),
-      linked: (link) => this.#messages.use(link),
+      linked: () => this.#messages.begin(),
       opened: (channel) => this.#onOpened(channel),
       ended: (error) => this.#messages.ended(error),
     })
     this.#messages = new Messages(
+      () => this.#session.active(),
       () => this.#isHeard(),
       (message) => this.#hear(message),
       (datagram) => this.emit('datagram', datagram),

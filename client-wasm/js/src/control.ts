@@ -11,7 +11,8 @@ import { fromBase64, toBase64, toHex } from './bytes.js'
 import type { Engine } from './engine.js'
 import { PairingInvalidError, PeerSoxError } from './errors.js'
 import { failure, guard } from './failure.js'
-import { call, decode, encode, unary } from './grpc.js'
+import { call, unary } from './grpc.js'
+import { decode, encode, type Table } from './protobuf.js'
 import type { Abortable, CodeOptions, NewPairing, Pairing } from './types.js'
 
 /** The server as one client sees it. */
@@ -31,7 +32,7 @@ export class Control {
   async create(options: CodeOptions): Promise<NewPairing> {
     const words = options.words ?? 2
     if (!Number.isInteger(words) || words < 0 || words > 16) throw new TypeError('a code has 0 to 16 words')
-    const asked = this.#ask('CreatePairing', NOTHING, wire.readCreatePairingResponse, options)
+    const asked = this.#ask('CreatePairing', NOTHING, wire.CreatePairingResponse, options)
     const [made, engine] = await Promise.all([asked, this.#engine])
     return {
       server: this.#url,
@@ -48,8 +49,8 @@ export class Control {
     const engine = await this.#engine
     const code = guard(() => engine.parseCode(String(typed)))
     // The words stay here: only the digits are sent.
-    const request = encode(wire.writeJoinPairingRequest, { nameplate: nameplateOf(code) })
-    const joined = await this.#ask('JoinPairing', request, wire.readJoinPairingResponse, options)
+    const request = encode(wire.JoinPairingRequest, { nameplate: nameplateOf(code) })
+    const joined = await this.#ask('JoinPairing', request, wire.JoinPairingResponse, options)
     return {
       server: this.#url,
       id: toHex(joined.pairing_id),
@@ -63,7 +64,7 @@ export class Control {
   /** Whether the server still knows a pairing. */
   async knows(pairing: Pairing, options: Abortable): Promise<boolean> {
     try {
-      await this.#ask('GetPairing', credential(pairing), wire.readGetPairingResponse, options)
+      await this.#ask('GetPairing', credential(pairing), wire.GetPairingResponse, options)
       return true
     } catch (error) {
       if (error instanceof PairingInvalidError) return false
@@ -73,7 +74,7 @@ export class Control {
 
   async revoke(pairing: Pairing, options: Abortable): Promise<void> {
     try {
-      await this.#ask('DeletePairing', credential(pairing), wire.readDeletePairingResponse, options)
+      await this.#ask('DeletePairing', credential(pairing), wire.DeletePairingResponse, options)
     } catch (error) {
       // Gone already is gone.
       if (!(error instanceof PairingInvalidError)) throw error
@@ -82,7 +83,7 @@ export class Control {
 
   /** The right to attach to a relay, and where. */
   openSession(pairing: Pairing, signal: AbortSignal): Promise<wire.OpenSessionResponse> {
-    return this.#ask('OpenSession', credential(pairing), wire.readOpenSessionResponse, { signal })
+    return this.#ask('OpenSession', credential(pairing), wire.OpenSessionResponse, { signal })
   }
 
   /** Tells when the code is used, or is not in time; goes on until `signal` aborts. */
@@ -90,7 +91,7 @@ export class Control {
     while (!signal.aborted) {
       try {
         for await (const message of call(this.#url, 'WatchPairing', credential(pairing), signal)) {
-          const event = decode(wire.readWatchPairingResponse, message)?.event
+          const event = decode(wire.WatchPairingResponse, message)?.event
           if (event === EVENT_JOINED) tell('joined')
           else if (event === EVENT_EXPIRED) tell('expired')
         }
@@ -108,9 +109,9 @@ export class Control {
     this.#ready()
   }
 
-  async #ask<T>(method: string, request: Uint8Array, read: wire.Read<T>, options: Abortable): Promise<T> {
+  async #ask<T>(method: string, request: Uint8Array, table: Table<T>, options: Abortable): Promise<T> {
     try {
-      const answer = decode(read, await unary(this.#url, method, request, options.signal))
+      const answer = decode(table, await unary(this.#url, method, request, options.signal))
       this.noteAnswer()
       if (!answer) throw failure('protocol', 'the answer cannot be decoded')
       return answer
@@ -128,7 +129,7 @@ export function nameplateOf(code: string): string {
 
 /** Every request that names a pairing has its credential as field 1 and nothing else. */
 function credential(pairing: Pairing): Uint8Array {
-  return encode(wire.writeGetPairingRequest, { credential: fromBase64(pairing.credential) })
+  return encode(wire.GetPairingRequest, { credential: fromBase64(pairing.credential) })
 }
 
 const NOTHING = new Uint8Array()

@@ -19,8 +19,8 @@
  * @packageDocumentation
  */
 
-import { type IceCandidate, type IceServer, type Signal, writeSignal } from '#wire'
-import { encode } from './grpc.js'
+import { type IceCandidate, type IceServer, Signal } from '#wire'
+import { encode } from './protobuf.js'
 import type { Shell } from './shell.js'
 import { Wire } from './wire.js'
 
@@ -28,7 +28,7 @@ import { Wire } from './wire.js'
 export type DialMode = 'off' | 'manual' | 'auto'
 
 /** A moment that does not come. */
-const NEVER = Number.POSITIVE_INFINITY
+const NEVER = Infinity
 
 /** One connection being made, in use, or being mended. */
 interface Attempt {
@@ -278,7 +278,7 @@ export class Direct {
 
   /** Without keys or a relay it is lost, as it may be under way: the attempt then runs out. */
   #signal({ number }: Attempt, item: Partial<Signal>): void {
-    this.#shell.sendSignal(encode(writeSignal, { ...item, attempt: number }))
+    this.#shell.sendSignal(encode(Signal, { ...item, attempt: number }))
   }
 
   #candidate(attempt: Attempt, candidate: IceCandidate): void {

@@ -56,12 +56,9 @@ declare module '#engine' {
   }
 }
 
-// The messages that this side reads or writes, out of proto/ and status.proto; build.mjs has `pbf` make the real thing.
+// The messages that this side reads or writes, out of proto/ and status.proto; messages.mjs makes the real thing.
 declare module '#wire' {
-  import type { PbfReader, PbfWriter } from 'pbf'
-
-  export type Read<T> = (from: PbfReader) => T
-  export type Write<T> = (message: T, to: PbfWriter) => void
+  type Table<T> = import('./protobuf.js').Table<T>
 
   export interface IceServer {
     urls: string[]
@@ -99,31 +96,34 @@ declare module '#wire' {
     candidate: IceCandidate | undefined
   }
 
-  export const readCreatePairingResponse: Read<{
+  export interface Any {
+    type_url: string
+    value: Uint8Array
+  }
+
+  export const CreatePairingResponse: Table<{
     pairing_id: Uint8Array
     nameplate: string
     credential: Uint8Array
     code_expires_at_millis: number
     restorable_until_millis: number
   }>
-  export const readJoinPairingResponse: Read<{
+  export const JoinPairingRequest: Table<{ nameplate: string }>
+  export const JoinPairingResponse: Table<{
     pairing_id: Uint8Array
     credential: Uint8Array
     restorable_until_millis: number
   }>
-  export const readGetPairingResponse: Read<object>
-  export const readDeletePairingResponse: Read<object>
-  export const readWatchPairingResponse: Read<{ event: number }>
-  export const readOpenSessionResponse: Read<OpenSessionResponse>
-  export const writeJoinPairingRequest: Write<{ nameplate: string }>
-  export const writeGetPairingRequest: Write<{ credential: Uint8Array }>
-  export const readNotice: Read<Notice>
-  export const writeNotice: Write<Partial<Notice>>
-  export const readSignal: Read<Signal>
-  export const writeSignal: Write<Partial<Signal>>
-  export const readStatus: Read<{ details: { type_url: string; value: Uint8Array }[] }>
-  export const readErrorInfo: Read<{ reason: string }>
-  export const readRetryInfo: Read<{ retry_delay: { seconds: number; nanos: number } | undefined }>
+  export const GetPairingRequest: Table<{ credential: Uint8Array }>
+  export const GetPairingResponse: Table<object>
+  export const DeletePairingResponse: Table<object>
+  export const WatchPairingResponse: Table<{ event: number }>
+  export const OpenSessionResponse: Table<OpenSessionResponse>
+  export const Notice: Table<Notice>
+  export const Signal: Table<Signal>
+  export const Status: Table<{ details: Any[] }>
+  export const ErrorInfo: Table<{ reason: string }>
+  export const RetryInfo: Table<{ retry_delay: { seconds: number; nanos: number } | undefined }>
 }
 
 /** The version of the package. */

@@ -10,27 +10,11 @@
  * @packageDocumentation
  */
 
-import { PbfReader, PbfWriter } from 'pbf'
-import { readErrorInfo, readRetryInfo, readStatus } from '#wire'
+import { type Any, ErrorInfo, RetryInfo, Status } from '#wire'
 import { fromBase64 } from './bytes.js'
 import type { ErrorCode } from './errors.js'
 import { failure } from './failure.js'
-
-/** Encodes a message with one of the functions that are made of the `.proto`. */
-export function encode<T>(write: (message: T, to: PbfWriter) => void, message: T): Uint8Array<ArrayBuffer> {
-  const writer = new PbfWriter()
-  write(message, writer)
-  return writer.finish() as Uint8Array<ArrayBuffer>
-}
-
-/** Decodes one; `undefined` if the bytes are none. */
-export function decode<T>(read: (from: PbfReader) => T, bytes: Uint8Array): T | undefined {
-  try {
-    return read(new PbfReader(bytes))
-  } catch {
-    return undefined
-  }
-}
+import { decode } from './protobuf.js'
 
 /** Calls a method that answers one message. */
 export async function unary(
@@ -120,18 +104,18 @@ function check(field: (name: string) => string | null): void {
   for (const detail of details(field('grpc-status-details-bin'))) {
     // The type URL ends in the name of the type; what is before it does not matter.
     const type = detail.type_url.split('/').pop()
-    if (type === 'google.rpc.ErrorInfo') reason = decode(readErrorInfo, detail.value)?.reason ?? ''
+    if (type === 'google.rpc.ErrorInfo') reason = decode(ErrorInfo, detail.value)?.reason ?? ''
     if (type === 'google.rpc.RetryInfo') {
-      const delay = decode(readRetryInfo, detail.value)?.retry_delay
+      const delay = decode(RetryInfo, detail.value)?.retry_delay
       retryAfter = delay && delay.seconds * 1e3 + delay.nanos / 1e6
     }
   }
   throw failure(codeOf(reason, number), message, retryAfter, number)
 }
 
-function details(field: string | null): { type_url: string; value: Uint8Array }[] {
+function details(field: string | null): Any[] {
   try {
-    return field ? (decode(readStatus, fromBase64(field))?.details ?? []) : []
+    return field ? (decode(Status, fromBase64(field))?.details ?? []) : []
   } catch {
     return []
   }

@@ -9,7 +9,6 @@
  */
 
 import type { Channel } from './channel.js'
-import { ClosedError } from './errors.js'
 import { Intake } from './intake.js'
 import type { Link } from './link.js'
 import type { Data } from './types.js'
@@ -23,32 +22,27 @@ const DATAGRAMS_KEPT = 256
 export class Messages {
   readonly intake: Intake<string | ArrayBuffer>
   readonly datagrams: Intake<Uint8Array>
-  #link: Link | null = null
   #out: Channel | null = null
   #in: Channel[] = []
   readonly #datagrams: Uint8Array[] = []
-  readonly #isHeard: () => boolean
-  readonly #hear: (message: string | ArrayBuffer) => void
+  readonly #active: () => Link
   readonly #writables: { messages?: WritableStream<Data>; datagrams?: WritableStream<ArrayBuffer | ArrayBufferView> } = {}
 
+  /** `active` gives the link in use, or throws. */
   constructor(
+    active: () => Link,
     isHeard: () => boolean,
     hear: (message: string | ArrayBuffer) => void,
     hearDatagram: (datagram: Uint8Array) => void,
     isDatagramHeard: () => boolean,
   ) {
-    this.#isHeard = isHeard
-    this.#hear = hear
-    this.intake = new Intake(
-      () => this.#take(),
-      () => this.#isHeard(),
-      (message) => this.#hear(message),
-    )
+    this.#active = active
+    this.intake = new Intake(() => this.#take(), isHeard, hear)
     this.datagrams = new Intake(() => this.#datagrams.shift(), isDatagramHeard, hearDatagram)
   }
 
-  use(link: Link): void {
-    this.#link = link
+  /** There is another link. */
+  begin(): void {
     this.#out = null
     this.#in = []
     for (const intake of [this.intake, this.datagrams]) intake.begin()
@@ -73,9 +67,7 @@ export class Messages {
 
   out(): Channel {
     if (this.#out && !this.#out.isOver) return this.#out
-    if (!this.#link) throw new ClosedError('closed', 'there is no connection: pair or connect first')
-    if (this.#link.end) throw new ClosedError(this.#link.end.reason, this.#link.end.message)
-    const channel = this.#link.open(MESSAGE_CHANNEL, 'interactive')
+    const channel = this.#active().open(MESSAGE_CHANNEL, 'interactive')
     // What comes back on it is taken as well.
     this.opened(channel)
     this.#out = channel

@@ -13,15 +13,15 @@
  * @packageDocumentation
  */
 
-import { type Notice, type OpenSessionResponse, readNotice, writeNotice } from '#wire'
+import { Notice, type OpenSessionResponse } from '#wire'
 import { failure } from './failure.js'
 import { type PeerSoxError, PairingInvalidError, RateLimitedError } from './errors.js'
-import { decode, encode } from './grpc.js'
 import { Leg } from './leg.js'
+import { decode, encode } from './protobuf.js'
 import type { Shell } from './shell.js'
 
 /** A moment that does not come. */
-const NEVER = Number.POSITIVE_INFINITY
+const NEVER = Infinity
 
 /** What admits a leg. */
 export type OpenSession = (signal: AbortSignal) => Promise<OpenSessionResponse>
@@ -257,14 +257,11 @@ interface Attempt {
 }
 
 function encodeNotice(notice: Partial<Notice>): Uint8Array<ArrayBuffer> {
-  const message = encode(writeNotice, notice)
-  const frame = new Uint8Array(1 + message.length)
-  frame.set(message, 1)
-  return frame
+  return Uint8Array.of(NOTICE, ...encode(Notice, notice))
 }
 
 function decodeNotice(frame: Uint8Array): Notice | undefined {
-  return frame[0] === NOTICE ? decode(readNotice, frame.subarray(1)) : undefined
+  return frame[0] === NOTICE ? decode(Notice, frame.subarray(1)) : undefined
 }
 
 /** What a relay is told of this software. */

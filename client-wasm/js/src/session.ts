@@ -26,7 +26,7 @@ import { Wake } from './wake.js'
 export interface Host {
   emit<K extends keyof ClientEvents & string>(type: K, value: ClientEvents[K]): void
   /** There is another link. */
-  linked(link: Link): void
+  linked(): void
   /** The other side opened a channel. */
   opened(channel: Channel): void
   /** The link is over, for a reason or for none. */
@@ -93,7 +93,7 @@ export class Session implements LinkListener {
       },
       this,
     )
-    this.#host.linked(this.#link)
+    this.#host.linked()
     this.#wake.listen(true)
     if (pairing.role === 'initiator' && !pairing.secret) this.#watchCode(pairing)
   }

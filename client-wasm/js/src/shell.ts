@@ -13,14 +13,14 @@
  */
 
 import type { Listener, Machine } from '#engine'
-import { readSignal, type Signal } from '#wire'
+import { Signal } from '#wire'
 import { type DialMode, Direct } from './direct.js'
 import { type Engine, Told } from './engine.js'
 import type { PeerSoxError } from './errors.js'
 import { guard, toError } from './failure.js'
-import { decode } from './grpc.js'
 import type { Link, LinkListener } from './link.js'
 import { Meter } from './meter.js'
+import { decode } from './protobuf.js'
 import { AGENT, type OpenSession, Relay } from './relay.js'
 import type { CloseReason } from './types.js'
 
@@ -287,7 +287,7 @@ export class Shell implements Listener {
 
   /** A signal of the other peer; the bytes are lent. */
   signal(bytes: Uint8Array): void {
-    const signal: Signal | undefined = decode(readSignal, bytes)
+    const signal = decode(Signal, bytes)
     if (signal) this.#heard.push(() => this.direct.takeSignal(signal))
   }
 
