@@ -10,7 +10,7 @@ import * as wire from '#wire'
 import { fromBase64, toBase64, toHex } from './bytes.js'
 import type { Engine } from './engine.js'
 import { PairingInvalidError, PeerSoxError } from './errors.js'
-import { failure, guard } from './failure.js'
+import { failure } from './failure.js'
 import { call, decode, encode, unary } from './grpc.js'
 import type { Abortable, CodeOptions, NewPairing, Pairing } from './types.js'
 
@@ -38,7 +38,7 @@ export class Control {
       id: toHex(made.pairing_id),
       role: 'initiator',
       credential: toBase64(made.credential),
-      code: guard(() => engine.makeCode(made.nameplate, words)),
+      code: engine.makeCode(made.nameplate, words),
       codeExpiresAt: made.code_expires_at_millis,
       restorableUntil: made.restorable_until_millis,
     }
@@ -46,7 +46,7 @@ export class Control {
 
   async join(typed: string, options: Abortable): Promise<Pairing> {
     const engine = await this.#engine
-    const code = guard(() => engine.parseCode(String(typed)))
+    const code = engine.parseCode(String(typed))
     // The words stay here: only the digits are sent.
     const request = encode(wire.writeJoinPairingRequest, { nameplate: nameplateOf(code) })
     const joined = await this.#ask('JoinPairing', request, wire.readJoinPairingResponse, options)
