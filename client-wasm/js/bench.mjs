@@ -10,13 +10,14 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 
-const glueFolder = join(dirname(fileURLToPath(import.meta.url)), '../../target/web/glue')
+const here = dirname(fileURLToPath(import.meta.url))
+const glue = join(here, '../../target/web/glue/engine_bg.js')
 const MESSAGE = new Uint8Array(64 << 10)
 const ROUNDS = 5
 const READABLE = 9
 const count = Math.ceil(((Number(process.argv[2]) || 64) * 1e6) / MESSAGE.length)
 
-const { Machine } = await engine()
+const { Assembler, Machine } = await engine()
 const peers = [true, false].map((initiator) => peer(initiator))
 for (const it of peers) it.path = it.machine.pathUp(false)
 pump()
@@ -25,24 +26,24 @@ round()
 const rates = Array.from({ length: ROUNDS }, round).sort((a, b) => a - b)
 console.log(`${rates[ROUNDS >> 1].toFixed(0)} MB per CPU second (${rates.map((it) => it.toFixed(0)).join(' ')})`)
 
-/** The glue, which Node would take for CommonJS, with the module behind it. */
+/** What drives the module, bundled as build.mjs does, with the module behind it. */
 async function engine() {
-  const entryPoints = [join(glueFolder, 'engine_bg.js')]
-  const { outputFiles } = await build({ entryPoints, bundle: true, format: 'esm', write: false })
-  const glue = await import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].text).toString('base64')}`)
-  const module = readFileSync(join(glueFolder, 'peersox.wasm'))
-  const { instance } = await WebAssembly.instantiate(module, { './engine_bg.js': glue })
-  glue.__wbg_set_wasm(instance.exports)
-  instance.exports.__wbindgen_start()
-  return glue
+  const resolve = { name: 'glue', setup: (it) => it.onResolve({ filter: /^#engine$/ }, () => ({ path: glue })) }
+  const contents = `export * from './machine.js'; export * from './assembler.js'; export * as glue from '#engine'`
+  const stdin = { contents, resolveDir: join(here, 'src') }
+  const { outputFiles } = await build({ stdin, bundle: true, format: 'esm', write: false, plugins: [resolve] })
+  const built = await import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].text).toString('base64')}`)
+  const module = readFileSync(join(dirname(glue), 'peersox.wasm'))
+  const { instance } = await WebAssembly.instantiate(module, { './engine_bg.js': built.glue })
+  built.glue.__wbg_set_wasm(instance.exports)
+  built.setMemory(instance.exports.memory)
+  return built
 }
 
 function peer(initiator) {
   const [id, secret] = [new Uint8Array(16).fill(1), new Uint8Array(32).fill(2)]
-  const machine = new Machine(id, initiator, secret, '', 'bench', 64 << 20)
-  const readable = new Set()
-  const tell = (told, handle) => told === READABLE && readable.add(handle)
-  return { machine, readable, path: 0, listener: { tell, signal() {} } }
+  const machine = new Machine(id, initiator, secret, undefined, 'bench')
+  return { machine, assembler: new Assembler(machine, 64 << 20), readable: new Set(), path: 0 }
 }
 
 /** Carries frames until there are none. */
@@ -50,14 +51,11 @@ function pump() {
   for (let moved = true; moved; ) {
     moved = false
     for (const [from, to] of [peers, peers.toReversed()]) {
-      let frame
-      const sink = { send: (bytes) => (frame = bytes.slice()) }
-      while (from.machine.transmit(from.path, sink) > 0) {
-        to.machine.take(to.path, frame)
-        moved = true
-      }
+      for (let frame; (frame = from.machine.transmit(from.path)?.slice()); moved = true) to.machine.take(to.path, frame)
     }
-    for (const it of peers) it.machine.poll(it.listener)
+    for (const { machine, readable } of peers) {
+      for (let news; (news = machine.poll()); ) if (news.told === READABLE) readable.add(news.a)
+    }
   }
 }
 
@@ -65,9 +63,9 @@ function round() {
   const began = process.cpuUsage()
   const [from, to] = peers
   for (let sent = 0, taken = 0; taken < count; ) {
-    while (sent < count && from.machine.sendBytes(handle, MESSAGE)) sent++
+    while (sent < count && from.machine.send(handle, MESSAGE)) sent++
     pump()
-    for (const it of to.readable) while (to.machine.read(it) !== undefined) taken++
+    for (const it of to.readable) while (to.assembler.next(it) !== undefined) taken++
     to.readable.clear()
     pump()
   }

@@ -1,35 +1,36 @@
 //! Pairing codes.
 
-use peersox_core::code::{Code, Nameplate, Words};
-use wasm_bindgen::prelude::*;
+use peersox_core::code::{Code, Malformed, Nameplate, Words};
 
+use crate::call::Reply;
 use crate::failure::Failure;
 use crate::platform::Random;
 
 /// Appends secret words to a nameplate of the server.
-///
-/// # Errors
-/// If the nameplate is none.
-#[wasm_bindgen(js_name = makeCode)]
-pub fn make_code(nameplate: &str, words: usize) -> Result<String, JsValue> {
-    let nameplate: Nameplate = nameplate
+pub(crate) fn make(nameplate: &[u8], words: u32) -> Result<Reply, Failure> {
+    let nameplate: Nameplate = text(nameplate)?
         .parse()
         .map_err(|_| Failure::protocol("the nameplate is no nameplate"))?;
-    let words = Words::random(words.min(Words::MAX), &mut Random);
-    Ok(Code { nameplate, words }.canonical().to_string())
+    let words = Words::random((words as usize).min(Words::MAX), &mut Random);
+    Ok(show(&Code { nameplate, words }))
 }
 
 /// Reads what a person typed: the code as it should be shown, digits and words joined by `-`.
-///
-/// # Errors
-/// If it is no code; the message is for people.
-#[wasm_bindgen(js_name = parseCode)]
-pub fn parse_code(typed: &str) -> Result<String, JsValue> {
-    Ok(parse(typed)?.canonical().to_string())
+pub(crate) fn tidy(typed: &[u8]) -> Result<Reply, Failure> {
+    Ok(show(&parse(typed)?))
 }
 
-pub(crate) fn parse(typed: &str) -> Result<Code, Failure> {
-    typed
+/// The message of the failure is for people.
+pub(crate) fn parse(typed: &[u8]) -> Result<Code, Failure> {
+    text(typed)?
         .parse()
-        .map_err(|malformed| Failure::new("code-malformed", &format!("{malformed}")))
+        .map_err(|malformed: Malformed| Failure::new("code-malformed", &malformed.to_string()))
+}
+
+fn show(code: &Code) -> Reply {
+    Reply::lend(0, code.canonical().to_string())
+}
+
+pub(crate) fn text(bytes: &[u8]) -> Result<&str, Failure> {
+    std::str::from_utf8(bytes).map_err(|_| Failure::senseless())
 }

@@ -1,7 +1,6 @@
-//! What can go wrong, as JavaScript gets it: the string `code|message`, of which `js/src/failure.ts`
-//! makes an error class.
+//! What can go wrong, as JavaScript gets it: the text `code|message`, of which `js/src/machine.ts` makes an error.
 
-use wasm_bindgen::JsValue;
+use crate::call::Reply;
 
 /// Why a call failed. See `js/src/errors.ts` for the codes.
 pub(crate) struct Failure(String);
@@ -14,10 +13,19 @@ impl Failure {
     pub(crate) fn protocol(message: &str) -> Self {
         Self::new("protocol", message)
     }
+
+    /// The caller's fault, which `js/src/machine.ts` rules out.
+    pub(crate) fn senseless() -> Self {
+        Self::protocol("the module was called with what makes no sense to it")
+    }
 }
 
-impl From<Failure> for JsValue {
+impl From<Failure> for Reply {
+    /// A failure is no number.
     fn from(Failure(text): Failure) -> Self {
-        Self::from_str(&text)
+        Self {
+            bytes: text.into(),
+            ..Self::number(f64::NAN)
+        }
     }
 }

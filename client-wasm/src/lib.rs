@@ -1,10 +1,9 @@
 //! The engine of the browser client: `core::peer` and pairing codes, callable from JavaScript.
 //!
 //! ```text
-//!   js/src (TypeScript)                          this crate
-//!   PeerSoxClient ─► Shell ──── calls ────►  Machine ─► core::peer::Peer
-//!                     │  ▲ ◄─── events ────     │
-//!                     │  └──────── frames ──────┘
+//!   js/src (TypeScript)                            this crate
+//!   PeerSoxClient ─► Shell ─► Machine ── call ──►  door ─► Machine ─► core::peer::Peer
+//!                     │                ◄─ reply ──
 //!                     └─ WebSocket, RTCPeerConnection, fetch, setTimeout
 //! ```
 //!
@@ -15,8 +14,10 @@
 //! On other targets than wasm32 the crate is empty.
 #![cfg(target_arch = "wasm32")]
 
+mod call;
 mod code;
-mod desk;
+mod door;
 mod failure;
 mod machine;
+mod op;
 mod platform;

@@ -1,4 +1,4 @@
-//! What the browser gives: time and randomness.
+//! What the browser gives: randomness, and time as it counts.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use rand_core::{CryptoRng, Error, RngCore};
 use talc::wasm::{WasmDynamicTalc, new_wasm_dynamic_allocator};
 use wasm_bindgen::prelude::*;
 
+use crate::call::whole;
+
 #[wasm_bindgen]
 extern "C" {
-    #[wasm_bindgen(js_namespace = performance, js_name = now)]
-    fn performance_now() -> f64;
     #[wasm_bindgen(js_namespace = crypto, js_name = getRandomValues)]
     fn get_random_values(bytes: &mut [u8]);
 }
@@ -19,10 +19,9 @@ extern "C" {
 #[global_allocator]
 static ALLOCATOR: WasmDynamicTalc = new_wasm_dynamic_allocator();
 
-/// The present moment; its origin is that of the page.
-pub(crate) fn now() -> Moment {
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    Moment::from_origin(Duration::from_micros((performance_now() * 1e3) as u64))
+/// A moment that JavaScript gave as `performance.now()`; its origin is that of the page.
+pub(crate) fn moment(now: f64) -> Moment {
+    Moment::from_origin(Duration::from_micros(whole(now * 1e3)))
 }
 
 /// A span in milliseconds, as JavaScript counts.

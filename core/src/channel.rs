@@ -62,6 +62,22 @@ impl ChannelId {
     pub const fn number(self) -> u32 {
         self.wire
     }
+
+    /// All of it in one number, for a shell that speaks another language; after a restart it is larger.
+    #[must_use]
+    pub const fn to_bits(self) -> u64 {
+        ((self.generation as u64) << 32) | self.wire as u64
+    }
+
+    /// The channel of such a number; one that never was is gone.
+    #[must_use]
+    #[allow(clippy::cast_possible_truncation)]
+    pub const fn from_bits(bits: u64) -> Self {
+        Self {
+            generation: (bits >> 32) as u32,
+            wire: bits as u32,
+        }
+    }
 }
 
 impl std::fmt::Debug for ChannelId {

@@ -14,7 +14,7 @@ fn main() -> anyhow::Result<()> {
     let [module, directory, name] = arguments.as_slice() else {
         bail!("usage: peersox-bindgen MODULE.wasm DIRECTORY NAME");
     };
-    Bindgen::new()
+    let mut output = Bindgen::new()
         .input_path(module)
         .out_name(name)
         .bundler(true)?
@@ -22,6 +22,11 @@ fn main() -> anyhow::Result<()> {
         // wasm-opt strips the names.
         .remove_name_section(false)
         .remove_producers_section(true)
-        .generate(directory)
-        .context("wasm-bindgen failed")
+        .generate_output()
+        .context("wasm-bindgen failed")?;
+    // Of use with a panic that unwinds only.
+    for unused in ["__abort_handler", "__instance_terminated"] {
+        output.wasm_mut().exports.remove(unused)?;
+    }
+    output.emit(directory)
 }

@@ -6,7 +6,7 @@
 
 import { Emitter } from './emitter.js'
 import { ChannelResetError, ClosedError, type PeerSoxError, TooLargeError } from './errors.js'
-import { abortable, guard, toError } from './failure.js'
+import { abortable } from './failure.js'
 import { Intake } from './intake.js'
 import type { End, Link } from './link.js'
 import type { Abortable, Data, Priority } from './types.js'
@@ -135,7 +135,7 @@ export class Channel extends Emitter<ChannelEvents> implements AsyncIterable<str
    */
   sendDatagram(data: ArrayBuffer | ArrayBufferView): boolean {
     if (this.#isOver) return false
-    return guard(() => this.#link.peer.sendDatagram(this.#handle, view(data)))
+    return this.#link.peer.sendDatagram(this.#handle, view(data))
   }
 
   /** Takes the next message; `undefined` at the end. */
@@ -192,7 +192,7 @@ export class Channel extends Emitter<ChannelEvents> implements AsyncIterable<str
       const message = this.#link.peer.read(this.#handle)
       return typeof message === 'object' ? message.buffer : message
     } catch (thrown) {
-      this.#finish(toError(thrown) as PeerSoxError)
+      this.#finish(thrown as PeerSoxError)
       return undefined
     }
   }
@@ -276,7 +276,7 @@ export class Channel extends Emitter<ChannelEvents> implements AsyncIterable<str
   }
 
   #trySend(message: string | Uint8Array): boolean {
-    return guard(() => this.#link.peer.send(this.#handle, message))
+    return this.#link.peer.send(this.#handle, message)
   }
 
   /** Both directions may be over in good order. */

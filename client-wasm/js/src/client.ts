@@ -18,7 +18,7 @@ import { Control, nameplateOf } from './control.js'
 import { Emitter } from './emitter.js'
 import { type Engine, engineNow, loadEngine } from './engine.js'
 import { BusyError, ClosedError, type PeerSoxError, UpgradeError } from './errors.js'
-import { abortable, guard } from './failure.js'
+import { abortable } from './failure.js'
 import type { Link } from './link.js'
 import { MESSAGE_CHANNEL, Messages } from './messages.js'
 import { loadTransfers } from './ondemand.js'
@@ -62,7 +62,7 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
   static parseCode(code: string): { code: string; nameplate: string; words: number } {
     const engine = engineNow()
     if (!engine) throw new BusyError('busy', 'the WebAssembly module is still being loaded: await `ready`')
-    const parsed = guard(() => engine.parseCode(code))
+    const parsed = engine.parseCode(code)
     return { code: parsed, nameplate: nameplateOf(parsed), words: parsed.split('-').length - 1 }
   }
 

@@ -10,7 +10,7 @@ import * as wire from '#wire'
 import { fromBase64, toBase64, toHex } from './bytes.js'
 import type { Engine } from './engine.js'
 import { PairingInvalidError, PeerSoxError } from './errors.js'
-import { failure, guard } from './failure.js'
+import { failure } from './failure.js'
 import { call, unary } from './grpc.js'
 import { decode, encode, type Table } from './protobuf.js'
 import type { Abortable, CodeOptions, NewPairing, Pairing } from './types.js'
@@ -39,7 +39,7 @@ export class Control {
       id: toHex(made.pairing_id),
       role: 'initiator',
       credential: toBase64(made.credential),
-      code: guard(() => engine.makeCode(made.nameplate, words)),
+      code: engine.makeCode(made.nameplate, words),
       codeExpiresAt: made.code_expires_at_millis,
       restorableUntil: made.restorable_until_millis,
     }
@@ -47,7 +47,7 @@ export class Control {
 
   async join(typed: string, options: Abortable): Promise<Pairing> {
     const engine = await this.#engine
-    const code = guard(() => engine.parseCode(String(typed)))
+    const code = engine.parseCode(String(typed))
     // The words stay here: only the digits are sent.
     const request = encode(wire.JoinPairingRequest, { nameplate: nameplateOf(code) })
     const joined = await this.#ask('JoinPairing', request, wire.JoinPairingResponse, options)

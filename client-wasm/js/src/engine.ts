@@ -1,36 +1,20 @@
 /**
- * What the WebAssembly module exports, and how it is loaded. Not for applications.
+ * How the WebAssembly module is loaded. Not for applications.
  *
  * @internal
  * @packageDocumentation
  */
 
-import * as engine from '#engine'
+import * as glue from '#engine'
 import { UnsupportedError } from './errors.js'
 import { instantiate } from './instantiate.js'
+import { Machine, makeCode, parseCode, setMemory } from './machine.js'
 import type { WasmSource } from './types.js'
 
-/** What happened; `client-wasm/src/machine.rs` has the same table, and says what comes with it. */
-export const enum Told {
-  Secured = 0,
-  Connected = 1,
-  Restarted = 2,
-  Closed = 3,
-  Path = 4,
-  Dial = 5,
-  HangUp = 6,
-  Pong = 7,
-  Opened = 8,
-  Readable = 9,
-  Datagram = 10,
-  Writable = 11,
-  Finished = 12,
-  Flushed = 13,
-  Reset = 14,
-}
+/** What the module can do. */
+export type Engine = typeof ENGINE
 
-/** The module once it is loaded. */
-export type Engine = typeof engine
+const ENGINE = { Machine, makeCode, parseCode }
 
 let source: (() => WasmSource | Promise<WasmSource>) | undefined
 let loading: Promise<Engine> | undefined
@@ -59,7 +43,8 @@ let loaded: Engine | null = null
 async function start(from?: WasmSource): Promise<Engine> {
   const module = from ?? (await source?.())
   if (module === undefined) throw new Error('no module was given')
-  await instantiate(module, './engine_bg.js', engine)
-  loaded = engine
-  return engine
+  const { memory } = await instantiate(module, './engine_bg.js', glue)
+  setMemory(memory as WebAssembly.Memory)
+  loaded = ENGINE
+  return loaded
 }

@@ -1,18 +1,11 @@
 /**
- * Errors of the module made into errors of JavaScript.
+ * Failures made into errors, and what ends them early.
  *
  * @internal
  * @packageDocumentation
  */
 
 import * as e from './errors.js'
-
-/** The error that something thrown by the module, `code|message`, stands for. What is none of ours stays as it is. */
-export function toError(thrown: unknown): unknown {
-  if (typeof thrown !== 'string') return thrown
-  const bar = thrown.indexOf('|')
-  return failure(thrown.slice(0, bar) as e.ErrorCode, thrown.slice(bar + 1))
-}
 
 /** The error of a code. */
 export function failure(
@@ -42,6 +35,7 @@ export function failure(
     case 'refused':
       return new e.RefusedError(`the server refused: ${message}`, status ?? 0)
     case 'tampered':
+      return new e.ProtocolError('protocol', message, { cause: code })
     case 'protocol':
       return new e.ProtocolError('protocol', message)
     case 'channel-reset':
@@ -54,15 +48,6 @@ export function failure(
       return new e.BusyError(code, message)
     default:
       return new e.PeerSoxError(code, message)
-  }
-}
-
-/** Calls the module; what it throws is made an error. */
-export function guard<T>(call: () => T): T {
-  try {
-    return call()
-  } catch (thrown) {
-    throw toError(thrown)
   }
 }
 

@@ -1,59 +1,9 @@
-// What wasm-bindgen makes of `client-wasm/src`, as far as the facade uses it. scripts/web puts the real
-// thing in its place.
+// What wasm-bindgen makes of `client-wasm/src`. scripts/web puts the real thing in its place; `machine.ts` gives it types.
 declare module '#engine' {
   export function __wbg_set_wasm(exports: unknown): void
 
-  export function makeCode(nameplate: string, words: number): string
-  export function parseCode(typed: string): string
-
-  /** Is told what happened; must not call the machine before `poll` has returned. */
-  export interface Listener {
-    tell(told: number, a: number, b: number, text: string): void
-    signal(bytes: Uint8Array): void
-  }
-
-  /** The bytes are lent. */
-  export interface Sink {
-    send(bytes: Uint8Array<ArrayBuffer>): void
-  }
-
-  export class Machine {
-    constructor(
-      id: Uint8Array,
-      initiator: boolean,
-      secret: Uint8Array,
-      code: string,
-      name: string,
-      maxMessage: number,
-    )
-    secret(): Uint8Array | undefined
-    secured(): boolean
-    pathUp(direct: boolean): number
-    pathDown(path: number): void
-    dialFailed(): void
-    rtt(path: number): number | undefined
-    take(path: number, frame: Uint8Array): void
-    transmit(path: number, sink: Sink): number
-    poll(listener: Listener): void
-    timeout(): number
-    ring(): void
-    signal(signal: Uint8Array): void
-    open(name: string, priority: number): number
-    sendText(handle: number, text: string): boolean
-    sendBytes(handle: number, bytes: Uint8Array): boolean
-    sendDatagram(handle: number, bytes: Uint8Array): boolean
-    read(handle: number): string | Uint8Array<ArrayBuffer> | undefined
-    readDatagram(handle: number): Uint8Array<ArrayBuffer> | undefined
-    finish(handle: number): void
-    reset(handle: number, code: number): void
-    forget(handle: number): void
-    pending(handle: number): number
-    maxDatagram(): number
-    ping(): void
-    close(): void
-    counts(): Uint32Array
-    free(): void
-  }
+  export function room(length: number): number
+  export function call(machine: number, op: number, now: number, a: number, b: number): number
 }
 
 // The messages that this side reads or writes, out of proto/ and status.proto; messages.mjs makes the real thing.

@@ -22,6 +22,5 @@ export async function instantiate(from: WasmSource, name: string, glue: Glue): P
   }
   const { exports } = started instanceof WebAssembly.Instance ? started : started.instance
   glue.__wbg_set_wasm(exports)
-  ;(exports as { __wbindgen_start(): void }).__wbindgen_start()
   return exports
 }

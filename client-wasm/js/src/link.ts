@@ -6,9 +6,9 @@
  */
 
 import { Channel } from './channel.js'
-import { type Engine, Told } from './engine.js'
+import type { Engine } from './engine.js'
 import type { PeerSoxError } from './errors.js'
-import { guard } from './failure.js'
+import { Told } from './machine.js'
 import { Shell, type ShellOptions } from './shell.js'
 import type { CloseReason, Priority } from './types.js'
 
@@ -56,7 +56,7 @@ export class Link {
   }
 
   open(name: string, priority: Priority): Channel {
-    const handle = guard(() => this.peer.open(name, PRIORITIES.indexOf(priority)))
+    const handle = this.peer.open(name, PRIORITIES.indexOf(priority))
     const channel = new Channel(this, handle, name, priority, true)
     this.#channels.set(handle, channel)
     return channel
@@ -87,8 +87,14 @@ export class Link {
       case Told.Flushed:
         return channel?.flushed()
       case Told.Reset:
-        return channel?.wasReset(value < 0 ? null : value)
+        return channel?.wasReset(value)
     }
+  }
+
+  /** The other peer is another process: every channel below this one is gone with the old one. @internal */
+  restarted(least: number): void {
+    this.listener.restarted()
+    for (const [handle, channel] of [...this.#channels]) if (handle < least) channel.wasReset(null)
   }
 
   /** It is over. @internal */

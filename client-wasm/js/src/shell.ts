@@ -12,13 +12,13 @@
  * @packageDocumentation
  */
 
-import type { Listener, Machine } from '#engine'
 import { Signal } from '#wire'
+import { Assembler } from './assembler.js'
 import { type DialMode, Direct } from './direct.js'
-import { type Engine, Told } from './engine.js'
+import type { Engine } from './engine.js'
 import type { PeerSoxError } from './errors.js'
-import { guard, toError } from './failure.js'
 import type { Link, LinkListener } from './link.js'
+import { type Machine, type News, Told, toText } from './machine.js'
 import { Meter } from './meter.js'
 import { decode } from './protobuf.js'
 import { AGENT, type OpenSession, Relay } from './relay.js'
@@ -39,13 +39,14 @@ export interface ShellOptions {
 }
 
 /** One endpoint of a pairing at work. */
-export class Shell implements Listener {
+export class Shell {
   readonly direct: Direct
   readonly received = new Meter()
   readonly sent = new Meter()
   /** Datagrams that the relay dropped on their way here. */
   dropped = 0
   readonly #machine: Machine
+  readonly #assembler: Assembler
   readonly #relay: Relay
   readonly #link: Link
   /** The relay as a path: while the other peer is attached, too. */
@@ -56,7 +57,6 @@ export class Shell implements Listener {
   #selected: number | null = null
   /** 1 relay, 2 direct, while a path is there. */
   readonly #kinds = new Map<number, 1 | 2>()
-  #heard: (() => void)[] = []
   #untold: ((to: LinkListener) => void)[] = []
   #isActing = false
   #isTelling = false
@@ -70,9 +70,8 @@ export class Shell implements Listener {
   constructor(engine: Engine, options: ShellOptions, link: Link) {
     const { id, initiator, secret, code, name, maxMessage } = options
     this.#link = link
-    this.#machine = guard(
-      () => new engine.Machine(id, initiator, secret ?? new Uint8Array(), code ?? '', name ?? AGENT, maxMessage),
-    )
+    this.#machine = new engine.Machine(id, initiator, secret, code, name ?? AGENT)
+    this.#assembler = new Assembler(this.#machine, maxMessage)
     this.direct = new Direct(this, initiator, options.webrtc, options.iceServers ?? [], options.icePolicy)
     this.#relay = new Relay(this, options.open)
     this.with(() => this.#relay.attach())
@@ -111,11 +110,7 @@ export class Shell implements Listener {
 
   /** Sends a message; false if there is no room, and then the channel is told when there is. */
   send(handle: number, message: string | Uint8Array): boolean {
-    return this.with(() =>
-      typeof message === 'string'
-        ? this.#machine.sendText(handle, message)
-        : this.#machine.sendBytes(handle, message),
-    )
+    return this.with(() => this.#machine.send(handle, message))
   }
 
   /** Sends a datagram; false if it was dropped. */
@@ -125,7 +120,7 @@ export class Shell implements Listener {
 
   /** The next message. Throws if the channel had to be reset. */
   read(handle: number): string | Uint8Array<ArrayBuffer> | undefined {
-    return this.with(() => this.#machine.read(handle))
+    return this.with(() => this.#assembler.next(handle))
   }
 
   readDatagram(handle: number): Uint8Array<ArrayBuffer> | undefined {
@@ -144,7 +139,7 @@ export class Shell implements Listener {
 
   /** The handle will not be used again. */
   forget(handle: number): void {
-    this.#machine.forget(handle)
+    this.#assembler.forget(handle)
   }
 
   /** Bytes sent and not taken by the other side. */
@@ -187,9 +182,9 @@ export class Shell implements Listener {
       sendRate: this.sent.rate(now),
       bytesReceived: this.received.total,
       bytesSent: this.sent.total,
-      replayed: replayed!,
-      duplicates: duplicates!,
-      datagramsDropped: dropped! + this.dropped,
+      replayed,
+      duplicates,
+      datagramsDropped: dropped + this.dropped,
       whyRelayed: isDirect ? undefined : this.direct.why,
     }
   }
@@ -245,9 +240,9 @@ export class Shell implements Listener {
     try {
       this.#machine.take(path, frame)
     } catch (thrown) {
-      const reason = typeof thrown === 'string' ? (thrown.split('|', 1)[0] as CloseReason) : 'failed'
-      const error = toError(thrown) as PeerSoxError
-      this.end(reason, error.message, error)
+      const error = thrown as PeerSoxError
+      // A module that fails itself gives no code.
+      this.end((error.cause ?? error.code ?? 'failed') as CloseReason, error.message, error)
     }
   }
 
@@ -280,17 +275,6 @@ export class Shell implements Listener {
     return this.#ended
   }
 
-  /** What the machine has to tell; it must not be called before it has told everything. */
-  tell(told: Told, a: number, b: number, text: string): void {
-    this.#heard.push(() => this.#hear(told, a, b, text))
-  }
-
-  /** A signal of the other peer; the bytes are lent. */
-  signal(bytes: Uint8Array): void {
-    const signal = decode(Signal, bytes)
-    if (signal) this.#heard.push(() => this.direct.takeSignal(signal))
-  }
-
   #tell(): void {
     if (this.#isTelling) return
     this.#isTelling = true
@@ -319,13 +303,14 @@ export class Shell implements Listener {
   #settle(): void {
     const now = performance.now()
     while (!this.#ended) {
-      this.#machine.poll(this)
-      const heard = this.#heard
-      this.#heard = []
-      for (const hear of heard) hear()
+      let any = false
+      for (let news = this.#machine.poll(); news; news = this.#machine.poll()) {
+        this.#hear(news)
+        any = true
+      }
       this.direct.ring(now)
       // What was heard may be a reason for more.
-      if (!this.#transmit(now) && heard.length === 0) break
+      if (!this.#transmit(now) && !any) break
     }
     if (this.#ended) return
     const isCrowded = this.#path !== null && !this.#relay.sink
@@ -344,16 +329,16 @@ export class Shell implements Listener {
     this.#timer = setTimeout(() => this.#ring(), Math.ceil(Math.min(Math.max(at - now, 0), 60_000)))
   }
 
-  #hear(told: Told, a: number, b: number, text: string): void {
+  #hear({ told, a, b, bytes }: News): void {
     switch (told) {
       case Told.Secured: {
-        const [phrase, ...name] = text.split('\n')
+        const [phrase, ...name] = toText(bytes).split('\n')
         return this.later((to) => to.secured(phrase!, name.join('\n')))
       }
       case Told.Connected:
         return this.later((to) => to.connected())
       case Told.Restarted:
-        this.later((to) => to.restarted())
+        this.later(() => this.#link.restarted(a))
         return this.direct.lost('the other peer was restarted')
       case Told.Closed:
         if (this.#farewell < Number.POSITIVE_INFINITY) return this.#endOurs()
@@ -374,8 +359,15 @@ export class Shell implements Listener {
         return this.#relay.lost(null, 'what arrived over it was altered under way')
       case Told.Pong:
         return this.later((to) => to.pong(a))
-      default:
-        return this.later(() => this.#link.channel(told, a, b, text))
+      case Told.Signal: {
+        const signal = decode(Signal, bytes)
+        if (signal) this.direct.takeSignal(signal)
+        return
+      }
+      default: {
+        const name = toText(bytes)
+        return this.later(() => this.#link.channel(told, a, b, name))
+      }
     }
   }
 
@@ -383,10 +375,11 @@ export class Shell implements Listener {
   #transmit(now: number): boolean {
     let any = false
     const send = (path: number, sink: { send(bytes: Uint8Array<ArrayBuffer>): void }): boolean => {
-      const length = this.#machine.transmit(path, sink)
-      if (length > 0) this.sent.add(length, now)
-      any ||= length > 0
-      return length > 0
+      const frame = this.#machine.transmit(path)
+      if (!frame) return false
+      sink.send(frame)
+      this.sent.add(frame.length, now)
+      return (any = true)
     }
     for (;;) {
       const sink = this.#path === null ? null : this.#relay.sink

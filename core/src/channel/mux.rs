@@ -263,6 +263,15 @@ impl Mux {
         Some(chunk)
     }
 
+    /// The least channel that there may be: those below it are gone with the process that the peer was.
+    #[must_use]
+    pub const fn least(&self) -> ChannelId {
+        ChannelId {
+            generation: self.generation,
+            wire: 0,
+        }
+    }
+
     /// Takes the next datagram. Read until there is nothing.
     pub fn read_datagram(&mut self, id: ChannelId) -> Option<Bytes> {
         self.channel(id)?.inbox.read_datagram()

@@ -212,6 +212,9 @@ fn a_restarted_peer_ends_every_channel_and_old_ids_name_nothing() {
     let (again, _) = pair.channel("x");
     assert_eq!(again.number(), a.number());
     assert_ne!(again, a);
+    assert!(a < pair.a.least() && pair.a.least() <= again);
+    assert!(a.to_bits() < pair.a.least().to_bits());
+    assert_eq!(ChannelId::from_bits(again.to_bits()), again);
     assert_eq!(pair.a.read(a), None);
 }
 
