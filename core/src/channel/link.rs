@@ -15,7 +15,7 @@
 //! was replaced.
 
 use super::{Config, Open, Violation};
-use crate::time::Moment;
+use crate::time::{Backoff, Moment};
 
 /// Names one run of a peer's process: 16 random bytes, drawn when its [`super::Mux`] is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,8 +48,8 @@ pub(super) struct Link {
     replaced: Vec<Instance>,
     /// An OPEN is to be sent now.
     due: bool,
-    again: Option<Moment>,
-    pause: std::time::Duration,
+    again: Moment,
+    pause: Backoff,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,8 +86,8 @@ impl Link {
             tag: None,
             replaced: Vec::new(),
             due: false,
-            again: None,
-            pause: Config::REOPEN_AFTER,
+            again: Moment::NEVER,
+            pause: Backoff::new(Config::REOPEN_AFTER, Config::REOPEN_AT_MOST),
         }
     }
 
@@ -104,7 +104,7 @@ impl Link {
     pub(super) fn begin(&mut self) {
         self.epoch += 1;
         self.phase = Phase::Opening;
-        self.pause = Config::REOPEN_AFTER;
+        self.pause.reset();
         self.due = true;
     }
 
@@ -117,7 +117,7 @@ impl Link {
     pub(super) fn end(&mut self) {
         self.phase = Phase::Down;
         self.due = false;
-        self.again = None;
+        self.again = Moment::NEVER;
     }
 
     pub(super) fn hear(&mut self, open: &Open) -> Result<Heard, Violation> {
@@ -157,7 +157,7 @@ impl Link {
     /// The peer answered this epoch: it lives, and what it says it has is true now.
     fn open(&mut self, open: &Open) -> Heard {
         self.phase = Phase::Open;
-        self.again = None;
+        self.again = Moment::NEVER;
         self.due = !open.established;
         let before = self.peer.replace((open.instance, open.epoch));
         self.tag = Some(self.me.tag(open.instance));
@@ -185,14 +185,12 @@ impl Link {
 
     /// Whether an OPEN is to be sent, and if so what it says; limits and positions are the caller's.
     pub(super) fn poll(&mut self, now: Moment) -> Option<Greeting> {
-        let late = self.again.is_some_and(|again| again <= now);
-        if self.phase == Phase::Down || !(self.due || late) {
+        if self.phase == Phase::Down || !(self.due || self.again <= now) {
             return None;
         }
         self.due = false;
         if self.phase == Phase::Opening {
-            self.again = Some(now + self.pause);
-            self.pause = (self.pause * 2).min(Config::REOPEN_AT_MOST);
+            self.again = self.pause.pause(now);
         }
         let (peer, echo) = self.heard.unwrap_or((Instance::NONE, 0));
         Some(Greeting {
@@ -206,7 +204,7 @@ impl Link {
     }
 
     /// When [`Link::poll`] has something to say even if nothing happens.
-    pub(super) fn timeout(&self) -> Option<Moment> {
+    pub(super) fn timeout(&self) -> Moment {
         self.again
     }
 }

@@ -5,7 +5,6 @@ mod receive;
 mod send;
 mod stall;
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,6 +20,7 @@ use super::{
     ResetCode, SendError,
 };
 use crate::role::Role;
+use crate::short::pop_front;
 use crate::time::Moment;
 
 /// All channels between this peer and the other one.
@@ -49,7 +49,7 @@ pub struct Mux {
     ping: Option<Ping>,
     pings: u64,
     rtt: Option<Duration>,
-    events: VecDeque<Event>,
+    events: Vec<Event>,
     stats: Stats,
     now: Moment,
 }
@@ -89,7 +89,7 @@ struct Resetting {
 #[derive(Default)]
 struct Sending {
     /// Channels with something to send, by priority; one fragment per turn.
-    rings: [VecDeque<u32>; 3],
+    rings: [Vec<u32>; 3],
     /// Cost of what was sent and not acknowledged, over all channels.
     in_flight: usize,
     /// The same with what is queued.
@@ -107,7 +107,7 @@ struct Sending {
 #[derive(Default)]
 struct Acking {
     now: bool,
-    deadline: Option<Moment>,
+    deadline: Moment,
     /// Last acknowledgements of channels that are forgotten.
     late: Numbered<u64>,
     /// Cost of what is buffered, over all channels, and of what is consumed but not acknowledged.
@@ -153,13 +153,16 @@ impl Mux {
             announced: 0,
             seen: 0,
             sending: Sending::default(),
-            acking: Acking::default(),
+            acking: Acking {
+                deadline: Moment::NEVER,
+                ..Acking::default()
+            },
             closing: Closing::default(),
-            stall: Stall::default(),
+            stall: Stall::new(),
             ping: None,
             pings: 0,
             rtt: None,
-            events: VecDeque::new(),
+            events: Vec::new(),
             stats: Stats::default(),
             now: Moment::default(),
         }
@@ -318,7 +321,7 @@ impl Mux {
 
     /// The next thing to know. Poll until there is nothing, after every call that changes something.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        pop_front(&mut self.events)
     }
 
     /// Whether both peers know each other on the present path.

@@ -22,7 +22,7 @@ impl Mux {
         };
         if channel.outbox.has_more() && !channel.queued {
             channel.queued = true;
-            self.sending.rings[channel.priority as usize].push_back(wire);
+            self.sending.rings[channel.priority as usize].push(wire);
         }
     }
 
@@ -45,9 +45,8 @@ impl Mux {
     }
 
     pub(super) fn ack_soon(&mut self) {
-        self.acking
-            .deadline
-            .get_or_insert(self.now + self.config.ack_delay);
+        let deadline = self.now + self.config.ack_delay;
+        self.acking.deadline = self.acking.deadline.min(deadline);
     }
 
     /// Consumes the end of the peer's direction if it is all that is left to read.
@@ -57,7 +56,7 @@ impl Mux {
         };
         if channel.inbox.settle() {
             self.consumed(wire, ITEM_COST);
-            self.events.push_back(Event::Finished(self.id(wire)));
+            self.events.push(Event::Finished(self.id(wire)));
             self.forget_if_over(wire);
         }
     }
@@ -111,8 +110,8 @@ impl Mux {
             if channel.wants_room && pending < enough && !(total_full && pending > 0) {
                 channel.wants_room = false;
                 self.sending.waiting -= 1;
-                self.events
-                    .push_back(Event::Writable(ChannelId { generation, wire }));
+                let id = ChannelId { generation, wire };
+                self.events.push(Event::Writable(id));
             }
         }
     }

@@ -108,7 +108,7 @@ impl Mux {
         match channel.and_then(|channel| channel.inbox.push_datagram(bytes)) {
             Some(true) => {
                 let event = Event::DatagramReadable(self.id(wire));
-                self.events.push_back(event);
+                self.events.push(event);
             }
             Some(false) => {}
             None => self.stats.dropped_datagrams += 1,
@@ -137,7 +137,7 @@ impl Mux {
                 self.closing.goodbye_due |= self.closing.closed;
             }
             Heard::Resumed { connected: true } | Heard::Met | Heard::Restarted => {
-                self.events.push_back(Event::Connected);
+                self.events.push(Event::Connected);
                 // A peer that comes to a closed conversation is told so.
                 self.closing.goodbye_due |= self.closing.closed;
             }
@@ -165,7 +165,7 @@ impl Mux {
         self.sending.reset_acks.clear();
         self.sending.datagrams.clear();
         self.acking.late.clear();
-        self.events.push_back(Event::PeerRestarted);
+        self.events.push(Event::PeerRestarted);
     }
 
     /// Prepares to send again what the peer lacks; without its own word on that, everything.
@@ -252,7 +252,7 @@ impl Mux {
             self.stall.advanced();
         }
         if freed > 0 && channel.outbox.is_done() {
-            self.events.push_back(Event::Flushed(self.id(wire)));
+            self.events.push(Event::Flushed(self.id(wire)));
         }
         self.wake(wire);
         self.forget_if_over(wire);
@@ -264,7 +264,7 @@ impl Mux {
             let rtt = self.now - sent;
             self.rtt = Some(rtt);
             self.ping = None;
-            self.events.push_back(Event::Pong(rtt));
+            self.events.push(Event::Pong(rtt));
         }
     }
 
@@ -289,7 +289,7 @@ impl Mux {
             self.drop_channel(wire);
         }
         self.resets.clear();
-        self.events.push_back(Event::Closed {
+        self.events.push(Event::Closed {
             flushed: flushed && !self.closing.lost,
         });
     }
@@ -305,7 +305,7 @@ impl Mux {
         self.check_known(wire)?;
         if self.channels.contains(wire) {
             self.drop_channel(wire);
-            self.events.push_back(Event::Reset {
+            self.events.push(Event::Reset {
                 channel: self.id(wire),
                 code,
             });
@@ -345,7 +345,7 @@ impl Mux {
         }
         let channel = Channel::new(Outbox::default(), Inbox::announced(), priority);
         self.channels.insert(wire, channel);
-        self.events.push_back(Event::Opened {
+        self.events.push(Event::Opened {
             channel: self.id(wire),
             name,
             priority,
@@ -389,7 +389,7 @@ impl Mux {
             return;
         };
         if channel.inbox.buffered() > 0 && !std::mem::replace(&mut channel.told, true) {
-            self.events.push_back(Event::Readable(id));
+            self.events.push(Event::Readable(id));
         }
     }
 

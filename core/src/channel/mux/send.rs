@@ -34,11 +34,12 @@ impl Mux {
 
     /// When to call [`Mux::handle_timeout`] if nothing happens before.
     #[must_use]
-    pub fn poll_timeout(&self) -> Option<Moment> {
-        let ack = self.acking.deadline.filter(|_| self.link.is_open());
-        let stall = self.stall.timeout().filter(|_| self.link.is_open());
-        let all = [ack, stall, self.link.timeout()];
-        all.into_iter().flatten().min()
+    pub fn poll_timeout(&self) -> Moment {
+        let link = self.link.timeout();
+        if !self.link.is_open() {
+            return link;
+        }
+        link.min(self.acking.deadline).min(self.stall.timeout())
     }
 
     /// Notes that time has passed; [`Mux::poll_record`] then gives what has become due.
@@ -105,15 +106,11 @@ impl Mux {
     }
 
     fn next_ack(&mut self, tag: u32) -> Option<Packed> {
-        let late = self
-            .acking
-            .deadline
-            .is_some_and(|deadline| deadline <= self.now);
-        if !self.acking.now && !late {
+        if !self.acking.now && self.acking.deadline > self.now {
             return None;
         }
         self.acking.now = false;
-        self.acking.deadline = None;
+        self.acking.deadline = Moment::NEVER;
         self.acking.unacked = 0;
         let mut pairs = 0;
         for (wire, channel) in self.channels.iter() {
@@ -190,7 +187,7 @@ impl Mux {
         let fragment = self.config.limits.fragment(&self.peer);
         let window = self.peer.window as usize;
         for class in 0..self.sending.rings.len() {
-            while let Some(wire) = self.sending.rings[class].pop_front() {
+            while let Some(wire) = pop_front(&mut self.sending.rings[class]) {
                 let room = (self.peer.total as usize).saturating_sub(self.sending.in_flight);
                 let Some(channel) = self.channels.get_mut(wire) else {
                     continue;
