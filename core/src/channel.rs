@@ -29,6 +29,7 @@
 mod assemble;
 mod config;
 mod inbox;
+mod item;
 mod link;
 mod mux;
 mod numbered;
@@ -229,13 +230,8 @@ pub enum SendError {
     #[error("text and binary cannot be mixed in one message")]
     KindChanged,
     /// The message, or the datagram, is too large.
-    #[error("too large: {size} bytes, at most {limit}")]
-    TooLarge {
-        /// What it has.
-        size: u64,
-        /// What it may have.
-        limit: u64,
-    },
+    #[error("the message is too large")]
+    TooLarge,
     /// A datagram found no path, or its channel is unknown to the peer as yet.
     #[error("there is no path to the peer; a datagram does not wait")]
     NoPath,

@@ -224,13 +224,8 @@ impl Mux {
     /// if the shell does not keep up.
     pub fn try_send_datagram(&mut self, id: ChannelId, payload: &Bytes) -> Result<(), SendError> {
         self.channel(id).ok_or(SendError::Gone)?;
-        let limit = self.max_datagram();
-        if payload.len() > limit {
-            let size = payload.len() as u64;
-            return Err(SendError::TooLarge {
-                size,
-                limit: limit as u64,
-            });
+        if payload.len() > self.max_datagram() {
+            return Err(SendError::TooLarge);
         }
         let tag = self
             .link

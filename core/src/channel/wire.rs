@@ -35,7 +35,7 @@ use self::codec::{Reader, put_varint};
 pub(super) use self::encode::AckPacker;
 use self::head::Head;
 pub use self::packed::Packed;
-use super::{Chunk, Instance, Kind, Limits, MAX_NAME_BYTES, Priority};
+use super::{Instance, Kind, Limits, MAX_NAME_BYTES, Priority};
 
 /// The version this machine speaks.
 pub(super) const VERSION: u64 = 1;
@@ -265,14 +265,15 @@ impl Record {
                 payload,
             },
             _ => {
-                let Chunk { kind, bytes, last } = head.chunk(payload)?;
+                let (kind, last) = head::of_data(head.kind);
+                check_fragment(&payload, last)?;
                 Self::Data {
                     tag,
                     channel,
                     sequence: head.number,
                     kind,
                     last,
-                    payload: bytes,
+                    payload,
                 }
             }
         })
@@ -353,6 +354,13 @@ impl Open {
             positions,
         })
     }
+}
+
+pub(super) fn check_fragment(payload: &[u8], last: bool) -> Result<(), Violation> {
+    if payload.is_empty() && !last {
+        return Err(Violation::EmptyFragment);
+    }
+    Ok(())
 }
 
 pub(super) fn name(bytes: &[u8]) -> Result<String, Violation> {

@@ -5,10 +5,11 @@ use bytes::Bytes;
 use super::{Channel, Mux, Resetting};
 use crate::channel::config::ITEM_COST;
 use crate::channel::inbox::{Arrival, Inbox};
+use crate::channel::item::Item;
 use crate::channel::link::Heard;
-use crate::channel::outbox::{Item, Outbox};
+use crate::channel::outbox::Outbox;
 use crate::channel::wire::head::{self, Head};
-use crate::channel::wire::name;
+use crate::channel::wire::{check_fragment, name};
 use crate::channel::{Entries, Event, Open, Priority, ResetCode, Violation};
 use crate::time::Moment;
 
@@ -82,11 +83,12 @@ impl Mux {
                 self.resets.remove(wire);
             }
             head::CHANNEL => self.on_channel(wire, head.priority()?, name(&bytes)?)?,
-            head::FINISH => self.on_item(wire, number, Item::Finish)?,
+            head::FINISH => self.on_item(wire, number, Item::end())?,
             head::DATAGRAM => return Err(Violation::UnknownType),
-            _ => {
-                let chunk = head.chunk(bytes)?;
-                self.on_item(wire, number, Item::Data(chunk))?;
+            kind => {
+                let (_, last) = head::of_data(kind);
+                check_fragment(&bytes, last)?;
+                self.on_item(wire, number, Item { kind, bytes })?;
             }
         }
         // An honest peer cannot fill a queue that the shell empties after each record.
@@ -230,10 +232,7 @@ impl Mux {
                 continue;
             };
             let before = channel.outbox.in_flight();
-            channel
-                .outbox
-                .ack(consumed)
-                .map_err(|()| Violation::AckBeyondSent)?;
+            channel.outbox.ack(consumed)?;
             self.freed(wire, before);
         }
         self.room();
@@ -326,7 +325,7 @@ impl Mux {
             return Ok(());
         }
         if !self.is_next(wire) {
-            return self.on_item(wire, 0, Item::Announce(name));
+            return self.on_item(wire, 0, Item::announcement(&name));
         }
         self.seen += 1;
         if self.closing.closed {

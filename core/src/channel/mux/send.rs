@@ -1,11 +1,12 @@
 //! What is sent, and when: greetings, then control, then acknowledgements, then data in fair turns.
 
 use super::{Mux, Ping};
+use crate::channel::item::Item;
 use crate::channel::link::Greeting;
-use crate::channel::outbox::{Item, Taken};
+use crate::channel::outbox::Taken;
 use crate::channel::wire::head::{self, Head};
 use crate::channel::wire::{AckPacker, Position};
-use crate::channel::{Config, Open, Packed, Priority};
+use crate::channel::{Config, Open, Packed};
 use crate::short::pop_front;
 use crate::time::Moment;
 
@@ -156,13 +157,10 @@ impl Mux {
                 continue;
             }
             let packed = match channel.outbox.take(0, 0, 0) {
-                Taken::Item { sequence, item, .. } => Some(pack_item(
-                    &self.config,
-                    tag,
-                    (wire, channel.priority),
-                    sequence,
-                    item,
-                )),
+                Taken::Item(_, item) => {
+                    let number = channel.priority as u64;
+                    Some(pack_item(&self.config, tag, wire, number, item))
+                }
                 Taken::Nothing | Taken::TotalFull => None,
             };
             self.wake(wire);
@@ -193,25 +191,20 @@ impl Mux {
                     continue;
                 };
                 channel.queued = false;
-                let before = channel.outbox.pending();
+                let (in_flight, pending) = (channel.outbox.in_flight(), channel.outbox.pending());
                 let packed = match channel.outbox.take(fragment, window, room) {
                     Taken::Nothing => None,
                     Taken::TotalFull => {
                         self.sending.total_full = true;
                         None
                     }
-                    Taken::Item {
-                        sequence,
-                        item,
-                        added,
-                    } => {
-                        self.sending.in_flight += added;
-                        let channel = (wire, channel.priority);
-                        Some(pack_item(&self.config, tag, channel, sequence, item))
+                    Taken::Item(sequence, item) => {
+                        Some(pack_item(&self.config, tag, wire, sequence, item))
                     }
                 };
+                self.sending.in_flight += channel.outbox.in_flight() - in_flight;
                 // Each fragment has an overhead of its own.
-                self.sending.pending = self.sending.pending - before + channel.outbox.pending();
+                self.sending.pending += channel.outbox.pending() - pending;
                 if packed.is_some() {
                     self.wake(wire);
                     return packed;
@@ -242,21 +235,9 @@ impl Mux {
     }
 }
 
-/// Packs an item from where it is kept until it is acknowledged.
-fn pack_item(
-    config: &Config,
-    tag: u32,
-    (channel, priority): (u32, Priority),
-    sequence: u64,
-    item: &Item,
-) -> Packed {
-    let (head, payload): (_, &[u8]) = match item {
-        Item::Data(chunk) => (Head::of_chunk(tag, channel, sequence, chunk), &chunk.bytes),
-        Item::Announce(name) => {
-            let head = Head::new(head::CHANNEL, tag, channel, priority as u64);
-            (head, name.as_bytes())
-        }
-        Item::Finish => (Head::new(head::FINISH, tag, channel, sequence), &[]),
-    };
-    head.pack(payload, config.front, config.back)
+/// Packs an item from where it is kept until it is acknowledged. `number` is its sequence number, or the
+/// priority of an announcement.
+fn pack_item(config: &Config, tag: u32, wire: u32, number: u64, item: &Item) -> Packed {
+    let head = Head::new(item.kind, tag, wire, number);
+    head.pack(&item.bytes, config.front, config.back)
 }

@@ -5,7 +5,6 @@ use bytes::{BufMut as _, BytesMut};
 use super::codec::{put_varint, varint_len};
 use super::head::{self, Head};
 use super::{Open, Packed, Record, VERSION};
-use crate::channel::Chunk;
 
 /// Packs a [`Record::Ack`] pair by pair.
 pub(in crate::channel) struct AckPacker(Packed);
@@ -74,10 +73,8 @@ impl Record {
                 last,
                 payload,
             } => {
-                let (kind, last) = (*kind, *last);
-                let bytes = payload.clone();
-                let chunk = Chunk { kind, bytes, last };
-                (Head::of_chunk(*tag, *channel, *sequence, &chunk), payload)
+                let data = head::data(*kind, *last);
+                (Head::new(data, *tag, *channel, *sequence), payload)
             }
             Self::Datagram {
                 tag,

@@ -8,7 +8,7 @@ use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 
 use super::codec::{Reader, put_varint, varint_len};
 use super::{Packed, Violation};
-use crate::channel::{Chunk, Kind, Priority};
+use crate::channel::{Kind, Priority};
 
 pub(super) const OPEN: u8 = 0x01;
 pub(in crate::channel) const ACK: u8 = 0x02;
@@ -63,6 +63,25 @@ impl Shape {
     }
 }
 
+/// The type of a DATA record.
+pub(in crate::channel) fn data(kind: Kind, last: bool) -> u8 {
+    DATA + 2 * u8::from(kind == Kind::Text) + u8::from(last)
+}
+
+/// What [`data`] was made of.
+pub(in crate::channel) fn of_data(data: u8) -> (Kind, bool) {
+    let kind = match data & 2 {
+        0 => Kind::Binary,
+        _ => Kind::Text,
+    };
+    (kind, data & 1 == 1)
+}
+
+/// The type of a fragment of the same message which does not end it.
+pub(in crate::channel) const fn not_last(data: u8) -> u8 {
+    data & !1
+}
+
 impl Head {
     pub(in crate::channel) const fn new(kind: u8, tag: u32, channel: u32, number: u64) -> Self {
         Self {
@@ -71,17 +90,6 @@ impl Head {
             channel,
             number,
         }
-    }
-
-    pub(in crate::channel) fn of_chunk(
-        tag: u32,
-        channel: u32,
-        sequence: u64,
-        chunk: &Chunk,
-    ) -> Self {
-        let text = u8::from(chunk.kind == Kind::Text) << 1;
-        let kind = DATA | text | u8::from(chunk.last);
-        Self::new(kind, tag, channel, sequence)
     }
 
     /// Takes it off the front of a record, which leaves the payload.
@@ -124,23 +132,6 @@ impl Head {
     /// Of a RESET.
     pub(in crate::channel) fn code(&self) -> u32 {
         u32::try_from(self.number).unwrap_or(u32::MAX)
-    }
-
-    /// Of a DATA, with its payload.
-    pub(in crate::channel) fn chunk(&self, payload: Bytes) -> Result<Chunk, Violation> {
-        let last = self.kind & 1 == 1;
-        if payload.is_empty() && !last {
-            return Err(Violation::EmptyFragment);
-        }
-        Ok(Chunk {
-            kind: if self.kind & 2 == 2 {
-                Kind::Text
-            } else {
-                Kind::Binary
-            },
-            bytes: payload,
-            last,
-        })
     }
 
     /// Encodes into one allocation with `front` bytes of room before and `back` after.
