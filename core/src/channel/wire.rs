@@ -29,7 +29,7 @@ mod encode;
 pub(super) mod head;
 mod packed;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use self::codec::{Reader, put_varint};
 pub(super) use self::encode::AckPacker;
@@ -133,12 +133,12 @@ impl Entries {
     /// Encodes pairs of channel and consumed count.
     #[must_use]
     pub fn new(pairs: impl IntoIterator<Item = (u32, u64)>) -> Self {
-        let mut bytes = BytesMut::new();
+        let mut bytes = Vec::new();
         for (channel, consumed) in pairs {
             put_varint(&mut bytes, channel.into());
             put_varint(&mut bytes, consumed);
         }
-        Self(bytes.freeze())
+        Self(bytes.into())
     }
 
     pub(super) fn check(bytes: Bytes) -> Result<Self, Violation> {

@@ -1,7 +1,5 @@
 //! Fields of records: varints, and what is made of them.
 
-use bytes::{BufMut as _, BytesMut};
-
 use super::Violation;
 use crate::channel::Instance;
 
@@ -111,9 +109,9 @@ pub(super) const fn varint_len(number: u64) -> usize {
 }
 
 /// The shortest encoding of `number`, which stays below 2^62: counters start at zero.
-pub(super) fn put_varint(out: &mut BytesMut, number: u64) {
+pub(super) fn put_varint(out: &mut Vec<u8>, number: u64) {
     debug_assert!(number < 1 << 62);
     let len = varint_len(number);
     let top_bits = u64::from(len.trailing_zeros()) << (8 * len - 2);
-    out.put_slice(&(top_bits | number).to_be_bytes()[8 - len..]);
+    out.extend_from_slice(&(top_bits | number).to_be_bytes()[8 - len..]);
 }

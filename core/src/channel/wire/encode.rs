@@ -1,7 +1,5 @@
 //! From records to bytes.
 
-use bytes::{BufMut as _, BytesMut};
-
 use super::codec::{put_varint, varint_len};
 use super::head::{self, Head};
 use super::{Open, Packed, Record, VERSION};
@@ -95,14 +93,14 @@ impl Open {
         packed
     }
 
-    fn put(&self, out: &mut BytesMut) {
-        out.put_u8(head::OPEN);
+    fn put(&self, out: &mut Vec<u8>) {
+        out.push(head::OPEN);
         put_varint(out, VERSION);
-        out.put_slice(&self.instance.0);
-        out.put_slice(&self.peer.0);
+        out.extend_from_slice(&self.instance.0);
+        out.extend_from_slice(&self.peer.0);
         put_varint(out, self.epoch);
         put_varint(out, self.echo);
-        out.put_u8(u8::from(self.established));
+        out.push(u8::from(self.established));
         let limits = &self.limits;
         for number in [
             limits.window,

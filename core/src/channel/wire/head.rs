@@ -4,7 +4,7 @@
 //! type (1) ‖ tag (4) ‖ [ channel ] ‖ [ number ] ‖ [ payload ]
 //! ```
 
-use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use bytes::{Buf as _, Bytes};
 
 use super::codec::{Reader, put_varint, varint_len};
 use super::{Packed, Violation};
@@ -139,7 +139,7 @@ impl Head {
     /// The payload is copied once, here: behind its head, where it can be sealed in place.
     pub(in crate::channel) fn pack(&self, payload: &[u8], front: usize, back: usize) -> Packed {
         let mut packed = self.pack_room(payload.len(), front, back);
-        packed.buffer().put_slice(payload);
+        packed.buffer().extend_from_slice(payload);
         packed
     }
 
@@ -158,9 +158,9 @@ impl Head {
             + usize::from(number) * varint_len(self.number)
     }
 
-    fn put(&self, out: &mut BytesMut) {
-        out.put_u8(self.kind);
-        out.put_slice(&self.tag.to_be_bytes());
+    fn put(&self, out: &mut Vec<u8>) {
+        out.push(self.kind);
+        out.extend_from_slice(&self.tag.to_be_bytes());
         let shape = Shape::of(self.kind);
         if shape.as_ref().is_some_and(|shape| shape.channel) {
             put_varint(out, self.channel.into());

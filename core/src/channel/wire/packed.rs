@@ -1,6 +1,6 @@
 //! A record ready to be sealed and framed without being moved.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 
 use crate::frame::{Frame, Lane};
 
@@ -11,18 +11,18 @@ use crate::frame::{Frame, Lane};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packed {
-    buffer: BytesMut,
+    buffer: Vec<u8>,
     front: usize,
 }
 
 impl Packed {
     pub(super) fn with_room(front: usize, record: usize, back: usize) -> Self {
-        let mut buffer = BytesMut::with_capacity(front + record + back);
-        buffer.put_bytes(0, front);
+        let mut buffer = Vec::with_capacity(front + record + back);
+        buffer.resize(front, 0);
         Self { buffer, front }
     }
 
-    pub(super) fn buffer(&mut self) -> &mut BytesMut {
+    pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.buffer
     }
 
@@ -34,15 +34,16 @@ impl Packed {
 
     /// Everything, and how many bytes of room precede the record: for sealing in place.
     #[must_use]
-    pub fn into_parts(self) -> (BytesMut, usize) {
+    pub fn into_parts(self) -> (Vec<u8>, usize) {
         (self.buffer, self.front)
     }
 
     /// The record without the room, for a path that adds nothing.
     #[must_use]
-    pub fn into_record(mut self) -> Bytes {
-        self.buffer.advance(self.front);
-        self.buffer.freeze()
+    pub fn into_record(self) -> Bytes {
+        let mut bytes = Bytes::from(self.buffer);
+        bytes.advance(self.front);
+        bytes
     }
 
     /// An unsealed frame: the lane byte is written into the room, nothing is copied.
@@ -55,8 +56,9 @@ impl Packed {
             self.front > 0,
             "a packed record leaves room for its lane byte"
         );
-        self.buffer.advance(self.front - 1);
-        self.buffer[0] = lane as u8;
-        Frame::parse(self.buffer.freeze()).expect("a lane was just written in front")
+        self.buffer[self.front - 1] = lane as u8;
+        let mut bytes = Bytes::from(self.buffer);
+        bytes.advance(self.front - 1);
+        Frame::parse(bytes).expect("a lane was just written in front")
     }
 }
