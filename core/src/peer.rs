@@ -102,20 +102,31 @@ pub enum Event {
 
 /// Why it is over, other than by [`channel::Event::Closed`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}{}", self.text().0, self.text().1)]
 pub enum End {
     /// The code is spent and no secret came of it. Send what [`Peer::poll_transmit`] still gives, so
     /// that the other peer learns it too.
     #[error(transparent)]
     Burnt(#[from] Burnt),
     /// The other peer is genuine and breaks the rules of the channels.
-    #[error("the other peer broke the protocol: {0}")]
     Broken(#[from] channel::Violation),
     /// Several paths in a row delivered forgeries.
-    #[error(
-        "what arrives was altered under way, or the other side holds another pairing secret; \
-         pair the two devices again, over a network that you trust more"
-    )]
     Tampered,
+}
+
+impl End {
+    /// What people are told, in two parts.
+    #[must_use]
+    pub const fn text(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Burnt(burnt) => ("", burnt.text()),
+            Self::Broken(violation) => ("the other peer broke the protocol: ", violation.text()),
+            Self::Tampered => (
+                "what arrives was altered under way, or the other side holds another pairing secret; ",
+                "pair the two devices again, over a network that you trust more",
+            ),
+        }
+    }
 }
 
 impl Peer {

@@ -37,7 +37,7 @@ use self::head::Head;
 pub use self::packed::Packed;
 use super::{Instance, Kind, Limits, MAX_NAME_BYTES, Priority};
 
-/// The version this machine speaks.
+/// The version this machine speaks; [`Violation::Version`] names it.
 pub(super) const VERSION: u64 = 1;
 
 /// One record. See the module for its layout.
@@ -174,42 +174,54 @@ impl std::fmt::Debug for Entries {
 ///
 /// Without numbers: every place that passes one on would grow by moving them, in the page, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.text())]
 #[allow(missing_docs)]
 pub enum Violation {
-    #[error("the record ends too early")]
     Truncated,
-    #[error("the record goes on after its end")]
     Trailing,
-    #[error("the type of the record is unknown")]
     UnknownType,
-    #[error("the peer speaks another version of the channel protocol than {VERSION}")]
     Version,
-    #[error("a number is out of its range")]
     OutOfRange,
-    #[error("a limit of the peer is out of its range")]
     Limit,
-    #[error("the name of a channel is empty, too long or not UTF-8")]
     Name,
-    #[error("a record exceeds the limit this side announced")]
     RecordTooLarge,
-    #[error("an empty fragment does not end its message")]
     EmptyFragment,
-    #[error("a message changed between text and binary")]
     KindChanged,
-    #[error("a message exceeds 2^32 bytes")]
     MessageTooLarge,
-    #[error("the peer sent more than the window permits")]
     WindowExceeded,
-    #[error("an item follows the end of its channel")]
     AfterFinish,
-    #[error("a channel was never opened")]
     UnknownChannel,
-    #[error("the peer acknowledges what was never sent")]
     AckBeyondSent,
-    #[error("the peer opens and drops channels faster than they can be accounted for")]
     Flood,
-    #[error("this side's own record came back")]
     Reflected,
+}
+
+impl Violation {
+    /// What was wrong, in words.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Truncated => "the record ends too early",
+            Self::Trailing => "the record goes on after its end",
+            Self::UnknownType => "the type of the record is unknown",
+            Self::Version => "the peer speaks another version of the channel protocol than 1",
+            Self::OutOfRange => "a number is out of its range",
+            Self::Limit => "a limit of the peer is out of its range",
+            Self::Name => "the name of a channel is empty, too long or not UTF-8",
+            Self::RecordTooLarge => "a record exceeds the limit this side announced",
+            Self::EmptyFragment => "an empty fragment does not end its message",
+            Self::KindChanged => "a message changed between text and binary",
+            Self::MessageTooLarge => "a message exceeds 2^32 bytes",
+            Self::WindowExceeded => "the peer sent more than the window permits",
+            Self::AfterFinish => "an item follows the end of its channel",
+            Self::UnknownChannel => "a channel was never opened",
+            Self::AckBeyondSent => "the peer acknowledges what was never sent",
+            Self::Flood => {
+                "the peer opens and drops channels faster than they can be accounted for"
+            }
+            Self::Reflected => "this side's own record came back",
+        }
+    }
 }
 
 impl Record {
