@@ -14,6 +14,7 @@ use super::inbox::Inbox;
 use super::link::Link;
 use super::numbered::Numbered;
 use super::outbox::Outbox;
+use super::wire::Packer;
 use super::wire::head::{self, Head};
 use super::{
     ChannelId, Chunk, Config, Event, Instance, Limits, MAX_NAME_BYTES, OpenError, Packed, Priority,
@@ -30,6 +31,7 @@ use crate::time::Moment;
 pub struct Mux {
     config: Config,
     role: Role,
+    packer: Packer,
     link: Link,
     peer: Limits,
     /// Grows when the peer restarts, so that old [`ChannelId`]s name nothing.
@@ -144,6 +146,7 @@ impl Mux {
         Self {
             config,
             role,
+            packer: Packer::new(config.front, config.back),
             link: Link::new(Instance(instance)),
             peer: config.limits,
             generation: 0,
@@ -236,7 +239,7 @@ impl Mux {
             return Err(SendError::Full);
         }
         let head = Head::new(head::DATAGRAM, tag, id.wire, 0);
-        let packed = head.pack(payload, self.config.front, self.config.back);
+        let packed = self.packer.pack(&head, payload);
         self.sending.datagrams.push(packed);
         Ok(())
     }

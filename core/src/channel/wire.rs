@@ -31,10 +31,11 @@ mod packed;
 
 use bytes::Bytes;
 
-use self::codec::{Reader, put_varint};
-pub(super) use self::encode::AckPacker;
+pub(super) use self::codec::Reader;
+use self::codec::put_varint;
 use self::head::Head;
 pub use self::packed::Packed;
+pub(super) use self::packed::Packer;
 use super::{Instance, Kind, Limits, MAX_NAME_BYTES, Priority};
 
 /// The version this machine speaks; [`Violation::Version`] names it.
@@ -141,7 +142,7 @@ impl Entries {
         Self(bytes.into())
     }
 
-    pub(super) fn check(bytes: Bytes) -> Result<Self, Violation> {
+    fn check(bytes: Bytes) -> Result<Self, Violation> {
         let mut reader = Reader::new(&bytes);
         if reader.rest.is_empty() {
             return Err(Violation::Truncated);
@@ -230,8 +231,8 @@ impl Record {
     /// # Errors
     /// [`Violation`] for whatever is not exactly one record.
     pub fn decode(mut bytes: Bytes) -> Result<Self, Violation> {
-        if let Some(open) = Open::of_record(&bytes) {
-            return open.map(Self::Open);
+        if let Some((&head::OPEN, fields)) = bytes.split_first() {
+            return Open::decode(fields).map(Self::Open);
         }
         let head = Head::split_off(&mut bytes)?;
         Self::of(head, bytes)
@@ -312,13 +313,8 @@ impl Record {
 }
 
 impl Open {
-    /// Decodes a record if it is an OPEN.
-    pub(super) fn of_record(bytes: &[u8]) -> Option<Result<Self, Violation>> {
-        let fields = bytes.strip_prefix(&[head::OPEN])?;
-        Some(Self::decode(fields))
-    }
-
-    fn decode(bytes: &[u8]) -> Result<Self, Violation> {
+    /// Decodes what follows the type.
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, Violation> {
         let mut reader = Reader::new(bytes);
         let version = reader.varint();
         reader.check()?;

@@ -9,8 +9,8 @@ use crate::channel::item::Item;
 use crate::channel::link::Heard;
 use crate::channel::outbox::Outbox;
 use crate::channel::wire::head::{self, Head};
-use crate::channel::wire::{check_fragment, name};
-use crate::channel::{Entries, Event, Open, Priority, ResetCode, Violation};
+use crate::channel::wire::{Reader, check_fragment, name};
+use crate::channel::{Event, Open, Priority, ResetCode, Violation};
 use crate::time::Moment;
 
 impl Mux {
@@ -61,8 +61,8 @@ impl Mux {
         if bytes.len() > self.config.limits.max_record as usize {
             return Err(Violation::RecordTooLarge);
         }
-        if let Some(open) = Open::of_record(&bytes) {
-            return self.on_open(&open?);
+        if let Some((&head::OPEN, fields)) = bytes.split_first() {
+            return self.on_open(&Open::decode(fields)?);
         }
         let head = Head::split_off(&mut bytes)?;
         if self.link.tag() != Some(head.tag) {
@@ -72,7 +72,7 @@ impl Mux {
         self.stall.heard();
         let (wire, number) = (head.channel, head.number);
         match head.kind {
-            head::ACK => self.on_ack(&Entries::check(bytes)?)?,
+            head::ACK => self.on_ack(&bytes)?,
             head::PING => self.sending.pong = Some(number),
             head::PONG => self.on_pong(number),
             head::GOODBYE => self.on_goodbye(),
@@ -225,15 +225,21 @@ impl Mux {
         self.room();
     }
 
-    fn on_ack(&mut self, entries: &Entries) -> Result<(), Violation> {
-        for (wire, consumed) in entries.iter() {
-            let Some(channel) = self.channels.get_mut(wire) else {
+    fn on_ack(&mut self, pairs: &[u8]) -> Result<(), Violation> {
+        let mut reader = Reader::new(pairs);
+        loop {
+            let (wire, consumed) = (reader.channel(), reader.varint());
+            reader.check()?;
+            if let Some(channel) = self.channels.get_mut(wire) {
+                let before = channel.outbox.in_flight();
+                channel.outbox.ack(consumed)?;
+                self.freed(wire, before);
+            } else {
                 self.check_known(wire)?;
-                continue;
-            };
-            let before = channel.outbox.in_flight();
-            channel.outbox.ack(consumed)?;
-            self.freed(wire, before);
+            }
+            if reader.rest.is_empty() {
+                break;
+            }
         }
         self.room();
         Ok(())

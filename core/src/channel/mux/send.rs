@@ -5,8 +5,8 @@ use crate::channel::item::Item;
 use crate::channel::link::Greeting;
 use crate::channel::outbox::Taken;
 use crate::channel::wire::head::{self, Head};
-use crate::channel::wire::{AckPacker, Position};
-use crate::channel::{Config, Open, Packed};
+use crate::channel::wire::{Packer, Position};
+use crate::channel::{Open, Packed};
 use crate::short::pop_front;
 use crate::time::Moment;
 
@@ -17,7 +17,7 @@ impl Mux {
         self.watch();
         if let Some(greeting) = self.link.poll(self.now) {
             let open = self.greet(&greeting);
-            return Some(open.pack(self.config.front, self.config.back));
+            return Some(self.packer.open(&open));
         }
         let tag = self.link.tag().filter(|_| self.link.is_open())?;
         self.next_control(tag)
@@ -49,9 +49,9 @@ impl Mux {
     }
 
     /// A record without a payload.
-    fn pack(&self, kind: u8, tag: u32, channel: u32, number: u64) -> Packed {
-        let (front, back) = (self.config.front, self.config.back);
-        Head::new(kind, tag, channel, number).pack(&[], front, back)
+    fn pack(&mut self, kind: u8, tag: u32, channel: u32, number: u64) -> Packed {
+        let head = Head::new(kind, tag, channel, number);
+        self.packer.pack(&head, &[])
     }
 
     fn greet(&self, greeting: &Greeting) -> Open {
@@ -113,30 +113,21 @@ impl Mux {
         self.acking.now = false;
         self.acking.deadline = Moment::NEVER;
         self.acking.unacked = 0;
-        let mut pairs = 0;
-        for (wire, channel) in self.channels.iter() {
-            if let Some(consumed) = channel.inbox.news() {
-                pairs += AckPacker::pair(wire, consumed);
-            }
-        }
-        for (wire, consumed) in self.acking.late.iter() {
-            pairs += AckPacker::pair(wire, *consumed);
-        }
-        if pairs == 0 {
-            return None;
-        }
-        let mut ack = AckPacker::new(tag, pairs, self.config.front, self.config.back);
+        let mut some = false;
+        self.packer.begin(&Head::new(head::ACK, tag, 0, 0));
         for (wire, channel) in self.channels.iter_mut() {
             if let Some(consumed) = channel.inbox.news() {
-                ack.put(wire, consumed);
+                self.packer.pair(wire, consumed);
+                some = true;
             }
             channel.inbox.acknowledged();
         }
         for (wire, consumed) in self.acking.late.iter() {
-            ack.put(wire, *consumed);
+            self.packer.pair(wire, *consumed);
+            some = true;
         }
         self.acking.late.clear();
-        Some(ack.finish())
+        some.then(|| self.packer.end(&[]))
     }
 
     /// Channels are announced in the order of their numbers and before any data, so that a receiver
@@ -159,7 +150,7 @@ impl Mux {
             let packed = match channel.outbox.take(0, 0, 0) {
                 Taken::Item(_, item) => {
                     let number = channel.priority as u64;
-                    Some(pack_item(&self.config, tag, wire, number, item))
+                    Some(pack_item(&mut self.packer, tag, wire, number, item))
                 }
                 Taken::Nothing | Taken::TotalFull => None,
             };
@@ -199,7 +190,7 @@ impl Mux {
                         None
                     }
                     Taken::Item(sequence, item) => {
-                        Some(pack_item(&self.config, tag, wire, sequence, item))
+                        Some(pack_item(&mut self.packer, tag, wire, sequence, item))
                     }
                 };
                 self.sending.in_flight += channel.outbox.in_flight() - in_flight;
@@ -237,7 +228,7 @@ impl Mux {
 
 /// Packs an item from where it is kept until it is acknowledged. `number` is its sequence number, or the
 /// priority of an announcement.
-fn pack_item(config: &Config, tag: u32, wire: u32, number: u64, item: &Item) -> Packed {
+fn pack_item(packer: &mut Packer, tag: u32, wire: u32, number: u64, item: &Item) -> Packed {
     let head = Head::new(item.kind, tag, wire, number);
-    head.pack(&item.bytes, config.front, config.back)
+    packer.pack(&head, &item.bytes)
 }

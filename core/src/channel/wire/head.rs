@@ -6,11 +6,11 @@
 
 use bytes::{Buf as _, Bytes};
 
-use super::codec::{Reader, put_varint, varint_len};
-use super::{Packed, Violation};
+use super::Violation;
+use super::codec::{Reader, put_varint};
 use crate::channel::{Kind, Priority};
 
-pub(super) const OPEN: u8 = 0x01;
+pub(in crate::channel) const OPEN: u8 = 0x01;
 pub(in crate::channel) const ACK: u8 = 0x02;
 pub(in crate::channel) const PING: u8 = 0x03;
 pub(in crate::channel) const PONG: u8 = 0x04;
@@ -134,38 +134,16 @@ impl Head {
         u32::try_from(self.number).unwrap_or(u32::MAX)
     }
 
-    /// Encodes into one allocation with `front` bytes of room before and `back` after.
-    ///
-    /// The payload is copied once, here: behind its head, where it can be sealed in place.
-    pub(in crate::channel) fn pack(&self, payload: &[u8], front: usize, back: usize) -> Packed {
-        let mut packed = self.pack_room(payload.len(), front, back);
-        packed.buffer().extend_from_slice(payload);
-        packed
-    }
-
-    /// [`Head::pack`] with room for a payload of this length, which the caller puts there.
-    pub(super) fn pack_room(&self, payload: usize, front: usize, back: usize) -> Packed {
-        let mut packed = Packed::with_room(front, self.len() + payload, back);
-        self.put(packed.buffer());
-        packed
-    }
-
-    fn len(&self) -> usize {
-        let shape = Shape::of(self.kind);
-        let channel = shape.as_ref().is_some_and(|shape| shape.channel);
-        let number = shape.is_some_and(|shape| shape.number);
-        5 + usize::from(channel) * varint_len(self.channel.into())
-            + usize::from(number) * varint_len(self.number)
-    }
-
-    fn put(&self, out: &mut Vec<u8>) {
+    pub(super) fn put(&self, out: &mut Vec<u8>) {
         out.push(self.kind);
         out.extend_from_slice(&self.tag.to_be_bytes());
-        let shape = Shape::of(self.kind);
-        if shape.as_ref().is_some_and(|shape| shape.channel) {
+        let Some(shape) = Shape::of(self.kind) else {
+            return;
+        };
+        if shape.channel {
             put_varint(out, self.channel.into());
         }
-        if shape.is_some_and(|shape| shape.number) {
+        if shape.number {
             // A priority is one byte, as every varint below 64 is.
             put_varint(out, self.number);
         }

@@ -1,8 +1,65 @@
-//! A record ready to be sealed and framed without being moved.
+//! Records ready to be sealed and framed without being moved.
 
 use bytes::{Buf, Bytes};
 
+use super::codec::put_varint;
+use super::head::Head;
 use crate::frame::{Frame, Lane};
+
+/// Encodes records, each into memory of its own.
+pub(in crate::channel) struct Packer {
+    front: usize,
+    back: usize,
+    /// The record under way, or the latest, but for its payload.
+    fields: Vec<u8>,
+}
+
+impl Packer {
+    /// Leaves `front` bytes of room before each record and `back` after it.
+    pub(in crate::channel) const fn new(front: usize, back: usize) -> Self {
+        Self {
+            front,
+            back,
+            fields: Vec::new(),
+        }
+    }
+
+    /// Begins a record; what was begun and not ended is dropped.
+    pub(super) fn fields(&mut self) -> &mut Vec<u8> {
+        self.fields.clear();
+        &mut self.fields
+    }
+
+    /// Begins a record with its head.
+    pub(in crate::channel) fn begin(&mut self, head: &Head) {
+        head.put(self.fields());
+    }
+
+    /// Adds two numbers, of which an ACK has any number.
+    pub(in crate::channel) fn pair(&mut self, channel: u32, consumed: u64) {
+        put_varint(&mut self.fields, channel.into());
+        put_varint(&mut self.fields, consumed);
+    }
+
+    /// Ends the record. The payload is copied once, here: behind its head, where it can be sealed in place.
+    pub(in crate::channel) fn end(&mut self, payload: &[u8]) -> Packed {
+        let len = self.front + self.fields.len() + payload.len() + self.back;
+        let mut buffer = Vec::with_capacity(len);
+        buffer.resize(self.front, 0);
+        buffer.extend_from_slice(&self.fields);
+        buffer.extend_from_slice(payload);
+        Packed {
+            buffer,
+            front: self.front,
+        }
+    }
+
+    /// A whole record.
+    pub(in crate::channel) fn pack(&mut self, head: &Head, payload: &[u8]) -> Packed {
+        self.begin(head);
+        self.end(payload)
+    }
+}
 
 /// An encoded record with room around it.
 ///
@@ -16,16 +73,6 @@ pub struct Packed {
 }
 
 impl Packed {
-    pub(super) fn with_room(front: usize, record: usize, back: usize) -> Self {
-        let mut buffer = Vec::with_capacity(front + record + back);
-        buffer.resize(front, 0);
-        Self { buffer, front }
-    }
-
-    pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
-        &mut self.buffer
-    }
-
     /// The record alone.
     #[must_use]
     pub fn record(&self) -> &[u8] {
