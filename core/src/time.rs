@@ -103,6 +103,15 @@ const fn nanos(duration: Duration) -> u64 {
 
 const NANOS_PER_SEC: u64 = 1_000_000_000;
 
+impl Moment {
+    /// The point after a pause that was doubled so often.
+    #[must_use]
+    pub(crate) fn after_doubled(self, pause: Duration, doublings: u32) -> Self {
+        let pause = nanos(pause).min(u64::MAX >> doublings) << doublings;
+        Self(self.0.saturating_add(pause))
+    }
+}
+
 impl Add<Duration> for Moment {
     type Output = Self;
 

@@ -14,7 +14,7 @@
 //! never do. Hence nothing is decided by an OPEN that arrives late, twice, or from a process that
 //! was replaced.
 
-use super::{Config, Open, Violation};
+use super::{Config, Limits, Open, Violation};
 use crate::time::{Backoff, Moment};
 
 /// Names one run of a peer's process: 16 random bytes, drawn when its [`super::Mux`] is made.
@@ -143,9 +143,7 @@ impl Link {
                 self.due = true;
                 Heard::Nothing
             }
-            Phase::Open if open.peer == self.me && self.peer.is_some_and(|(p, _)| p == from) => {
-                self.resume(open)
-            }
+            Phase::Open if open.peer == self.me && self.is_acquainted(from) => self.resume(open),
             // Another process, or one that takes this one for another: find out who lives.
             Phase::Open => {
                 self.begin();
@@ -183,8 +181,8 @@ impl Link {
         Heard::Resumed { connected: false }
     }
 
-    /// Whether an OPEN is to be sent, and if so what it says; limits and positions are the caller's.
-    pub(super) fn poll(&mut self, now: Moment) -> Option<Greeting> {
+    /// The OPEN that is to be sent, if one is: it says nothing of channels, which are the caller's.
+    pub(super) fn poll(&mut self, now: Moment, limits: Limits) -> Option<Open> {
         if self.phase == Phase::Down || !(self.due || self.again <= now) {
             return None;
         }
@@ -193,29 +191,26 @@ impl Link {
             self.again = self.pause.pause(now);
         }
         let (peer, echo) = self.heard.unwrap_or((Instance::NONE, 0));
-        Some(Greeting {
+        Some(Open {
             instance: self.me,
             peer,
             epoch: self.epoch,
             echo,
             established: self.phase == Phase::Open,
-            acquainted: self.peer.is_some_and(|(known, _)| known == peer),
+            limits,
+            opened: 0,
+            seen: 0,
+            positions: Vec::new(),
         })
+    }
+
+    /// Whether the channels are shared with this one, so that positions mean something to it.
+    pub(super) fn is_acquainted(&self, peer: Instance) -> bool {
+        self.peer.is_some_and(|(known, _)| known == peer)
     }
 
     /// When [`Link::poll`] has something to say even if nothing happens.
     pub(super) fn timeout(&self) -> Moment {
         self.again
     }
-}
-
-/// The part of an OPEN that the [`Link`] knows.
-pub(super) struct Greeting {
-    pub(super) instance: Instance,
-    pub(super) peer: Instance,
-    pub(super) epoch: u64,
-    pub(super) echo: u64,
-    pub(super) established: bool,
-    /// The channels are shared with the one greeted, so that positions mean something to it.
-    pub(super) acquainted: bool,
 }

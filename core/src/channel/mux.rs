@@ -296,8 +296,7 @@ impl Mux {
     /// A peer that hears the goodbye is closed as well.
     pub fn close(&mut self) {
         self.closing.wanted = true;
-        let all = self.channels.numbers().to_vec();
-        for wire in all {
+        for wire in self.wires() {
             self.finish_wire(wire);
         }
     }
@@ -367,6 +366,11 @@ impl Mux {
             generation: self.generation,
             wire,
         }
+    }
+
+    /// The channels that are there now, to go through while some of them may end.
+    fn wires(&self) -> Vec<u32> {
+        self.channels.numbers().to_vec()
     }
 
     /// The initiator's channels are even, the joiner's odd.

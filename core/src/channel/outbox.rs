@@ -197,11 +197,6 @@ impl Outbox {
         again
     }
 
-    /// Everything not acknowledged is sent again.
-    pub(super) fn rewind_all(&mut self) -> u64 {
-        self.rewind(self.acked)
-    }
-
     fn sent(&self) -> u64 {
         self.acked + self.items.len() as u64
     }

@@ -94,8 +94,7 @@ impl Mux {
     /// Wakes who waits for room, after some became free.
     pub(super) fn room(&mut self) {
         if std::mem::take(&mut self.sending.total_full) {
-            let all = self.channels.numbers().to_vec();
-            for wire in all {
+            for wire in self.wires() {
                 self.wake(wire);
             }
         }

@@ -149,7 +149,6 @@ impl Mux {
 
     /// Nothing can be continued with another process.
     fn restart(&mut self) {
-        let all = self.channels.numbers().to_vec();
         // Without a close, the event below is how the application learns what it lost.
         let pending = self
             .channels
@@ -158,7 +157,7 @@ impl Mux {
             .any(|channel| !channel.outbox.is_flushed());
         self.closing.lost |= self.closing.wanted && pending;
         self.closing.goodbye_said = false;
-        for wire in all {
+        for wire in self.wires() {
             self.drop_channel(wire);
         }
         self.generation += 1;
@@ -177,41 +176,35 @@ impl Mux {
             let first = wires.iter().find(|wire| self.is_mine(**wire));
             oldest = first.map_or(oldest, |wire| oldest.min(wire / 2));
         }
-        self.announced = self
-            .announced
-            .min(open.map_or(oldest, |open| open.seen.max(oldest)));
-        let all = self.channels.numbers().to_vec();
-        for wire in all {
+        let seen = open.map_or(0, |open| open.seen);
+        self.announced = self.announced.min(seen.max(oldest));
+        for wire in self.wires() {
             let mine = self.is_mine(wire);
             let Some(channel) = self.channels.get_mut(wire) else {
                 continue;
             };
             channel.inbox.ack_again();
-            let position = open.map(|open| {
-                let unseen = wire / 2 >= if mine { open.seen } else { open.opened };
-                (
-                    unseen,
-                    open.positions
-                        .iter()
-                        .find(|position| position.channel == wire),
-                )
-            });
             let before = channel.outbox.in_flight();
-            self.stats.replayed += match position {
-                None => channel.outbox.rewind_all(),
-                Some((true, _)) => channel.outbox.rewind(0),
-                Some((false, Some(position))) => {
-                    // What it has and what it consumed; more than was sent would be a lie, and
-                    // then nothing is freed.
-                    let _ = channel.outbox.ack(position.consumed);
-                    channel.outbox.rewind(position.next)
+            let next = match open {
+                Some(open) if wire / 2 < if mine { open.seen } else { open.opened } => {
+                    let mut positions = open.positions.iter();
+                    match positions.find(|position| position.channel == wire) {
+                        // More than was sent would be a lie, and then nothing is freed.
+                        Some(position) => {
+                            let _ = channel.outbox.ack(position.consumed);
+                            position.next
+                        }
+                        // It was there and is no more: everything was consumed.
+                        None => {
+                            channel.outbox.ack_all();
+                            u64::MAX
+                        }
+                    }
                 }
-                // It was there and is no more: everything was consumed.
-                Some((false, None)) => {
-                    channel.outbox.ack_all();
-                    0
-                }
+                // It has not seen the channel, or says nothing.
+                Some(_) | None => 0,
             };
+            self.stats.replayed += channel.outbox.rewind(next);
             self.freed(wire, before);
         }
         for resetting in self.resets.values_mut() {
@@ -289,8 +282,7 @@ impl Mux {
             return;
         }
         self.closing.goodbye_due = false;
-        let all = self.channels.numbers().to_vec();
-        for wire in all {
+        for wire in self.wires() {
             self.drop_channel(wire);
         }
         self.resets.clear();

@@ -2,7 +2,6 @@
 
 use super::{Mux, Ping};
 use crate::channel::item::Item;
-use crate::channel::link::Greeting;
 use crate::channel::outbox::Taken;
 use crate::channel::wire::head::{self, Head};
 use crate::channel::wire::{Packer, Position};
@@ -15,8 +14,10 @@ impl Mux {
     pub fn poll_record(&mut self, now: Moment) -> Option<Packed> {
         self.tick(now);
         self.watch();
-        if let Some(greeting) = self.link.poll(self.now) {
-            let open = self.greet(&greeting);
+        if let Some(mut open) = self.link.poll(self.now, self.config.limits) {
+            if self.link.is_acquainted(open.peer) {
+                self.take_stock(&mut open);
+            }
             return Some(self.packer.open(&open));
         }
         let tag = self.link.tag().filter(|_| self.link.is_open())?;
@@ -54,35 +55,23 @@ impl Mux {
         self.packer.pack(&head, &[])
     }
 
-    fn greet(&self, greeting: &Greeting) -> Open {
-        let known = greeting.acquainted;
-        let mut positions = Vec::new();
-        if known {
-            for (channel, live) in self.channels.iter() {
-                positions.push(Position {
-                    channel,
-                    next: live.inbox.next(),
-                    consumed: live.inbox.consumed(),
-                });
-            }
-            for channel in self.resets.numbers() {
-                positions.push(Position {
-                    channel: *channel,
-                    next: 0,
-                    consumed: 0,
-                });
-            }
+    /// Says what there is of each channel.
+    fn take_stock(&self, open: &mut Open) {
+        open.opened = self.opened;
+        open.seen = self.seen;
+        for (channel, live) in self.channels.iter() {
+            open.positions.push(Position {
+                channel,
+                next: live.inbox.next(),
+                consumed: live.inbox.consumed(),
+            });
         }
-        Open {
-            instance: greeting.instance,
-            peer: greeting.peer,
-            epoch: greeting.epoch,
-            echo: greeting.echo,
-            established: greeting.established,
-            limits: self.config.limits,
-            opened: if known { self.opened } else { 0 },
-            seen: if known { self.seen } else { 0 },
-            positions,
+        for channel in self.resets.numbers() {
+            open.positions.push(Position {
+                channel: *channel,
+                next: 0,
+                consumed: 0,
+            });
         }
     }
 

@@ -61,9 +61,8 @@ impl Mux {
             self.stall.asking = true;
             self.link.begin();
         } else if self.stall.at == Moment::NEVER {
-            let patience = self.rtt.unwrap_or_default().saturating_mul(4);
-            let pause = patience.max(Stall::AFTER) * (1 << self.stall.tries);
-            self.stall.at = self.now + pause;
+            let rtt = self.rtt.unwrap_or_default().max(Stall::AFTER / 4);
+            self.stall.at = self.now.after_doubled(rtt, 2 + self.stall.tries);
         }
     }
 
