@@ -204,7 +204,7 @@ impl Paths {
         let Ok([kind, token @ ..]) = <[u8; 9]>::try_from(record) else {
             return false;
         };
-        let token = u64::from_be_bytes(token);
+        let token = u64::from_le_bytes(token);
         match kind {
             PROBE => self.actions.push(Action::Send(id, encode(ANSWER, token))),
             ANSWER if path.is_some_and(|path| path.answered(token, now)) => self.select(),
@@ -331,9 +331,10 @@ impl Path {
     }
 }
 
+/// A token means nothing to the other peer, which gives it back as it is.
 fn encode(kind: u8, token: u64) -> [u8; 9] {
     let mut record = [kind; 9];
-    record[1..].copy_from_slice(&token.to_be_bytes());
+    record[1..].copy_from_slice(&token.to_le_bytes());
     record
 }
 

@@ -47,13 +47,9 @@ impl Inbox {
     /// Datagrams waiting for the application; a late one is worth less than a fresh one is.
     const DATAGRAMS: usize = 64;
 
-    /// A channel the peer opened: its first item, the name, is consumed.
-    pub(super) fn announced() -> Self {
-        Self {
-            next: 1,
-            consumed: 1,
-            ..Self::default()
-        }
+    /// The peer opened the channel: the first item, its name, is consumed.
+    pub(super) fn skip_announcement(&mut self) {
+        (self.next, self.consumed) = (1, 1);
     }
 
     pub(super) fn next(&self) -> u64 {

@@ -37,8 +37,8 @@ pub struct Mux {
     /// Grows when the peer restarts, so that old [`ChannelId`]s name nothing.
     generation: u32,
     channels: Numbered<Channel>,
-    /// Channels this side has reset and the peer has not confirmed: the code, and whether to say so.
-    resets: Numbered<Resetting>,
+    /// Channels this side has reset and the peer has not confirmed.
+    resets: Vec<Resetting>,
     /// How many channels this side has opened, and how many of them it announced on this path.
     opened: u32,
     announced: u32,
@@ -75,7 +75,7 @@ struct Channel {
     outbox: Outbox,
     inbox: Inbox,
     priority: Priority,
-    /// It is in one of the rings.
+    /// It is among those that are ready.
     queued: bool,
     /// [`SendError::Full`] was said.
     wants_room: bool,
@@ -84,14 +84,16 @@ struct Channel {
 }
 
 struct Resetting {
+    wire: u32,
     code: ResetCode,
+    /// It is to be said, for the first time or again.
     due: bool,
 }
 
 #[derive(Default)]
 struct Sending {
-    /// Channels with something to send, by priority; one fragment per turn.
-    rings: [Vec<u32>; 3],
+    /// Channels with something to send, the most urgent first; one fragment per turn.
+    ready: Vec<(Priority, u32)>,
     /// Cost of what was sent and not acknowledged, over all channels.
     in_flight: usize,
     /// The same with what is queued.
@@ -110,8 +112,8 @@ struct Sending {
 struct Acking {
     now: bool,
     deadline: Moment,
-    /// Last acknowledgements of channels that are forgotten.
-    late: Numbered<u64>,
+    /// Last acknowledgements of channels that are forgotten: how many items.
+    late: Vec<(u32, u64)>,
     /// Cost of what is buffered, over all channels, and of what is consumed but not acknowledged.
     buffered: usize,
     unacked: usize,
@@ -151,7 +153,7 @@ impl Mux {
             peer: config.limits,
             generation: 0,
             channels: Numbered::default(),
-            resets: Numbered::default(),
+            resets: Vec::new(),
             opened: 0,
             announced: 0,
             seen: 0,
@@ -182,15 +184,14 @@ impl Mux {
         if name.is_empty() || name.len() > MAX_NAME_BYTES {
             return Err(OpenError::Name(name.len()));
         }
-        let mine = |wires: &[u32]| wires.iter().filter(|wire| self.is_mine(**wire)).count();
-        let mine = mine(self.channels.numbers()) + mine(self.resets.numbers());
         // Channel numbers are below 2^30, half of them this side's.
-        if mine >= self.peer.max_channels as usize || self.opened >= 1 << 29 {
+        if self.mine().len() >= self.peer.max_channels as usize || self.opened >= 1 << 29 {
             return Err(OpenError::TooMany(self.peer.max_channels));
         }
         let wire = self.opened * 2 + self.parity();
         self.opened += 1;
-        let channel = Channel::new(Outbox::announcing(name), Inbox::default(), priority);
+        let mut channel = Channel::new(priority);
+        channel.outbox.announce(name);
         self.sending.in_flight += channel.outbox.in_flight();
         self.sending.pending += channel.outbox.pending();
         self.channels.insert(wire, channel);
@@ -287,7 +288,7 @@ impl Mux {
             return;
         }
         self.drop_channel(id.wire);
-        self.resets.insert(id.wire, Resetting { code, due: true });
+        self.say_reset(id.wire, code);
     }
 
     /// Finishes every channel, waits until all of it is consumed, and says goodbye.
@@ -368,9 +369,24 @@ impl Mux {
         }
     }
 
+    fn say_reset(&mut self, wire: u32, code: ResetCode) {
+        let due = true;
+        self.resets.push(Resetting { wire, code, due });
+    }
+
+    /// Channels this side opened which are not over.
+    fn mine(&self) -> Vec<u32> {
+        let mut wires = self.wires();
+        for resetting in &self.resets {
+            wires.push(resetting.wire);
+        }
+        wires.retain(|wire| self.is_mine(*wire));
+        wires
+    }
+
     /// The channels that are there now, to go through while some of them may end.
     fn wires(&self) -> Vec<u32> {
-        self.channels.numbers().to_vec()
+        self.channels.numbers().collect()
     }
 
     /// The initiator's channels are even, the joiner's odd.
@@ -387,10 +403,10 @@ impl Mux {
 }
 
 impl Channel {
-    fn new(outbox: Outbox, inbox: Inbox, priority: Priority) -> Self {
+    fn new(priority: Priority) -> Self {
         Self {
-            outbox,
-            inbox,
+            outbox: Outbox::default(),
+            inbox: Inbox::default(),
             priority,
             queued: false,
             wants_room: false,

@@ -56,14 +56,11 @@ pub(super) enum Taken<'a> {
 }
 
 impl Outbox {
-    /// A channel that this side opens: its first item is the name.
-    pub(super) fn announcing(name: &str) -> Self {
+    /// This side opens the channel: the first item is its name.
+    pub(super) fn announce(&mut self, name: &str) {
         let item = Item::announcement(name);
-        Self {
-            in_flight: item.cost(),
-            items: VecDeque::from([item]),
-            ..Self::default()
-        }
+        self.in_flight = item.cost();
+        self.items.push_back(item);
     }
 
     /// Bytes the application handed over and the peer has not consumed, with their overhead.

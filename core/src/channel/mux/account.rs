@@ -15,14 +15,16 @@ impl Mux {
         self.wake(wire);
     }
 
-    /// Puts a channel into its ring if it has something to send.
+    /// Lets a channel wait for its turn, behind all of its priority, if it has something to send.
     pub(super) fn wake(&mut self, wire: u32) {
         let Some(channel) = self.channels.get_mut(wire) else {
             return;
         };
         if channel.outbox.has_more() && !channel.queued {
             channel.queued = true;
-            self.sending.rings[channel.priority as usize].push(wire);
+            let (priority, ready) = (channel.priority, &mut self.sending.ready);
+            let at = ready.partition_point(|(other, _)| *other <= priority);
+            ready.insert(at, (priority, wire));
         }
     }
 
@@ -70,10 +72,19 @@ impl Mux {
             return;
         }
         if let Some(consumed) = channel.inbox.news() {
-            self.acking.late.insert(wire, consumed);
-            self.ack_soon();
+            self.ack_late(wire, consumed);
         }
         self.drop_channel(wire);
+    }
+
+    /// Acknowledges what was consumed of a channel that is forgotten.
+    pub(super) fn ack_late(&mut self, wire: u32, consumed: u64) {
+        let late = &mut self.acking.late;
+        match late.iter_mut().find(|(known, _)| *known == wire) {
+            Some((_, count)) => *count = consumed.max(*count),
+            None => late.push((wire, consumed)),
+        }
+        self.ack_soon();
     }
 
     pub(super) fn drop_channel(&mut self, wire: u32) {
@@ -86,7 +97,7 @@ impl Mux {
         self.acking.buffered -= channel.inbox.buffered();
         self.acking.unacked -= channel.inbox.unacked();
         if channel.queued {
-            self.sending.rings[channel.priority as usize].retain(|queued| *queued != wire);
+            self.sending.ready.retain(|(_, other)| *other != wire);
         }
         self.room();
     }

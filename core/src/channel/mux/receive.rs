@@ -2,12 +2,11 @@
 
 use bytes::Bytes;
 
-use super::{Channel, Mux, Resetting};
+use super::{Channel, Mux};
 use crate::channel::config::ITEM_COST;
-use crate::channel::inbox::{Arrival, Inbox};
+use crate::channel::inbox::Arrival;
 use crate::channel::item::Item;
 use crate::channel::link::Heard;
-use crate::channel::outbox::Outbox;
 use crate::channel::wire::head::{self, Head};
 use crate::channel::wire::{Reader, check_fragment, name};
 use crate::channel::{Event, Open, Priority, ResetCode, Violation};
@@ -79,9 +78,7 @@ impl Mux {
             head::GOODBYE_ACK if self.closing.goodbye_said => self.closed(true),
             head::GOODBYE_ACK => {}
             head::RESET => self.on_reset(wire, ResetCode(head.code()))?,
-            head::RESET_ACK => {
-                self.resets.remove(wire);
-            }
+            head::RESET_ACK => self.forget_reset(wire),
             head::CHANNEL => self.on_channel(wire, head.priority()?, name(&bytes)?)?,
             head::FINISH => self.on_item(wire, number, Item::end())?,
             head::DATAGRAM => return Err(Violation::UnknownType),
@@ -153,7 +150,6 @@ impl Mux {
         let pending = self
             .channels
             .values()
-            .iter()
             .any(|channel| !channel.outbox.is_flushed());
         self.closing.lost |= self.closing.wanted && pending;
         self.closing.goodbye_said = false;
@@ -171,11 +167,11 @@ impl Mux {
 
     /// Prepares to send again what the peer lacks; without its own word on that, everything.
     fn replay(&mut self, open: Option<&Open>) {
-        let mut oldest = u32::MAX;
-        for wires in [self.channels.numbers(), self.resets.numbers()] {
-            let first = wires.iter().find(|wire| self.is_mine(**wire));
-            oldest = first.map_or(oldest, |wire| oldest.min(wire / 2));
-        }
+        let oldest = self
+            .mine()
+            .into_iter()
+            .min()
+            .map_or(u32::MAX, |wire| wire / 2);
         let seen = open.map_or(0, |open| open.seen);
         self.announced = self.announced.min(seen.max(oldest));
         for wire in self.wires() {
@@ -207,7 +203,7 @@ impl Mux {
             self.stats.replayed += channel.outbox.rewind(next);
             self.freed(wire, before);
         }
-        for resetting in self.resets.values_mut() {
+        for resetting in &mut self.resets {
             resetting.due = true;
         }
         if let Some(ping) = &mut self.ping {
@@ -272,7 +268,6 @@ impl Mux {
         let flushed = self
             .channels
             .values()
-            .iter()
             .all(|channel| channel.outbox.is_flushed());
         self.closed(flushed);
     }
@@ -307,11 +302,15 @@ impl Mux {
                 code,
             });
         }
-        self.resets.remove(wire);
+        self.forget_reset(wire);
         if !self.sending.reset_acks.contains(&wire) {
             self.sending.reset_acks.push(wire);
         }
         Ok(())
+    }
+
+    fn forget_reset(&mut self, wire: u32) {
+        self.resets.retain(|resetting| resetting.wire != wire);
     }
 
     fn on_channel(&mut self, wire: u32, priority: Priority, name: String) -> Result<(), Violation> {
@@ -332,15 +331,14 @@ impl Mux {
         let theirs = self
             .channels
             .numbers()
-            .iter()
-            .filter(|wire| !self.is_mine(**wire))
+            .filter(|wire| !self.is_mine(*wire))
             .count();
         if theirs >= self.config.limits.max_channels as usize {
-            let code = ResetCode::TOO_MANY;
-            self.resets.insert(wire, Resetting { code, due: true });
+            self.say_reset(wire, ResetCode::TOO_MANY);
             return Ok(());
         }
-        let channel = Channel::new(Outbox::default(), Inbox::announced(), priority);
+        let mut channel = Channel::new(priority);
+        channel.inbox.skip_announcement();
         self.channels.insert(wire, channel);
         self.events.push(Event::Opened {
             channel: self.id(wire),
@@ -397,12 +395,10 @@ impl Mux {
             return Ok(());
         }
         self.check_known(wire)?;
-        if !self.resets.contains(wire) && !self.closing.closed {
-            let known = self.acking.late.get(wire).copied().unwrap_or(0);
-            let consumed = known.max(sequence.saturating_add(1));
-            self.acking.late.insert(wire, consumed);
+        let is_reset = self.resets.iter().any(|resetting| resetting.wire == wire);
+        if !is_reset && !self.closing.closed {
             self.stats.duplicates += 1;
-            self.ack_soon();
+            self.ack_late(wire, sequence.saturating_add(1));
         }
         Ok(())
     }

@@ -66,9 +66,9 @@ impl Mux {
                 consumed: live.inbox.consumed(),
             });
         }
-        for channel in self.resets.numbers() {
+        for resetting in &self.resets {
             open.positions.push(Position {
-                channel: *channel,
+                channel: resetting.wire,
                 next: 0,
                 consumed: 0,
             });
@@ -111,8 +111,8 @@ impl Mux {
             }
             channel.inbox.acknowledged();
         }
-        for (wire, consumed) in self.acking.late.iter() {
-            self.packer.pair(wire, *consumed);
+        for &(wire, consumed) in &self.acking.late {
+            self.packer.pair(wire, consumed);
             some = true;
         }
         self.acking.late.clear();
@@ -125,10 +125,8 @@ impl Mux {
         while self.announced < self.opened {
             let wire = self.announced * 2 + self.parity();
             self.announced += 1;
-            if let Some(resetting) = self.resets.get_mut(wire) {
-                resetting.due = false;
-                let code = resetting.code.0;
-                return Some(self.pack(head::RESET, tag, wire, code.into()));
+            if let Some(at) = self.resets.iter().position(|it| it.wire == wire) {
+                return Some(self.reset_at(at, tag));
             }
             let Some(channel) = self.channels.get_mut(wire) else {
                 continue;
@@ -152,43 +150,43 @@ impl Mux {
     }
 
     fn next_reset(&mut self, tag: u32) -> Option<Packed> {
-        let (wire, resetting) = self
-            .resets
-            .iter_mut()
-            .find(|(_, resetting)| resetting.due)?;
+        let at = self.resets.iter().position(|resetting| resetting.due)?;
+        Some(self.reset_at(at, tag))
+    }
+
+    fn reset_at(&mut self, at: usize, tag: u32) -> Packed {
+        let resetting = &mut self.resets[at];
         resetting.due = false;
-        let code = resetting.code.0;
-        Some(self.pack(head::RESET, tag, wire, code.into()))
+        let (wire, code) = (resetting.wire, resetting.code.0);
+        self.pack(head::RESET, tag, wire, code.into())
     }
 
     fn next_data(&mut self, tag: u32) -> Option<Packed> {
         let fragment = self.config.limits.fragment(&self.peer);
         let window = self.peer.window as usize;
-        for class in 0..self.sending.rings.len() {
-            while let Some(wire) = pop_front(&mut self.sending.rings[class]) {
-                let room = (self.peer.total as usize).saturating_sub(self.sending.in_flight);
-                let Some(channel) = self.channels.get_mut(wire) else {
-                    continue;
-                };
-                channel.queued = false;
-                let (in_flight, pending) = (channel.outbox.in_flight(), channel.outbox.pending());
-                let packed = match channel.outbox.take(fragment, window, room) {
-                    Taken::Nothing => None,
-                    Taken::TotalFull => {
-                        self.sending.total_full = true;
-                        None
-                    }
-                    Taken::Item(sequence, item) => {
-                        Some(pack_item(&mut self.packer, tag, wire, sequence, item))
-                    }
-                };
-                self.sending.in_flight += channel.outbox.in_flight() - in_flight;
-                // Each fragment has an overhead of its own.
-                self.sending.pending += channel.outbox.pending() - pending;
-                if packed.is_some() {
-                    self.wake(wire);
-                    return packed;
+        while let Some((_, wire)) = pop_front(&mut self.sending.ready) {
+            let room = (self.peer.total as usize).saturating_sub(self.sending.in_flight);
+            let Some(channel) = self.channels.get_mut(wire) else {
+                continue;
+            };
+            channel.queued = false;
+            let (in_flight, pending) = (channel.outbox.in_flight(), channel.outbox.pending());
+            let packed = match channel.outbox.take(fragment, window, room) {
+                Taken::Nothing => None,
+                Taken::TotalFull => {
+                    self.sending.total_full = true;
+                    None
                 }
+                Taken::Item(sequence, item) => {
+                    Some(pack_item(&mut self.packer, tag, wire, sequence, item))
+                }
+            };
+            self.sending.in_flight += channel.outbox.in_flight() - in_flight;
+            // Each fragment has an overhead of its own.
+            self.sending.pending += channel.outbox.pending() - pending;
+            if packed.is_some() {
+                self.wake(wire);
+                return packed;
             }
         }
         None
@@ -200,7 +198,7 @@ impl Mux {
         let closing = &mut self.closing;
         if closing.wanted && !closing.closed && !closing.goodbye_said {
             let done = |channel: &super::Channel| channel.outbox.is_done();
-            closing.goodbye_due = self.resets.is_empty() && self.channels.values().iter().all(done);
+            closing.goodbye_due = self.resets.is_empty() && self.channels.values().all(done);
         }
         if !closing.goodbye_due {
             return None;
