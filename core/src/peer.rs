@@ -185,7 +185,7 @@ impl Peer {
 
     /// A path ended. Late news of a path that is gone already change nothing.
     pub fn path_down(&mut self, path: PathId, now: Moment) {
-        self.urgent.retain(|(on, _)| *on != path);
+        self.forget(path);
         self.paths.down(path, now);
         self.obey(now);
     }
@@ -409,7 +409,7 @@ impl Peer {
                     }
                 }
                 Action::HangUp(path) => {
-                    self.urgent.retain(|(on, _)| *on != path);
+                    self.forget(path);
                     self.events.push(Event::HangUp(path));
                 }
                 Action::Dial => self.events.push(Event::Dial),
@@ -428,6 +428,11 @@ impl Peer {
                 self.hurry(path, frame);
             }
         }
+    }
+
+    /// Nothing is sent over this path any more.
+    fn forget(&mut self, path: PathId) {
+        self.urgent.retain(|(on, _)| *on != path);
     }
 
     /// Queues a frame before all records. A path that takes none loses the oldest: handshakes and

@@ -434,7 +434,7 @@ const MAX_QUEUED: usize = 8;
 
 fn with_headroom(plaintext: &[u8]) -> Vec<u8> {
     let mut buffer = Vec::with_capacity(plaintext.len() + OVERHEAD);
-    buffer.resize(HEADROOM, 0);
+    buffer.extend_from_slice(&[0; HEADROOM]);
     buffer.extend_from_slice(plaintext);
     buffer
 }

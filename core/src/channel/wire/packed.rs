@@ -10,23 +10,23 @@ use crate::frame::{Frame, Lane};
 pub(in crate::channel) struct Packer {
     front: usize,
     back: usize,
-    /// The record under way, or the latest, but for its payload.
+    /// The room in front, then the record under way, or the latest, but for its payload.
     fields: Vec<u8>,
 }
 
 impl Packer {
     /// Leaves `front` bytes of room before each record and `back` after it.
-    pub(in crate::channel) const fn new(front: usize, back: usize) -> Self {
+    pub(in crate::channel) fn new(front: usize, back: usize) -> Self {
         Self {
             front,
             back,
-            fields: Vec::new(),
+            fields: vec![0; front],
         }
     }
 
     /// Begins a record; what was begun and not ended is dropped.
     pub(super) fn fields(&mut self) -> &mut Vec<u8> {
-        self.fields.clear();
+        self.fields.truncate(self.front);
         &mut self.fields
     }
 
@@ -43,9 +43,8 @@ impl Packer {
 
     /// Ends the record. The payload is copied once, here: behind its head, where it can be sealed in place.
     pub(in crate::channel) fn end(&mut self, payload: &[u8]) -> Packed {
-        let len = self.front + self.fields.len() + payload.len() + self.back;
-        let mut buffer = Vec::with_capacity(len);
-        buffer.resize(self.front, 0);
+        let len = self.fields.len() + payload.len();
+        let mut buffer = Vec::with_capacity(len + self.back);
         buffer.extend_from_slice(&self.fields);
         buffer.extend_from_slice(payload);
         Packed {
