@@ -49,7 +49,7 @@ impl Desk {
     ) -> Result<u32, Failure> {
         let id = mux
             .open(name, priority)
-            .map_err(|error| Failure::new("busy", &error.to_string()))?;
+            .map_err(|error| Failure::new("busy", error.text()))?;
         Ok(self.enter(id))
     }
 
@@ -153,10 +153,10 @@ pub(crate) fn failure(error: SendError) -> Failure {
         SendError::Full => "busy",
         SendError::Gone => "channel-reset",
         SendError::Finished | SendError::KindChanged => "closed",
-        SendError::TooLarge { .. } => "too-large",
+        SendError::TooLarge => "too-large",
         SendError::NoPath => "no-path",
     };
-    Failure::new(code, &error.to_string())
+    Failure::new(code, error.text())
 }
 
 fn gone() -> Failure {
