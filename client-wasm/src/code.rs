@@ -28,7 +28,7 @@ pub(crate) fn parse(typed: &[u8]) -> Result<Code, Failure> {
 }
 
 fn show(code: &Code) -> Reply {
-    Reply::lend(0, code.canonical().to_string())
+    Reply::lend(0, code.canonical().as_bytes().to_vec())
 }
 
 pub(crate) fn text(bytes: &[u8]) -> Result<&str, Failure> {

@@ -127,7 +127,7 @@ impl Machine {
                     _ => Priority::Bulk,
                 };
                 let opened = peer.channels().open(code::text(&call.bytes)?, priority);
-                let channel = opened.map_err(|error| Failure::new("busy", &error.to_string()))?;
+                let channel = opened.map_err(|error| Failure::new("busy", error.text()))?;
                 Reply::number(number(channel))
             }
             op::SEND => {
@@ -211,7 +211,7 @@ impl Machine {
         match event {
             Event::Channel(event) => self.tell_channel(event),
             Event::Secured { sas, hello } => {
-                let phrase = sas.to_string();
+                let phrase = sas.words().join(" ");
                 let bytes = [phrase.as_bytes(), b"\n", &hello].concat();
                 Reply::lend(Told::Secured as u8, bytes)
             }
@@ -265,7 +265,8 @@ fn take(peer: &mut Peer, path: PathId, frame: Bytes, now: Moment) -> Result<(), 
             End::Broken(_) => "protocol",
             End::Tampered => "tampered",
         };
-        Failure::new(code, &end.to_string())
+        let (what, why) = end.text();
+        Failure::new(code, &[what, why].concat())
     })
 }
 
@@ -290,7 +291,7 @@ fn sent(result: Result<(), SendError>) -> Result<Reply, Failure> {
         SendError::Full | SendError::NoPath => return Ok(Reply::number(false)),
         SendError::Gone => "channel-reset",
         SendError::Finished | SendError::KindChanged => "closed",
-        SendError::TooLarge { .. } => "too-large",
+        SendError::TooLarge => "too-large",
     };
-    Err(Failure::new(code, &error.to_string()))
+    Err(Failure::new(code, error.text()))
 }

@@ -29,6 +29,7 @@
 mod assemble;
 mod config;
 mod inbox;
+mod item;
 mod link;
 mod mux;
 mod numbered;
@@ -217,44 +218,59 @@ pub enum Event {
 
 /// Why a channel could not be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.text())]
 pub enum OpenError {
-    /// The name is empty or too long.
-    #[error("a channel's name has 1 to {MAX_NAME_BYTES} bytes, this one has {0}")]
+    /// The name is empty or too long: it has this many bytes.
     Name(usize),
-    /// As many channels as either peer permits are open.
-    #[error("{0} channels are open already; finish or reset one first")]
+    /// As many channels as either peer permits are open: this many.
     TooMany(u32),
     /// [`Mux::close`] was called, or the peer did so.
-    #[error("the conversation is over")]
     Closed,
+}
+
+impl OpenError {
+    /// One sentence for people.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Name(_) => "a channel's name has 1 to 128 bytes",
+            Self::TooMany(_) => "too many channels are open already; finish or reset one first",
+            Self::Closed => "the conversation is over",
+        }
+    }
 }
 
 /// Why something was not sent. [`SendError::Full`] passes; the others are final.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.text())]
 pub enum SendError {
     /// The window is full; [`Event::Writable`] tells when to try again.
-    #[error("the window is full until the peer has read more")]
     Full,
     /// There is no such channel: it ended, was reset, or the peer restarted.
-    #[error("the channel is gone")]
     Gone,
     /// This side finished the channel.
-    #[error("the channel was finished by this side")]
     Finished,
     /// The previous chunk left its message open, and this one is of the other kind.
-    #[error("text and binary cannot be mixed in one message")]
     KindChanged,
     /// The message, or the datagram, is too large.
-    #[error("too large: {size} bytes, at most {limit}")]
-    TooLarge {
-        /// What it has.
-        size: u64,
-        /// What it may have.
-        limit: u64,
-    },
+    TooLarge,
     /// A datagram found no path, or its channel is unknown to the peer as yet.
-    #[error("there is no path to the peer; a datagram does not wait")]
     NoPath,
+}
+
+impl SendError {
+    /// One sentence for people.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Full => "the window is full until the peer has read more",
+            Self::Gone => "the channel is gone",
+            Self::Finished => "the channel was finished by this side",
+            Self::KindChanged => "text and binary cannot be mixed in one message",
+            Self::TooLarge => "the message is too large",
+            Self::NoPath => "there is no path to the peer; a datagram does not wait",
+        }
+    }
 }
 
 #[cfg(test)]

@@ -19,10 +19,8 @@
 
 use std::time::Duration;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
-
 use crate::short::pop_front;
-use crate::time::Moment;
+use crate::time::{Backoff, Moment};
 
 /// One path during its life. A path that is lost and made again is another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -80,7 +78,7 @@ impl Default for Config {
 }
 
 /// What the shell is to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// There was no path; records take this one: call `Mux::path_up`.
     Begin(PathId),
@@ -91,7 +89,7 @@ pub enum Action {
     /// There is no path: call `Mux::path_down`.
     Stop,
     /// Send these bytes over that path, as a record of the reliable lane.
-    Send(PathId, Bytes),
+    Send(PathId, [u8; 9]),
     /// This direct path is dead: hang it up.
     HangUp(PathId),
     /// Try to make a direct path; report it with [`Paths::up`] or [`Paths::failed`].
@@ -101,13 +99,14 @@ pub enum Action {
 /// Chooses among the paths to one peer.
 pub struct Paths {
     config: Config,
+    /// The newest last.
     paths: Vec<Path>,
     selected: Option<PathId>,
     next_id: u32,
     tokens: u64,
-    /// When to dial a direct path; `None` while one is there, or being dialled.
-    dial_at: Option<Moment>,
-    pause: Duration,
+    /// When to dial a direct path; never while one is there, or being dialled.
+    dial_at: Moment,
+    pause: Backoff,
     actions: Vec<Action>,
 }
 
@@ -117,7 +116,7 @@ struct Path {
     since: Moment,
     /// A relay is proven by its leg, a direct path by an answered probe.
     proven: bool,
-    probe_at: Option<Moment>,
+    probe_at: Moment,
     /// Probes without an answer, the oldest first: where traffic queues, answers come late.
     awaited: Vec<(u64, Moment)>,
     /// A record came since the last probe was sent.
@@ -140,8 +139,8 @@ impl Paths {
             selected: None,
             next_id: 0,
             tokens: 0,
-            dial_at: None,
-            pause: config.redial_after,
+            dial_at: Moment::NEVER,
+            pause: Backoff::new(config.redial_after, config.redial_at_most),
             actions: Vec::new(),
         }
     }
@@ -152,16 +151,16 @@ impl Paths {
         self.next_id += 1;
         let direct = kind == Kind::Direct;
         if direct {
-            self.dial_at = None;
-        } else if self.dial_at.is_none() && !self.has_direct() && self.next_id == 1 {
-            self.dial_at = Some(now);
+            self.dial_at = Moment::NEVER;
+        } else if id.0 == 0 {
+            self.dial_at = self.dial_at.min(now);
         }
         self.paths.push(Path {
             id,
             kind,
             since: now,
             proven: !direct,
-            probe_at: direct.then_some(now),
+            probe_at: if direct { now } else { Moment::NEVER },
             awaited: Vec::new(),
             heard: false,
             silent: 0,
@@ -181,8 +180,8 @@ impl Paths {
         };
         let path = self.paths.remove(at);
         if path.kind == Kind::Direct {
-            if path.proven && now - path.since >= self.config.stable_after {
-                self.pause = self.config.redial_after;
+            if path.proven && path.since + self.config.stable_after <= now {
+                self.pause.reset();
             }
             self.redial(now);
         }
@@ -198,28 +197,19 @@ impl Paths {
 
     /// Offers a record that came over a path; true if it was a probe or an answer, and is dealt with.
     pub fn handle(&mut self, id: PathId, record: &[u8], now: Moment) -> bool {
-        if let Some(path) = self.paths.iter_mut().find(|path| path.id == id) {
+        let mut path = self.paths.iter_mut().find(|path| path.id == id);
+        if let Some(path) = &mut path {
             path.heard = true;
         }
-        let mut rest = record;
-        let (Ok(kind), Ok(token)) = (rest.try_get_u8(), rest.try_get_u64()) else {
+        let Ok([kind, token @ ..]) = <[u8; 9]>::try_from(record) else {
             return false;
         };
-        if rest.has_remaining() || !(kind == PROBE || kind == ANSWER) {
-            return false;
-        }
-        if kind == PROBE {
-            self.actions.push(Action::Send(id, encode(ANSWER, token)));
-            return true;
-        }
-        let Some(path) = self.paths.iter_mut().find(|path| path.id == id) else {
-            return true;
-        };
-        if let Some(at) = path.awaited.iter().position(|(it, _)| *it == token) {
-            path.rtt = Some(now - path.awaited[at].1);
-            path.awaited.drain(..=at);
-            path.proven = true;
-            self.select();
+        let token = u64::from_le_bytes(token);
+        match kind {
+            PROBE => self.actions.push(Action::Send(id, encode(ANSWER, token))),
+            ANSWER if path.is_some_and(|path| path.answered(token, now)) => self.select(),
+            ANSWER => {}
+            _ => return false,
         }
         true
     }
@@ -227,8 +217,8 @@ impl Paths {
     /// The next thing to do. Poll until there is nothing.
     pub fn poll(&mut self, now: Moment) -> Option<Action> {
         self.probe(now);
-        if self.dial_at.is_some_and(|at| at <= now) {
-            self.dial_at = None;
+        if self.dial_at <= now {
+            self.dial_at = Moment::NEVER;
             self.actions.push(Action::Dial);
         }
         pop_front(&mut self.actions)
@@ -236,9 +226,9 @@ impl Paths {
 
     /// When to poll again if nothing happens before.
     #[must_use]
-    pub fn timeout(&self) -> Option<Moment> {
-        let probes = self.paths.iter().filter_map(|path| path.probe_at);
-        probes.chain(self.dial_at).min()
+    pub fn timeout(&self) -> Moment {
+        let probes = self.paths.iter().map(|path| path.probe_at);
+        probes.fold(self.dial_at, Moment::min)
     }
 
     /// The path that records take.
@@ -250,23 +240,24 @@ impl Paths {
     /// What a path is, while it is there.
     #[must_use]
     pub fn kind(&self, id: PathId) -> Option<Kind> {
-        self.paths
-            .iter()
-            .find(|path| path.id == id)
-            .map(|path| path.kind)
+        Some(self.path(id)?.kind)
     }
 
     /// The newest path of a kind.
     #[must_use]
     pub fn newest(&self, kind: Kind) -> Option<PathId> {
-        let of_kind = self.paths.iter().filter(|path| path.kind == kind);
-        of_kind.map(|path| path.id).max()
+        let newest = self.paths.iter().rev().find(|path| path.kind == kind);
+        Some(newest?.id)
     }
 
     /// How long the latest probe of a path took.
     #[must_use]
     pub fn rtt(&self, id: PathId) -> Option<Duration> {
-        self.paths.iter().find(|path| path.id == id)?.rtt
+        self.path(id)?.rtt
+    }
+
+    fn path(&self, id: PathId) -> Option<&Path> {
+        self.paths.iter().find(|path| path.id == id)
     }
 
     fn has_direct(&self) -> bool {
@@ -274,16 +265,18 @@ impl Paths {
     }
 
     fn redial(&mut self, now: Moment) {
-        self.dial_at = Some(now + self.pause);
-        self.pause = (self.pause * 2).min(self.config.redial_at_most);
+        self.dial_at = self.pause.pause(now);
     }
 
     /// The best proven path, the newest among equals: an older leg to the same relay is about to end.
     fn select(&mut self) {
-        let proven = self.paths.iter().filter(|path| path.proven);
-        let best = proven
-            .min_by_key(|path| (path.kind, u32::MAX - path.id.0))
-            .map(|path| path.id);
+        let mut best: Option<&Path> = None;
+        for path in self.paths.iter().filter(|path| path.proven) {
+            if best.is_none_or(|best| path.kind <= best.kind) {
+                best = Some(path);
+            }
+        }
+        let best = best.map(|path| path.id);
         if best == self.selected {
             return;
         }
@@ -298,7 +291,7 @@ impl Paths {
     fn probe(&mut self, now: Moment) {
         let mut dead = None;
         for path in &mut self.paths {
-            if path.probe_at.is_none_or(|at| at > now) {
+            if path.probe_at > now {
                 continue;
             }
             path.silent = if std::mem::take(&mut path.heard) || path.awaited.is_empty() {
@@ -309,12 +302,12 @@ impl Paths {
             let missed = u32::try_from(path.awaited.len()).unwrap_or(u32::MAX);
             if path.silent >= self.config.misses || missed >= 4 * self.config.misses {
                 dead = Some(path.id);
-                path.probe_at = None;
+                path.probe_at = Moment::NEVER;
                 continue;
             }
             self.tokens += 1;
             path.awaited.push((self.tokens, now));
-            path.probe_at = Some(now + self.config.probe_every);
+            path.probe_at = now + self.config.probe_every;
             self.actions
                 .push(Action::Send(path.id, encode(PROBE, self.tokens)));
         }
@@ -325,11 +318,24 @@ impl Paths {
     }
 }
 
-fn encode(kind: u8, token: u64) -> Bytes {
-    let mut bytes = BytesMut::with_capacity(9);
-    bytes.put_u8(kind);
-    bytes.put_u64(token);
-    bytes.freeze()
+impl Path {
+    /// Whether this is the answer to a probe of this path; those before it are not waited for any more.
+    fn answered(&mut self, token: u64, now: Moment) -> bool {
+        let Some(at) = self.awaited.iter().position(|(it, _)| *it == token) else {
+            return false;
+        };
+        self.rtt = Some(now - self.awaited[at].1);
+        self.awaited.retain(|(it, _)| *it > token);
+        self.proven = true;
+        true
+    }
+}
+
+/// A token means nothing to the other peer, which gives it back as it is.
+fn encode(kind: u8, token: u64) -> [u8; 9] {
+    let mut record = [kind; 9];
+    record[1..].copy_from_slice(&token.to_le_bytes());
+    record
 }
 
 #[cfg(test)]

@@ -76,10 +76,7 @@ impl Frame {
     /// Makes a frame by copying `payload` behind a lane byte.
     #[must_use]
     pub fn new(lane: Lane, payload: &[u8]) -> Self {
-        let mut bytes = BytesMut::with_capacity(1 + payload.len());
-        bytes.put_u8(lane as u8);
-        bytes.put_slice(payload);
-        Self(bytes.freeze())
+        Self([&[lane as u8], payload].concat().into())
     }
 
     /// Makes a frame of an encoded protobuf message.

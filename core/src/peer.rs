@@ -20,7 +20,6 @@
 //! A peer that is not secured says its last word again after a pause, so that a frame lost by a relay
 //! delays and does not strand it.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -35,7 +34,8 @@ use crate::secure::{
     self, Association, Burnt, Failure, HEADROOM, MAX_PLAINTEXT, PairingSecret, Sas, SealError,
     State, TAG_LEN, Violation,
 };
-use crate::time::Moment;
+use crate::short::pop_front;
+use crate::time::{Backoff, Moment};
 
 #[cfg(test)]
 mod tests;
@@ -65,15 +65,15 @@ pub struct Peer {
     paths: Paths,
     /// Handshakes, probes and signals, each with the path it belongs to.
     urgent: Vec<(PathId, Frame)>,
-    events: VecDeque<Event>,
+    events: Vec<Event>,
     /// Paths in a row that were given up for a forgery.
     tampered: u32,
     /// Whether records ever flowed.
     secured: bool,
     rekey_at: Moment,
     /// When to say the last word again, and after which pause next.
-    remind_at: Option<Moment>,
-    pause: Duration,
+    remind_at: Moment,
+    pause: Backoff,
     dropped: u64,
 }
 
@@ -102,20 +102,31 @@ pub enum Event {
 
 /// Why it is over, other than by [`channel::Event::Closed`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}{}", self.text().0, self.text().1)]
 pub enum End {
     /// The code is spent and no secret came of it. Send what [`Peer::poll_transmit`] still gives, so
     /// that the other peer learns it too.
     #[error(transparent)]
     Burnt(#[from] Burnt),
     /// The other peer is genuine and breaks the rules of the channels.
-    #[error("the other peer broke the protocol: {0}")]
     Broken(#[from] channel::Violation),
     /// Several paths in a row delivered forgeries.
-    #[error(
-        "what arrives was altered under way, or the other side holds another pairing secret; \
-         pair the two devices again, over a network that you trust more"
-    )]
     Tampered,
+}
+
+impl End {
+    /// What people are told, in two parts.
+    #[must_use]
+    pub const fn text(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Burnt(burnt) => ("", burnt.text()),
+            Self::Broken(violation) => ("the other peer broke the protocol: ", violation.text()),
+            Self::Tampered => (
+                "what arrives was altered under way, or the other side holds another pairing secret; ",
+                "pair the two devices again, over a network that you trust more",
+            ),
+        }
+    }
 }
 
 impl Peer {
@@ -149,12 +160,12 @@ impl Peer {
             mux: Mux::new(channels, role, instance),
             paths: Paths::new(config.paths),
             urgent: Vec::new(),
-            events: VecDeque::new(),
+            events: Vec::new(),
             tampered: 0,
             secured: false,
             rekey_at: now + REKEY_EVERY,
-            remind_at: None,
-            pause: REMIND_AFTER,
+            remind_at: Moment::NEVER,
+            pause: Backoff::new(REMIND_AFTER, REMIND_AT_MOST),
             dropped: 0,
         }
     }
@@ -165,8 +176,8 @@ impl Peer {
         self.association.on_path_up(rng);
         self.collect(path);
         if self.association.state() != State::Secured {
-            self.pause = REMIND_AFTER;
-            self.remind_at = Some(now + self.pause);
+            self.pause.reset();
+            self.remind_at = self.pause.pause(now);
         }
         self.obey(now);
         path
@@ -174,7 +185,7 @@ impl Peer {
 
     /// A path ended. Late news of a path that is gone already change nothing.
     pub fn path_down(&mut self, path: PathId, now: Moment) {
-        self.urgent.retain(|(on, _)| *on != path);
+        self.forget(path);
         self.paths.down(path, now);
         self.obey(now);
     }
@@ -227,22 +238,15 @@ impl Peer {
 
     /// The next thing to know. Poll until there is nothing, after every call that changes something.
     pub fn poll_event(&mut self) -> Option<Event> {
-        let own = self.events.pop_front();
+        let own = pop_front(&mut self.events);
         own.or_else(|| self.mux.poll_event().map(Event::Channel))
     }
 
     /// When to call [`Peer::handle_timeout`] if nothing happens before.
     #[must_use]
     pub fn poll_timeout(&self) -> Moment {
-        let others = [
-            self.remind_at,
-            self.mux.poll_timeout(),
-            self.paths.timeout(),
-        ];
-        others
-            .into_iter()
-            .flatten()
-            .fold(self.rekey_at, Moment::min)
+        let own = self.rekey_at.min(self.remind_at);
+        own.min(self.mux.poll_timeout()).min(self.paths.timeout())
     }
 
     /// Notes that time has passed; [`Peer::poll_transmit`] then gives what has become due.
@@ -251,7 +255,7 @@ impl Peer {
             self.rekey_at = now + REKEY_EVERY;
             self.association.rekey();
         }
-        if self.remind_at.is_some_and(|at| at <= now) {
+        if self.remind_at <= now {
             self.remind(now, rng);
         }
         self.mux.handle_timeout(now);
@@ -321,7 +325,7 @@ impl Peer {
                 }
             }
             Lane::Datagram => self.mux.handle_datagram(plaintext),
-            Lane::Signal => self.events.push_back(Event::Signal(plaintext)),
+            Lane::Signal => self.events.push(Event::Signal(plaintext)),
             // The association opens no notices.
             Lane::Notice => {}
         }
@@ -347,7 +351,7 @@ impl Peer {
             return Err(End::Tampered);
         }
         self.path_down(path, now);
-        self.events.push_back(Event::HangUp(path));
+        self.events.push(Event::HangUp(path));
         Ok(())
     }
 
@@ -355,8 +359,8 @@ impl Peer {
     /// said again by the channels' own clock.
     fn note_secured(&mut self, now: Moment) {
         while let Some(secure::Event::Secured { sas, hello }) = self.association.poll_event() {
-            self.events.push_back(Event::Secured { sas, hello });
-            self.remind_at = None;
+            self.events.push(Event::Secured { sas, hello });
+            self.remind_at = Moment::NEVER;
             let first = !std::mem::replace(&mut self.secured, true);
             if first && self.paths.selected().is_some() {
                 self.mux.path_up(now);
@@ -365,7 +369,7 @@ impl Peer {
     }
 
     fn remind(&mut self, now: Moment, rng: &mut impl CryptoRngCore) {
-        self.remind_at = None;
+        self.remind_at = Moment::NEVER;
         let waits = matches!(
             self.association.state(),
             State::Pairing | State::Handshaking
@@ -373,8 +377,7 @@ impl Peer {
         if let (true, Some(path)) = (waits, self.paths.selected()) {
             self.association.on_path_up(rng);
             self.collect(path);
-            self.pause = (self.pause * 2).min(REMIND_AT_MOST);
-            self.remind_at = Some(now + self.pause);
+            self.remind_at = self.pause.pause(now);
         }
     }
 
@@ -385,18 +388,18 @@ impl Peer {
                     if self.secured {
                         self.mux.path_up(now);
                     }
-                    self.events.push_back(Event::Path(Some(path)));
+                    self.events.push(Event::Path(Some(path)));
                 }
                 Action::Switch(path) => {
                     if self.secured {
                         self.mux.switch_path(now);
                     }
-                    self.events.push_back(Event::Path(Some(path)));
+                    self.events.push(Event::Path(Some(path)));
                 }
                 Action::Resync => self.mux.resync(now),
                 Action::Stop => {
                     self.mux.path_down(now);
-                    self.events.push_back(Event::Path(None));
+                    self.events.push(Event::Path(None));
                 }
                 Action::Send(path, record) => {
                     // Before there are keys a probe goes unanswered, as on a path that is not there.
@@ -406,10 +409,10 @@ impl Peer {
                     }
                 }
                 Action::HangUp(path) => {
-                    self.urgent.retain(|(on, _)| *on != path);
-                    self.events.push_back(Event::HangUp(path));
+                    self.forget(path);
+                    self.events.push(Event::HangUp(path));
                 }
-                Action::Dial => self.events.push_back(Event::Dial),
+                Action::Dial => self.events.push(Event::Dial),
             }
         }
     }
@@ -425,6 +428,11 @@ impl Peer {
                 self.hurry(path, frame);
             }
         }
+    }
+
+    /// Nothing is sent over this path any more.
+    fn forget(&mut self, path: PathId) {
+        self.urgent.retain(|(on, _)| *on != path);
     }
 
     /// Queues a frame before all records. A path that takes none loses the oldest: handshakes and

@@ -70,6 +70,9 @@ impl Add<Duration> for Timestamp {
 pub struct Moment(u64);
 
 impl Moment {
+    /// What never comes: the deadline of something that is not waited for.
+    pub const NEVER: Self = Self(u64::MAX);
+
     /// The point `elapsed` after the origin.
     #[must_use]
     pub const fn from_origin(elapsed: Duration) -> Self {
@@ -91,8 +94,22 @@ impl Moment {
 
 /// Without the 128 bits of [`Duration::as_nanos`].
 const fn nanos(duration: Duration) -> u64 {
-    let whole = duration.as_secs().saturating_mul(1_000_000_000);
-    whole.saturating_add(duration.subsec_nanos() as u64)
+    let secs = duration.as_secs();
+    if secs > u64::MAX / NANOS_PER_SEC - 1 {
+        return u64::MAX;
+    }
+    secs * NANOS_PER_SEC + duration.subsec_nanos() as u64
+}
+
+const NANOS_PER_SEC: u64 = 1_000_000_000;
+
+impl Moment {
+    /// The point after a pause that was doubled so often.
+    #[must_use]
+    pub(crate) fn after_doubled(self, pause: Duration, doublings: u32) -> Self {
+        let pause = nanos(pause).min(u64::MAX >> doublings) << doublings;
+        Self(self.0.saturating_add(pause))
+    }
 }
 
 impl Add<Duration> for Moment {
@@ -108,5 +125,35 @@ impl Sub<Moment> for Moment {
 
     fn sub(self, rhs: Self) -> Duration {
         self.saturating_since(rhs)
+    }
+}
+
+/// A pause that is twice as long each time, up to a bound.
+pub(crate) struct Backoff {
+    first: u64,
+    next: u64,
+    at_most: u64,
+}
+
+impl Backoff {
+    pub(crate) const fn new(first: Duration, at_most: Duration) -> Self {
+        let first = nanos(first);
+        Self {
+            first,
+            next: first,
+            at_most: nanos(at_most),
+        }
+    }
+
+    /// When the pause that begins now is over.
+    pub(crate) fn pause(&mut self, now: Moment) -> Moment {
+        let end = Moment(now.0.saturating_add(self.next));
+        self.next = self.next.saturating_mul(2).min(self.at_most);
+        end
+    }
+
+    /// The next pause is the first again.
+    pub(crate) fn reset(&mut self) {
+        self.next = self.first;
     }
 }

@@ -156,9 +156,9 @@ impl Desk {
                     match sent {
                         // Lost rather than late, as datagrams are.
                         Ok(()) | Err(SendError::NoPath | SendError::Full) => Ok(()),
-                        Err(SendError::TooLarge { size, limit }) => Err(Error::DatagramTooLarge {
-                            len: usize::try_from(size).unwrap_or(usize::MAX),
-                            max: usize::try_from(limit).unwrap_or(usize::MAX),
+                        Err(SendError::TooLarge) => Err(Error::DatagramTooLarge {
+                            len: datagram.len(),
+                            max: mux.max_datagram(),
                         }),
                         Err(error) => Err(Error::Reset(error.to_string())),
                     },

@@ -1,6 +1,6 @@
 //! Whole messages out of chunks, for applications whose messages fit in memory.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::{Chunk, Kind};
 
@@ -10,7 +10,7 @@ use super::{Chunk, Kind};
 #[derive(Debug)]
 pub struct Assembler {
     limit: usize,
-    pieces: BytesMut,
+    pieces: Vec<u8>,
     first: Option<Bytes>,
 }
 
@@ -40,7 +40,7 @@ impl Assembler {
     pub fn new(limit: usize) -> Self {
         Self {
             limit,
-            pieces: BytesMut::new(),
+            pieces: Vec::new(),
             first: None,
         }
     }
@@ -52,7 +52,7 @@ impl Assembler {
     pub fn push(&mut self, chunk: Chunk) -> Result<Option<Message>, Unfit> {
         let held = self.pieces.len() + self.first.as_ref().map_or(0, Bytes::len);
         if held + chunk.bytes.len() > self.limit {
-            self.pieces = BytesMut::new();
+            self.pieces = Vec::new();
             self.first = None;
             return Err(Unfit::TooLarge(self.limit));
         }
@@ -71,7 +71,7 @@ impl Assembler {
         if !last {
             return Ok(None);
         }
-        Message::new(kind, self.pieces.split().freeze()).map(Some)
+        Message::new(kind, std::mem::take(&mut self.pieces).into()).map(Some)
     }
 }
 

@@ -13,8 +13,8 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::config::ITEM_COST;
-use super::outbox::Item;
-use super::{Chunk, Kind, MAX_MESSAGE_BYTES, Violation};
+use super::item::{Item, OpenMessage};
+use super::{Chunk, Violation};
 use crate::short::pop_front;
 
 #[derive(Default)]
@@ -27,8 +27,7 @@ pub(super) struct Inbox {
     buffered: usize,
     /// Cost of what was consumed since the last acknowledgement.
     unacked: usize,
-    /// The message being received, and its length so far.
-    open_message: Option<(Kind, u64)>,
+    open_message: OpenMessage,
     ended: bool,
     finished: bool,
     datagrams: Vec<Bytes>,
@@ -48,13 +47,9 @@ impl Inbox {
     /// Datagrams waiting for the application; a late one is worth less than a fresh one is.
     const DATAGRAMS: usize = 64;
 
-    /// A channel the peer opened: its first item, the name, is consumed.
-    pub(super) fn announced() -> Self {
-        Self {
-            next: 1,
-            consumed: 1,
-            ..Self::default()
-        }
+    /// The peer opened the channel: the first item, its name, is consumed.
+    pub(super) fn skip_announcement(&mut self) {
+        (self.next, self.consumed) = (1, 1);
     }
 
     pub(super) fn next(&self) -> u64 {
@@ -106,13 +101,13 @@ impl Inbox {
         if self.ended {
             return Err(Violation::AfterFinish);
         }
-        match &item {
-            Item::Data(chunk) => self.follow(chunk)?,
-            Item::Finish if self.open_message.is_some() => {
+        if item.is_end() {
+            if self.open_message.kind().is_some() {
                 return Err(Violation::AfterFinish);
             }
-            Item::Finish => self.ended = true,
-            Item::Announce(_) => return Err(Violation::UnknownChannel),
+            self.ended = true;
+        } else {
+            self.open_message.follow(&item)?;
         }
         self.next += 1;
         self.buffered += cost;
@@ -120,44 +115,22 @@ impl Inbox {
         Ok(Arrival::Taken)
     }
 
-    fn follow(&mut self, chunk: &Chunk) -> Result<(), Violation> {
-        let size = chunk.bytes.len() as u64
-            + match self.open_message {
-                Some((kind, _)) if kind != chunk.kind => return Err(Violation::KindChanged),
-                Some((_, before)) => before,
-                None => 0,
-            };
-        if size > MAX_MESSAGE_BYTES {
-            return Err(Violation::MessageTooLarge);
-        }
-        self.open_message = if chunk.last {
-            None
-        } else {
-            Some((chunk.kind, size))
-        };
-        Ok(())
-    }
-
     /// Hands the next chunk to the application, which thereby consumes it.
     pub(super) fn read(&mut self) -> Option<Chunk> {
-        match self.buffer.pop_front()? {
-            Item::Data(chunk) => {
-                self.consume(ITEM_COST + chunk.bytes.len());
-                Some(chunk)
-            }
-            end @ (Item::Finish | Item::Announce(_)) => {
-                self.buffer.push_front(end);
-                None
-            }
+        if self.buffer.front()?.is_end() {
+            return None;
         }
+        let item = self.buffer.pop_front()?;
+        self.consume(item.cost());
+        Some(item.into())
     }
 
     /// Consumes the end of the stream once everything before it was read; true exactly then.
     pub(super) fn settle(&mut self) -> bool {
-        let at_end = matches!(self.buffer.front(), Some(Item::Finish));
+        let at_end = self.buffer.front().is_some_and(Item::is_end);
         if at_end {
             self.buffer.pop_front();
-            self.consume(Item::Finish.cost());
+            self.consume(ITEM_COST);
             self.finished = true;
         }
         at_end

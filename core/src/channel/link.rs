@@ -14,8 +14,8 @@
 //! never do. Hence nothing is decided by an OPEN that arrives late, twice, or from a process that
 //! was replaced.
 
-use super::{Config, Open, Violation};
-use crate::time::Moment;
+use super::{Config, Limits, Open, Violation};
+use crate::time::{Backoff, Moment};
 
 /// Names one run of a peer's process: 16 random bytes, drawn when its [`super::Mux`] is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,8 +48,8 @@ pub(super) struct Link {
     replaced: Vec<Instance>,
     /// An OPEN is to be sent now.
     due: bool,
-    again: Option<Moment>,
-    pause: std::time::Duration,
+    again: Moment,
+    pause: Backoff,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,8 +86,8 @@ impl Link {
             tag: None,
             replaced: Vec::new(),
             due: false,
-            again: None,
-            pause: Config::REOPEN_AFTER,
+            again: Moment::NEVER,
+            pause: Backoff::new(Config::REOPEN_AFTER, Config::REOPEN_AT_MOST),
         }
     }
 
@@ -104,7 +104,7 @@ impl Link {
     pub(super) fn begin(&mut self) {
         self.epoch += 1;
         self.phase = Phase::Opening;
-        self.pause = Config::REOPEN_AFTER;
+        self.pause.reset();
         self.due = true;
     }
 
@@ -117,7 +117,7 @@ impl Link {
     pub(super) fn end(&mut self) {
         self.phase = Phase::Down;
         self.due = false;
-        self.again = None;
+        self.again = Moment::NEVER;
     }
 
     pub(super) fn hear(&mut self, open: &Open) -> Result<Heard, Violation> {
@@ -143,9 +143,7 @@ impl Link {
                 self.due = true;
                 Heard::Nothing
             }
-            Phase::Open if open.peer == self.me && self.peer.is_some_and(|(p, _)| p == from) => {
-                self.resume(open)
-            }
+            Phase::Open if open.peer == self.me && self.is_acquainted(from) => self.resume(open),
             // Another process, or one that takes this one for another: find out who lives.
             Phase::Open => {
                 self.begin();
@@ -157,7 +155,7 @@ impl Link {
     /// The peer answered this epoch: it lives, and what it says it has is true now.
     fn open(&mut self, open: &Open) -> Heard {
         self.phase = Phase::Open;
-        self.again = None;
+        self.again = Moment::NEVER;
         self.due = !open.established;
         let before = self.peer.replace((open.instance, open.epoch));
         self.tag = Some(self.me.tag(open.instance));
@@ -183,41 +181,36 @@ impl Link {
         Heard::Resumed { connected: false }
     }
 
-    /// Whether an OPEN is to be sent, and if so what it says; limits and positions are the caller's.
-    pub(super) fn poll(&mut self, now: Moment) -> Option<Greeting> {
-        let late = self.again.is_some_and(|again| again <= now);
-        if self.phase == Phase::Down || !(self.due || late) {
+    /// The OPEN that is to be sent, if one is: it says nothing of channels, which are the caller's.
+    pub(super) fn poll(&mut self, now: Moment, limits: Limits) -> Option<Open> {
+        if self.phase == Phase::Down || !(self.due || self.again <= now) {
             return None;
         }
         self.due = false;
         if self.phase == Phase::Opening {
-            self.again = Some(now + self.pause);
-            self.pause = (self.pause * 2).min(Config::REOPEN_AT_MOST);
+            self.again = self.pause.pause(now);
         }
         let (peer, echo) = self.heard.unwrap_or((Instance::NONE, 0));
-        Some(Greeting {
+        Some(Open {
             instance: self.me,
             peer,
             epoch: self.epoch,
             echo,
             established: self.phase == Phase::Open,
-            acquainted: self.peer.is_some_and(|(known, _)| known == peer),
+            limits,
+            opened: 0,
+            seen: 0,
+            positions: Vec::new(),
         })
     }
 
+    /// Whether the channels are shared with this one, so that positions mean something to it.
+    pub(super) fn is_acquainted(&self, peer: Instance) -> bool {
+        self.peer.is_some_and(|(known, _)| known == peer)
+    }
+
     /// When [`Link::poll`] has something to say even if nothing happens.
-    pub(super) fn timeout(&self) -> Option<Moment> {
+    pub(super) fn timeout(&self) -> Moment {
         self.again
     }
-}
-
-/// The part of an OPEN that the [`Link`] knows.
-pub(super) struct Greeting {
-    pub(super) instance: Instance,
-    pub(super) peer: Instance,
-    pub(super) epoch: u64,
-    pub(super) echo: u64,
-    pub(super) established: bool,
-    /// The channels are shared with the one greeted, so that positions mean something to it.
-    pub(super) acquainted: bool,
 }

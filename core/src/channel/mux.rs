@@ -5,7 +5,6 @@ mod receive;
 mod send;
 mod stall;
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,12 +14,14 @@ use super::inbox::Inbox;
 use super::link::Link;
 use super::numbered::Numbered;
 use super::outbox::Outbox;
+use super::wire::Packer;
 use super::wire::head::{self, Head};
 use super::{
     ChannelId, Chunk, Config, Event, Instance, Limits, MAX_NAME_BYTES, OpenError, Packed, Priority,
     ResetCode, SendError,
 };
 use crate::role::Role;
+use crate::short::pop_front;
 use crate::time::Moment;
 
 /// All channels between this peer and the other one.
@@ -30,13 +31,14 @@ use crate::time::Moment;
 pub struct Mux {
     config: Config,
     role: Role,
+    packer: Packer,
     link: Link,
     peer: Limits,
     /// Grows when the peer restarts, so that old [`ChannelId`]s name nothing.
     generation: u32,
     channels: Numbered<Channel>,
-    /// Channels this side has reset and the peer has not confirmed: the code, and whether to say so.
-    resets: Numbered<Resetting>,
+    /// Channels this side has reset and the peer has not confirmed.
+    resets: Vec<Resetting>,
     /// How many channels this side has opened, and how many of them it announced on this path.
     opened: u32,
     announced: u32,
@@ -49,7 +51,7 @@ pub struct Mux {
     ping: Option<Ping>,
     pings: u64,
     rtt: Option<Duration>,
-    events: VecDeque<Event>,
+    events: Vec<Event>,
     stats: Stats,
     now: Moment,
 }
@@ -73,7 +75,7 @@ struct Channel {
     outbox: Outbox,
     inbox: Inbox,
     priority: Priority,
-    /// It is in one of the rings.
+    /// It is among those that are ready.
     queued: bool,
     /// [`SendError::Full`] was said.
     wants_room: bool,
@@ -82,14 +84,16 @@ struct Channel {
 }
 
 struct Resetting {
+    wire: u32,
     code: ResetCode,
+    /// It is to be said, for the first time or again.
     due: bool,
 }
 
 #[derive(Default)]
 struct Sending {
-    /// Channels with something to send, by priority; one fragment per turn.
-    rings: [VecDeque<u32>; 3],
+    /// Channels with something to send, the most urgent first; one fragment per turn.
+    ready: Vec<(Priority, u32)>,
     /// Cost of what was sent and not acknowledged, over all channels.
     in_flight: usize,
     /// The same with what is queued.
@@ -107,9 +111,9 @@ struct Sending {
 #[derive(Default)]
 struct Acking {
     now: bool,
-    deadline: Option<Moment>,
-    /// Last acknowledgements of channels that are forgotten.
-    late: Numbered<u64>,
+    deadline: Moment,
+    /// Last acknowledgements of channels that are forgotten: how many items.
+    late: Vec<(u32, u64)>,
     /// Cost of what is buffered, over all channels, and of what is consumed but not acknowledged.
     buffered: usize,
     unacked: usize,
@@ -144,22 +148,26 @@ impl Mux {
         Self {
             config,
             role,
+            packer: Packer::new(config.front, config.back),
             link: Link::new(Instance(instance)),
             peer: config.limits,
             generation: 0,
             channels: Numbered::default(),
-            resets: Numbered::default(),
+            resets: Vec::new(),
             opened: 0,
             announced: 0,
             seen: 0,
             sending: Sending::default(),
-            acking: Acking::default(),
+            acking: Acking {
+                deadline: Moment::NEVER,
+                ..Acking::default()
+            },
             closing: Closing::default(),
-            stall: Stall::default(),
+            stall: Stall::new(),
             ping: None,
             pings: 0,
             rtt: None,
-            events: VecDeque::new(),
+            events: Vec::new(),
             stats: Stats::default(),
             now: Moment::default(),
         }
@@ -176,15 +184,14 @@ impl Mux {
         if name.is_empty() || name.len() > MAX_NAME_BYTES {
             return Err(OpenError::Name(name.len()));
         }
-        let mine = |wires: &[u32]| wires.iter().filter(|wire| self.is_mine(**wire)).count();
-        let mine = mine(self.channels.numbers()) + mine(self.resets.numbers());
         // Channel numbers are below 2^30, half of them this side's.
-        if mine >= self.peer.max_channels as usize || self.opened >= 1 << 29 {
+        if self.mine().len() >= self.peer.max_channels as usize || self.opened >= 1 << 29 {
             return Err(OpenError::TooMany(self.peer.max_channels));
         }
         let wire = self.opened * 2 + self.parity();
         self.opened += 1;
-        let channel = Channel::new(Outbox::announcing(name), Inbox::default(), priority);
+        let mut channel = Channel::new(priority);
+        channel.outbox.announce(name);
         self.sending.in_flight += channel.outbox.in_flight();
         self.sending.pending += channel.outbox.pending();
         self.channels.insert(wire, channel);
@@ -221,13 +228,8 @@ impl Mux {
     /// if the shell does not keep up.
     pub fn try_send_datagram(&mut self, id: ChannelId, payload: &Bytes) -> Result<(), SendError> {
         self.channel(id).ok_or(SendError::Gone)?;
-        let limit = self.max_datagram();
-        if payload.len() > limit {
-            let size = payload.len() as u64;
-            return Err(SendError::TooLarge {
-                size,
-                limit: limit as u64,
-            });
+        if payload.len() > self.max_datagram() {
+            return Err(SendError::TooLarge);
         }
         let tag = self
             .link
@@ -238,7 +240,7 @@ impl Mux {
             return Err(SendError::Full);
         }
         let head = Head::new(head::DATAGRAM, tag, id.wire, 0);
-        let packed = head.pack(payload, self.config.front, self.config.back);
+        let packed = self.packer.pack(&head, payload);
         self.sending.datagrams.push(packed);
         Ok(())
     }
@@ -295,7 +297,7 @@ impl Mux {
             return;
         }
         self.drop_channel(id.wire);
-        self.resets.insert(id.wire, Resetting { code, due: true });
+        self.say_reset(id.wire, code);
     }
 
     /// Finishes every channel, waits until all of it is consumed, and says goodbye.
@@ -304,8 +306,7 @@ impl Mux {
     /// A peer that hears the goodbye is closed as well.
     pub fn close(&mut self) {
         self.closing.wanted = true;
-        let all = self.channels.numbers().to_vec();
-        for wire in all {
+        for wire in self.wires() {
             self.finish_wire(wire);
         }
     }
@@ -327,7 +328,7 @@ impl Mux {
 
     /// The next thing to know. Poll until there is nothing, after every call that changes something.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        pop_front(&mut self.events)
     }
 
     /// Whether both peers know each other on the present path.
@@ -377,6 +378,26 @@ impl Mux {
         }
     }
 
+    fn say_reset(&mut self, wire: u32, code: ResetCode) {
+        let due = true;
+        self.resets.push(Resetting { wire, code, due });
+    }
+
+    /// Channels this side opened which are not over.
+    fn mine(&self) -> Vec<u32> {
+        let mut wires = self.wires();
+        for resetting in &self.resets {
+            wires.push(resetting.wire);
+        }
+        wires.retain(|wire| self.is_mine(*wire));
+        wires
+    }
+
+    /// The channels that are there now, to go through while some of them may end.
+    fn wires(&self) -> Vec<u32> {
+        self.channels.numbers().collect()
+    }
+
     /// The initiator's channels are even, the joiner's odd.
     fn parity(&self) -> u32 {
         match self.role {
@@ -391,10 +412,10 @@ impl Mux {
 }
 
 impl Channel {
-    fn new(outbox: Outbox, inbox: Inbox, priority: Priority) -> Self {
+    fn new(priority: Priority) -> Self {
         Self {
-            outbox,
-            inbox,
+            outbox: Outbox::default(),
+            inbox: Inbox::default(),
             priority,
             queued: false,
             wants_room: false,

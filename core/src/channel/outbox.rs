@@ -16,7 +16,9 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::config::ITEM_COST;
-use super::{Chunk, Kind, MAX_MESSAGE_BYTES, SendError};
+use super::item::{Item, OpenMessage};
+use super::wire::head;
+use super::{Chunk, SendError, Violation};
 
 #[derive(Default)]
 pub(super) struct Outbox {
@@ -25,11 +27,10 @@ pub(super) struct Outbox {
     next: u64,
     /// Cost of `items`.
     in_flight: usize,
-    queue: VecDeque<Chunk>,
+    queue: VecDeque<Item>,
     /// Cost of `queue`.
     queued: usize,
-    /// The message the last queued chunk left open, and its length so far.
-    open_message: Option<(Kind, u64)>,
+    open_message: OpenMessage,
     finish: Finish,
 }
 
@@ -42,40 +43,12 @@ enum Finish {
     Wanted,
     /// It is the last of the items.
     Cut,
-    /// The peer's application consumed everything.
-    Acked,
-}
-
-/// What a sequence number stands for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Item {
-    /// The opener's name for the channel.
-    Announce(String),
-    /// A fragment.
-    Data(Chunk),
-    /// The end of this direction.
-    Finish,
-}
-
-impl Item {
-    pub(super) fn cost(&self) -> usize {
-        ITEM_COST
-            + match self {
-                Self::Announce(name) => name.len(),
-                Self::Data(chunk) => chunk.bytes.len(),
-                Self::Finish => 0,
-            }
-    }
 }
 
 /// What [`Outbox::take`] found.
 pub(super) enum Taken<'a> {
-    /// Send this, where it is kept; `added` is what it newly puts in flight, zero for a replay.
-    Item {
-        sequence: u64,
-        item: &'a Item,
-        added: usize,
-    },
+    /// Send this with its sequence number, from where it is kept.
+    Item(u64, &'a Item),
     /// There is nothing to send, or this channel's window is full.
     Nothing,
     /// The window of all channels together is full.
@@ -83,14 +56,11 @@ pub(super) enum Taken<'a> {
 }
 
 impl Outbox {
-    /// A channel that this side opens: its first item is the name.
-    pub(super) fn announcing(name: &str) -> Self {
-        let item = Item::Announce(name.to_owned());
-        Self {
-            in_flight: item.cost(),
-            items: VecDeque::from([item]),
-            ..Self::default()
-        }
+    /// This side opens the channel: the first item is its name.
+    pub(super) fn announce(&mut self, name: &str) {
+        let item = Item::announcement(name);
+        self.in_flight = item.cost();
+        self.items.push_back(item);
     }
 
     /// Bytes the application handed over and the peer has not consumed, with their overhead.
@@ -107,7 +77,7 @@ impl Outbox {
     }
 
     pub(super) fn is_done(&self) -> bool {
-        self.finish == Finish::Acked
+        self.finish == Finish::Cut && self.items.is_empty()
     }
 
     pub(super) fn next(&self) -> u64 {
@@ -118,29 +88,18 @@ impl Outbox {
         if self.finish != Finish::Open {
             return Err(SendError::Finished);
         }
-        let size = chunk.bytes.len() as u64
-            + match self.open_message {
-                Some((kind, _)) if kind != chunk.kind => return Err(SendError::KindChanged),
-                Some((_, before)) => before,
-                None => 0,
-            };
-        if size > MAX_MESSAGE_BYTES {
-            return Err(SendError::TooLarge {
-                size,
-                limit: MAX_MESSAGE_BYTES,
-            });
+        let last = chunk.last;
+        let item = Item::from(chunk);
+        self.open_message.follow(&item)?;
+        if !item.bytes.is_empty() || last {
+            self.enqueue(item);
         }
-        self.open_message = if chunk.last {
-            None
-        } else {
-            Some((chunk.kind, size))
-        };
-        if chunk.bytes.is_empty() && !chunk.last {
-            return Ok(());
-        }
-        self.queued += ITEM_COST + chunk.bytes.len();
-        self.queue.push_back(chunk);
         Ok(())
+    }
+
+    fn enqueue(&mut self, item: Item) {
+        self.queued += item.cost();
+        self.queue.push_back(item);
     }
 
     /// Queues the end. A message left open is ended first, so that its reader is not left waiting.
@@ -148,12 +107,10 @@ impl Outbox {
         if self.finish != Finish::Open {
             return;
         }
-        if let Some((kind, _)) = self.open_message.take() {
-            self.queued += ITEM_COST;
-            self.queue.push_back(Chunk {
-                kind,
+        if let Some(kind) = self.open_message.kind() {
+            self.enqueue(Item {
+                kind: head::data(kind, true),
                 bytes: Bytes::new(),
-                last: true,
             });
         }
         self.finish = Finish::Wanted;
@@ -169,14 +126,10 @@ impl Outbox {
         let sequence = self.next;
         if let Some(at) = self.place(sequence) {
             self.next += 1;
-            return Taken::Item {
-                sequence,
-                item: &self.items[at],
-                added: 0,
-            };
+            return Taken::Item(sequence, &self.items[at]);
         }
         let cost = match self.queue.front() {
-            Some(chunk) => ITEM_COST + chunk.bytes.len().min(fragment),
+            Some(whole) => ITEM_COST + whole.bytes.len().min(fragment),
             None if self.finish == Finish::Wanted => ITEM_COST,
             None => return Taken::Nothing,
         };
@@ -191,56 +144,46 @@ impl Outbox {
         self.next += 1;
         let at = self.items.len();
         self.items.push_back(item);
-        Taken::Item {
-            sequence,
-            item: &self.items[at],
-            added: cost,
-        }
+        Taken::Item(sequence, &self.items[at])
     }
 
     fn cut(&mut self, fragment: usize) -> Item {
-        let Some(mut chunk) = self.queue.pop_front() else {
+        let Some(mut whole) = self.queue.pop_front() else {
             self.finish = Finish::Cut;
-            return Item::Finish;
+            return Item::end();
         };
-        if chunk.bytes.len() <= fragment {
-            self.queued -= ITEM_COST + chunk.bytes.len();
-            return Item::Data(chunk);
+        if whole.bytes.len() <= fragment {
+            self.queued -= whole.cost();
+            return whole;
         }
         self.queued -= fragment;
-        let piece = Chunk {
-            kind: chunk.kind,
-            bytes: chunk.bytes.split_to(fragment),
-            last: false,
+        let piece = Item {
+            kind: head::not_last(whole.kind),
+            bytes: whole.bytes.split_to(fragment),
         };
-        self.queue.push_front(chunk);
-        Item::Data(piece)
+        self.queue.push_front(whole);
+        piece
     }
 
-    /// Forgets what the peer consumed: everything below `consumed`. Returns what became free.
-    pub(super) fn ack(&mut self, consumed: u64) -> Result<usize, ()> {
+    /// Forgets what the peer consumed: everything below `consumed`.
+    pub(super) fn ack(&mut self, consumed: u64) -> Result<(), Violation> {
         if consumed > self.sent() {
-            return Err(());
+            return Err(Violation::AckBeyondSent);
         }
-        let mut freed = 0;
         while self.acked < consumed {
             let Some(item) = self.items.pop_front() else {
                 break;
             };
-            freed += item.cost();
+            self.in_flight -= item.cost();
             self.acked += 1;
         }
-        self.in_flight -= freed;
         self.next = self.next.max(self.acked);
-        if self.finish == Finish::Cut && self.items.is_empty() {
-            self.finish = Finish::Acked;
-        }
-        Ok(freed)
+        Ok(())
     }
 
     /// The peer forgot the channel, which it does only after consuming everything.
-    pub(super) fn ack_all(&mut self) -> usize {
-        self.ack(self.sent()).unwrap_or(0)
+    pub(super) fn ack_all(&mut self) {
+        let _ = self.ack(self.sent());
     }
 
     /// Sends again whatever follows `position`. Returns how many items that are.
@@ -249,11 +192,6 @@ impl Outbox {
         let again = self.next - from;
         self.next = from;
         again
-    }
-
-    /// Everything not acknowledged is sent again.
-    pub(super) fn rewind_all(&mut self) -> u64 {
-        self.rewind(self.acked)
     }
 
     fn sent(&self) -> u64 {

@@ -29,15 +29,16 @@ mod encode;
 pub(super) mod head;
 mod packed;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
-use self::codec::{Reader, put_varint};
-pub(super) use self::encode::AckPacker;
+pub(super) use self::codec::Reader;
+use self::codec::put_varint;
 use self::head::Head;
 pub use self::packed::Packed;
-use super::{Chunk, Instance, Kind, Limits, MAX_NAME_BYTES, Priority};
+pub(super) use self::packed::Packer;
+use super::{Instance, Kind, Limits, MAX_NAME_BYTES, Priority};
 
-/// The version this machine speaks.
+/// The version this machine speaks; [`Violation::Version`] names it.
 pub(super) const VERSION: u64 = 1;
 
 /// One record. See the module for its layout.
@@ -133,15 +134,15 @@ impl Entries {
     /// Encodes pairs of channel and consumed count.
     #[must_use]
     pub fn new(pairs: impl IntoIterator<Item = (u32, u64)>) -> Self {
-        let mut bytes = BytesMut::new();
+        let mut bytes = Vec::new();
         for (channel, consumed) in pairs {
             put_varint(&mut bytes, channel.into());
             put_varint(&mut bytes, consumed);
         }
-        Self(bytes.freeze())
+        Self(bytes.into())
     }
 
-    pub(super) fn check(bytes: Bytes) -> Result<Self, Violation> {
+    fn check(bytes: Bytes) -> Result<Self, Violation> {
         let mut reader = Reader::new(&bytes);
         if reader.rest.is_empty() {
             return Err(Violation::Truncated);
@@ -174,42 +175,54 @@ impl std::fmt::Debug for Entries {
 ///
 /// Without numbers: every place that passes one on would grow by moving them, in the page, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.text())]
 #[allow(missing_docs)]
 pub enum Violation {
-    #[error("the record ends too early")]
     Truncated,
-    #[error("the record goes on after its end")]
     Trailing,
-    #[error("the type of the record is unknown")]
     UnknownType,
-    #[error("the peer speaks another version of the channel protocol than {VERSION}")]
     Version,
-    #[error("a number is out of its range")]
     OutOfRange,
-    #[error("a limit of the peer is out of its range")]
     Limit,
-    #[error("the name of a channel is empty, too long or not UTF-8")]
     Name,
-    #[error("a record exceeds the limit this side announced")]
     RecordTooLarge,
-    #[error("an empty fragment does not end its message")]
     EmptyFragment,
-    #[error("a message changed between text and binary")]
     KindChanged,
-    #[error("a message exceeds 2^32 bytes")]
     MessageTooLarge,
-    #[error("the peer sent more than the window permits")]
     WindowExceeded,
-    #[error("an item follows the end of its channel")]
     AfterFinish,
-    #[error("a channel was never opened")]
     UnknownChannel,
-    #[error("the peer acknowledges what was never sent")]
     AckBeyondSent,
-    #[error("the peer opens and drops channels faster than they can be accounted for")]
     Flood,
-    #[error("this side's own record came back")]
     Reflected,
+}
+
+impl Violation {
+    /// What was wrong, in words.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Truncated => "the record ends too early",
+            Self::Trailing => "the record goes on after its end",
+            Self::UnknownType => "the type of the record is unknown",
+            Self::Version => "the peer speaks another version of the channel protocol than 1",
+            Self::OutOfRange => "a number is out of its range",
+            Self::Limit => "a limit of the peer is out of its range",
+            Self::Name => "the name of a channel is empty, too long or not UTF-8",
+            Self::RecordTooLarge => "a record exceeds the limit this side announced",
+            Self::EmptyFragment => "an empty fragment does not end its message",
+            Self::KindChanged => "a message changed between text and binary",
+            Self::MessageTooLarge => "a message exceeds 2^32 bytes",
+            Self::WindowExceeded => "the peer sent more than the window permits",
+            Self::AfterFinish => "an item follows the end of its channel",
+            Self::UnknownChannel => "a channel was never opened",
+            Self::AckBeyondSent => "the peer acknowledges what was never sent",
+            Self::Flood => {
+                "the peer opens and drops channels faster than they can be accounted for"
+            }
+            Self::Reflected => "this side's own record came back",
+        }
+    }
 }
 
 impl Record {
@@ -218,8 +231,8 @@ impl Record {
     /// # Errors
     /// [`Violation`] for whatever is not exactly one record.
     pub fn decode(mut bytes: Bytes) -> Result<Self, Violation> {
-        if let Some(open) = Open::of_record(&bytes) {
-            return open.map(Self::Open);
+        if let Some((&head::OPEN, fields)) = bytes.split_first() {
+            return Open::decode(fields).map(Self::Open);
         }
         let head = Head::split_off(&mut bytes)?;
         Self::of(head, bytes)
@@ -265,14 +278,15 @@ impl Record {
                 payload,
             },
             _ => {
-                let Chunk { kind, bytes, last } = head.chunk(payload)?;
+                let (kind, last) = head::of_data(head.kind);
+                check_fragment(&payload, last)?;
                 Self::Data {
                     tag,
                     channel,
                     sequence: head.number,
                     kind,
                     last,
-                    payload: bytes,
+                    payload,
                 }
             }
         })
@@ -299,13 +313,8 @@ impl Record {
 }
 
 impl Open {
-    /// Decodes a record if it is an OPEN.
-    pub(super) fn of_record(bytes: &[u8]) -> Option<Result<Self, Violation>> {
-        let fields = bytes.strip_prefix(&[head::OPEN])?;
-        Some(Self::decode(fields))
-    }
-
-    fn decode(bytes: &[u8]) -> Result<Self, Violation> {
+    /// Decodes what follows the type.
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, Violation> {
         let mut reader = Reader::new(bytes);
         let version = reader.varint();
         reader.check()?;
@@ -353,6 +362,13 @@ impl Open {
             positions,
         })
     }
+}
+
+pub(super) fn check_fragment(payload: &[u8], last: bool) -> Result<(), Violation> {
+    if payload.is_empty() && !last {
+        return Err(Violation::EmptyFragment);
+    }
+    Ok(())
 }
 
 pub(super) fn name(bytes: &[u8]) -> Result<String, Violation> {

@@ -17,7 +17,7 @@
 //! Until its keys are used, records of the session before are still sealed and opened, so that a
 //! handshake interrupts nothing. A peer restarted before the secret was agreed burns the code.
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use rand_core::CryptoRngCore;
 
 use super::failure::{Burnt, Failure, SealError, Violation};
@@ -205,13 +205,13 @@ impl Association {
     ///
     /// # Errors
     /// [`SealError::NotReady`] unless [`Secured`](State::Secured); the others as they say.
-    pub fn seal(&mut self, lane: Lane, mut buffer: BytesMut) -> Result<Frame, SealError> {
+    pub fn seal(&mut self, lane: Lane, mut buffer: Vec<u8>) -> Result<Frame, SealError> {
         if buffer.len() == HEADROOM {
             return Err(SealError::Length);
         }
         let current = self.current.as_mut().ok_or(SealError::NotReady)?;
         current.seal(lane, &mut buffer)?;
-        Frame::parse(buffer.freeze()).map_err(|_| SealError::NoticeLane)
+        Frame::parse(buffer.into()).map_err(|_| SealError::NoticeLane)
     }
 
     /// Seals a copy of `plaintext`, which is not empty.
@@ -432,10 +432,10 @@ impl Association {
 /// One flight is three frames at most: a confirmation, a first message, a record.
 const MAX_QUEUED: usize = 8;
 
-fn with_headroom(plaintext: &[u8]) -> BytesMut {
-    let mut buffer = BytesMut::with_capacity(plaintext.len() + OVERHEAD);
-    buffer.put_bytes(0, HEADROOM);
-    buffer.put_slice(plaintext);
+fn with_headroom(plaintext: &[u8]) -> Vec<u8> {
+    let mut buffer = Vec::with_capacity(plaintext.len() + OVERHEAD);
+    buffer.extend_from_slice(&[0; HEADROOM]);
+    buffer.extend_from_slice(plaintext);
     buffer
 }
 

@@ -16,22 +16,32 @@ pub enum Failure {
 /// What stands in a message of step 6 is not authenticated: a server can pretend any of these. It
 /// could as well have cut the line, and gains no more by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[error("{}", self.text())]
 #[repr(u8)]
 pub enum Burnt {
     /// The peers do not share a code.
-    #[error(
-        "the codes differ: somebody mistyped, or tried to guess; this code is spent, make a new one"
-    )]
     Mismatch = 1,
     /// A peer began again, or a third party spoke, while the pairing was half done.
-    #[error(
-        "the pairing was interrupted half-way, or somebody else tried the code; \
-         this code is spent, make a new one"
-    )]
     Restarted = 2,
     /// The other peer is already paired and takes no code any more.
-    #[error("the other side has already used this code; make a new one")]
     Spent = 3,
+}
+
+impl Burnt {
+    /// What people are told.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Mismatch => {
+                "the codes differ: somebody mistyped, or tried to guess; this code is spent, make a new one"
+            }
+            Self::Restarted => {
+                "the pairing was interrupted half-way, or somebody else tried the code; \
+                 this code is spent, make a new one"
+            }
+            Self::Spent => "the other side has already used this code; make a new one",
+        }
+    }
 }
 
 impl TryFrom<u8> for Burnt {

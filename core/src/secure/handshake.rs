@@ -192,8 +192,9 @@ mod tests {
         assert_eq!(&hello[..], b"from b");
         for (from, to) in [(0, 1), (1, 0)] {
             let sides = [&mut a, &mut b];
-            let mut buffer = BytesMut::from(&[&[0; HEADROOM], &b"text"[..]].concat()[..]);
+            let mut buffer = [&[0; HEADROOM], &b"text"[..]].concat();
             sides[from].seal(Lane::Signal, &mut buffer).unwrap();
+            let mut buffer = BytesMut::from(&buffer[..]);
             sides[to].open(&mut buffer).unwrap();
             assert_eq!(&buffer[..], b"text");
         }

@@ -91,7 +91,7 @@ impl Transport {
     ///
     /// # Errors
     /// [`SealError`]; the buffer is then as it was.
-    pub fn seal(&mut self, lane: Lane, buffer: &mut BytesMut) -> Result<(), SealError> {
+    pub fn seal(&mut self, lane: Lane, buffer: &mut Vec<u8>) -> Result<(), SealError> {
         let sealer = &mut self.sealers[index(lane).ok_or(SealError::NoticeLane)?];
         if buffer.len() < HEADROOM || buffer.len() > HEADROOM + MAX_PLAINTEXT {
             return Err(SealError::Length);

@@ -16,7 +16,7 @@
 //! ```
 //! Numbers are big-endian.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::failure::{Burnt, Violation};
 use super::keys::TAG;
@@ -134,11 +134,7 @@ fn exact<const N: usize>(body: &[u8]) -> Result<[u8; N], Violation> {
 }
 
 fn join(parts: &[&[u8]]) -> Bytes {
-    let mut bytes = BytesMut::with_capacity(parts.iter().map(|part| part.len()).sum());
-    for part in parts {
-        bytes.put_slice(part);
-    }
-    bytes.freeze()
+    parts.concat().into()
 }
 
 #[cfg(test)]

@@ -15,14 +15,16 @@ impl Mux {
         self.wake(wire);
     }
 
-    /// Puts a channel into its ring if it has something to send.
+    /// Lets a channel wait for its turn, behind all of its priority, if it has something to send.
     pub(super) fn wake(&mut self, wire: u32) {
         let Some(channel) = self.channels.get_mut(wire) else {
             return;
         };
         if channel.outbox.has_more() && !channel.queued {
             channel.queued = true;
-            self.sending.rings[channel.priority as usize].push_back(wire);
+            let (priority, ready) = (channel.priority, &mut self.sending.ready);
+            let at = ready.partition_point(|(other, _)| *other <= priority);
+            ready.insert(at, (priority, wire));
         }
     }
 
@@ -45,9 +47,8 @@ impl Mux {
     }
 
     pub(super) fn ack_soon(&mut self) {
-        self.acking
-            .deadline
-            .get_or_insert(self.now + self.config.ack_delay);
+        let deadline = self.now + self.config.ack_delay;
+        self.acking.deadline = self.acking.deadline.min(deadline);
     }
 
     /// Consumes the end of the peer's direction if it is all that is left to read.
@@ -57,7 +58,7 @@ impl Mux {
         };
         if channel.inbox.settle() {
             self.consumed(wire, ITEM_COST);
-            self.events.push_back(Event::Finished(self.id(wire)));
+            self.events.push(Event::Finished(self.id(wire)));
             self.forget_if_over(wire);
         }
     }
@@ -71,10 +72,19 @@ impl Mux {
             return;
         }
         if let Some(consumed) = channel.inbox.news() {
-            self.acking.late.insert(wire, consumed);
-            self.ack_soon();
+            self.ack_late(wire, consumed);
         }
         self.drop_channel(wire);
+    }
+
+    /// Acknowledges what was consumed of a channel that is forgotten.
+    pub(super) fn ack_late(&mut self, wire: u32, consumed: u64) {
+        let late = &mut self.acking.late;
+        match late.iter_mut().find(|(known, _)| *known == wire) {
+            Some((_, count)) => *count = consumed.max(*count),
+            None => late.push((wire, consumed)),
+        }
+        self.ack_soon();
     }
 
     pub(super) fn drop_channel(&mut self, wire: u32) {
@@ -87,7 +97,7 @@ impl Mux {
         self.acking.buffered -= channel.inbox.buffered();
         self.acking.unacked -= channel.inbox.unacked();
         if channel.queued {
-            self.sending.rings[channel.priority as usize].retain(|queued| *queued != wire);
+            self.sending.ready.retain(|(_, other)| *other != wire);
         }
         self.room();
     }
@@ -95,8 +105,7 @@ impl Mux {
     /// Wakes who waits for room, after some became free.
     pub(super) fn room(&mut self) {
         if std::mem::take(&mut self.sending.total_full) {
-            let all = self.channels.numbers().to_vec();
-            for wire in all {
+            for wire in self.wires() {
                 self.wake(wire);
             }
         }
@@ -111,8 +120,8 @@ impl Mux {
             if channel.wants_room && pending < enough && !(total_full && pending > 0) {
                 channel.wants_room = false;
                 self.sending.waiting -= 1;
-                self.events
-                    .push_back(Event::Writable(ChannelId { generation, wire }));
+                let id = ChannelId { generation, wire };
+                self.events.push(Event::Writable(id));
             }
         }
     }

@@ -2,14 +2,14 @@
 
 use bytes::Bytes;
 
-use super::{Channel, Mux, Resetting};
+use super::{Channel, Mux};
 use crate::channel::config::ITEM_COST;
-use crate::channel::inbox::{Arrival, Inbox};
+use crate::channel::inbox::Arrival;
+use crate::channel::item::Item;
 use crate::channel::link::Heard;
-use crate::channel::outbox::{Item, Outbox};
 use crate::channel::wire::head::{self, Head};
-use crate::channel::wire::name;
-use crate::channel::{Entries, Event, Open, Priority, ResetCode, Violation};
+use crate::channel::wire::{Reader, check_fragment, name};
+use crate::channel::{Event, Open, Priority, ResetCode, Violation};
 use crate::time::Moment;
 
 impl Mux {
@@ -60,8 +60,8 @@ impl Mux {
         if bytes.len() > self.config.limits.max_record as usize {
             return Err(Violation::RecordTooLarge);
         }
-        if let Some(open) = Open::of_record(&bytes) {
-            return self.on_open(&open?);
+        if let Some((&head::OPEN, fields)) = bytes.split_first() {
+            return self.on_open(&Open::decode(fields)?);
         }
         let head = Head::split_off(&mut bytes)?;
         if self.link.tag() != Some(head.tag) {
@@ -71,22 +71,21 @@ impl Mux {
         self.stall.heard();
         let (wire, number) = (head.channel, head.number);
         match head.kind {
-            head::ACK => self.on_ack(&Entries::check(bytes)?)?,
+            head::ACK => self.on_ack(&bytes)?,
             head::PING => self.sending.pong = Some(number),
             head::PONG => self.on_pong(number),
             head::GOODBYE => self.on_goodbye(),
             head::GOODBYE_ACK if self.closing.goodbye_said => self.closed(true),
             head::GOODBYE_ACK => {}
             head::RESET => self.on_reset(wire, ResetCode(head.code()))?,
-            head::RESET_ACK => {
-                self.resets.remove(wire);
-            }
+            head::RESET_ACK => self.forget_reset(wire),
             head::CHANNEL => self.on_channel(wire, head.priority()?, name(&bytes)?)?,
-            head::FINISH => self.on_item(wire, number, Item::Finish)?,
+            head::FINISH => self.on_item(wire, number, Item::end())?,
             head::DATAGRAM => return Err(Violation::UnknownType),
-            _ => {
-                let chunk = head.chunk(bytes)?;
-                self.on_item(wire, number, Item::Data(chunk))?;
+            kind => {
+                let (_, last) = head::of_data(kind);
+                check_fragment(&bytes, last)?;
+                self.on_item(wire, number, Item { kind, bytes })?;
             }
         }
         // An honest peer cannot fill a queue that the shell empties after each record.
@@ -108,7 +107,7 @@ impl Mux {
         match channel.and_then(|channel| channel.inbox.push_datagram(bytes)) {
             Some(true) => {
                 let event = Event::DatagramReadable(self.id(wire));
-                self.events.push_back(event);
+                self.events.push(event);
             }
             Some(false) => {}
             None => self.stats.dropped_datagrams += 1,
@@ -137,7 +136,7 @@ impl Mux {
                 self.closing.goodbye_due |= self.closing.closed;
             }
             Heard::Resumed { connected: true } | Heard::Met | Heard::Restarted => {
-                self.events.push_back(Event::Connected);
+                self.events.push(Event::Connected);
                 // A peer that comes to a closed conversation is told so.
                 self.closing.goodbye_due |= self.closing.closed;
             }
@@ -147,16 +146,14 @@ impl Mux {
 
     /// Nothing can be continued with another process.
     fn restart(&mut self) {
-        let all = self.channels.numbers().to_vec();
         // Without a close, the event below is how the application learns what it lost.
         let pending = self
             .channels
             .values()
-            .iter()
             .any(|channel| !channel.outbox.is_flushed());
         self.closing.lost |= self.closing.wanted && pending;
         self.closing.goodbye_said = false;
-        for wire in all {
+        for wire in self.wires() {
             self.drop_channel(wire);
         }
         self.generation += 1;
@@ -165,54 +162,48 @@ impl Mux {
         self.sending.reset_acks.clear();
         self.sending.datagrams.clear();
         self.acking.late.clear();
-        self.events.push_back(Event::PeerRestarted);
+        self.events.push(Event::PeerRestarted);
     }
 
     /// Prepares to send again what the peer lacks; without its own word on that, everything.
     fn replay(&mut self, open: Option<&Open>) {
-        let mut oldest = u32::MAX;
-        for wires in [self.channels.numbers(), self.resets.numbers()] {
-            let first = wires.iter().find(|wire| self.is_mine(**wire));
-            oldest = first.map_or(oldest, |wire| oldest.min(wire / 2));
-        }
-        self.announced = self
-            .announced
-            .min(open.map_or(oldest, |open| open.seen.max(oldest)));
-        let all = self.channels.numbers().to_vec();
-        for wire in all {
+        let oldest = self
+            .mine()
+            .into_iter()
+            .min()
+            .map_or(u32::MAX, |wire| wire / 2);
+        let seen = open.map_or(0, |open| open.seen);
+        self.announced = self.announced.min(seen.max(oldest));
+        for wire in self.wires() {
             let mine = self.is_mine(wire);
             let Some(channel) = self.channels.get_mut(wire) else {
                 continue;
             };
             channel.inbox.ack_again();
-            let position = open.map(|open| {
-                let unseen = wire / 2 >= if mine { open.seen } else { open.opened };
-                (
-                    unseen,
-                    open.positions
-                        .iter()
-                        .find(|position| position.channel == wire),
-                )
-            });
             let before = channel.outbox.in_flight();
-            self.stats.replayed += match position {
-                None => channel.outbox.rewind_all(),
-                Some((true, _)) => channel.outbox.rewind(0),
-                Some((false, Some(position))) => {
-                    // What it has and what it consumed; more than was sent would be a lie, and
-                    // then nothing is freed.
-                    let _ = channel.outbox.ack(position.consumed);
-                    channel.outbox.rewind(position.next)
+            let next = match open {
+                Some(open) if wire / 2 < if mine { open.seen } else { open.opened } => {
+                    let mut positions = open.positions.iter();
+                    match positions.find(|position| position.channel == wire) {
+                        // More than was sent would be a lie, and then nothing is freed.
+                        Some(position) => {
+                            let _ = channel.outbox.ack(position.consumed);
+                            position.next
+                        }
+                        // It was there and is no more: everything was consumed.
+                        None => {
+                            channel.outbox.ack_all();
+                            u64::MAX
+                        }
+                    }
                 }
-                // It was there and is no more: everything was consumed.
-                Some((false, None)) => {
-                    channel.outbox.ack_all();
-                    0
-                }
+                // It has not seen the channel, or says nothing.
+                Some(_) | None => 0,
             };
+            self.stats.replayed += channel.outbox.rewind(next);
             self.freed(wire, before);
         }
-        for resetting in self.resets.values_mut() {
+        for resetting in &mut self.resets {
             resetting.due = true;
         }
         if let Some(ping) = &mut self.ping {
@@ -223,18 +214,21 @@ impl Mux {
         self.room();
     }
 
-    fn on_ack(&mut self, entries: &Entries) -> Result<(), Violation> {
-        for (wire, consumed) in entries.iter() {
-            let Some(channel) = self.channels.get_mut(wire) else {
+    fn on_ack(&mut self, pairs: &[u8]) -> Result<(), Violation> {
+        let mut reader = Reader::new(pairs);
+        loop {
+            let (wire, consumed) = (reader.channel(), reader.varint());
+            reader.check()?;
+            if let Some(channel) = self.channels.get_mut(wire) {
+                let before = channel.outbox.in_flight();
+                channel.outbox.ack(consumed)?;
+                self.freed(wire, before);
+            } else {
                 self.check_known(wire)?;
-                continue;
-            };
-            let before = channel.outbox.in_flight();
-            channel
-                .outbox
-                .ack(consumed)
-                .map_err(|()| Violation::AckBeyondSent)?;
-            self.freed(wire, before);
+            }
+            if reader.rest.is_empty() {
+                break;
+            }
         }
         self.room();
         Ok(())
@@ -252,7 +246,7 @@ impl Mux {
             self.stall.advanced();
         }
         if freed > 0 && channel.outbox.is_done() {
-            self.events.push_back(Event::Flushed(self.id(wire)));
+            self.events.push(Event::Flushed(self.id(wire)));
         }
         self.wake(wire);
         self.forget_if_over(wire);
@@ -264,7 +258,7 @@ impl Mux {
             let rtt = self.now - sent;
             self.rtt = Some(rtt);
             self.ping = None;
-            self.events.push_back(Event::Pong(rtt));
+            self.events.push(Event::Pong(rtt));
         }
     }
 
@@ -274,7 +268,6 @@ impl Mux {
         let flushed = self
             .channels
             .values()
-            .iter()
             .all(|channel| channel.outbox.is_flushed());
         self.closed(flushed);
     }
@@ -284,12 +277,11 @@ impl Mux {
             return;
         }
         self.closing.goodbye_due = false;
-        let all = self.channels.numbers().to_vec();
-        for wire in all {
+        for wire in self.wires() {
             self.drop_channel(wire);
         }
         self.resets.clear();
-        self.events.push_back(Event::Closed {
+        self.events.push(Event::Closed {
             flushed: flushed && !self.closing.lost,
         });
     }
@@ -305,16 +297,20 @@ impl Mux {
         self.check_known(wire)?;
         if self.channels.contains(wire) {
             self.drop_channel(wire);
-            self.events.push_back(Event::Reset {
+            self.events.push(Event::Reset {
                 channel: self.id(wire),
                 code,
             });
         }
-        self.resets.remove(wire);
+        self.forget_reset(wire);
         if !self.sending.reset_acks.contains(&wire) {
             self.sending.reset_acks.push(wire);
         }
         Ok(())
+    }
+
+    fn forget_reset(&mut self, wire: u32) {
+        self.resets.retain(|resetting| resetting.wire != wire);
     }
 
     fn on_channel(&mut self, wire: u32, priority: Priority, name: String) -> Result<(), Violation> {
@@ -326,7 +322,7 @@ impl Mux {
             return Ok(());
         }
         if !self.is_next(wire) {
-            return self.on_item(wire, 0, Item::Announce(name));
+            return self.on_item(wire, 0, Item::announcement(&name));
         }
         self.seen += 1;
         if self.closing.closed {
@@ -335,17 +331,16 @@ impl Mux {
         let theirs = self
             .channels
             .numbers()
-            .iter()
-            .filter(|wire| !self.is_mine(**wire))
+            .filter(|wire| !self.is_mine(*wire))
             .count();
         if theirs >= self.config.limits.max_channels as usize {
-            let code = ResetCode::TOO_MANY;
-            self.resets.insert(wire, Resetting { code, due: true });
+            self.say_reset(wire, ResetCode::TOO_MANY);
             return Ok(());
         }
-        let channel = Channel::new(Outbox::default(), Inbox::announced(), priority);
+        let mut channel = Channel::new(priority);
+        channel.inbox.skip_announcement();
         self.channels.insert(wire, channel);
-        self.events.push_back(Event::Opened {
+        self.events.push(Event::Opened {
             channel: self.id(wire),
             name,
             priority,
@@ -389,7 +384,7 @@ impl Mux {
             return;
         };
         if channel.inbox.buffered() > 0 && !std::mem::replace(&mut channel.told, true) {
-            self.events.push_back(Event::Readable(id));
+            self.events.push(Event::Readable(id));
         }
     }
 
@@ -400,12 +395,10 @@ impl Mux {
             return Ok(());
         }
         self.check_known(wire)?;
-        if !self.resets.contains(wire) && !self.closing.closed {
-            let known = self.acking.late.get(wire).copied().unwrap_or(0);
-            let consumed = known.max(sequence.saturating_add(1));
-            self.acking.late.insert(wire, consumed);
+        let is_reset = self.resets.iter().any(|resetting| resetting.wire == wire);
+        if !is_reset && !self.closing.closed {
             self.stats.duplicates += 1;
-            self.ack_soon();
+            self.ack_late(wire, sequence.saturating_add(1));
         }
         Ok(())
     }

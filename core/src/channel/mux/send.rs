@@ -1,11 +1,11 @@
 //! What is sent, and when: greetings, then control, then acknowledgements, then data in fair turns.
 
 use super::{Mux, Ping};
-use crate::channel::link::Greeting;
-use crate::channel::outbox::{Item, Taken};
+use crate::channel::item::Item;
+use crate::channel::outbox::Taken;
 use crate::channel::wire::head::{self, Head};
-use crate::channel::wire::{AckPacker, Position};
-use crate::channel::{Config, Open, Packed, Priority};
+use crate::channel::wire::{Packer, Position};
+use crate::channel::{Open, Packed};
 use crate::short::pop_front;
 use crate::time::Moment;
 
@@ -14,9 +14,11 @@ impl Mux {
     pub fn poll_record(&mut self, now: Moment) -> Option<Packed> {
         self.tick(now);
         self.watch();
-        if let Some(greeting) = self.link.poll(self.now) {
-            let open = self.greet(&greeting);
-            return Some(open.pack(self.config.front, self.config.back));
+        if let Some(mut open) = self.link.poll(self.now, self.config.limits) {
+            if self.link.is_acquainted(open.peer) {
+                self.take_stock(&mut open);
+            }
+            return Some(self.packer.open(&open));
         }
         let tag = self.link.tag().filter(|_| self.link.is_open())?;
         self.next_control(tag)
@@ -34,11 +36,12 @@ impl Mux {
 
     /// When to call [`Mux::handle_timeout`] if nothing happens before.
     #[must_use]
-    pub fn poll_timeout(&self) -> Option<Moment> {
-        let ack = self.acking.deadline.filter(|_| self.link.is_open());
-        let stall = self.stall.timeout().filter(|_| self.link.is_open());
-        let all = [ack, stall, self.link.timeout()];
-        all.into_iter().flatten().min()
+    pub fn poll_timeout(&self) -> Moment {
+        let link = self.link.timeout();
+        if !self.link.is_open() {
+            return link;
+        }
+        link.min(self.acking.deadline).min(self.stall.timeout())
     }
 
     /// Notes that time has passed; [`Mux::poll_record`] then gives what has become due.
@@ -47,40 +50,28 @@ impl Mux {
     }
 
     /// A record without a payload.
-    fn pack(&self, kind: u8, tag: u32, channel: u32, number: u64) -> Packed {
-        let (front, back) = (self.config.front, self.config.back);
-        Head::new(kind, tag, channel, number).pack(&[], front, back)
+    fn pack(&mut self, kind: u8, tag: u32, channel: u32, number: u64) -> Packed {
+        let head = Head::new(kind, tag, channel, number);
+        self.packer.pack(&head, &[])
     }
 
-    fn greet(&self, greeting: &Greeting) -> Open {
-        let known = greeting.acquainted;
-        let mut positions = Vec::new();
-        if known {
-            for (channel, live) in self.channels.iter() {
-                positions.push(Position {
-                    channel,
-                    next: live.inbox.next(),
-                    consumed: live.inbox.consumed(),
-                });
-            }
-            for channel in self.resets.numbers() {
-                positions.push(Position {
-                    channel: *channel,
-                    next: 0,
-                    consumed: 0,
-                });
-            }
+    /// Says what there is of each channel.
+    fn take_stock(&self, open: &mut Open) {
+        open.opened = self.opened;
+        open.seen = self.seen;
+        for (channel, live) in self.channels.iter() {
+            open.positions.push(Position {
+                channel,
+                next: live.inbox.next(),
+                consumed: live.inbox.consumed(),
+            });
         }
-        Open {
-            instance: greeting.instance,
-            peer: greeting.peer,
-            epoch: greeting.epoch,
-            echo: greeting.echo,
-            established: greeting.established,
-            limits: self.config.limits,
-            opened: if known { self.opened } else { 0 },
-            seen: if known { self.seen } else { 0 },
-            positions,
+        for resetting in &self.resets {
+            open.positions.push(Position {
+                channel: resetting.wire,
+                next: 0,
+                consumed: 0,
+            });
         }
     }
 
@@ -105,40 +96,27 @@ impl Mux {
     }
 
     fn next_ack(&mut self, tag: u32) -> Option<Packed> {
-        let late = self
-            .acking
-            .deadline
-            .is_some_and(|deadline| deadline <= self.now);
-        if !self.acking.now && !late {
+        if !self.acking.now && self.acking.deadline > self.now {
             return None;
         }
         self.acking.now = false;
-        self.acking.deadline = None;
+        self.acking.deadline = Moment::NEVER;
         self.acking.unacked = 0;
-        let mut pairs = 0;
-        for (wire, channel) in self.channels.iter() {
-            if let Some(consumed) = channel.inbox.news() {
-                pairs += AckPacker::pair(wire, consumed);
-            }
-        }
-        for (wire, consumed) in self.acking.late.iter() {
-            pairs += AckPacker::pair(wire, *consumed);
-        }
-        if pairs == 0 {
-            return None;
-        }
-        let mut ack = AckPacker::new(tag, pairs, self.config.front, self.config.back);
+        let mut some = false;
+        self.packer.begin(&Head::new(head::ACK, tag, 0, 0));
         for (wire, channel) in self.channels.iter_mut() {
             if let Some(consumed) = channel.inbox.news() {
-                ack.put(wire, consumed);
+                self.packer.pair(wire, consumed);
+                some = true;
             }
             channel.inbox.acknowledged();
         }
-        for (wire, consumed) in self.acking.late.iter() {
-            ack.put(wire, *consumed);
+        for &(wire, consumed) in &self.acking.late {
+            self.packer.pair(wire, consumed);
+            some = true;
         }
         self.acking.late.clear();
-        Some(ack.finish())
+        some.then(|| self.packer.end(&[]))
     }
 
     /// Channels are announced in the order of their numbers and before any data, so that a receiver
@@ -147,10 +125,8 @@ impl Mux {
         while self.announced < self.opened {
             let wire = self.announced * 2 + self.parity();
             self.announced += 1;
-            if let Some(resetting) = self.resets.get_mut(wire) {
-                resetting.due = false;
-                let code = resetting.code.0;
-                return Some(self.pack(head::RESET, tag, wire, code.into()));
+            if let Some(at) = self.resets.iter().position(|it| it.wire == wire) {
+                return Some(self.reset_at(at, tag));
             }
             let Some(channel) = self.channels.get_mut(wire) else {
                 continue;
@@ -159,13 +135,10 @@ impl Mux {
                 continue;
             }
             let packed = match channel.outbox.take(0, 0, 0) {
-                Taken::Item { sequence, item, .. } => Some(pack_item(
-                    &self.config,
-                    tag,
-                    (wire, channel.priority),
-                    sequence,
-                    item,
-                )),
+                Taken::Item(_, item) => {
+                    let number = channel.priority as u64;
+                    Some(pack_item(&mut self.packer, tag, wire, number, item))
+                }
                 Taken::Nothing | Taken::TotalFull => None,
             };
             self.wake(wire);
@@ -177,48 +150,43 @@ impl Mux {
     }
 
     fn next_reset(&mut self, tag: u32) -> Option<Packed> {
-        let (wire, resetting) = self
-            .resets
-            .iter_mut()
-            .find(|(_, resetting)| resetting.due)?;
+        let at = self.resets.iter().position(|resetting| resetting.due)?;
+        Some(self.reset_at(at, tag))
+    }
+
+    fn reset_at(&mut self, at: usize, tag: u32) -> Packed {
+        let resetting = &mut self.resets[at];
         resetting.due = false;
-        let code = resetting.code.0;
-        Some(self.pack(head::RESET, tag, wire, code.into()))
+        let (wire, code) = (resetting.wire, resetting.code.0);
+        self.pack(head::RESET, tag, wire, code.into())
     }
 
     fn next_data(&mut self, tag: u32) -> Option<Packed> {
         let fragment = self.config.limits.fragment(&self.peer);
         let window = self.peer.window as usize;
-        for class in 0..self.sending.rings.len() {
-            while let Some(wire) = self.sending.rings[class].pop_front() {
-                let room = (self.peer.total as usize).saturating_sub(self.sending.in_flight);
-                let Some(channel) = self.channels.get_mut(wire) else {
-                    continue;
-                };
-                channel.queued = false;
-                let before = channel.outbox.pending();
-                let packed = match channel.outbox.take(fragment, window, room) {
-                    Taken::Nothing => None,
-                    Taken::TotalFull => {
-                        self.sending.total_full = true;
-                        None
-                    }
-                    Taken::Item {
-                        sequence,
-                        item,
-                        added,
-                    } => {
-                        self.sending.in_flight += added;
-                        let channel = (wire, channel.priority);
-                        Some(pack_item(&self.config, tag, channel, sequence, item))
-                    }
-                };
-                // Each fragment has an overhead of its own.
-                self.sending.pending = self.sending.pending - before + channel.outbox.pending();
-                if packed.is_some() {
-                    self.wake(wire);
-                    return packed;
+        while let Some((_, wire)) = pop_front(&mut self.sending.ready) {
+            let room = (self.peer.total as usize).saturating_sub(self.sending.in_flight);
+            let Some(channel) = self.channels.get_mut(wire) else {
+                continue;
+            };
+            channel.queued = false;
+            let (in_flight, pending) = (channel.outbox.in_flight(), channel.outbox.pending());
+            let packed = match channel.outbox.take(fragment, window, room) {
+                Taken::Nothing => None,
+                Taken::TotalFull => {
+                    self.sending.total_full = true;
+                    None
                 }
+                Taken::Item(sequence, item) => {
+                    Some(pack_item(&mut self.packer, tag, wire, sequence, item))
+                }
+            };
+            self.sending.in_flight += channel.outbox.in_flight() - in_flight;
+            // Each fragment has an overhead of its own.
+            self.sending.pending += channel.outbox.pending() - pending;
+            if packed.is_some() {
+                self.wake(wire);
+                return packed;
             }
         }
         None
@@ -230,7 +198,7 @@ impl Mux {
         let closing = &mut self.closing;
         if closing.wanted && !closing.closed && !closing.goodbye_said {
             let done = |channel: &super::Channel| channel.outbox.is_done();
-            closing.goodbye_due = self.resets.is_empty() && self.channels.values().iter().all(done);
+            closing.goodbye_due = self.resets.is_empty() && self.channels.values().all(done);
         }
         if !closing.goodbye_due {
             return None;
@@ -245,21 +213,9 @@ impl Mux {
     }
 }
 
-/// Packs an item from where it is kept until it is acknowledged.
-fn pack_item(
-    config: &Config,
-    tag: u32,
-    (channel, priority): (u32, Priority),
-    sequence: u64,
-    item: &Item,
-) -> Packed {
-    let (head, payload): (_, &[u8]) = match item {
-        Item::Data(chunk) => (Head::of_chunk(tag, channel, sequence, chunk), &chunk.bytes),
-        Item::Announce(name) => {
-            let head = Head::new(head::CHANNEL, tag, channel, priority as u64);
-            (head, name.as_bytes())
-        }
-        Item::Finish => (Head::new(head::FINISH, tag, channel, sequence), &[]),
-    };
-    head.pack(payload, config.front, config.back)
+/// Packs an item from where it is kept until it is acknowledged. `number` is its sequence number, or the
+/// priority of an announcement.
+fn pack_item(packer: &mut Packer, tag: u32, wire: u32, number: u64, item: &Item) -> Packed {
+    let head = Head::new(item.kind, tag, wire, number);
+    packer.pack(&head, &item.bytes)
 }

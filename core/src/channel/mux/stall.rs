@@ -13,9 +13,8 @@ use super::Mux;
 use crate::time::Moment;
 
 /// When to suspect a loss.
-#[derive(Default)]
 pub(super) struct Stall {
-    at: Option<Moment>,
+    at: Moment,
     /// How often in a row the suspicion led nowhere; the pause doubles with each.
     tries: u32,
     /// The greeting under way is of a suspicion: to the application, the path is the same.
@@ -26,9 +25,17 @@ impl Stall {
     const AFTER: Duration = Duration::from_secs(1);
     const DOUBLINGS: u32 = 6;
 
+    pub(super) const fn new() -> Self {
+        Self {
+            at: Moment::NEVER,
+            tries: 0,
+            asking: false,
+        }
+    }
+
     /// Something of the peer arrived.
     pub(super) fn heard(&mut self) {
-        self.at = None;
+        self.at = Moment::NEVER;
     }
 
     /// An acknowledgement advanced.
@@ -36,7 +43,7 @@ impl Stall {
         self.tries = 0;
     }
 
-    pub(super) fn timeout(&self) -> Option<Moment> {
+    pub(super) fn timeout(&self) -> Moment {
         self.at
     }
 }
@@ -45,22 +52,17 @@ impl Mux {
     /// Watches for silence; called before each record that is to be sent.
     pub(super) fn watch(&mut self) {
         if !self.link.is_open() || !self.is_owed() {
-            self.stall.at = None;
+            self.stall.at = Moment::NEVER;
             return;
         }
-        match self.stall.at {
-            Some(at) if at <= self.now => {
-                self.stall.at = None;
-                self.stall.tries = (self.stall.tries + 1).min(Stall::DOUBLINGS);
-                self.stall.asking = true;
-                self.link.begin();
-            }
-            Some(_) => {}
-            None => {
-                let patience = self.rtt.unwrap_or_default().saturating_mul(4);
-                let pause = patience.max(Stall::AFTER) * (1 << self.stall.tries);
-                self.stall.at = Some(self.now + pause);
-            }
+        if self.stall.at <= self.now {
+            self.stall.at = Moment::NEVER;
+            self.stall.tries = (self.stall.tries + 1).min(Stall::DOUBLINGS);
+            self.stall.asking = true;
+            self.link.begin();
+        } else if self.stall.at == Moment::NEVER {
+            let rtt = self.rtt.unwrap_or_default().max(Stall::AFTER / 4);
+            self.stall.at = self.now.after_doubled(rtt, 2 + self.stall.tries);
         }
     }
 

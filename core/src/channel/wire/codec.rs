@@ -1,16 +1,14 @@
 //! Fields of records: varints, and what is made of them.
 
-use bytes::{BufMut as _, BytesMut};
-
 use super::Violation;
 use crate::channel::Instance;
 
 /// Takes fields off the front of a record.
 ///
-/// After the first fault there is nothing left to read, and every field is 0: one [`Reader::check`] after
+/// After the first fault there is nothing left to read, and fields mean nothing: one [`Reader::check`] after
 /// many fields says what was wrong.
-pub(super) struct Reader<'a> {
-    pub(super) rest: &'a [u8],
+pub(in crate::channel) struct Reader<'a> {
+    pub(in crate::channel) rest: &'a [u8],
     fault: Fault,
 }
 
@@ -22,14 +20,14 @@ enum Fault {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) const fn new(bytes: &'a [u8]) -> Self {
+    pub(in crate::channel) const fn new(bytes: &'a [u8]) -> Self {
         Self {
             rest: bytes,
             fault: Fault::None,
         }
     }
 
-    pub(super) fn check(&self) -> Result<(), Violation> {
+    pub(in crate::channel) fn check(&self) -> Result<(), Violation> {
         match self.fault {
             Fault::None => Ok(()),
             Fault::Truncated => Err(Violation::Truncated),
@@ -67,12 +65,14 @@ impl<'a> Reader<'a> {
     }
 
     /// RFC 9000, section 16: the two top bits of the first byte tell the length.
-    pub(super) fn varint(&mut self) -> u64 {
-        let first = self.rest.first().copied().unwrap_or(0);
-        let len = 1 << (first >> 6);
-        let mut number = [0; 8];
-        self.take(&mut number[8 - len..]);
-        u64::from_be_bytes(number) & (u64::MAX >> (66 - 8 * len))
+    pub(in crate::channel) fn varint(&mut self) -> u64 {
+        let first = self.byte();
+        let more = (1 << (first >> 6)) - 1;
+        let mut number = u64::from(first & 0x3f);
+        for _ in 0..more {
+            number = number << 8 | u64::from(self.byte());
+        }
+        number
     }
 
     /// A varint of at most 32 bits.
@@ -81,7 +81,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A channel's number, or a count of channels: below 2^30, so that twice of it never overflows.
-    pub(super) fn channel(&mut self) -> u32 {
+    pub(in crate::channel) fn channel(&mut self) -> u32 {
         self.below(1 << 30)
     }
 
@@ -111,9 +111,10 @@ pub(super) const fn varint_len(number: u64) -> usize {
 }
 
 /// The shortest encoding of `number`, which stays below 2^62: counters start at zero.
-pub(super) fn put_varint(out: &mut BytesMut, number: u64) {
+pub(super) fn put_varint(out: &mut Vec<u8>, number: u64) {
     debug_assert!(number < 1 << 62);
     let len = varint_len(number);
     let top_bits = u64::from(len.trailing_zeros()) << (8 * len - 2);
-    out.put_slice(&(top_bits | number).to_be_bytes()[8 - len..]);
+    let bytes = (top_bits | number).to_le_bytes();
+    out.extend(bytes[..len].iter().rev());
 }

@@ -1,36 +1,8 @@
 //! From records to bytes.
 
-use bytes::{BufMut as _, BytesMut};
-
-use super::codec::{put_varint, varint_len};
+use super::codec::put_varint;
 use super::head::{self, Head};
-use super::{Open, Packed, Record, VERSION};
-use crate::channel::Chunk;
-
-/// Packs a [`Record::Ack`] pair by pair.
-pub(in crate::channel) struct AckPacker(Packed);
-
-impl AckPacker {
-    /// Has room for exactly this many bytes of pairs.
-    pub(in crate::channel) fn new(tag: u32, pairs: usize, front: usize, back: usize) -> Self {
-        let head = Head::new(head::ACK, tag, 0, 0);
-        Self(head.pack_room(pairs, front, back))
-    }
-
-    /// The bytes of a pair.
-    pub(in crate::channel) fn pair(channel: u32, consumed: u64) -> usize {
-        varint_len(channel.into()) + varint_len(consumed)
-    }
-
-    pub(in crate::channel) fn put(&mut self, channel: u32, consumed: u64) {
-        put_varint(self.0.buffer(), channel.into());
-        put_varint(self.0.buffer(), consumed);
-    }
-
-    pub(in crate::channel) fn finish(self) -> Packed {
-        self.0
-    }
-}
+use super::{Open, Packed, Packer, Record, VERSION};
 
 impl Record {
     /// Encodes into one allocation with `front` bytes of room before and `back` after.
@@ -38,8 +10,9 @@ impl Record {
     /// The payload is copied once, here: behind its header, where it can be sealed in place.
     #[must_use]
     pub fn pack(&self, front: usize, back: usize) -> Packed {
+        let mut packer = Packer::new(front, back);
         let (head, payload): (_, &[u8]) = match self {
-            Self::Open(open) => return open.pack(front, back),
+            Self::Open(open) => return packer.open(open),
             Self::Ack { tag, entries } => (Head::new(head::ACK, *tag, 0, 0), &entries.0),
             Self::Ping { tag, token } => (Head::new(head::PING, *tag, 0, *token), &[]),
             Self::Pong { tag, token } => (Head::new(head::PONG, *tag, 0, *token), &[]),
@@ -74,10 +47,8 @@ impl Record {
                 last,
                 payload,
             } => {
-                let (kind, last) = (*kind, *last);
-                let bytes = payload.clone();
-                let chunk = Chunk { kind, bytes, last };
-                (Head::of_chunk(*tag, *channel, *sequence, &chunk), payload)
+                let data = head::data(*kind, *last);
+                (Head::new(data, *tag, *channel, *sequence), payload)
             }
             Self::Datagram {
                 tag,
@@ -85,42 +56,36 @@ impl Record {
                 payload,
             } => (Head::new(head::DATAGRAM, *tag, *channel, 0), payload),
         };
-        head.pack(payload, front, back)
+        packer.pack(&head, payload)
     }
 }
 
-impl Open {
-    pub(in crate::channel) fn pack(&self, front: usize, back: usize) -> Packed {
-        // At least as much as it needs.
-        let room = 128 + 24 * self.positions.len();
-        let mut packed = Packed::with_room(front, room, back);
-        self.put(packed.buffer());
-        packed
-    }
-
-    fn put(&self, out: &mut BytesMut) {
-        out.put_u8(head::OPEN);
+impl Packer {
+    pub(in crate::channel) fn open(&mut self, open: &Open) -> Packed {
+        let out = self.fields();
+        out.push(head::OPEN);
         put_varint(out, VERSION);
-        out.put_slice(&self.instance.0);
-        out.put_slice(&self.peer.0);
-        put_varint(out, self.epoch);
-        put_varint(out, self.echo);
-        out.put_u8(u8::from(self.established));
-        let limits = &self.limits;
+        out.extend_from_slice(&open.instance.0);
+        out.extend_from_slice(&open.peer.0);
+        put_varint(out, open.epoch);
+        put_varint(out, open.echo);
+        out.push(u8::from(open.established));
+        let limits = &open.limits;
         for number in [
             limits.window,
             limits.total,
             limits.max_record,
             limits.max_channels,
-            self.opened,
-            self.seen,
+            open.opened,
+            open.seen,
         ] {
             put_varint(out, number.into());
         }
-        for position in &self.positions {
+        for position in &open.positions {
             put_varint(out, position.channel.into());
             put_varint(out, position.next);
             put_varint(out, position.consumed);
         }
+        self.end(&[])
     }
 }

@@ -4,13 +4,13 @@
 //! type (1) ‖ tag (4) ‖ [ channel ] ‖ [ number ] ‖ [ payload ]
 //! ```
 
-use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use bytes::{Buf as _, Bytes};
 
-use super::codec::{Reader, put_varint, varint_len};
-use super::{Packed, Violation};
-use crate::channel::{Chunk, Kind, Priority};
+use super::Violation;
+use super::codec::{Reader, put_varint};
+use crate::channel::{Kind, Priority};
 
-pub(super) const OPEN: u8 = 0x01;
+pub(in crate::channel) const OPEN: u8 = 0x01;
 pub(in crate::channel) const ACK: u8 = 0x02;
 pub(in crate::channel) const PING: u8 = 0x03;
 pub(in crate::channel) const PONG: u8 = 0x04;
@@ -63,6 +63,25 @@ impl Shape {
     }
 }
 
+/// The type of a DATA record.
+pub(in crate::channel) fn data(kind: Kind, last: bool) -> u8 {
+    DATA + 2 * u8::from(kind == Kind::Text) + u8::from(last)
+}
+
+/// What [`data`] was made of.
+pub(in crate::channel) fn of_data(data: u8) -> (Kind, bool) {
+    let kind = match data & 2 {
+        0 => Kind::Binary,
+        _ => Kind::Text,
+    };
+    (kind, data & 1 == 1)
+}
+
+/// The type of a fragment of the same message which does not end it.
+pub(in crate::channel) const fn not_last(data: u8) -> u8 {
+    data & !1
+}
+
 impl Head {
     pub(in crate::channel) const fn new(kind: u8, tag: u32, channel: u32, number: u64) -> Self {
         Self {
@@ -71,17 +90,6 @@ impl Head {
             channel,
             number,
         }
-    }
-
-    pub(in crate::channel) fn of_chunk(
-        tag: u32,
-        channel: u32,
-        sequence: u64,
-        chunk: &Chunk,
-    ) -> Self {
-        let text = u8::from(chunk.kind == Kind::Text) << 1;
-        let kind = DATA | text | u8::from(chunk.last);
-        Self::new(kind, tag, channel, sequence)
     }
 
     /// Takes it off the front of a record, which leaves the payload.
@@ -126,55 +134,16 @@ impl Head {
         u32::try_from(self.number).unwrap_or(u32::MAX)
     }
 
-    /// Of a DATA, with its payload.
-    pub(in crate::channel) fn chunk(&self, payload: Bytes) -> Result<Chunk, Violation> {
-        let last = self.kind & 1 == 1;
-        if payload.is_empty() && !last {
-            return Err(Violation::EmptyFragment);
-        }
-        Ok(Chunk {
-            kind: if self.kind & 2 == 2 {
-                Kind::Text
-            } else {
-                Kind::Binary
-            },
-            bytes: payload,
-            last,
-        })
-    }
-
-    /// Encodes into one allocation with `front` bytes of room before and `back` after.
-    ///
-    /// The payload is copied once, here: behind its head, where it can be sealed in place.
-    pub(in crate::channel) fn pack(&self, payload: &[u8], front: usize, back: usize) -> Packed {
-        let mut packed = self.pack_room(payload.len(), front, back);
-        packed.buffer().put_slice(payload);
-        packed
-    }
-
-    /// [`Head::pack`] with room for a payload of this length, which the caller puts there.
-    pub(super) fn pack_room(&self, payload: usize, front: usize, back: usize) -> Packed {
-        let mut packed = Packed::with_room(front, self.len() + payload, back);
-        self.put(packed.buffer());
-        packed
-    }
-
-    fn len(&self) -> usize {
-        let shape = Shape::of(self.kind);
-        let channel = shape.as_ref().is_some_and(|shape| shape.channel);
-        let number = shape.is_some_and(|shape| shape.number);
-        5 + usize::from(channel) * varint_len(self.channel.into())
-            + usize::from(number) * varint_len(self.number)
-    }
-
-    fn put(&self, out: &mut BytesMut) {
-        out.put_u8(self.kind);
-        out.put_slice(&self.tag.to_be_bytes());
-        let shape = Shape::of(self.kind);
-        if shape.as_ref().is_some_and(|shape| shape.channel) {
+    pub(super) fn put(&self, out: &mut Vec<u8>) {
+        out.push(self.kind);
+        out.extend_from_slice(&self.tag.to_be_bytes());
+        let Some(shape) = Shape::of(self.kind) else {
+            return;
+        };
+        if shape.channel {
             put_varint(out, self.channel.into());
         }
-        if shape.is_some_and(|shape| shape.number) {
+        if shape.number {
             // A priority is one byte, as every varint below 64 is.
             put_varint(out, self.number);
         }

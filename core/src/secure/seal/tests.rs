@@ -1,5 +1,4 @@
 use super::*;
-use bytes::BufMut as _;
 use proptest::prelude::*;
 
 const LANE: Lane = Lane::Reliable;
@@ -35,10 +34,10 @@ fn a_frame_in_a_read_buffer_opens_and_leaves_the_buffer_alone() {
 fn lengths_and_lanes_have_bounds() {
     let (mut a, mut b) = pair();
     for len in [0, HEADROOM - 1, HEADROOM + MAX_PLAINTEXT + 1] {
-        let mut buffer = BytesMut::zeroed(len);
+        let mut buffer = vec![0; len];
         assert_eq!(a.seal(LANE, &mut buffer), Err(SealError::Length));
     }
-    let mut buffer = BytesMut::zeroed(HEADROOM);
+    let mut buffer = vec![0; HEADROOM];
     assert_eq!(
         a.seal(Lane::Notice, &mut buffer),
         Err(SealError::NoticeLane)
@@ -131,7 +130,7 @@ fn counters_end() {
     a.sealers[0].next = Some(u64::MAX);
     a.sealers[0].epoch = u64::MAX >> EPOCH_BITS;
     seal(&mut a, LANE, b"the very last");
-    let mut buffer = BytesMut::zeroed(HEADROOM);
+    let mut buffer = vec![0; HEADROOM];
     assert_eq!(a.seal(LANE, &mut buffer), Err(SealError::Exhausted));
     a.rekey();
     assert_eq!(a.seal(LANE, &mut buffer), Err(SealError::Exhausted));
@@ -206,11 +205,9 @@ fn pair_of(attempt: Attempt, key: [u8; 32]) -> (Transport, Transport) {
 }
 
 fn seal(transport: &mut Transport, lane: Lane, text: &[u8]) -> Vec<u8> {
-    let mut buffer = BytesMut::with_capacity(text.len() + OVERHEAD);
-    buffer.put_bytes(0, HEADROOM);
-    buffer.put_slice(text);
+    let mut buffer = [&[0; HEADROOM], text].concat();
     transport.seal(lane, &mut buffer).unwrap();
-    buffer.to_vec()
+    buffer
 }
 
 fn open(transport: &mut Transport, frame: &[u8]) -> Result<(Lane, Vec<u8>), Violation> {

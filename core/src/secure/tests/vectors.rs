@@ -144,9 +144,9 @@ fn records() -> Value {
 }
 
 fn seal(transport: &mut Transport, lane: Lane, text: &[u8]) -> Vec<u8> {
-    let mut buffer = BytesMut::from(&[&[0; HEADROOM], text].concat()[..]);
+    let mut buffer = [&[0; HEADROOM], text].concat();
     transport.seal(lane, &mut buffer).unwrap();
-    buffer.to_vec()
+    buffer
 }
 
 fn pairing(start: u8) -> PairingId {
