@@ -1,8 +1,8 @@
 //! ChaCha20-Poly1305 (RFC 8439), sealing and opening in place.
 //!
 //! Two implementations of others behind one key: `chacha20poly1305` of RustCrypto, which knows the vector
-//! instructions of servers and laptops, and `chacha20-poly1305` of rust-bitcoin for WebAssembly, where
-//! that is small and several times as fast. A test holds one against the other.
+//! instructions of servers and laptops, and the parts of `chacha20-poly1305` of rust-bitcoin for WebAssembly,
+//! where they are small and several times as fast. A test holds one against the other.
 //!
 //! A crate of its own, because a page downloads everything else compiled for size and this for speed.
 
