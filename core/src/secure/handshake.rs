@@ -167,7 +167,7 @@ fn read(noise: &mut Noise, message: &[u8]) -> Result<Bytes, Violation> {
 /// to the handshake hash.
 fn split(role: Role, attempt: Attempt, noise: &Noise) -> Transport {
     let (initiator, joiner) = noise.get_ciphers();
-    let keys = [initiator, joiner].map(|cipher| cipher.extract().0.0);
+    let keys = [initiator.extract().0.0, joiner.extract().0.0];
     Transport::new(role, attempt, &keys, noise.get_hash())
 }
 
