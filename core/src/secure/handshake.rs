@@ -16,7 +16,7 @@
 
 use bytes::Bytes;
 use noise_protocol::U8Array as _;
-use noise_protocol::patterns::noise_nn_psk0;
+use noise_protocol::patterns::{HandshakePattern, Token};
 use rand_core::CryptoRngCore;
 
 use super::failure::Violation;
@@ -130,7 +130,12 @@ fn build(
     ]
     .concat();
     let initiator = role == Role::Initiator;
-    let pattern = noise_nn_psk0();
+    let pattern = HandshakePattern::new(
+        &[],
+        &[],
+        &[&[Token::PSK, Token::E], &[Token::E, Token::EE]],
+        "NNpsk0",
+    );
     let mut noise = Noise::new(
         pattern,
         initiator,
