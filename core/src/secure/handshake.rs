@@ -20,7 +20,7 @@ use rand_core::CryptoRngCore;
 
 use super::failure::Violation;
 use super::keys::{Key, LABEL, PairingSecret};
-use super::noise::{Noise, Secret};
+use super::noise::{KeyPair, Noise};
 use super::seal::Transport;
 use super::wire::{Attempt, HandshakeMessage};
 use crate::id::PairingId;
@@ -34,13 +34,13 @@ const OVERHEAD: usize = 32 + 16;
 
 /// An attempt that the initiator has begun and the joiner not yet answered.
 ///
-/// Nothing of Noise is kept: all of it follows from the ephemeral key, and a forged answer would leave it in
+/// Nothing of Noise's state is kept: all of it follows from the ephemeral key, and a forged answer would leave it in
 /// disorder while the genuine one may yet come.
 pub struct Handshake {
     attempt: Attempt,
     pairing: PairingId,
     secret: PairingSecret,
-    ephemeral: Key,
+    ephemeral: KeyPair,
     hello: Vec<u8>,
 }
 
@@ -129,10 +129,10 @@ impl std::fmt::Debug for Handshake {
 }
 
 /// Draws an ephemeral key.
-fn draw(rng: &mut impl CryptoRngCore) -> Key {
-    let mut key = Key::default();
-    rng.fill_bytes(&mut *key);
-    key
+fn draw(rng: &mut impl CryptoRngCore) -> KeyPair {
+    let mut private = Key::default();
+    rng.fill_bytes(&mut *private);
+    KeyPair::of(private)
 }
 
 fn build(
@@ -140,7 +140,7 @@ fn build(
     pairing: &PairingId,
     secret: &PairingSecret,
     attempt: Attempt,
-    ephemeral: Key,
+    ephemeral: KeyPair,
 ) -> Noise {
     let prologue = [
         LABEL,
@@ -162,7 +162,7 @@ fn build(
         initiator,
         &prologue,
         None,
-        Some(Secret(ephemeral)),
+        Some(ephemeral),
         None,
         None,
     );
