@@ -55,7 +55,7 @@ fn secured() -> (Transport, Transport) {
     let pairing = PairingId::from_bytes([1; 16]);
     let secret = PairingSecret::from_bytes([2; 32]);
     let mut rng = Counting(1);
-    let mut first = Handshake::initiate(&pairing, &secret, b"", &mut rng);
+    let first = Handshake::initiate(&pairing, &secret, b"", &mut rng);
     let (b, _, second) = Handshake::respond(&first.first(), &pairing, &secret, b"", &mut rng)
         .expect("the secret is the same");
     let (a, _) = first.finish(&second).expect("the answer is genuine");

@@ -29,7 +29,7 @@ pub enum Malformed {
     #[error("only the digits belong here; the words are a secret and stay with the two devices")]
     WordsForbidden,
     /// A character that is neither a digit, a letter nor a separator.
-    #[error("the code contains {0:?}; it is made of digits, the letters a to z, spaces and dashes")]
+    #[error("the code contains `{0}`; it is made of digits, the letters a to z, spaces and dashes")]
     UnexpectedCharacter(char),
     /// A word that is not in the list.
     #[error("word {position} of the code is unknown{}", hint(*.suggestion))]

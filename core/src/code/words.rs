@@ -113,11 +113,14 @@ impl fmt::Debug for Words {
 static LIST: LazyLock<Vec<&str>> = LazyLock::new(|| {
     let (mut list, mut word) = (Vec::with_capacity(Words::LIST_LEN), String::new());
     for byte in packed::LIST {
+        let mut before = packed::BEFORE_A;
         if byte >= 32 {
+            let shared = usize::from(byte / 32) - 1;
+            before = *word.as_bytes().get(shared).unwrap_or(&before);
             list.push(&*word.clone().leak());
-            word.truncate(usize::from(byte / 32) - 1);
+            word.truncate(shared);
         }
-        word.push(char::from(b'a' - 1 + byte % 32));
+        word.push(char::from(before + byte % 32));
     }
     list.push(word.leak());
     list.remove(0);
@@ -128,13 +131,15 @@ static LIST: LazyLock<Vec<&str>> = LazyLock::new(|| {
 /// one before.
 ///
 /// ```text
-/// first letter of its own = 32 × (1 + letters shared) + number of the letter, a is 1
-/// other letters           = number of the letter
+/// first letter of its own = 32 × (1 + letters shared) + distance from the letter that stands there in the word before
+/// other letters           = distance from the one before a, as if there were no letter in the word before
 /// ```
 mod packed {
     const TEXT: &[u8] = include_bytes!("words.txt");
 
     pub(super) const LIST: [u8; pack::<{ TEXT.len() }>().1] = pack().0;
+
+    pub(super) const BEFORE_A: u8 = b'a' - 1;
 
     const fn pack<const LEN: usize>() -> ([u8; LEN], usize) {
         let (mut out, mut len) = ([0; LEN], 0);
@@ -144,9 +149,14 @@ mod packed {
             while at > before && TEXT[before + own - at] == TEXT[own] {
                 (own, first) = (own + 1, first + 32);
             }
+            // Where there is no word before, and where it ends, is no letter.
+            let replaced = TEXT[before + own - at];
+            if at > before && replaced != b'\n' {
+                first -= replaced - BEFORE_A;
+            }
             (before, at) = (at, own);
             while TEXT[at] != b'\n' {
-                out[len] = first + TEXT[at] - b'a' + 1;
+                out[len] = first + TEXT[at] - BEFORE_A;
                 first = 0;
                 (len, at) = (len + 1, at + 1);
             }
@@ -163,16 +173,21 @@ fn nearest(typed: &str) -> Option<&'static str> {
     if typed.len() > LONGEST {
         return None;
     }
-    // Four letters single a word out, whatever follows them.
-    if let Some(prefix) = typed.get(..4) {
-        let same = LIST.iter().find(|word| word.starts_with(prefix));
-        if let Some(word) = same {
+    let (mut found, mut limit) = (None, typed.len().min(FARTHEST + 1));
+    for word in LIST.iter() {
+        // Four letters single a word out, whatever follows them.
+        if typed
+            .get(..4)
+            .is_some_and(|prefix| word.starts_with(prefix))
+        {
             return Some(word);
         }
+        let distance = distance(typed, word);
+        if distance < limit {
+            (found, limit) = (Some(*word), distance);
+        }
     }
-    let near = LIST.iter().map(|word| (distance(typed, word), *word));
-    let (distance, word) = near.min_by_key(|(distance, _)| *distance)?;
-    (distance <= FARTHEST && distance < typed.len()).then_some(word)
+    found
 }
 
 /// Nobody misspells a seven-letter word with more; it also bounds the work.

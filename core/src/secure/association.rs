@@ -318,7 +318,7 @@ impl Association {
         match (self.role, message) {
             (Role::Initiator, HandshakeMessage::SendAgain) => self.on_path_up(rng),
             (Role::Initiator, HandshakeMessage::Second(..)) => {
-                let attempt = self.attempt.as_mut().ok_or(Violation::TooOld)?;
+                let attempt = self.attempt.as_ref().ok_or(Violation::TooOld)?;
                 let (transport, hello) = attempt.finish(payload)?;
                 self.attempt = None;
                 self.establish(transport, hello);

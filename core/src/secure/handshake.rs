@@ -15,13 +15,12 @@
 //! replayed, so the joiner uses the keys only after the initiator has used them.
 
 use bytes::Bytes;
-use noise_protocol::U8Array as _;
-use noise_protocol::patterns::noise_nn_psk0;
+use noise_protocol::patterns::{HandshakePattern, Token};
 use rand_core::CryptoRngCore;
 
 use super::failure::Violation;
-use super::keys::{LABEL, PairingSecret};
-use super::noise::{Noise, Secret};
+use super::keys::{Key, LABEL, PairingSecret};
+use super::noise::{KeyPair, Noise};
 use super::seal::Transport;
 use super::wire::{Attempt, HandshakeMessage};
 use crate::id::PairingId;
@@ -34,10 +33,15 @@ pub const MAX_HELLO_LEN: usize = 1024;
 const OVERHEAD: usize = 32 + 16;
 
 /// An attempt that the initiator has begun and the joiner not yet answered.
+///
+/// Nothing of Noise's state is kept: all of it follows from the ephemeral key, and a forged answer would leave it in
+/// disorder while the genuine one may yet come.
 pub struct Handshake {
     attempt: Attempt,
-    noise: Noise,
-    first: Bytes,
+    pairing: PairingId,
+    secret: PairingSecret,
+    ephemeral: KeyPair,
+    hello: Vec<u8>,
 }
 
 impl Handshake {
@@ -51,35 +55,47 @@ impl Handshake {
     ) -> Self {
         let mut attempt = Attempt::default();
         rng.fill_bytes(&mut attempt);
-        let mut noise = build(Role::Initiator, pairing, secret, attempt, rng);
-        let message = write(&mut noise, hello);
-        let first = HandshakeMessage::First(attempt, &message).encode();
         Self {
             attempt,
-            noise,
-            first,
+            pairing: *pairing,
+            secret: secret.clone(),
+            ephemeral: draw(rng),
+            hello: hello.to_vec(),
         }
     }
 
     /// The message to send, and to send again on a new path until the answer is there.
     #[must_use]
     pub fn first(&self) -> Bytes {
-        self.first.clone()
+        let (_, message) = self.begin();
+        HandshakeMessage::First(self.attempt, &message).encode()
+    }
+
+    /// Noise up to the first message, and that.
+    fn begin(&self) -> (Noise, Vec<u8>) {
+        let mut noise = build(
+            Role::Initiator,
+            &self.pairing,
+            &self.secret,
+            self.attempt,
+            self.ephemeral.clone(),
+        );
+        let message = write(&mut noise, &self.hello);
+        (noise, message)
     }
 
     /// Takes the joiner's answer, and gives the keys and the joiner's hello.
     ///
     /// # Errors
     /// [`Violation`]; the attempt still waits for a genuine answer.
-    pub fn finish(&mut self, payload: &[u8]) -> Result<(Transport, Bytes), Violation> {
+    pub fn finish(&self, payload: &[u8]) -> Result<(Transport, Bytes), Violation> {
         let HandshakeMessage::Second(attempt, message) = HandshakeMessage::parse(payload)? else {
             return Err(Violation::Unexpected);
         };
         if attempt != self.attempt {
             return Err(Violation::TooOld);
         }
-        // A forgery leaves Noise in disorder; the genuine answer may yet come.
-        let mut noise = self.noise.clone();
+        let (mut noise, _) = self.begin();
         let hello = read(&mut noise, message)?;
         Ok((split(Role::Initiator, attempt, &noise), hello))
     }
@@ -98,7 +114,7 @@ impl Handshake {
         let HandshakeMessage::First(attempt, message) = HandshakeMessage::parse(payload)? else {
             return Err(Violation::Unexpected);
         };
-        let mut noise = build(Role::Joiner, pairing, secret, attempt, rng);
+        let mut noise = build(Role::Joiner, pairing, secret, attempt, draw(rng));
         let theirs = read(&mut noise, message)?;
         let answer = write(&mut noise, hello);
         let second = HandshakeMessage::Second(attempt, &answer).encode();
@@ -112,15 +128,20 @@ impl std::fmt::Debug for Handshake {
     }
 }
 
+/// Draws an ephemeral key.
+fn draw(rng: &mut impl CryptoRngCore) -> KeyPair {
+    let mut private = Key::default();
+    rng.fill_bytes(&mut *private);
+    KeyPair::of(private)
+}
+
 fn build(
     role: Role,
     pairing: &PairingId,
     secret: &PairingSecret,
     attempt: Attempt,
-    rng: &mut impl CryptoRngCore,
+    ephemeral: KeyPair,
 ) -> Noise {
-    let mut ephemeral = Secret::new();
-    rng.fill_bytes(ephemeral.as_mut());
     let prologue = [
         LABEL,
         b" noise ",
@@ -130,7 +151,12 @@ fn build(
     ]
     .concat();
     let initiator = role == Role::Initiator;
-    let pattern = noise_nn_psk0();
+    let pattern = HandshakePattern::new(
+        &[],
+        &[],
+        &[&[Token::PSK, Token::E], &[Token::E, Token::EE]],
+        "NNpsk0",
+    );
     let mut noise = Noise::new(
         pattern,
         initiator,
@@ -167,7 +193,7 @@ fn read(noise: &mut Noise, message: &[u8]) -> Result<Bytes, Violation> {
 /// to the handshake hash.
 fn split(role: Role, attempt: Attempt, noise: &Noise) -> Transport {
     let (initiator, joiner) = noise.get_ciphers();
-    let keys = [initiator, joiner].map(|cipher| cipher.extract().0.0);
+    let keys = [initiator.extract().0.0, joiner.extract().0.0];
     Transport::new(role, attempt, &keys, noise.get_hash())
 }
 
@@ -185,7 +211,7 @@ mod tests {
     #[test]
     fn both_sides_get_the_same_keys_and_each_others_hello() {
         let secret = PairingSecret::from_bytes([1; 32]);
-        let mut first = initiate(&secret, 1);
+        let first = initiate(&secret, 1);
         let (mut b, hello, second) = respond(&first.first(), &PAIRING, &secret).unwrap();
         assert_eq!(&hello[..], b"from a");
         let (mut a, hello) = first.finish(&second).unwrap();
@@ -203,7 +229,7 @@ mod tests {
     #[test]
     fn another_secret_pairing_role_or_attempt_is_refused() {
         let secret = PairingSecret::from_bytes([1; 32]);
-        let mut first = initiate(&secret, 1);
+        let first = initiate(&secret, 1);
         let message = first.first();
         let other = PairingSecret::from_bytes([2; 32]);
         assert_eq!(
@@ -222,7 +248,7 @@ mod tests {
             respond(&second, &PAIRING, &secret).unwrap_err(),
             Violation::Unexpected
         );
-        let mut later = initiate(&secret, 2);
+        let later = initiate(&secret, 2);
         assert_eq!(later.finish(&second).unwrap_err(), Violation::TooOld);
     }
 
@@ -232,7 +258,7 @@ mod tests {
         #[test]
         fn every_flipped_byte_is_noticed(place: prop::sample::Index, mask in 1u8..) {
             let secret = PairingSecret::from_bytes([1; 32]);
-            let mut first = initiate(&secret, 1);
+            let first = initiate(&secret, 1);
             let mut altered = first.first().to_vec();
             let at = place.index(altered.len());
             altered[at] ^= mask;

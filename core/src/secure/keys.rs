@@ -101,7 +101,8 @@ impl Sas {
     #[must_use]
     pub fn words(self) -> [&'static str; 3] {
         let bits = u32::from_be_bytes(self.0);
-        [22, 12, 2].map(|shift| Words::list()[(bits >> shift & 0x3ff) as usize])
+        let word = |shift: u32| Words::list()[(bits >> shift & 0x3ff) as usize];
+        [word(22), word(12), word(2)]
     }
 }
 

@@ -49,10 +49,50 @@ impl U8Array for Secret {
     }
 }
 
+/// A private key with its public half, which Noise asks for whenever a message is written again.
+#[derive(Clone)]
+pub(super) struct KeyPair {
+    private: Key,
+    public: [u8; 32],
+}
+
+impl KeyPair {
+    pub(super) fn of(private: Key) -> Self {
+        let public = X25519_BASEPOINT.mul_clamped(*private).to_bytes();
+        Self { private, public }
+    }
+}
+
+impl U8Array for KeyPair {
+    fn new() -> Self {
+        Self::new_with(0)
+    }
+
+    fn new_with(byte: u8) -> Self {
+        Self::of(Zeroizing::new([byte; 32]))
+    }
+
+    fn from_slice(bytes: &[u8]) -> Self {
+        Self::of(Secret::from_slice(bytes).0)
+    }
+
+    fn len() -> usize {
+        32
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        &*self.private
+    }
+
+    fn as_mut(&mut self) -> &mut [u8] {
+        unreachable!("a key is written once, by its caller")
+    }
+}
+
 pub(super) enum X25519 {}
 
 impl DH for X25519 {
-    type Key = Secret;
+    type Key = KeyPair;
     type Pubkey = [u8; 32];
     type Output = Secret;
 
@@ -60,16 +100,16 @@ impl DH for X25519 {
         "25519"
     }
 
-    fn genkey() -> Secret {
+    fn genkey() -> KeyPair {
         unreachable!("each side of the pattern draws one key, and gets it from its caller")
     }
 
-    fn pubkey(key: &Secret) -> [u8; 32] {
-        X25519_BASEPOINT.mul_clamped(*key.0).to_bytes()
+    fn pubkey(key: &KeyPair) -> [u8; 32] {
+        key.public
     }
 
-    fn dh(key: &Secret, public: &[u8; 32]) -> Result<Secret, ()> {
-        let shared = MontgomeryPoint(*public).mul_clamped(*key.0);
+    fn dh(key: &KeyPair, public: &[u8; 32]) -> Result<Secret, ()> {
+        let shared = MontgomeryPoint(*public).mul_clamped(*key.private);
         Ok(Secret(Zeroizing::new(shared.to_bytes())))
     }
 }

@@ -23,9 +23,11 @@
 //! Messages get lost with a leg: every state can [say its last word again](Pake::last_word), and the
 //! same message twice changes nothing.
 
+mod group;
+
 use bytes::Bytes;
 use rand_core::CryptoRngCore;
-use spake2::{Ed25519Group, Identity, Password, Spake2};
+use spake2::{Identity, Password, Spake2};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
@@ -85,7 +87,7 @@ enum Step {
     Burnt(Burnt),
 }
 
-type Spake = Spake2<Ed25519Group>;
+type Spake = Spake2<group::Ed25519>;
 
 impl Pake {
     /// Starts with the canonical bytes of the full code. The initiator has a message to send; the

@@ -71,17 +71,18 @@ impl Transport {
     /// Derives the keys for a peer in `role`. `split` are the two keys of Noise's `Split()`, the
     /// initiator's direction first; `hash` is the handshake hash.
     pub(super) fn new(role: Role, attempt: Attempt, split: &[Key; 2], hash: &[u8]) -> Self {
-        let chains = |sender: Role| {
+        let chain = |sender: Role, lane: Lane| {
             let prk = keys::extract(hash, &*split[sender.index()]);
-            LANES.map(|lane| {
-                let names = [sender.as_str().as_bytes(), lane.as_str().as_bytes()];
-                keys::expand_key(&prk, &[b"records", names[0], names[1]])
-            })
+            let names = [sender.as_str().as_bytes(), lane.as_str().as_bytes()];
+            keys::expand_key(&prk, &[b"records", names[0], names[1]])
         };
+        let sealer = |lane| Sealer::new(&chain(role, lane));
+        let opener = |lane| Opener::new(&chain(role.other(), lane));
+        let [first, second, third] = LANES;
         Self {
             attempt,
-            sealers: chains(role).each_ref().map(Sealer::new),
-            openers: chains(role.other()).each_ref().map(Opener::new),
+            sealers: [sealer(first), sealer(second), sealer(third)],
+            openers: [opener(first), opener(second), opener(third)],
         }
     }
 

@@ -78,7 +78,7 @@ fn handshake(id: u8, seed: u8) -> Value {
     let (attempt, ephemeral_a) = (counting(seed + 1, 8), counting(seed + 2, 32));
     let ephemeral_b = counting(seed + 3, 32);
     let drawn = [&attempt[..], &ephemeral_a].concat();
-    let mut initiator = Handshake::initiate(&pairing, &secret, b"from a", &mut given(&drawn));
+    let initiator = Handshake::initiate(&pairing, &secret, b"from a", &mut given(&drawn));
     let first = initiator.first();
     let (mut b, _, second) = Handshake::respond(
         &first,
