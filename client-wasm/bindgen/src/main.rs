@@ -19,8 +19,9 @@ fn main() -> anyhow::Result<()> {
         .out_name(name)
         .bundler(true)?
         .typescript(false)
-        // wasm-opt strips the names.
+        // scripts/web strips the names, and scripts/wasm-parts.py reads them as the compiler writes them.
         .remove_name_section(false)
+        .demangle(false)
         .remove_producers_section(true)
         .generate_output()
         .context("wasm-bindgen failed")?;
