@@ -7,6 +7,7 @@
 // Prints what a page has to load, and fails if that is more than the budget.
 
 import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -26,9 +27,13 @@ const page = join(root, 'target/web/page')
 /** Everything a page may load to talk, gzipped, in bytes: what PeerSox loads without encryption. */
 const BUDGET = 69_100
 const manifest = JSON.parse(readFileSync(join(here, 'package.json'), 'utf8'))
+const sources = readdirSync(join(here, 'src')).map((file) => readFileSync(join(here, 'src', file), 'utf8'))
+const modules = ['peersox', 'peersox-transfer'].map((name) => readFileSync(join(glue, `${name}.wasm`)))
+/** What is shortened is so in the files of one build alike, and may be otherwise in the next. */
+const BUILD = createHash('sha256').update([manifest.version, ...sources, ...modules].join()).digest('hex').slice(0, 8)
 const common = {
   bundle: true,
-  define: { VERSION: JSON.stringify(manifest.version) },
+  define: { VERSION: JSON.stringify(manifest.version), BUILD: JSON.stringify(BUILD) },
   target: 'es2022',
   minify: true,
   // Those of classes and of generated glue stay; they are few, and members of `const enum` become numbers.
@@ -39,9 +44,8 @@ const common = {
 }
 const NOTICE = '/*! peersox, MIT OR Apache-2.0 */\n'
 
-const sources = readdirSync(join(here, 'src')).map((file) => readFileSync(join(here, 'src', file), 'utf8'))
-const engine = linked('peersox', 'engine')
-const transfer = linked('peersox-transfer', 'transfer')
+const engine = linked(modules[0], 'engine')
+const transfer = linked(modules[1], 'transfer')
 
 await rebuild()
 
@@ -77,10 +81,9 @@ async function rebuild() {
 }
 
 /** A module and its glue. */
-function linked(module, name) {
+function linked(wasm, name) {
   const mentioned = new Set(sources.flatMap((text) => text.match(/[\w$]+/g)))
-  const wasm = readFileSync(join(glue, `${module}.wasm`))
-  return withShortNames(wasm, readFileSync(join(glue, `${name}_bg.js`), 'utf8'), mentioned)
+  return withShortNames(wasm, readFileSync(join(glue, `${name}_bg.js`), 'utf8'), mentioned, BUILD)
 }
 
 function types() {
@@ -133,7 +136,8 @@ async function transferChunk(names) {
   }
   const options = { entryPoints: [join(here, 'src/transfers.ts')], format: 'iife', globalName: 'transfers', plugins: [plugin] }
   const { text, inputs } = await make(options, names)
-  return { text: `export default(shared)=>{${text}return transfers};\n`, inputs }
+  const check = `if(build!==${JSON.stringify(BUILD)})throw Error("this file is of another build than the one that loads it");`
+  return { text: `export default(shared,build)=>{${check}${text}return transfers};\n`, inputs }
 }
 
 /** What comes of it, and the files that it is made of. Names that are new are added to `names`. */

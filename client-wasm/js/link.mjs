@@ -1,11 +1,12 @@
 // Gives what a module of WebAssembly imports and exports short names, in the module and in its glue alike. Those that the
-// generator makes are long, hold hashes that do not compress, and are downloaded twice.
+// generator makes are long, hold hashes that do not compress, and are downloaded twice. What a module imports it imports
+// from `build`, so that it does not start with the glue of another one.
 
 /**
  * `glue` is the text of the file between the module and the sources, `kept` are names that the sources use.
  * What the glue uses in another way than generated glue does stays as it is.
  */
-export function withShortNames(wasm, glue, kept) {
+export function withShortNames(wasm, glue, kept, build) {
   const module = new WebAssembly.Module(wasm)
   const names = shortNames([...kept, ...glue.match(/[\w$]+/g)])
   let text = glue
@@ -21,11 +22,11 @@ export function withShortNames(wasm, glue, kept) {
   }
   const imported = shorten(WebAssembly.Module.imports(module), (name) => RegExp(`(export function )${name}\\b`, 'g'))
   const exported = shorten(WebAssembly.Module.exports(module), (name) => RegExp(`(\\bwasm\\.)${name}\\b`, 'g'))
-  return { wasm: renamed(wasm, imported, exported), glue: text }
+  return { wasm: renamed(wasm, imported, exported, build), glue: text }
 }
 
 /** The module with other names; what is not in the maps keeps its own. */
-function renamed(wasm, imported, exported) {
+function renamed(wasm, imported, exported, build) {
   const parts = [wasm.subarray(0, HEADER)]
   let at = HEADER
   const number = () => {
@@ -52,7 +53,10 @@ function renamed(wasm, imported, exported) {
     const names = id === IMPORTS ? imported : exported
     for (let row = 0; row < count; row++) {
       // An import names its module first.
-      if (id === IMPORTS) rows.push(string(take(number()).toString()))
+      if (id === IMPORTS) {
+        take(number())
+        rows.push(string(build))
+      }
       const name = take(number()).toString()
       const kind = wasm[at++]
       if (id === IMPORTS && kind !== FUNCTION) throw new Error(`${name} is imported and no function`)

@@ -1,4 +1,4 @@
-//! Short queues: vectors of a few values as a rule and some hundred at most, the oldest first.
+//! Short queues: vectors of a few values as a rule and some thousand at most, the oldest first.
 //!
 //! Taking the first moves the others, which costs less than it sounds. A ring buffer's bookkeeping is compiled
 //! anew for each kind of value, and a page downloads every copy.

@@ -22,6 +22,15 @@ if (process.env.WITHOUT_WEBSOCKET) {
   await client.send(Uint8Array.of(1, 2, 3).subarray(1))
   console.log(`got ${await client.receive()}`)
   console.log(`got ${new Uint8Array(await client.receive()).join()}`)
+  // More than the engine's memory has at first, each way at once.
+  const large = Array.from({ length: 6 }, (_, at) => new Uint8Array(2_000_000).fill(at))
+  const sent = Promise.all(large.map((it) => client.send(it)))
+  for (const it of large) {
+    const got = new Uint8Array(await client.receive())
+    if (Buffer.compare(got, it) !== 0) console.log('got something else')
+  }
+  await sent
+  console.log(`got ${large.length} large ones`)
   const { path, whyRelayed } = await client.stats()
   console.log(`by the ${path}: ${whyRelayed}`)
   // Whoever showed the code waits for the other side to hang up.

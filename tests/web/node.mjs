@@ -1,9 +1,9 @@
 // The package in Node, which has no WebRTC, and no WebSocket before version 22.
 
-import { cpSync } from 'node:fs'
+import { cpSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { equal } from './embed.mjs'
-import { check, here } from './harness.mjs'
+import { check, here, root } from './harness.mjs'
 import { install } from './package.mjs'
 
 export async function nodeChecks() {
@@ -17,9 +17,27 @@ export async function nodeChecks() {
     equal(await initiator.exit, 0, 'exit code of the initiator')
     for (const [it, other, end] of [[initiator, 'joiner', 'peer-closed'], [joiner, 'initiator', 'closed']]) {
       const lines = it.stdout().toString().match(/^(got|closed).*/gm)
-      equal(lines.join('\n'), `got from the ${other} ✓\ngot 2,3\nclosed: ${end}`, 'what came')
+      equal(lines.join('\n'), `got from the ${other} ✓\ngot 2,3\ngot 6 large ones\nclosed: ${end}`, 'what came')
     }
     return joiner.stdout().toString().match(/by the relay: .+/)[0]
+  })
+
+  await check('Node: files of two builds do not start together', async (scope) => {
+    const folder = scope.directory()
+    cpSync(join(root, 'target/web/npm'), folder, { recursive: true })
+    const { default: PeerSoxClient } = await import(join(folder, 'slim.js'))
+    const { default: transfers } = await import(join(folder, 'slim-transfer.js'))
+    const wasm = readFileSync(join(folder, 'peersox.wasm'))
+    const [{ module: build }] = WebAssembly.Module.imports(new WebAssembly.Module(wasm))
+    wasm.write('another1', wasm.indexOf(build))
+    const said = await new PeerSoxClient({ url: 'http://localhost:1', wasm }).ready.catch((error) => error.code)
+    equal(said, 'unsupported', 'the module')
+    try {
+      transfers({}, 'another1')
+      throw new Error('a file of transfers started')
+    } catch (error) {
+      equal(error.message, 'this file is of another build than the one that loads it', 'the file of transfers')
+    }
   })
 
   await check('Node: without a WebSocket it makes codes, and says what is missing', async (scope) => {

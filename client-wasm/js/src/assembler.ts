@@ -29,7 +29,7 @@ export class Assembler {
       if (length > this.#limit) this.#refuse(channel, TOO_LARGE, `a message of more than ${this.#limit} bytes came`)
       const isWhole = piece.isLast && begun.length === 0
       if (!isWhole) {
-        begun.bytes = grown(begun.bytes, length)
+        begun.bytes = grown(begun.bytes, length, this.#limit)
         begun.bytes.set(piece.bytes, begun.length)
         begun.length = length
         this.#begun.set(channel, begun)
@@ -59,10 +59,10 @@ export class Assembler {
   }
 }
 
-/** The same bytes with room for so many, and for twice as many as before: a byte is moved once on average. */
-function grown(bytes: Uint8Array<ArrayBuffer>, length: number): Uint8Array<ArrayBuffer> {
+/** The same bytes with room for so many, and for twice as many as before, up to a limit: a byte is moved once on average. */
+function grown(bytes: Uint8Array<ArrayBuffer>, length: number, limit: number): Uint8Array<ArrayBuffer> {
   if (length <= bytes.length) return bytes
-  const larger = new Uint8Array(Math.max(length, 2 * bytes.length))
+  const larger = new Uint8Array(Math.max(length, Math.min(2 * bytes.length, limit)))
   larger.set(bytes)
   return larger
 }

@@ -43,7 +43,7 @@ let loaded: Engine | null = null
 async function start(from?: WasmSource): Promise<Engine> {
   const module = from ?? (await source?.())
   if (module === undefined) throw new Error('no module was given')
-  const { memory } = await instantiate(module, './engine_bg.js', glue)
+  const { memory } = await instantiate(module, BUILD, glue)
   setMemory(memory as WebAssembly.Memory)
   loaded = ENGINE
   return loaded

@@ -79,6 +79,9 @@ declare module '#wire' {
 /** The version of the package. */
 declare const VERSION: string
 
+/** What tells files of one build from those of another: their names for each other's parts differ. */
+declare const BUILD: string
+
 // The module itself, deflated and in base64.
 declare module '#wasm' {
   const deflated: string

@@ -34,6 +34,11 @@ export class Leg {
     this.socket = socket
   }
 
+  /** Sends a frame. Its bytes are lent. */
+  send(frame: Uint8Array<ArrayBuffer>): void {
+    this.socket.send(KEEPS ? frame.slice() : frame)
+  }
+
   /** Whether another frame may be sent without too much waiting already. */
   get hasRoom(): boolean {
     return this.socket.bufferedAmount < HIGH_WATER
@@ -51,6 +56,12 @@ export class Leg {
     socket.close(code)
   }
 }
+
+/**
+ * Node's WebSocket counts what waits by the view that it was given, once it has been sent: a lent one may be empty by
+ * then, and it would wait for ever.
+ */
+const KEEPS = 'process' in globalThis
 
 const SUBPROTOCOL = 'peersox.v1'
 

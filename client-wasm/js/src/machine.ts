@@ -223,7 +223,7 @@ export class Machine {
 
   /** Ends a channel at once. */
   reset(channel: number, code: number): void {
-    this.#do(Op.Reset, channel, code)
+    this.#do(Op.Reset, channel, code >>> 0)
   }
 
   /** Bytes sent and not taken by the other side. */
@@ -261,7 +261,7 @@ export function toText(bytes: Uint8Array): string {
   return DECODER.decode(bytes)
 }
 
-const DECODER = new TextDecoder()
+const DECODER = new TextDecoder('utf-8', { ignoreBOM: true })
 const ENCODER = new TextEncoder()
 const unused = new FinalizationRegistry((machine: number) => call(machine, Op.Free))
 

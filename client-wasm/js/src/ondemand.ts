@@ -13,8 +13,8 @@ import type { WasmSource } from './types.js'
 
 /** The file of transfers. */
 export interface Chunk {
-  /** Makes what is in it out of what the main file has. */
-  default(given: typeof shared): Transfers
+  /** Makes what is in it out of what the main file has, if both are of one build. */
+  default(given: typeof shared, build: string): Transfers
   /** The module, if it is inside. */
   deflated?: string
 }
@@ -51,7 +51,7 @@ function loadCode(): Promise<[Chunk, Transfers]> {
   code ??= (async (): Promise<[Chunk, Transfers]> => {
     if (!source) throw new Error('nobody said where it is')
     const chunk = await source.chunk()
-    return [chunk, chunk.default(shared)]
+    return [chunk, chunk.default(shared, BUILD)]
   })().catch((error: unknown) => {
     code = undefined
     throw error

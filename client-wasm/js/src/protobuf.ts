@@ -23,7 +23,7 @@ declare const described: unique symbol
 
 /** What a field holds that is no message; messages.mjs has the same numbers. */
 const enum Kind {
-  /** Not negative, and exact up to 2^53. */
+  /** Exact up to 2^53; a negative one can be read only. */
   Number = 0,
   Flag = 1,
   Text = 2,
@@ -60,14 +60,16 @@ function read(table: Table<unknown>, bytes: Uint8Array): Message {
       // Beyond the end there are zeros; that it was passed is noticed below.
       const byte = bytes[at++] ?? 0
       value += (byte & 127) * unit
-      if (byte < 128) return value
+      // Negative numbers are those of 64 bits that look largest.
+      if (byte < 128) return value < 2 ** 63 ? value : value - 2 ** 64
     }
     throw new RangeError('too long')
   }
   while (at < bytes.length) {
     const tag = varint()
-    const type = tag & 7
-    const field = fields.find(([, [number, kind]]) => number === tag >>> 3 && typeOf(kind) === type)
+    const type = tag % 8
+    const tagged = Math.floor(tag / 8)
+    const field = fields.find(([, [number, kind]]) => number === tagged && typeOf(kind) === type)
     const number = type === VARINT || type === LENGTH ? varint() : 0
     const start = at
     at += type === VARINT ? 0 : type === LENGTH ? number : type === BITS64 ? 8 : type === BITS32 ? 4 : Number.NaN

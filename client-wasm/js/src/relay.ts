@@ -48,8 +48,8 @@ export class Relay {
   }
 
   /** Where frames go, if another may be sent. */
-  get sink(): WebSocket | null {
-    return this.#admitted?.leg.hasRoom ? this.#admitted.leg.socket : null
+  get sink(): Leg | null {
+    return this.#admitted?.leg.hasRoom ? this.#admitted.leg : null
   }
 
   get deadline(): number {
@@ -133,7 +133,7 @@ export class Relay {
     const hear = (act: () => void) => this.#shell.with(act)
     try {
       const leg = new Leg(endpoint.url, {
-        open: () => leg.socket.send(encodeNotice({ hello: { ticket: session.ticket, agent: AGENT } })),
+        open: () => leg.send(encodeNotice({ hello: { ticket: session.ticket, agent: AGENT } })),
         frame: (bytes) => hear(() => (mine() ? this.#welcome(leg, bytes) : this.#frame(bytes))),
         closed: (code, why) =>
           hear(() => (mine() ? this.#notAdmitted(code, why) : this.lost(code, why || 'the connection was lost'))),
@@ -213,7 +213,7 @@ export class Relay {
     leg.sentAt = now
     leg.until = Math.min(leg.until, now + patience)
     leg.nonce += 1
-    leg.leg.socket.send(encodeNotice({ ping: { nonce: leg.nonce } }))
+    leg.leg.send(encodeNotice({ ping: { nonce: leg.nonce } }))
   }
 
   /** The first time nothing is tried again, so that a caller hears of it. */

@@ -17,7 +17,7 @@ import type { WasmSource } from './types.js'
 
 /** Instantiates the module. */
 export async function start(module: WasmSource): Promise<void> {
-  const { memory } = await instantiate(module, './transfer_bg.js', machines)
+  const { memory } = await instantiate(module, BUILD, machines)
   setMemory(memory as WebAssembly.Memory)
 }
 

@@ -4,7 +4,8 @@ use std::str::FromStr;
 
 use super::{Code, Digits, Nameplate, Words};
 
-/// Why a text is not a code. No variant repeats what was typed, for it may be most of a secret.
+/// Why a text is not a code. No variant repeats what was typed, for it may be most of a secret, but for a character that
+/// no code has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     /// Nothing, or nothing but separators.
@@ -29,7 +30,7 @@ pub enum Malformed {
     #[error("only the digits belong here; the words are a secret and stay with the two devices")]
     WordsForbidden,
     /// A character that is neither a digit, a letter nor a separator.
-    #[error("the code contains `{0}`; it is made of digits, the letters a to z, spaces and dashes")]
+    #[error("the code contains {}; it is made of digits, the letters a to z, spaces and dashes", shown(*.0))]
     UnexpectedCharacter(char),
     /// A word that is not in the list.
     #[error("word {position} of the code is unknown{}", hint(*.suggestion))]
@@ -42,6 +43,14 @@ pub enum Malformed {
     /// More words than [`Words::MAX`].
     #[error("the code has too many words; {} are the most", Words::MAX)]
     TooManyWords,
+}
+
+/// A character for people; one that may not be visible, or do something, by its number.
+fn shown(c: char) -> String {
+    match c.is_ascii_graphic() {
+        true => ["`", c.encode_utf8(&mut [0; 4]), "`"].concat(),
+        false => c.escape_unicode().collect(),
+    }
 }
 
 fn hint(suggestion: Option<&'static str>) -> String {
