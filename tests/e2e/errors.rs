@@ -63,6 +63,35 @@ async fn a_used_code_is_like_an_unknown_one_and_the_pair_goes_on() {
 }
 
 #[tokio::test]
+async fn wrong_words_are_answered_with_two_codes_more_and_then_the_command_ends() {
+    let server = Server::start(&[]).await;
+    let file = binary().to_str().unwrap();
+    for command in [&["connect"][..], &["send", file]] {
+        let mut shows = Peer::start(&server.url(), command);
+        let mut codes = Vec::new();
+        while let Some(code) = shows.code_or_end().await {
+            assert!(codes.len() < 3, "{command:?} offers a fourth guess");
+            assert!(!codes.contains(&code), "{command:?} shows {code} again");
+            let guess = Peer::start(&server.url(), &["connect", &with_a_wrong_word(&code)]);
+            let (exit, said) = guess.end().await;
+            assert_eq!(exit, 3, "{said}");
+            codes.push(code);
+        }
+        let (exit, said) = shows.end().await;
+        assert_eq!((exit, codes.len()), (3, 3), "{command:?}: {said}");
+        assert!(said.contains("mistyped"), "{said}");
+    }
+}
+
+/// The same nameplate, and other words.
+fn with_a_wrong_word(code: &str) -> String {
+    let (nameplate, words) = code.split_once('-').unwrap();
+    let (first, rest) = words.split_once('-').unwrap();
+    let wrong = if first == "tulip" { "ember" } else { "tulip" };
+    format!("{nameplate}-{wrong}-{rest}")
+}
+
+#[tokio::test]
 async fn a_server_that_is_not_there_is_named_with_a_hint() {
     let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", free.local_addr().unwrap());

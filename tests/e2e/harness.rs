@@ -150,36 +150,45 @@ impl Peer {
 
     /// Waits for the next event with this name.
     pub async fn event(&mut self, name: &str) -> Value {
+        match self.event_or_end(name).await {
+            Some(event) => event,
+            None => panic!("no {name:?} among {:?}", self.seen),
+        }
+    }
+
+    /// The same; nothing if it ends without.
+    async fn event_or_end(&mut self, name: &str) -> Option<Value> {
         loop {
-            let line = soon(self.events.next_line()).await.expect("readable");
-            let Some(line) = line else {
-                panic!("no {name:?} among {:?}", self.seen)
-            };
-            let event = serde_json::from_str(&line).unwrap_or(Value::String(line));
-            self.seen.push(event.clone());
+            let event = self.next().await?;
             if event["event"] == name {
-                return event;
+                return Some(event);
             }
         }
+    }
+
+    /// What it says next, an event or a text; nothing once it has ended.
+    async fn next(&mut self) -> Option<Value> {
+        let line = soon(self.events.next_line()).await.expect("readable")?;
+        let event = serde_json::from_str(&line).unwrap_or(Value::String(line));
+        self.seen.push(event.clone());
+        Some(event)
     }
 
     /// The code it shows.
     pub async fn code(&mut self) -> String {
-        self.event("code").await["code"]
-            .as_str()
-            .expect("a text")
-            .to_owned()
+        code(&self.event("code").await)
     }
 
-    /// Waits for its end; gives exit code and what it said that was no event.
+    /// The next code it shows; nothing if it ends without another.
+    pub async fn code_or_end(&mut self) -> Option<String> {
+        self.event_or_end("code").await.as_ref().map(code)
+    }
+
+    /// Waits for its end; gives exit code and all it ever said that was no event.
     pub async fn end(mut self) -> (i32, String) {
         drop(self.stdin.take());
-        let mut said = String::new();
-        while let Some(line) = soon(self.events.next_line()).await.expect("readable") {
-            if serde_json::from_str::<Value>(&line).is_err() {
-                said += &line;
-            }
-        }
+        while self.next().await.is_some() {}
+        let said = self.seen.iter().filter_map(Value::as_str).collect();
         let status = soon(self.child.wait()).await.expect("it can be waited for");
         (status.code().unwrap_or(-1), said)
     }
@@ -192,6 +201,10 @@ impl Peer {
         soon(stdout.read_to_end(&mut all)).await.expect("readable");
         all
     }
+}
+
+fn code(event: &Value) -> String {
+    event["code"].as_str().expect("a text").to_owned()
 }
 
 /// A port for TCP and UDP that stays free while nothing listens on it: below those that the system

@@ -68,7 +68,7 @@ impl Mux {
             self.stats.stale += 1;
             return Ok(());
         }
-        self.stall.heard();
+        self.stall.heard(bytes.len(), self.now);
         let (wire, number) = (head.channel, head.number);
         match head.kind {
             head::ACK => self.on_ack(&bytes)?,
