@@ -121,9 +121,16 @@ pub(crate) struct Serve {
     pub(crate) ice_server: Vec<ice::ServerUrl>,
 
     /// File with the secret of the TURN servers (`static-auth-secret` of coturn), readable by its
-    /// owner only. Peers get credentials made from it, valid for 12 hours.
+    /// owner only. Peers get credentials made from it.
     #[arg(long, env = "PEERSOX_TURN_SECRET_FILE", value_name = "FILE")]
     pub(crate) turn_secret_file: Option<PathBuf>,
+
+    /// Seconds for which credentials for the TURN servers are valid. Peers that need them later ask
+    /// again.
+    #[arg(long, env = "PEERSOX_TURN_LIFETIME", default_value_t = 43_200, value_name = "SECONDS",
+          requires = "turn_secret_file",
+          value_parser = clap::value_parser!(u64).range(1..=604_800))]
+    pub(crate) turn_lifetime: u64,
 
     /// Digits of a nameplate, 4 to 12.
     #[arg(long, env = "PEERSOX_DIGITS", default_value_t = 6,

@@ -17,7 +17,7 @@ const MESSAGES = {
   GetPairingResponse: [],
   DeletePairingResponse: [],
   WatchPairingResponse: ['event'],
-  OpenSessionResponse: ['ticket', 'endpoints', 'ice_servers'],
+  OpenSessionResponse: ['ticket', 'ticket_expires_at_millis', 'endpoints', 'ice_servers'],
   RelayEndpoint: ['transport', 'url'],
   IceServer: ['urls', 'username', 'credential'],
   Notice: ['hello', 'welcome', 'ping', 'pong', 'peer_online', 'peer_away', 'draining', 'datagrams_dropped'],

@@ -25,18 +25,28 @@ use url::Host;
 pub struct Servers {
     urls: Vec<ServerUrl>,
     secret: Option<Secret>,
+    lifetime: Duration,
 }
 
 impl Servers {
-    /// Keeps the order, which is the operator's.
+    /// Keeps the order, which is the operator's. Credentials are valid for `lifetime`, and whoever
+    /// gets hold of them can use the TURN server for no longer.
     ///
     /// # Errors
     /// [`Mismatch`] if there is a TURN server without a secret, or a secret without a TURN server.
-    pub fn new(urls: Vec<ServerUrl>, secret: Option<Secret>) -> Result<Self, Mismatch> {
+    pub fn new(
+        urls: Vec<ServerUrl>,
+        secret: Option<Secret>,
+        lifetime: Duration,
+    ) -> Result<Self, Mismatch> {
         match (urls.iter().find(|url| url.turn), &secret) {
             (Some(url), None) => Err(Mismatch::NoSecret(url.text.clone())),
             (None, Some(_)) => Err(Mismatch::NoTurn),
-            (Some(_), Some(_)) | (None, None) => Ok(Self { urls, secret }),
+            (Some(_), Some(_)) | (None, None) => Ok(Self {
+                urls,
+                secret,
+                lifetime,
+            }),
         }
     }
 
@@ -46,7 +56,7 @@ impl Servers {
         let granted = self.secret.as_ref().map(|secret| {
             let mut user = [0; 8];
             rng.fill_bytes(&mut user);
-            secret.grant(now, user)
+            secret.grant(now + self.lifetime, user)
         });
         let servers = self.urls.iter().map(|url| {
             let granted = granted.clone().filter(|_| url.turn);
@@ -95,20 +105,15 @@ impl Secret {
         Ok(Self(hmac::Key::new(algorithm, line)))
     }
 
-    /// User name and password, valid for [`LIFETIME`]. `user` tells one from the other for the TURN
+    /// User name and password, valid until `end`. `user` tells one from the other for the TURN
     /// server's quotas and log, and says nothing about the peer.
-    fn grant(&self, now: Timestamp, user: [u8; 8]) -> (String, String) {
-        let expiry = (now + LIFETIME).as_millis() / 1000;
+    fn grant(&self, end: Timestamp, user: [u8; 8]) -> (String, String) {
+        let expiry = end.as_millis() / 1000;
         let username = format!("{expiry}:{}", HEXLOWER.encode(&user));
         let credential = BASE64.encode(hmac::sign(&self.0, username.as_bytes()).as_ref());
         (username, credential)
     }
 }
-
-/// A peer asks when it attaches, and uses what it was told for as long as it stays: half a day is more
-/// than most stay. One that stays longer may find no new direct path by TURN, and loses no message for it.
-/// Whoever gets hold of credentials can use the TURN server for no longer.
-pub const LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// A file does not hold a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -191,8 +196,8 @@ mod tests {
     fn credentials_follow_from_secret_time_and_user() {
         let secret = Secret::parse(b"north\n").unwrap();
         // A part of a second does not count.
-        let now = Timestamp::from_millis(1_790_000_000_999);
-        let (username, credential) = secret.grant(now, [1, 2, 3, 4, 5, 6, 7, 8]);
+        let end = Timestamp::from_millis(1_790_043_200_999);
+        let (username, credential) = secret.grant(end, [1, 2, 3, 4, 5, 6, 7, 8]);
         assert_eq!(username, "1790043200:0102030405060708");
         assert_eq!(credential, "cFpIu9Zl7enz3gYnlGPKoMDsRH8=");
     }
@@ -222,7 +227,7 @@ mod tests {
         let new = |urls: &[&str], secret: Option<&[u8]>| {
             let urls = urls.iter().map(|url| url.parse().unwrap()).collect();
             let secret = secret.map(|content| Secret::parse(content).unwrap());
-            Servers::new(urls, secret).map(drop)
+            Servers::new(urls, secret, Duration::from_secs(1)).map(drop)
         };
         let secret = Some(&b"north"[..]);
         for (urls, secret, expected) in [

@@ -126,6 +126,11 @@ async fn servers_for_ice_that_no_peer_could_use_are_refused() {
             "--ice-server turn:",
         ),
         (
+            &["stun:stun.example", "--turn-lifetime", "60"],
+            2,
+            "--turn-secret-file",
+        ),
+        (
             &["turn:turn.example", "--turn-secret-file", &shown],
             7,
             "chmod 600",

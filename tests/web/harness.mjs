@@ -193,10 +193,14 @@ let passed = 0
 let failed = 0
 let skipped = 0
 const words = process.argv.slice(2)
+/** Words that no name of a check has held so far. */
+const unheard = new Set(words)
 
 /** Runs one check and prints one line. What it returns is told with it; `skip` says why it could not run. */
 export async function check(name, act) {
-  if (words.length > 0 && !words.some((it) => name.includes(it))) return
+  const held = words.filter((it) => name.includes(it))
+  if (words.length > 0 && held.length === 0) return
+  held.forEach((it) => unheard.delete(it))
   const scope = new Scope()
   const started = performance.now()
   let timer
@@ -228,8 +232,10 @@ export async function check(name, act) {
 export async function finish() {
   if (browser) await (await browser).close()
   for (const server of shared.splice(0)) server.close()
+  // A word that is misspelt must not pass for a check that passed.
+  for (const word of unheard) console.log(`error: no check's name holds "${word}"`)
   console.log(`web checks: ${passed} passed, ${failed} failed, ${skipped} skipped`)
-  process.exitCode = failed > 0 ? 1 : 0
+  process.exitCode = failed > 0 || unheard.size > 0 ? 1 : 0
 }
 
 const shared = []

@@ -26,7 +26,8 @@ export async function pathChecks() {
     if (!existsSync(TURN)) return { skip: 'coturn is not here' }
     if (!ownNetwork) return { skip: 'TURN servers carry nothing to lo' }
     const users = ['--lt-cred-mech', '--user', 'somebody:secret']
-    const iceServers = [{ urls: await turnServer(scope, users), username: 'somebody', credential: 'secret' }]
+    const { url } = await turnServer(scope, users)
+    const iceServers = [{ urls: url, username: 'somebody', credential: 'secret' }]
     const options = { iceTransportPolicy: 'relay', iceServers }
     await talkByTurn(await pair(scope, { a: options, b: options }))
   })
@@ -34,12 +35,50 @@ export async function pathChecks() {
   await check('a TURN server that shares a secret with the server makes a direct path for its peers', async (scope) => {
     if (!existsSync(TURN)) return { skip: 'coturn is not here' }
     if (!ownNetwork) return { skip: 'TURN servers carry nothing to lo' }
-    const url = await turnServer(scope, ['--use-auth-secret', '--static-auth-secret', 'north of the sea'])
-    const secret = join(scope.directory(), 'secret')
-    writeFileSync(secret, 'north of the sea\n', { mode: 0o600 })
-    const options = { iceTransportPolicy: 'relay' }
-    const serve = ['--ice-server', url, '--turn-secret-file', secret]
-    await talkByTurn(await pair(scope, { a: options, b: options, serve }))
+    const { serve } = await sharedTurn(scope)
+    const peers = await pair(scope, { a: TURN_ONLY, b: TURN_ONLY, serve })
+    await talkByTurn(peers)
+    for (const page of [peers.a, peers.b]) equal(page.requests.filter(isOpenSession).length, 1, 'sessions opened')
+  })
+
+  await check('ICE is restarted by TURN when the credentials of a page ran out', async (scope) => {
+    if (!existsSync(TURN)) return { skip: 'coturn is not here' }
+    if (!ownNetwork) return { skip: 'TURN servers carry nothing to lo' }
+    const { serve, restart } = await sharedTurn(scope, 15)
+    const { a, b } = await pair(scope, { a: TURN_ONLY, b: TURN_ONLY, serve })
+    await talkByTurn({ a, b })
+    const before = await Promise.all([a, b].map(credentials))
+    for (const page of [a, b]) await page.waitForFunction((expiry) => Date.now() > (expiry + 1) * 1000, await expiryOf(page))
+    // What it carried is gone: only a restart of ICE brings a path back, and only with other credentials.
+    const began = performance.now()
+    await restart()
+    await Promise.all([a, b].map((page, at) => renewed(page, before[at])))
+    await Promise.all([takes(a, 'webrtc', 2), takes(b, 'webrtc', 2)])
+    const took = Math.round(performance.now() - began)
+    await talkByTurn({ a, b })
+    for (const page of [a, b]) {
+      equal(await page.evaluate(() => connections.length), 1, 'connections')
+      // One that attaches again is given servers without asking.
+      equal(page.requests.filter((it) => it.startsWith('ws:')).length, 1, 'legs')
+    }
+    return `direct again after ${took} ms`
+  })
+
+  await check('a server that gives no other credentials costs no direct path', async (scope) => {
+    if (!existsSync(TURN)) return { skip: 'coturn is not here' }
+    if (!ownNetwork) return { skip: 'TURN servers carry nothing to lo' }
+    // They live shorter than a ticket, so that a page asks whenever it needs them.
+    const { serve } = await sharedTurn(scope, 200)
+    const a = { ...TURN_ONLY, webrtc: 'manual' }
+    const { a: page, b: other } = await pair(scope, { a, b: a, serve })
+    const asked = [page, other].map((it, at) => new Promise((resolve) => it.route('**/OpenSession', (route) => {
+      resolve()
+      // The other call is left without an answer.
+      if (at === 0) return route.abort()
+    })))
+    await page.evaluate(() => client.upgrade())
+    await Promise.all(asked)
+    await talkByTurn({ a: page, b: other })
   })
 
   await check('a TURN server that cannot be used costs no direct path', async (scope) => {
@@ -102,6 +141,7 @@ export async function pathChecks() {
 }
 
 const TURN = '/usr/bin/turnserver'
+const TURN_ONLY = { iceTransportPolicy: 'relay' }
 const HOST = '10.99.0.1'
 
 /** Exchanges messages over nothing but TURN. */
@@ -124,10 +164,27 @@ function withServer(reply, url) {
   return Buffer.concat([head, reply.subarray(5, 5 + length), entry, reply.subarray(5 + length)])
 }
 
+/** A TURN server that shares a secret with `peersox serve`, and what to start that with. */
+async function sharedTurn(scope, lifetime) {
+  const users = ['--use-auth-secret', '--static-auth-secret', 'north of the sea']
+  let turn = await turnServer(scope, users)
+  const secret = join(scope.directory(), 'secret')
+  writeFileSync(secret, 'north of the sea\n', { mode: 0o600 })
+  const lasting = lifetime ? ['--turn-lifetime', lifetime] : []
+  return {
+    serve: ['--ice-server', turn.url, '--turn-secret-file', secret, ...lasting],
+    /** Another process in its place, which knows nothing of what the first one carried. */
+    restart: async () => {
+      await turn.child.stop('SIGKILL')
+      turn = await turnServer(scope, users)
+    },
+  }
+}
+
 /** A TURN server on this network, with options that say for whom. */
 async function turnServer(scope, users) {
   const directory = scope.directory()
-  scope.spawn(
+  const child = scope.spawn(
     'turn',
     [
       ...['-n', '--log-file', 'stdout', '--pidfile', join(directory, 'pid'), '--userdb', join(directory, 'users')],
@@ -143,7 +200,7 @@ async function turnServer(scope, users) {
       scope.defer(() => socket.destroy())
     })
   while (!(await answers()));
-  return `turn:${HOST}:3478?transport=udp`
+  return { url: `turn:${HOST}:3478?transport=udp`, child }
 }
 
 /** Takes an address from this network and gives it another, as a device that changes networks. */
@@ -153,6 +210,11 @@ function move(from, to) {
   ip('addr', 'del', `${from}/24`, 'dev', 'v0')
   ip('route', 'replace', 'default', 'via', to, 'dev', 'v0')
 }
+
+const isOpenSession = (url) => url.endsWith('/OpenSession')
+
+/** When the credentials that a page gave its only connection run out, in seconds. */
+const expiryOf = (page) => page.evaluate(() => parseInt(connections[0].getConfiguration().iceServers[0].username))
 
 /** What ICE uses for the only connection of a page; another one after each restart. */
 const credentials = (page) => page.evaluate(() => connections[0].localDescription.sdp.match(/^a=ice-ufrag:.*/m)[0])

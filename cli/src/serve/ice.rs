@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use peersox_control::ice::{Mismatch, Secret, Servers};
 use zeroize::Zeroizing;
@@ -13,7 +14,8 @@ use crate::failure::Failure;
 
 pub(super) fn servers(args: &Serve) -> Result<Servers, Failure> {
     let secret = args.turn_secret_file.as_deref().map(secret).transpose()?;
-    Servers::new(args.ice_server.clone(), secret).map_err(|error| {
+    let lifetime = Duration::from_secs(args.turn_lifetime);
+    Servers::new(args.ice_server.clone(), secret, lifetime).map_err(|error| {
         Failure::Usage(match error {
             Mismatch::NoSecret(url) => format!(
                 "no browser uses {url} without a password; write the secret that coturn has as \

@@ -15,12 +15,16 @@
  * The path is the core's to judge: it probes, and hangs up when it is silent. Then ICE is restarted on the same
  * connection, and if that brings nothing the next attempt begins from scratch.
  *
+ * Credentials for TURN run out. Before candidates are gathered with old ones, another session is opened for the sake of
+ * its servers; if that fails or takes long, the old ones have to do.
+ *
  * @internal
  * @packageDocumentation
  */
 
-import { type IceCandidate, type IceServer, Signal } from '#wire'
+import { type IceCandidate, type OpenSessionResponse, Signal } from '#wire'
 import { encode } from './protobuf.js'
+import type { OpenSession } from './relay.js'
 import type { Shell } from './shell.js'
 import { Wire } from './wire.js'
 
@@ -57,7 +61,10 @@ export class Direct {
   readonly #mode: DialMode
   readonly #ownServers: RTCIceServer[]
   readonly #policy: RTCIceTransportPolicy | undefined
+  readonly #open: OpenSession
   #servers: RTCIceServer[] = []
+  /** When they may have run out, as `Date.now()` counts, also while a device sleeps. Not a number if they never do. */
+  #staleAt = NaN
   /** A direct path is wanted from then on. */
   #due = NEVER
   #attempt: Attempt | null = null
@@ -70,6 +77,7 @@ export class Direct {
     mode: DialMode,
     servers: RTCIceServer[],
     policy: RTCIceTransportPolicy | undefined,
+    open: OpenSession,
   ) {
     const isMissing = typeof RTCPeerConnection !== 'function'
     this.#shell = shell
@@ -77,6 +85,7 @@ export class Direct {
     this.#mode = isMissing ? 'off' : mode
     this.#ownServers = servers
     this.#policy = policy
+    this.#open = open
     this.why = isMissing
       ? 'WebRTC is not available here'
       : mode === 'off'
@@ -86,10 +95,17 @@ export class Direct {
           : 'the other peer is not there yet'
   }
 
-  useServers(servers: IceServer[]): void {
+  useServers({ ice_servers, ticket_expires_at_millis }: OpenSessionResponse): void {
     // A browser refuses the whole list for the sake of one TURN server without a password.
-    const usable = servers.filter((it) => it.credential || !it.urls.some((url) => /^turns?:/i.test(url)))
+    const usable = ice_servers.filter((it) => it.credential || !it.urls.some((url) => /^turns?:/i.test(url)))
     this.#servers = usable.map(({ urls, username, credential }) => ({ urls, username, credential }))
+    // The time here may be wrong. By how much they outlive the ticket is a difference of the server's times.
+    const expiry = parseInt(usable.find((it) => it.credential)?.username ?? '')
+    this.#staleAt = Date.now() + expiry * 1e3 - ticket_expires_at_millis
+  }
+
+  get #configuration(): RTCConfiguration {
+    return { iceServers: [...this.#ownServers, ...this.#servers], iceTransportPolicy: this.#policy ?? 'all' }
   }
 
   get deadline(): number {
@@ -208,7 +224,7 @@ export class Direct {
     if (!attempt) return
     this.#negotiate(attempt, async () => {
       await this.#describe(attempt, 'offer', sdp)
-      await this.#announce(attempt, await attempt.wire.connection.createAnswer())
+      await this.#announce(attempt, (it) => it.createAnswer())
     })
   }
 
@@ -220,7 +236,7 @@ export class Direct {
       })
     let wire: Wire
     try {
-      wire = new Wire([...this.#ownServers, ...this.#servers], this.#policy, {
+      wire = new Wire(this.#configuration, {
         candidate: (candidate) => hear((attempt) => this.#candidate(attempt, candidate)),
         changed: () => hear((attempt) => this.#changed(attempt)),
         frame: (bytes) => hear((attempt) => this.#frame(attempt, bytes)),
@@ -244,9 +260,7 @@ export class Direct {
   }
 
   #offer(attempt: Attempt, iceRestart: boolean): void {
-    this.#negotiate(attempt, async () => {
-      await this.#announce(attempt, await attempt.wire.connection.createOffer({ iceRestart }))
-    })
+    this.#negotiate(attempt, () => this.#announce(attempt, (it) => it.createOffer({ iceRestart })))
   }
 
   /** Runs steps that a browser takes asynchronously. After each the attempt may be over, and that is no failure. */
@@ -265,15 +279,33 @@ export class Direct {
     for (const candidate of attempt.early.splice(0)) attempt.wire.add(candidate)
   }
 
-  /** Takes this side's description and tells the other side, and what had to wait for it. */
-  async #announce(attempt: Attempt, description: RTCLocalSessionDescriptionInit): Promise<void> {
-    await attempt.wire.connection.setLocalDescription(description)
+  /** Makes and takes this side's description and tells the other side, and what had to wait for it. */
+  async #announce(
+    attempt: Attempt,
+    describe: (connection: RTCPeerConnection) => Promise<RTCLocalSessionDescriptionInit>,
+  ): Promise<void> {
+    const { connection } = attempt.wire
+    if (this.#staleAt < Date.now()) await this.#renewServers()
+    // The relay's leg may have brought others, too. Firefox before 119 does not know how.
+    connection.setConfiguration?.(this.#configuration)
+    const description = await describe(connection)
+    await connection.setLocalDescription(description)
     this.#shell.with(() => {
       if (this.#attempt !== attempt) return
       attempt.announced = true
       this.#signal(attempt, { description: { type: description.type ?? '', sdp: description.sdp ?? '' } })
       for (const candidate of attempt.unsent.splice(0)) this.#signal(attempt, { candidate })
     })
+  }
+
+  /** Asks for servers, and returns in time whatever comes of it. */
+  async #renewServers(): Promise<void> {
+    const call = new AbortController()
+    setTimeout(() => call.abort(), RENEWING)
+    await this.#open(call.signal).then(
+      (session) => this.useServers(session),
+      () => {},
+    )
   }
 
   /** Without keys or a relay it is lost, as it may be under way: the attempt then runs out. */
@@ -343,6 +375,9 @@ const MAKING = 15_000
 
 /** How long an ICE restart may take. */
 const MENDING = 8_000
+
+/** How long new servers are waited for. Both sides may, one after the other: twice this is less than `MENDING`. */
+const RENEWING = 3_000
 
 /** Candidates that came before the description they belong to. */
 const MAX_EARLY = 64

@@ -18,6 +18,7 @@ declare module '#wire' {
 
   export interface OpenSessionResponse {
     ticket: string
+    ticket_expires_at_millis: number
     endpoints: { transport: number; url: string }[]
     ice_servers: IceServer[]
   }

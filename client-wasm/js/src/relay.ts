@@ -125,7 +125,7 @@ export class Relay {
 
   #connect(attempt: Attempt, session: OpenSessionResponse): void {
     if (this.#attempt !== attempt) return
-    this.#shell.direct.useServers(session.ice_servers)
+    this.#shell.direct.useServers(session)
     if (typeof WebSocket !== 'function') return this.#failed(failure('unsupported', 'this environment has no WebSocket'))
     const endpoint = session.endpoints.find((it) => it.transport === TRANSPORT_WEBSOCKET)
     if (!endpoint) return this.#failed(failure('unreachable', 'the server offers no transport that a browser has'))

@@ -68,12 +68,12 @@ export class Shell {
 
   /** Makes a peer, and begins to attach to the relay. Throws if the pairing is none. */
   constructor(engine: Engine, options: ShellOptions, link: Link) {
-    const { id, initiator, secret, code, name, maxMessage } = options
+    const { id, initiator, secret, code, name, maxMessage, open } = options
     this.#link = link
     this.#machine = new engine.Machine(id, initiator, secret, code, name ?? AGENT)
     this.#assembler = new Assembler(this.#machine, maxMessage)
-    this.direct = new Direct(this, initiator, options.webrtc, options.iceServers ?? [], options.icePolicy)
-    this.#relay = new Relay(this, options.open)
+    this.direct = new Direct(this, initiator, options.webrtc, options.iceServers ?? [], options.icePolicy, open)
+    this.#relay = new Relay(this, open)
     this.with(() => this.#relay.attach())
   }
 

@@ -27,8 +27,8 @@ export class Wire {
   readonly #datagrams: RTCDataChannel
 
   /** Throws if the browser does. */
-  constructor(iceServers: RTCIceServer[], policy: RTCIceTransportPolicy | undefined, listener: WireListener) {
-    const connection = new RTCPeerConnection({ iceServers, iceTransportPolicy: policy ?? 'all' })
+  constructor(configuration: RTCConfiguration, listener: WireListener) {
+    const connection = new RTCPeerConnection(configuration)
     const common = { negotiated: true }
     this.connection = connection
     this.#reliable = connection.createDataChannel('peersox.v1', { ...common, id: 0 })

@@ -97,9 +97,11 @@ impl Server {
 fn ice_servers() -> Servers {
     let urls = ["stun:stun.example", "turns:turn.example:5349"];
     let urls = urls.iter().map(|url| url.parse().unwrap()).collect();
-    Servers::new(urls, Some(Secret::parse(TURN_SECRET).unwrap())).unwrap()
+    let secret = Secret::parse(TURN_SECRET).unwrap();
+    Servers::new(urls, Some(secret), TURN_LIFETIME).unwrap()
 }
 
+pub(crate) const TURN_LIFETIME: Duration = Duration::from_secs(7 * 3600);
 pub(crate) const TURN_SECRET: &[u8] = b"shared with a TURN server";
 
 /// Stands in for the accept loop: a test says from where it calls.
