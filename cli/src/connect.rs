@@ -62,7 +62,7 @@ async fn join(
     let mut closed = pin!(closed);
     tokio::select! {
         sent = &mut outgoing => {
-            sent?;
+            taken(sent, closed).await?;
             return incoming.await;
         }
         received = &mut incoming => received?,
@@ -75,8 +75,26 @@ async fn join(
         return Ok(());
     }
     tokio::select! {
-        sent = outgoing => sent,
-        closed = closed => Ok(closed?),
+        sent = outgoing => taken(sent, closed).await,
+        closed = &mut closed => Ok(closed?),
+    }
+}
+
+/// What became of this side's direction. A channel may hear of the end before anybody else does; an end in good order
+/// says that the other side has taken everything.
+async fn taken(
+    sent: anyhow::Result<()>,
+    closed: impl Future<Output = Result<(), Error>>,
+) -> anyhow::Result<()> {
+    let Err(error) = sent else {
+        return Ok(());
+    };
+    if !meet::is_told_by_channel(&error) {
+        return Err(error);
+    }
+    match tokio::time::timeout(meet::SOON, closed).await {
+        Ok(ended) => Ok(ended?),
+        Err(_) => Err(error),
     }
 }
 

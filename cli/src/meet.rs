@@ -192,15 +192,22 @@ pub(crate) async fn absent(mut status: watch::Receiver<Status>, wait: u64) -> an
 /// Why a channel failed, if that is because the peer ended: a channel hears of it first, and only the
 /// peer knows the reason that scripts tell failures apart by.
 pub(crate) async fn better_reason(peer: &mut Peer, error: anyhow::Error) -> anyhow::Error {
-    let told_by_channel = matches!(error.downcast_ref(), Some(Error::Reset(_) | Error::Gone));
-    if !told_by_channel {
+    if !is_told_by_channel(&error) {
         return error;
     }
-    match tokio::time::timeout(Duration::from_secs(1), peer.ended()).await {
+    match tokio::time::timeout(SOON, peer.ended()).await {
         Ok(Err(reason)) => reason.into(),
         Ok(Ok(())) | Err(_) => error,
     }
 }
+
+/// Whether a channel fails because all of it does.
+pub(crate) fn is_told_by_channel(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(Error::Reset(_) | Error::Gone))
+}
+
+/// How long after a channel the peer hears of its end, at most.
+pub(crate) const SOON: Duration = Duration::from_secs(1);
 
 /// Connects to a server, trusting what the command line says.
 pub(crate) async fn server(remote: &Remote, url: &str) -> anyhow::Result<Server> {
