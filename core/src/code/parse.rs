@@ -45,11 +45,17 @@ pub enum Malformed {
     TooManyWords,
 }
 
-/// A character for people; one that may not be visible, or do something, by its number.
+/// A character for people; one that cannot be seen, or turns the text around, by its number.
 fn shown(c: char) -> String {
-    match c.is_ascii_graphic() {
-        true => ["`", c.encode_utf8(&mut [0; 4]), "`"].concat(),
-        false => c.escape_unicode().collect(),
+    match c {
+        '\0'..='\u{1f}'
+        | '\u{7f}'..='\u{9f}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{fff0}'..='\u{ffff}'
+        | '\u{e0000}'..='\u{e0fff}' => c.escape_unicode().collect(),
+        _ => ["`", c.encode_utf8(&mut [0; 4]), "`"].concat(),
     }
 }
 
@@ -198,6 +204,14 @@ fn is_separator(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_character_that_no_code_has_is_shown_if_it_can_be_seen() {
+        let said = |text: &str| text.parse::<Code>().unwrap_err().to_string();
+        assert!(said("1234-tül").starts_with("the code contains `ü`; it is made of"));
+        assert!(said("1234-\u{202e}a").starts_with("the code contains \\u{202e}; "));
+        assert!(said("1234-\u{1b}").starts_with("the code contains \\u{1b}; "));
+    }
 
     #[test]
     fn white_space_of_any_script_separates() {
