@@ -60,6 +60,8 @@ export class Shell {
   #untold: ((to: LinkListener) => void)[] = []
   #isActing = false
   #isTelling = false
+  /** Nothing was done since the machine was looked after. */
+  #isSettled = true
   #timer: ReturnType<typeof setTimeout> | undefined
   #timerAt = Number.POSITIVE_INFINITY
   /** When to give up a farewell that nobody answers. */
@@ -84,12 +86,10 @@ export class Shell {
     try {
       return act()
     } finally {
-      try {
-        this.#settle()
-      } finally {
-        this.#isActing = false
-        this.#tell()
-      }
+      this.#isActing = false
+      this.#isSettled = false
+      // What a listener causes is settled once, after it was told everything.
+      if (!this.#isTelling) this.#settleAll()
     }
   }
 
@@ -275,8 +275,19 @@ export class Shell {
     return this.#ended
   }
 
+  #settleAll(): void {
+    while (!this.#isSettled) {
+      this.#isSettled = this.#isActing = true
+      try {
+        this.#settle()
+      } finally {
+        this.#isActing = false
+        this.#tell()
+      }
+    }
+  }
+
   #tell(): void {
-    if (this.#isTelling) return
     this.#isTelling = true
     try {
       for (let tell = this.#untold.shift(); tell; tell = this.#untold.shift()) tell(this.#link.listener)
@@ -306,10 +317,10 @@ export class Shell {
       let any = false
       for (let news = this.#machine.poll(); news; news = this.#machine.poll()) {
         this.#hear(news)
-        any = true
+        // Channels wait for their listeners; what else is heard may be a reason for more.
+        if (news.told < Told.Opened || news.told > Told.Reset) any = true
       }
       this.direct.ring(now)
-      // What was heard may be a reason for more.
       if (!this.#transmit(now) && !any) break
     }
     if (this.#ended) return
@@ -365,7 +376,7 @@ export class Shell {
         return
       }
       default: {
-        const name = toText(bytes)
+        const name = told === Told.Opened ? toText(bytes) : ''
         return this.later(() => this.#link.channel(told, a, b, name))
       }
     }

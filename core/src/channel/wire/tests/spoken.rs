@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::hex;
+use super::{LIMITS, hex};
 use crate::channel::{
     Assembler, ChannelId, Chunk, Config, Limits, Message, Mux, Packed, Priority, ResetCode,
 };
@@ -13,7 +13,7 @@ use crate::time::Moment;
 
 /// Two peers meet; the initiator says hello in text and binary, the joiner answers, and both part.
 pub(super) fn conversation() -> Vec<Value> {
-    let mut spoken = Spoken::begin(Limits::default());
+    let mut spoken = Spoken::begin(LIMITS);
     let id = spoken.open("peersox.message", Priority::Normal);
     spoken.send(Role::Initiator, id, Chunk::text("hello"));
     spoken.send(Role::Initiator, id, Chunk::binary(vec![1, 2, 3]));
@@ -30,7 +30,7 @@ pub(super) fn interrupted() -> Vec<Value> {
     let mut spoken = Spoken::begin(Limits {
         // Fragments of 192 bytes.
         window: 1_024,
-        ..Limits::default()
+        ..LIMITS
     });
     let bulk = spoken.open("bulk", Priority::Bulk);
     let chat = spoken.open("chat", Priority::Interactive);
