@@ -22,6 +22,19 @@ export async function apiChecks() {
     await exchange(b, a)
   })
 
+  await check('what a listener sends leaves when it returns', async (scope) => {
+    const { a, b } = await pair(scope, { a: { webrtc: 'off' } })
+    await b.evaluate(() => void (client.onString = (text) => client.send(text)))
+    // Left for the next thing that happens, each would wait for a Ping of the leg.
+    await a.evaluate(async () => {
+      let more = 100
+      await new Promise((resolve) => {
+        client.onString = () => (--more > 0 ? client.send('again') : resolve())
+        client.send('again')
+      })
+    })
+  })
+
   await check('100 MB arrive whole', async (scope) => {
     const { a, b } = await pair(scope)
     await takes(a, 'webrtc')
