@@ -12,13 +12,17 @@
 //! [`transfer`] carries files over a channel. A [`peer`] is the first three in one machine: what
 //! the native client and the browser drive.
 
+pub mod attach;
 pub mod channel;
 pub mod close;
 pub mod code;
 pub mod connect;
+pub mod direct;
+pub mod endpoint;
 pub mod frame;
 pub mod id;
 pub mod limit;
+pub mod notice;
 pub mod pairing;
 pub mod peer;
 pub mod role;

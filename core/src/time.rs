@@ -85,6 +85,15 @@ impl Moment {
         Duration::from_nanos(self.0)
     }
 
+    /// The point so much earlier, but not before the origin. What never comes still never does.
+    #[must_use]
+    pub(crate) fn earlier(self, by: Duration) -> Self {
+        match self {
+            Self::NEVER => self,
+            Self(at) => Self(at.saturating_sub(nanos(by))),
+        }
+    }
+
     /// The time from `earlier` to `self`, zero if `earlier` is the later one.
     #[must_use]
     pub const fn saturating_since(self, earlier: Self) -> Duration {

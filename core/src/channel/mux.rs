@@ -353,6 +353,12 @@ impl Mux {
             .map(|channel| channel.outbox.pending())
     }
 
+    /// Whether the other side has taken everything that was sent, on every channel.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.sending.pending == 0
+    }
+
     /// Bytes received and not read, over all channels, with 64 per item.
     #[must_use]
     pub fn buffered(&self) -> usize {
