@@ -29,7 +29,7 @@ console.log(`${rates[ROUNDS >> 1].toFixed(0)} MB per CPU second (${rates.map((it
 /** What drives the module, bundled as build.mjs does, with the module behind it. */
 async function engine() {
   const resolve = { name: 'glue', setup: (it) => it.onResolve({ filter: /^#engine$/ }, () => ({ path: glue })) }
-  const contents = `export * from './machine.js'; export * from './assembler.js'; export * as glue from '#engine'`
+  const contents = `export * from './net/machine.js'; export * from './net/assembler.js'; export * as glue from '#engine'`
   const stdin = { contents, resolveDir: join(here, 'src') }
   const { outputFiles } = await build({ stdin, bundle: true, format: 'esm', write: false, plugins: [resolve] })
   const built = await import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].text).toString('base64')}`)

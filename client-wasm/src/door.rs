@@ -1,5 +1,5 @@
 //! The one way in. A call names a machine and what to do, in numbers and bytes, and is answered in numbers and bytes;
-//! `js/src/machine.ts` gives that names and types.
+//! `js/src/net/machine.ts` gives that names and types.
 //!
 //! ```text
 //!   room(length) ─► where the bytes of the next call go, if it has any
@@ -58,7 +58,7 @@ struct Door {
     given: Cell<Vec<u8>>,
     /// Those of the latest reply, until the next call.
     lent: Cell<Bytes>,
-    /// The latest reply as `js/src/machine.ts` reads it: number, a, b, where its bytes are, how many.
+    /// The latest reply as `js/src/net/machine.ts` reads it: number, a, b, where its bytes are, how many.
     reply: Cell<[f64; 5]>,
 }
 

@@ -1,8 +1,8 @@
-//! What can go wrong, as JavaScript gets it: the text `code|message`, of which `js/src/machine.ts` makes an error.
+//! What can go wrong, as JavaScript gets it: the text `code|message`, of which `js/src/net/machine.ts` makes an error.
 
 use crate::call::Reply;
 
-/// Why a call failed. See `js/src/errors.ts` for the codes.
+/// Why a call failed. See `js/src/api/errors.ts` for the codes.
 pub(crate) struct Failure(String);
 
 impl Failure {
@@ -14,7 +14,7 @@ impl Failure {
         Self::new("protocol", message)
     }
 
-    /// The caller's fault, which `js/src/machine.ts` rules out.
+    /// The caller's fault, which `js/src/net/machine.ts` rules out.
     pub(crate) fn senseless() -> Self {
         Self::protocol("the module was called with what makes no sense to it")
     }

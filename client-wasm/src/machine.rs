@@ -1,4 +1,4 @@
-//! One endpoint of a pairing, as `js/src/shell.ts` drives it: `core::peer` in the numbers and bytes of calls.
+//! One endpoint of a pairing, as `js/src/net/shell.ts` drives it: `core::peer` in the numbers and bytes of calls.
 
 use bytes::Bytes;
 use peersox_core::channel::{self, ChannelId, Chunk, Kind, Priority, ResetCode, SendError};
@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::op;
 use crate::platform::{Random, millis};
 
-/// What happened, with what comes beside it; `js/src/machine.ts` has the same table.
+/// What happened, with what comes beside it; `js/src/net/machine.ts` has the same table.
 #[derive(Clone, Copy)]
 #[repr(u8)]
 pub(crate) enum Told {

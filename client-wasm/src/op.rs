@@ -1,4 +1,4 @@
-//! What can be asked for: the number that [`call`](crate::door::call) is given. `js/src/machine.ts` has the same table.
+//! What can be asked for: the number that [`call`](crate::door::call) is given. `js/src/net/machine.ts` has the same table.
 //!
 //! After each what a, b and the bytes are, and `→` what the reply is, if there is anything.
 

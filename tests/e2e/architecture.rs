@@ -228,7 +228,7 @@ fn cargo(arguments: &[&str]) -> String {
 fn both_sides_of_the_engine_count_alike() {
     let read = |file: &str| read(&root().join("client-wasm").join(file));
     let (ops, machine) = (read("src/op.rs"), read("src/machine.rs"));
-    let typescript = read("js/src/machine.ts");
+    let typescript = read("js/src/net/machine.ts");
     let op = numbered(&ops, "", ";", "pub(crate) const ", ": u8");
     assert!(op.len() > 20, "{op:?}");
     assert_eq!(op, numbered(&typescript, "const enum Op {", ",", "", ""));

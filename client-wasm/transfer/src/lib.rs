@@ -26,7 +26,7 @@ use talc::wasm::{WasmDynamicTalc, new_wasm_dynamic_allocator};
 #[global_allocator]
 static ALLOCATOR: WasmDynamicTalc = new_wasm_dynamic_allocator();
 
-/// What a step asks for; `js/src/machines.ts` has the same table.
+/// What a step asks for; `js/src/transfer/machines.ts` has the same table.
 #[derive(Clone, Copy)]
 #[repr(u8)]
 enum Ask {
@@ -57,7 +57,7 @@ struct Failure {
     message: String,
 }
 
-/// What kind of end; `js/src/machines.ts` has the same table.
+/// What kind of end; `js/src/transfer/machines.ts` has the same table.
 #[derive(Clone, Copy)]
 #[repr(u8)]
 enum Why {

@@ -16,13 +16,13 @@ import { Signal } from '#wire'
 import { Assembler } from './assembler.js'
 import { type DialMode, Direct } from './direct.js'
 import type { Engine } from './engine.js'
-import type { PeerSoxError } from './errors.js'
-import type { Link, LinkListener } from './link.js'
+import type { PeerSoxError } from '../api/errors.js'
+import type { Link, LinkListener } from '../api/link.js'
 import { type Machine, type News, Told, toText } from './machine.js'
 import { Meter } from './meter.js'
 import { decode } from './protobuf.js'
 import { AGENT, type OpenSession, Relay } from './relay.js'
-import type { CloseReason } from './types.js'
+import type { CloseReason } from '../api/types.js'
 
 /** What a peer is made of. */
 export interface ShellOptions {

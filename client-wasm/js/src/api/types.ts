@@ -6,7 +6,7 @@
 
 import type { Channel } from './channel.js'
 import type { PeerSoxError } from './errors.js'
-import type { IncomingTransfer } from './incoming.js'
+import type { IncomingTransfer } from '../transfer/incoming.js'
 
 /** Which of the two peers of a pairing this is: the one that showed the code, or the one that typed it. */
 export type Role = 'initiator' | 'joiner'

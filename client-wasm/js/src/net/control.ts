@@ -9,11 +9,11 @@
 import * as wire from '#wire'
 import { fromBase64, toBase64, toHex } from './bytes.js'
 import type { Engine } from './engine.js'
-import { PairingInvalidError, PeerSoxError } from './errors.js'
+import { PairingInvalidError, PeerSoxError } from '../api/errors.js'
 import { failure } from './failure.js'
 import { call, unary } from './grpc.js'
 import { decode, encode, type Table } from './protobuf.js'
-import type { Abortable, CodeOptions, NewPairing, Pairing } from './types.js'
+import type { Abortable, CodeOptions, NewPairing, Pairing } from '../api/types.js'
 
 /** The server as one client sees it. */
 export class Control {

@@ -6,7 +6,7 @@
 
 import { Emitter } from './emitter.js'
 import { ChannelResetError, ClosedError, type PeerSoxError, TooLargeError } from './errors.js'
-import { abortable } from './failure.js'
+import { abortable } from '../net/failure.js'
 import { Intake } from './intake.js'
 import type { End, Link } from './link.js'
 import type { Abortable, Data, Priority } from './types.js'

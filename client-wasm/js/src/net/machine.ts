@@ -12,7 +12,7 @@
  */
 
 import * as engine from '#engine'
-import type { ErrorCode } from './errors.js'
+import type { ErrorCode } from '../api/errors.js'
 import { failure } from './failure.js'
 
 /** What to do; `client-wasm/src/op.rs` has the same table. */

@@ -5,8 +5,8 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import parseProto from 'protocol-buffers-schema'
 
-const root = join(dirname(fileURLToPath(import.meta.url)), '../..')
-export const files = ['proto/peersox/v1/pairing.proto', 'proto/peersox/v1/relay.proto', 'client-wasm/js/src/status.proto']
+const root = join(dirname(fileURLToPath(import.meta.url)), '../../..')
+export const files = ['proto/peersox/v1/pairing.proto', 'proto/peersox/v1/relay.proto', 'client-wasm/js/src/net/status.proto']
 
 /** The messages that the client reads or writes, with those of their fields that it looks at. */
 const MESSAGES = {
@@ -40,10 +40,10 @@ const MESSAGES = {
   Duration: ['seconds', 'nanos'],
 }
 
-/** `Kind` of src/protobuf.ts by the types of a `.proto`; enumerations are numbers. */
+/** `Kind` of src/net/protobuf.ts by the types of a `.proto`; enumerations are numbers. */
 const KINDS = { int32: 0, int64: 0, uint32: 0, uint64: 0, bool: 1, string: 2, bytes: 3 }
 
-/** A module with the table of each message, as src/protobuf.ts takes it. */
+/** A module with the table of each message, as src/net/protobuf.ts takes it. */
 export function messages() {
   const schemas = files.map((file) => parseProto(readFileSync(join(root, file), 'utf8')))
   const [known, enums] = ['messages', 'enums'].map((kind) => schemas.flatMap((schema) => schema[kind]))
@@ -55,8 +55,8 @@ export function messages() {
   const kindOf = ({ name, type, repeated, map }) => {
     if (type in MESSAGES) return type
     const kind = enums.some((it) => it.name === type) ? 0 : KINDS[type]
-    // Several numbers may come packed, which src/protobuf.ts does not know.
-    if (kind === undefined || map || (repeated && kind < 2)) throw new Error(`src/protobuf.ts cannot read ${name}`)
+    // Several numbers may come packed, which src/net/protobuf.ts does not know.
+    if (kind === undefined || map || (repeated && kind < 2)) throw new Error(`src/net/protobuf.ts cannot read ${name}`)
     return kind
   }
   const tables = new Map()

@@ -36,7 +36,7 @@ export function checkPromises(types, outputs) {
 const EXPORT = /^ *export (?:async |abstract )?(?:function\*?|class|const|let) (\w+)/gm
 
 function files(folder, pattern) {
-  return readdirSync(folder).flatMap((file) => (pattern.test(file) ? [join(folder, file)] : []))
+  return readdirSync(folder, { recursive: true }).flatMap((file) => (pattern.test(file) ? [join(folder, file)] : []))
 }
 
 function text(file) {

@@ -1,7 +1,7 @@
 // Puts the functions of a WebAssembly module in an order that compresses well: like beside like, as gzip looks back no
 // more than 32 KiB. Nothing else changes.
 //
-// usage: node client-wasm/js/order.mjs MODULE OUT [OPTION OF wasm-opt...]
+// usage: node client-wasm/js/build/order.mjs MODULE OUT [OPTION OF wasm-opt...]
 //
 // MODULE has names; OUT has none. Greedy: after each function comes the one that has the most in common with the
 // latest ones, for its length.
@@ -21,7 +21,7 @@ const here = dirname(fileURLToPath(import.meta.url))
 const [module, out, ...options] = process.argv.slice(2)
 const maxBuffer = 1 << 30
 const wasmOpt = (args, input) =>
-  execFileSync(join(here, 'node_modules/.bin/wasm-opt'), ['--quiet', ...options, ...args], { input, maxBuffer, encoding: 'utf8' })
+  execFileSync(join(here, '../node_modules/.bin/wasm-opt'), ['--quiet', ...options, ...args], { input, maxBuffer, encoding: 'utf8' })
 
 const text = wasmOpt([module, '--emit-text', '--output', '-'])
 const functions = [...text.matchAll(/^ \(func (\$"(?:[^"\\]|\\.)*"|\$[^\s()]+)(.*?)^ \)$/gms)].map(([, name, body]) => {

@@ -6,10 +6,10 @@
  */
 
 import { Channel } from './channel.js'
-import type { Engine } from './engine.js'
+import type { Engine } from '../net/engine.js'
 import type { PeerSoxError } from './errors.js'
-import { Told } from './machine.js'
-import { Shell, type ShellOptions } from './shell.js'
+import { Told } from '../net/machine.js'
+import { Shell, type ShellOptions } from '../net/shell.js'
 import type { CloseReason, Priority } from './types.js'
 
 /** The names of the priorities in the order of their numbers. */

@@ -1,4 +1,4 @@
-import type { WasmSource } from './types.js'
+import type { WasmSource } from '../api/types.js'
 
 /** What wasm-bindgen makes of a module, as far as starting it goes: all of it is what the module imports. */
 export interface Glue {

@@ -6,10 +6,10 @@
  */
 
 import * as glue from '#engine'
-import { UnsupportedError } from './errors.js'
+import { UnsupportedError } from '../api/errors.js'
 import { instantiate } from './instantiate.js'
 import { Machine, makeCode, parseCode, setMemory } from './machine.js'
-import type { WasmSource } from './types.js'
+import type { WasmSource } from '../api/types.js'
 
 /** What the module can do. */
 export type Engine = typeof ENGINE

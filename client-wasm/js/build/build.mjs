@@ -18,7 +18,8 @@ import { withShortNames } from './link.mjs'
 import { messages } from './messages.mjs'
 import { checkPromises, knownNames } from './names.mjs'
 
-const here = dirname(fileURLToPath(import.meta.url))
+/** The folder of the package. */
+const here = join(dirname(fileURLToPath(import.meta.url)), '..')
 const root = join(here, '../..')
 const glue = join(root, 'target/web/glue')
 const npm = join(root, 'target/web/npm')
@@ -27,7 +28,9 @@ const page = join(root, 'target/web/page')
 /** Everything a page may load to talk, gzipped, in bytes: what PeerSox loads without encryption. */
 const BUDGET = 69_100
 const manifest = JSON.parse(readFileSync(join(here, 'package.json'), 'utf8'))
-const sources = readdirSync(join(here, 'src')).map((file) => readFileSync(join(here, 'src', file), 'utf8'))
+const sources = readdirSync(join(here, 'src'), { recursive: true, withFileTypes: true })
+  .filter((it) => it.isFile())
+  .map((it) => readFileSync(join(it.parentPath ?? it.path, it.name), 'utf8'))
 const modules = ['peersox', 'peersox-transfer'].map((name) => readFileSync(join(glue, `${name}.wasm`)))
 /** What is shortened is so in the files of one build alike, and may be otherwise in the next. */
 const BUILD = createHash('sha256').update([manifest.version, ...sources, ...modules].join()).digest('hex').slice(0, 8)
@@ -92,16 +95,17 @@ function types() {
   execFileSync(tsc, ['--project', here, '--outDir', out], { stdio: 'inherit' })
   // What no entry mentions is nobody's business.
   const reached = new Set()
-  const visit = (name) => {
-    if (reached.has(name)) return
-    reached.add(name)
-    const text = readFileSync(join(out, `${name}.d.ts`), 'utf8')
-    for (const [, next] of text.matchAll(/from '\.\/([\w-]+)\.js'/g)) visit(next)
+  const visit = (file) => {
+    if (reached.has(file)) return
+    reached.add(file)
+    const text = readFileSync(file, 'utf8')
+    for (const [, next] of text.matchAll(/from '(\.[\w/.-]+)\.js'/g)) visit(join(dirname(file), `${next}.d.ts`))
   }
-  visit('index')
-  visit('slim')
-  for (const file of readdirSync(out)) {
-    if (!reached.has(file.replace(/\.d\.ts$/, ''))) rmSync(join(out, file))
+  visit(join(out, 'index.d.ts'))
+  visit(join(out, 'slim.d.ts'))
+  for (const it of readdirSync(out, { recursive: true, withFileTypes: true })) {
+    const file = join(it.parentPath ?? it.path, it.name)
+    if (it.isFile() && !reached.has(file)) rmSync(file)
   }
 }
 
@@ -134,7 +138,7 @@ async function transferChunk(names) {
       it.onLoad({ filter: /.*/, namespace: 'shared' }, () => ({ contents: 'module.exports = shared' }))
     },
   }
-  const options = { entryPoints: [join(here, 'src/transfers.ts')], format: 'iife', globalName: 'transfers', plugins: [plugin] }
+  const options = { entryPoints: [join(here, 'src/transfer/transfers.ts')], format: 'iife', globalName: 'transfers', plugins: [plugin] }
   const { text, inputs } = await make(options, names)
   const check = `if(build!==${JSON.stringify(BUILD)})throw Error("this file is of another build than the one that loads it");`
   return { text: `export default(shared,build)=>{${check}${text}return transfers};\n`, inputs }

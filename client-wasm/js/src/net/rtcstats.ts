@@ -1,4 +1,4 @@
-import type { Stats } from './types.js'
+import type { Stats } from '../api/types.js'
 
 /** What a browser says of one thing. Its names are quoted: they are the browser's, and the compiler knows not all of them. */
 type Report = Readonly<Record<string, any>> | undefined

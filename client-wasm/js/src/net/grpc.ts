@@ -12,7 +12,7 @@
 
 import { type Any, ErrorInfo, RetryInfo, Status } from '#wire'
 import { fromBase64 } from './bytes.js'
-import type { ErrorCode } from './errors.js'
+import type { ErrorCode } from '../api/errors.js'
 import { failure } from './failure.js'
 import { decode } from './protobuf.js'
 

@@ -15,7 +15,7 @@
 
 import { Notice, type OpenSessionResponse } from '#wire'
 import { failure } from './failure.js'
-import { type PeerSoxError, PairingInvalidError, RateLimitedError } from './errors.js'
+import { type PeerSoxError, PairingInvalidError, RateLimitedError } from '../api/errors.js'
 import { Leg } from './leg.js'
 import { decode, encode } from './protobuf.js'
 import type { Shell } from './shell.js'

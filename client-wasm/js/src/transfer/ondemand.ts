@@ -6,10 +6,10 @@
  * @packageDocumentation
  */
 
-import { UnsupportedError } from './errors.js'
+import { UnsupportedError } from '../api/errors.js'
 import * as shared from './shared.js'
 import type { Transfers } from './transfers.js'
-import type { WasmSource } from './types.js'
+import type { WasmSource } from '../api/types.js'
 
 /** The file of transfers. */
 export interface Chunk {

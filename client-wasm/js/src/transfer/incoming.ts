@@ -5,7 +5,7 @@
  */
 
 import { Incoming } from '#transfer'
-import type { Channel } from './channel.js'
+import type { Channel } from '../api/channel.js'
 import {
   ASK_COMPLETE,
   ASK_FINISHED,
@@ -20,7 +20,7 @@ import {
 import { PeerSoxError, TransferError } from './shared.js'
 import type { FileWriter, TransferSink } from './sinks.js'
 import { asTransferError, Transfer, type TransferEntry } from './transfer.js'
-import type { Abortable } from './types.js'
+import type { Abortable } from '../api/types.js'
 
 /** How to take an offer. */
 export interface AcceptOptions extends Abortable {

@@ -7,7 +7,7 @@
  */
 
 import type { Incoming, Outgoing } from '#transfer'
-import type { Channel } from './channel.js'
+import type { Channel } from '../api/channel.js'
 import { TransferError } from './shared.js'
 
 /** What a step asks for: the channel, … */

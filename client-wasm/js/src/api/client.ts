@@ -14,18 +14,18 @@
  */
 
 import type { Channel } from './channel.js'
-import { Control, nameplateOf } from './control.js'
+import { Control, nameplateOf } from '../net/control.js'
 import { Emitter } from './emitter.js'
-import { type Engine, engineNow, loadEngine } from './engine.js'
+import { type Engine, engineNow, loadEngine } from '../net/engine.js'
 import { BusyError, ClosedError, type PeerSoxError, UpgradeError } from './errors.js'
-import { abortable } from './failure.js'
+import { abortable } from '../net/failure.js'
 import type { Link } from './link.js'
 import { MESSAGE_CHANNEL, Messages } from './messages.js'
-import { loadTransfers } from './ondemand.js'
-import type { OutgoingTransfer } from './outgoing.js'
+import { loadTransfers } from '../transfer/ondemand.js'
+import type { OutgoingTransfer } from '../transfer/outgoing.js'
 import { Pairings } from './pairings.js'
 import { Session } from './session.js'
-import type { Sendable } from './sources.js'
+import type { Sendable } from '../transfer/sources.js'
 import { SUPPORTS } from './supports.js'
 import type {
   Abortable,

@@ -5,7 +5,7 @@
  * @packageDocumentation
  */
 
-import { ChannelResetError } from './errors.js'
+import { ChannelResetError } from '../api/errors.js'
 import type { Machine } from './machine.js'
 
 /** Reads the channels of one machine. */

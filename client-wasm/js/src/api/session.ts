@@ -10,17 +10,17 @@
  * @packageDocumentation
  */
 
-import { fromBase64, fromHex, toBase64 } from './bytes.js'
+import { fromBase64, fromHex, toBase64 } from '../net/bytes.js'
 import type { Channel } from './channel.js'
-import type { Control } from './control.js'
-import type { Engine } from './engine.js'
+import type { Control } from '../net/control.js'
+import type { Engine } from '../net/engine.js'
 import { ClosedError, UpgradeError } from './errors.js'
-import { abortable } from './failure.js'
+import { abortable } from '../net/failure.js'
 import { type End, Link, type LinkListener } from './link.js'
-import { candidates } from './rtcstats.js'
+import { candidates } from '../net/rtcstats.js'
 import type { ClientEvents, ClientOptions, Pairing, PathKind, Stats, Status } from './types.js'
 import { Waiters } from './waiters.js'
-import { Wake } from './wake.js'
+import { Wake } from '../net/wake.js'
 
 /** What a session tells its client. */
 export interface Host {

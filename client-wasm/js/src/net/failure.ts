@@ -5,7 +5,7 @@
  * @packageDocumentation
  */
 
-import * as e from './errors.js'
+import * as e from '../api/errors.js'
 
 /** The error of a code. */
 export function failure(

@@ -5,7 +5,7 @@
  */
 
 import { Outgoing } from '#transfer'
-import type { Channel } from './channel.js'
+import type { Channel } from '../api/channel.js'
 import { ASK_FINISHED, ASK_READ, INTERRUPTED, Line, SOURCE_FAILED } from './machines.js'
 import { ChannelResetError, TransferError } from './shared.js'
 import type { Source } from './sources.js'

@@ -6,14 +6,14 @@
  */
 
 import * as machines from '#transfer'
-import type { Channel } from './channel.js'
+import type { Channel } from '../api/channel.js'
 import { directorySink } from './directory.js'
 import { IncomingTransfer } from './incoming.js'
 import { setMemory } from './machines.js'
 import { OutgoingTransfer } from './outgoing.js'
 import { instantiate } from './shared.js'
 import { type Sendable, sources } from './sources.js'
-import type { WasmSource } from './types.js'
+import type { WasmSource } from '../api/types.js'
 
 /** Instantiates the module. */
 export async function start(module: WasmSource): Promise<void> {
