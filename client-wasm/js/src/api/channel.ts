@@ -4,11 +4,11 @@
  * @packageDocumentation
  */
 
-import { Emitter } from './emitter.js'
-import { ChannelResetError, ClosedError, type PeerSoxError, TooLargeError } from './errors.js'
 import { abortable } from '../net/failure.js'
+import { Emitter } from './emitter.js'
+import type { End } from './end.js'
+import { ChannelResetError, ClosedError, type PeerSoxError, TooLargeError } from './errors.js'
 import { Intake } from './intake.js'
-import type { End, Link } from './link.js'
 import type { Abortable, Data, Priority } from './types.js'
 
 /** What listeners of a channel are given. */
@@ -23,6 +23,25 @@ export interface ChannelEvents {
   end: undefined
   /** The channel is over. */
   close: { error: Error | null }
+}
+
+/** What a channel needs of the connection that carries it. Every method takes the channel's handle. @internal */
+export interface Carrier {
+  /** Sends a message; false if there is no room, and then {@link Channel.writeReady} follows. */
+  send(handle: number, message: string | Uint8Array): boolean
+  /** Sends a datagram; false if it was dropped. */
+  sendDatagram(handle: number, bytes: Uint8Array): boolean
+  /** The next message. Throws if the channel had to be reset. */
+  read(handle: number): string | Uint8Array<ArrayBuffer> | undefined
+  readDatagram(handle: number): Uint8Array<ArrayBuffer> | undefined
+  /** Ends this side's direction. */
+  finish(handle: number): void
+  /** Ends the channel at once. */
+  reset(handle: number, code: number): void
+  /** Bytes sent and not taken by the other side. */
+  pending(handle: number): number
+  /** The longest datagram. */
+  maxDatagram(): number
 }
 
 interface Waiting {
@@ -52,8 +71,10 @@ export class Channel extends Emitter<ChannelEvents> implements AsyncIterable<str
   /** Resolves when the channel is over, in good order or not. */
   readonly closed: Promise<void>
 
-  readonly #link: Link
+  readonly #carrier: Carrier
   readonly #handle: number
+  /** Called once, when the channel is over. */
+  readonly #forget: () => void
   readonly #intake: Intake<string | ArrayBuffer>
   #waiting: Waiting[] = []
   #waitingBytes = 0
@@ -67,9 +88,17 @@ export class Channel extends Emitter<ChannelEvents> implements AsyncIterable<str
   #writable: WritableStream<Data> | undefined
 
   /** @internal */
-  constructor(link: Link, handle: number, name: string, priority: Priority, mine: boolean) {
+  constructor(
+    carrier: Carrier,
+    handle: number,
+    name: string,
+    priority: Priority,
+    mine: boolean,
+    forget: () => void,
+  ) {
     super()
-    this.#link = link
+    this.#carrier = carrier
+    this.#forget = forget
     this.#handle = handle
     this.name = name
     this.priority = priority
@@ -84,12 +113,12 @@ export class Channel extends Emitter<ChannelEvents> implements AsyncIterable<str
 
   /** Bytes that were sent and that the other peer has not taken, with 64 for each message. */
   get bufferedAmount(): number {
-    return this.#waitingBytes + (this.#isOver ? 0 : this.#link.peer.pending(this.#handle))
+    return this.#waitingBytes + (this.#isOver ? 0 : this.#carrier.pending(this.#handle))
   }
 
   /** The longest datagram in bytes. */
   get maxDatagramSize(): number {
-    return this.#link.end === null ? this.#link.peer.maxDatagram() : 0
+    return this.#isOver ? 0 : this.#carrier.maxDatagram()
   }
 
   /**
@@ -135,7 +164,7 @@ export class Channel extends Emitter<ChannelEvents> implements AsyncIterable<str
    */
   sendDatagram(data: ArrayBuffer | ArrayBufferView): boolean {
     if (this.#isOver) return false
-    return this.#link.peer.sendDatagram(this.#handle, view(data))
+    return this.#carrier.sendDatagram(this.#handle, view(data))
   }
 
   /** Takes the next message; `undefined` at the end. */
@@ -162,7 +191,7 @@ export class Channel extends Emitter<ChannelEvents> implements AsyncIterable<str
   finish(options?: Abortable): Promise<void> {
     if (!this.#isOver && !this.#finishing) {
       this.#finishing = true
-      if (this.#waiting.length === 0) this.#link.peer.finish(this.#handle)
+      if (this.#waiting.length === 0) this.#carrier.finish(this.#handle)
     }
     const flushed = new Promise<void>((resolve, reject) => {
       if (this.#isFlushed) resolve()
@@ -176,7 +205,7 @@ export class Channel extends Emitter<ChannelEvents> implements AsyncIterable<str
   /** Ends the channel at once, in both directions; what is under way is lost. */
   reset(code = 0): void {
     if (this.#isOver) return
-    this.#link.peer.reset(this.#handle, code)
+    this.#carrier.reset(this.#handle, code)
     this.#finish(new ClosedError('closed', 'the channel was reset by this side'))
   }
 
@@ -189,7 +218,7 @@ export class Channel extends Emitter<ChannelEvents> implements AsyncIterable<str
   takeNow(): string | ArrayBuffer | undefined {
     if (this.#isOver) return undefined
     try {
-      const message = this.#link.peer.read(this.#handle)
+      const message = this.#carrier.read(this.#handle)
       return typeof message === 'object' ? message.buffer : message
     } catch (thrown) {
       this.#finish(thrown as PeerSoxError)
@@ -215,7 +244,7 @@ export class Channel extends Emitter<ChannelEvents> implements AsyncIterable<str
   datagramReady(): void {
     if (!this.hasListener('datagram') && !this.onReady) return
     for (;;) {
-      const datagram = this.#isOver ? undefined : this.#link.peer.readDatagram(this.#handle)
+      const datagram = this.#isOver ? undefined : this.#carrier.readDatagram(this.#handle)
       if (datagram === undefined) return
       this.emit('datagram', datagram)
     }
@@ -234,7 +263,7 @@ export class Channel extends Emitter<ChannelEvents> implements AsyncIterable<str
       this.#waiting.shift()
       this.#waitingBytes -= waiting.size
     }
-    if (this.#finishing) this.#link.peer.finish(this.#handle)
+    if (this.#finishing) this.#carrier.finish(this.#handle)
     else this.emit('writable', undefined)
   }
 
@@ -265,7 +294,7 @@ export class Channel extends Emitter<ChannelEvents> implements AsyncIterable<str
   }
 
   /** @internal */
-  linkEnded(end: End): void {
+  connectionEnded(end: End): void {
     this.#finish(end.error ?? new ClosedError(end.reason, end.message), end.error === null)
   }
 
@@ -276,7 +305,7 @@ export class Channel extends Emitter<ChannelEvents> implements AsyncIterable<str
   }
 
   #trySend(message: string | Uint8Array): boolean {
-    return this.#link.peer.send(this.#handle, message)
+    return this.#carrier.send(this.#handle, message)
   }
 
   /** Both directions may be over in good order. */
@@ -289,7 +318,7 @@ export class Channel extends Emitter<ChannelEvents> implements AsyncIterable<str
     if (this.#isOver) return
     this.#isOver = true
     this.#over = error
-    this.#link.forget(this.#handle)
+    this.#forget()
     this.#intake.end(goodEnd ? null : error)
     const reason = error ?? new ClosedError('closed', 'the channel is over')
     for (const waiting of this.#waiting.splice(0)) waiting.reject(reason)

@@ -19,7 +19,6 @@ import { Emitter } from './emitter.js'
 import { type Engine, engineNow, loadEngine } from '../net/engine.js'
 import { BusyError, ClosedError, type PeerSoxError, UpgradeError } from './errors.js'
 import { abortable } from '../net/failure.js'
-import type { Link } from './link.js'
 import { MESSAGE_CHANNEL, Messages } from './messages.js'
 import { loadTransfers } from '../transfer/ondemand.js'
 import type { OutgoingTransfer } from '../transfer/outgoing.js'
@@ -27,9 +26,9 @@ import { Pairings } from './pairings.js'
 import { Session } from './session.js'
 import type { Sendable } from '../transfer/sources.js'
 import { SUPPORTS } from './supports.js'
+import type { ClientEvents } from './events.js'
 import type {
   Abortable,
-  ClientEvents,
   ClientOptions,
   CodeOptions,
   Data,
@@ -99,12 +98,12 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
     this.#control = new Control(this.url, this.#engine, () => this.emit('server.ready', { url: this.url }))
     this.#session = new Session(this.#control, options, {
       emit: (type, value) => this.emit(type, value),
-      linked: () => this.#messages.begin(),
+      begun: () => this.#messages.begin(),
       opened: (channel) => this.#onOpened(channel),
       ended: (error) => this.#messages.ended(error),
     })
     this.#messages = new Messages(
-      () => this.#session.active(),
+      (name, priority) => this.#session.open(name, priority),
       () => this.#isHeard(),
       (message) => this.#hear(message),
       (datagram) => this.emit('datagram', datagram),
@@ -278,10 +277,8 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
     const session = this.#session
     if (session.pathNow === 'webrtc') return
     const direct = session.wait(session.whenDirect, options.signal)
-    if (!session.link?.peer.upgrade()) {
-      const why = session.link?.peer.stats().whyRelayed ?? 'closed'
-      session.whenDirect.fail(new UpgradeError('upgrade-failed', why))
-    }
+    const why = session.upgrade()
+    if (why !== null) session.whenDirect.fail(new UpgradeError('upgrade-failed', why))
     return direct
   }
 
@@ -318,7 +315,7 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
 
   /** Opens a channel beside that of the messages. It may be used at once; the other side hears of it by `channel`. */
   openChannel(name: string, options: { priority?: Priority | undefined } = {}): Channel {
-    return this.#session.active().open(name, options.priority ?? 'normal')
+    return this.#session.open(name, options.priority ?? 'normal')
   }
 
   /**
@@ -334,7 +331,7 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
     const open = async () => {
       // After a restart of the other side this waits until it is back.
       if (this.#session.everConnected) await this.connected({ signal })
-      return this.#session.active().open(TRANSFER_CHANNEL, 'bulk')
+      return this.#session.open(TRANSFER_CHANNEL, 'bulk')
     }
     return transfers.send(given, open, signal)
   }
@@ -346,10 +343,8 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
 
   /** Measures the time to the other peer and back, in milliseconds. */
   async ping(options: Abortable = {}): Promise<number> {
-    const link = this.#session.active()
-    const pong = this.#session.wait(this.#session.whenPong, options.signal)
-    link.peer.ping()
-    return pong
+    this.#session.ping()
+    return this.#session.wait(this.#session.whenPong, options.signal)
   }
 
   /**
@@ -357,10 +352,9 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
    * nothing. The pairing stays valid.
    */
   async close(): Promise<void> {
-    const link = this.#session.link
-    if (!link || link.end) return
+    if (!this.#session.isOpen) return
     const ended = this.#session.whenEnded.next()
-    link.peer.close(CLOSE_PATIENCE)
+    this.#session.close(CLOSE_PATIENCE)
     await ended
   }
 
@@ -411,8 +405,7 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
   }
 
   async #exclusively<T>(act: () => Promise<T>): Promise<T> {
-    const link = this.#session.link
-    if (this.#busy || (link && !link.end)) {
+    if (this.#busy || this.#session.isOpen) {
       throw new BusyError('busy', 'this client is in a pairing already: close it first, or make another client')
     }
     this.#busy = true

@@ -10,45 +10,46 @@
 
 import type { Channel } from './channel.js'
 import { Intake } from './intake.js'
-import type { Link } from './link.js'
-import type { Data } from './types.js'
+import type { Data, Priority } from './types.js'
 
 /** The name, as in docs/protocol.md. */
 export const MESSAGE_CHANNEL = 'peersox.message'
 
 const DATAGRAMS_KEPT = 256
 
-/** Both directions of one client, over all its links. */
+/** Opens a channel of the connection in use; throws if there is none. */
+export type OpenChannel = (name: string, priority: Priority) => Channel
+
+/** Both directions of one client, over all its connections. */
 export class Messages {
   readonly intake: Intake<string | ArrayBuffer>
   readonly datagrams: Intake<Uint8Array>
   #out: Channel | null = null
   #in: Channel[] = []
   readonly #datagrams: Uint8Array[] = []
-  readonly #active: () => Link
+  readonly #open: OpenChannel
   readonly #writables: { messages?: WritableStream<Data>; datagrams?: WritableStream<ArrayBuffer | ArrayBufferView> } = {}
 
-  /** `active` gives the link in use, or throws. */
   constructor(
-    active: () => Link,
+    open: OpenChannel,
     isHeard: () => boolean,
     hear: (message: string | ArrayBuffer) => void,
     hearDatagram: (datagram: Uint8Array) => void,
     isDatagramHeard: () => boolean,
   ) {
-    this.#active = active
+    this.#open = open
     this.intake = new Intake(() => this.#take(), isHeard, hear)
     this.datagrams = new Intake(() => this.#datagrams.shift(), isDatagramHeard, hearDatagram)
   }
 
-  /** There is another link. */
+  /** Another connection begins. */
   begin(): void {
     this.#out = null
     this.#in = []
     for (const intake of [this.intake, this.datagrams]) intake.begin()
   }
 
-  /** The link is over, for a reason or for none: who reads is told. */
+  /** The connection is over; whoever reads is told the error, or with null the end. */
   ended(error: Error | null): void {
     for (const intake of [this.intake, this.datagrams]) intake.end(error)
   }
@@ -67,7 +68,7 @@ export class Messages {
 
   out(): Channel {
     if (this.#out && !this.#out.isOver) return this.#out
-    const channel = this.#active().open(MESSAGE_CHANNEL, 'interactive')
+    const channel = this.#open(MESSAGE_CHANNEL, 'interactive')
     // What comes back on it is taken as well.
     this.opened(channel)
     this.#out = channel

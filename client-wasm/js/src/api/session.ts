@@ -1,40 +1,44 @@
 /**
- * The pairing that a client is in, from the making of its link to the end.
+ * The pairing that a client is in, from its first connection to the end.
  *
- *     link ─ attached, secured, connected, path, … ─► state ─► events of the client
- *                                                          └─► whoever waits for it
+ *     shell ─ attached, secured, connected, path, … ─► state ─► events of the client
+ *       │                                                   └─► whoever waits for it
+ *       └──── opened, readable, reset, … ─► the channels
  *
- * There is one session for each client, begun again with each pairing.
+ * A client has one session. The session begins again with each pairing: with another shell, and without channels.
  *
  * @internal
  * @packageDocumentation
  */
 
 import { fromBase64, fromHex, toBase64 } from '../net/bytes.js'
-import type { Channel } from './channel.js'
 import type { Control } from '../net/control.js'
 import type { Engine } from '../net/engine.js'
-import { ClosedError, UpgradeError } from './errors.js'
 import { abortable } from '../net/failure.js'
-import { type End, Link, type LinkListener } from './link.js'
+import { Told } from '../net/machine.js'
 import { candidates } from '../net/rtcstats.js'
-import type { ClientEvents, ClientOptions, Pairing, PathKind, Stats, Status } from './types.js'
-import { Waiters } from './waiters.js'
+import { Shell, type ShellListener } from '../net/shell.js'
 import { Wake } from '../net/wake.js'
+import { Channel } from './channel.js'
+import type { End } from './end.js'
+import { ClosedError, UpgradeError } from './errors.js'
+import type { ClientEvents } from './events.js'
+import type { ClientOptions, Pairing, PathKind, Priority, Stats, Status } from './types.js'
+import { Waiters } from './waiters.js'
 
 /** What a session tells its client. */
 export interface Host {
   emit<K extends keyof ClientEvents & string>(type: K, value: ClientEvents[K]): void
-  /** There is another link. */
-  linked(): void
+  /** Another connection begins. */
+  begun(): void
   /** The other side opened a channel. */
   opened(channel: Channel): void
-  /** The link is over, for a reason or for none. */
+  /** The connection is over, by an error or, with null, in good order. */
   ended(error: Error | null): void
 }
 
-/** See the module. The methods of {@link LinkListener} are the link's to call. */
-export class Session implements LinkListener {
+/** See the module. Only the shell calls the methods of {@link ShellListener}. */
+export class Session implements ShellListener {
   readonly whenConnected = new Waiters()
   readonly whenSecured = new Waiters()
   readonly whenDirect = new Waiters()
@@ -45,7 +49,11 @@ export class Session implements LinkListener {
   readonly #options: ClientOptions
   readonly #host: Host
   readonly #wake: Wake
-  #link: Link | null = null
+  readonly #channels = new Map<number, Channel>()
+  /** The last one that was made; it may have ended. */
+  #shell: Shell | null = null
+  /** How the last shell ended, if it has. */
+  #end: End | null = null
   #pairing: Pairing | null = null
   #attached = false
   #connected = false
@@ -67,17 +75,19 @@ export class Session implements LinkListener {
     this.#options = options
     this.#host = host
     this.#wake = new Wake(() => {
-      if (this.#link && !this.#link.end) this.#link.peer.wake()
+      if (this.isOpen) this.#shell!.wake()
     })
   }
 
-  /** Makes the link of a pairing. */
+  /** Makes the shell of a pairing. */
   begin(engine: Engine, pairing: Pairing): void {
     const options = this.#options
     this.#pairing = { ...pairing }
     this.#attached = this.#connected = this.#everConnected = this.#online = this.#restarted = this.#expired = false
     this.#path = this.#toldPath = this.#phrase = this.#peerName = this.#relayedRtt = this.#grace = null
-    this.#link = new Link(
+    this.#end = null
+    this.#channels.clear()
+    this.#shell = new Shell(
       engine,
       {
         id: fromHex(pairing.id),
@@ -93,21 +103,60 @@ export class Session implements LinkListener {
       },
       this,
     )
-    this.#host.linked()
+    this.#host.begun()
     this.#wake.listen(true)
     if (pairing.role === 'initiator' && !pairing.secret) this.#watchCode(pairing)
   }
 
-  /** The last one that was made; it may have ended. */
-  get link(): Link | null {
-    return this.#link
+  /** Whether there is a connection that has not ended. */
+  get isOpen(): boolean {
+    return this.#shell !== null && this.#end === null
   }
 
-  /** The link if it has not ended. Throws if there is none. */
-  active(): Link {
-    if (!this.#link) throw new ClosedError('closed', 'there is no connection: pair or connect first')
-    if (this.#link.end) throw new ClosedError(this.#link.end.reason, this.#link.end.message)
-    return this.#link
+  /** Opens a channel. Throws if there is no connection, for a bad name, and for too many channels. */
+  open(name: string, priority: Priority): Channel {
+    const handle = this.#active().open(name, PRIORITIES.indexOf(priority))
+    return this.#add(handle, name, priority, true)
+  }
+
+  /** Looks for a direct path now. Gives null if that is under way, else for people why it is not. */
+  upgrade(): string | null {
+    const shell = this.#shell
+    if (!shell || shell.upgrade()) return null
+    return shell.stats().whyRelayed ?? 'the connection is closed'
+  }
+
+  /** Asks the other peer for a sign of life, which settles {@link Session.whenPong}. Throws if there is no connection. */
+  ping(): void {
+    this.#active().ping()
+  }
+
+  /** Says goodbye, and ends within so many milliseconds. */
+  close(patience: number): void {
+    if (this.isOpen) this.#shell!.close(patience)
+  }
+
+  #active(): Shell {
+    if (!this.isOpen) throw this.#end ? new ClosedError(this.#end.reason, this.#end.message) : this.#whyNot()
+    return this.#shell!
+  }
+
+  /** Why there is no connection. */
+  #whyNot(): Error {
+    const end = this.#end
+    if (!end) return new ClosedError('closed', 'there is no connection: pair or connect first')
+    return end.error ?? new ClosedError(end.reason, end.message)
+  }
+
+  #add(handle: number, name: string, priority: Priority, isMine: boolean): Channel {
+    const shell = this.#shell!
+    const channel = new Channel(shell, handle, name, priority, isMine, () => {
+      // A later connection may use the same handle.
+      if (this.#channels.get(handle) === channel) this.#channels.delete(handle)
+      shell.forget(handle)
+    })
+    this.#channels.set(handle, channel)
+    return channel
   }
 
   get pairing(): Pairing | null {
@@ -136,18 +185,18 @@ export class Session implements LinkListener {
   }
 
   get status(): Status {
-    const over = this.#link?.end != null
+    const over = this.#end !== null
     const peer = this.#connected
       ? 'connected'
       : over
         ? 'gone'
         : this.#everConnected
           ? 'away'
-          : this.#link
+          : this.#shell
             ? 'waiting'
             : 'none'
     return {
-      server: over ? 'closed' : this.#attached ? 'connected' : this.#link ? 'connecting' : 'idle',
+      server: over ? 'closed' : this.#attached ? 'connected' : this.#shell ? 'connecting' : 'idle',
       peer,
       path: this.#connected ? this.#path : null,
       pairingId: this.#pairing?.id ?? null,
@@ -157,10 +206,10 @@ export class Session implements LinkListener {
   }
 
   async stats(): Promise<Stats> {
-    const link = this.#link
-    const raw = link && !link.end ? link.peer.stats() : null
-    const report = link && !link.end ? await link.peer.direct.stats() : undefined
-    if (this.#connected && this.#path === 'relay') link?.peer.ping()
+    const shell = this.isOpen ? this.#shell : null
+    const raw = shell?.stats()
+    const report = await shell?.direct.stats()
+    if (this.#connected && this.#path === 'relay') shell?.ping()
     return {
       path: this.#connected ? this.#path : null,
       rtt: this.#path === 'webrtc' ? (raw?.directRtt ?? this.#pathRtt) : this.#relayedRtt,
@@ -177,28 +226,23 @@ export class Session implements LinkListener {
     }
   }
 
-  /** Resolves when the server is connected. An abort before that ends the pairing's link. */
+  /** Resolves when the server is connected. An abort before that ends the pairing's connection. */
   attachedTo(pairing: Pairing, signal?: AbortSignal): Promise<Status> {
     if (this.#attached) return Promise.resolve(this.status)
     const attached = this.wait(this.#whenAttached, signal).then(() => this.status)
     signal?.addEventListener(
       'abort',
       () => {
-        if (!this.#attached && this.#pairing?.id === pairing.id) this.#link?.peer.close(0)
+        if (!this.#attached && this.#pairing?.id === pairing.id) this.close(0)
       },
       { once: true },
     )
     return attached
   }
 
-  /** Waits with others, unless there is no link to wait for. */
+  /** Waits with others, unless there is no connection to wait for. */
   wait<T>(waiters: Waiters<T>, signal?: AbortSignal): Promise<T> {
-    const link = this.#link
-    const promise = !link
-      ? Promise.reject<T>(new ClosedError('closed', 'there is no connection: pair or connect first'))
-      : link.end
-        ? Promise.reject<T>(link.end.error ?? new ClosedError(link.end.reason, link.end.message))
-        : waiters.next()
+    const promise = this.isOpen ? waiters.next() : Promise.reject<T>(this.#whyNot())
     promise.catch(() => {})
     return abortable(promise, signal)
   }
@@ -232,7 +276,7 @@ export class Session implements LinkListener {
   }
 
   secured(phrase: string, name: string): void {
-    const secret = this.#link?.peer.secret()
+    const secret = this.#shell?.secret()
     if (this.#pairing && secret !== undefined) {
       const { code: _code, codeExpiresAt: _until, ...rest } = this.#pairing
       this.#pairing = { ...rest, secret: toBase64(secret) }
@@ -259,8 +303,9 @@ export class Session implements LinkListener {
     this.whenConnected.settle()
   }
 
-  restarted(): void {
+  restarted(least: number): void {
     this.#restarted = true
+    for (const [handle, channel] of [...this.#channels]) if (handle < least) channel.wasReset(null)
   }
 
   path(path: 0 | 1 | 2, rtt: number | null): void {
@@ -274,8 +319,25 @@ export class Session implements LinkListener {
     if (this.#path === 'webrtc') this.whenDirect.settle()
   }
 
-  opened(channel: Channel): void {
-    this.#host.opened(channel)
+  channel(told: Told, handle: number, value: number, name: string): void {
+    if (told === Told.Opened) {
+      return this.#host.opened(this.#add(handle, name, PRIORITIES[value] ?? 'normal', false))
+    }
+    const channel = this.#channels.get(handle)
+    switch (told) {
+      case Told.Readable:
+        return channel?.readReady()
+      case Told.Datagram:
+        return channel?.datagramReady()
+      case Told.Writable:
+        return channel?.writeReady()
+      case Told.Finished:
+        return channel?.ended()
+      case Told.Flushed:
+        return channel?.flushed()
+      case Told.Reset:
+        return channel?.wasReset(value)
+    }
   }
 
   pong(rtt: number): void {
@@ -287,7 +349,10 @@ export class Session implements LinkListener {
     this.whenDirect.fail(new UpgradeError('upgrade-failed', why))
   }
 
-  ended(end: End): void {
+  ended(how: End): void {
+    const end = { ...how, message: how.error?.message ?? how.message }
+    this.#end = end
+    for (const channel of [...this.#channels.values()]) channel.connectionEnded(end)
     this.#wake.listen(false)
     this.#watch?.abort()
     const reason = this.#expired ? 'expired' : end.reason
@@ -324,11 +389,14 @@ export class Session implements LinkListener {
       } else {
         this.#expired = true
         this.#host.emit('pairing.expired', { pairingId: pairing.id })
-        this.#link?.peer.close(0)
+        this.close(0)
       }
     })
   }
 }
+
+/** The names of the priorities in the order of their numbers. */
+const PRIORITIES: readonly Priority[] = ['interactive', 'normal', 'bulk']
 
 /** As in docs/protocol.md. */
 const CLOSE_PEER_LOST = 4002

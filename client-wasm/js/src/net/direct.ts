@@ -23,13 +23,31 @@
  */
 
 import { type IceCandidate, type OpenSessionResponse, Signal } from '#wire'
+import type { Meter } from './meter.js'
 import { encode } from './protobuf.js'
 import type { OpenSession } from './relay.js'
-import type { Shell } from './shell.js'
 import { Wire } from './wire.js'
 
 /** When to look for a direct path; by hand is when the page asks, or the peer. */
 export type DialMode = 'off' | 'manual' | 'auto'
+
+/** What the direct side needs of the shell that owns it. */
+export interface DirectOwner {
+  /** Bytes that came from the other peer. */
+  readonly received: Meter
+  /** Whether a signal can be sent. */
+  readonly canSignal: boolean
+  /** Does something, and all that follows from it. */
+  with(act: () => void): void
+  sendSignal(signal: Uint8Array): void
+  /** A frame from the other peer. */
+  take(path: number, frame: Uint8Array): void
+  /** A path to the other peer was made; gives its number. */
+  pathUp(isDirect: boolean): number
+  pathDown(path: number): void
+  /** No direct path could be made, for a reason that people read. */
+  dialFailed(why: string): void
+}
 
 /** A moment that does not come. */
 const NEVER = Infinity
@@ -56,7 +74,7 @@ interface Attempt {
 export class Direct {
   /** Why there is no direct path, for people. */
   why: string
-  readonly #shell: Shell
+  readonly #shell: DirectOwner
   readonly #initiator: boolean
   readonly #mode: DialMode
   readonly #ownServers: RTCIceServer[]
@@ -72,7 +90,7 @@ export class Direct {
   #givenUp = 0
 
   constructor(
-    shell: Shell,
+    shell: DirectOwner,
     initiator: boolean,
     mode: DialMode,
     servers: RTCIceServer[],

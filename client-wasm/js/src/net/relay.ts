@@ -14,11 +14,12 @@
  */
 
 import { Notice, type OpenSessionResponse } from '#wire'
-import { failure } from './failure.js'
 import { type PeerSoxError, PairingInvalidError, RateLimitedError } from '../api/errors.js'
+import type { CloseReason } from '../api/types.js'
+import { failure } from './failure.js'
 import { Leg } from './leg.js'
+import type { Meter } from './meter.js'
 import { decode, encode } from './protobuf.js'
-import type { Shell } from './shell.js'
 
 /** A moment that does not come. */
 const NEVER = Infinity
@@ -26,9 +27,37 @@ const NEVER = Infinity
 /** What admits a leg. */
 export type OpenSession = (signal: AbortSignal) => Promise<OpenSessionResponse>
 
+/** What happens to legs. */
+export interface RelayListener {
+  attached(resumed: boolean): void
+  /** The leg is gone, or none could be made. Without `retryIn`, in milliseconds, no attempt follows. */
+  legLost(reason: string, code: number | null, retryIn: number | null): void
+  peerAway(graceMs: number | null): void
+}
+
+/** What a relay needs of the shell that owns it. */
+export interface RelayOwner {
+  /** Bytes that came from the relay. */
+  readonly received: Meter
+  /** Datagrams that the relay dropped on their way here. */
+  dropped: number
+  readonly direct: { readonly isUp: boolean; useServers(session: OpenSessionResponse): void }
+  /** Does something, and all that follows from it. */
+  with(act: () => void): void
+  /** The listener is told when nothing is under way. */
+  later(tell: (to: RelayListener) => void): void
+  /** The other peer is attached to the relay: a path begins. */
+  relayUp(): void
+  relayDown(): void
+  /** A frame from the relay, for the machine. */
+  takeRelayed(frame: Uint8Array): void
+  /** It is over. */
+  end(reason: CloseReason, message: string, error?: PeerSoxError): void
+}
+
 /** Its times are milliseconds as `performance.now()` counts. */
 export class Relay {
-  readonly #shell: Shell
+  readonly #shell: RelayOwner
   readonly #open: OpenSession
   /** Ends a call under way. */
   readonly #calls = new AbortController()
@@ -42,7 +71,7 @@ export class Relay {
   /** The latest time to the relay and back. */
   rtt: number | undefined
 
-  constructor(shell: Shell, open: OpenSession) {
+  constructor(shell: RelayOwner, open: OpenSession) {
     this.#shell = shell
     this.#open = open
   }

@@ -14,15 +14,15 @@
 
 import { Signal } from '#wire'
 import { Assembler } from './assembler.js'
-import { type DialMode, Direct } from './direct.js'
+import { type DialMode, Direct, type DirectOwner } from './direct.js'
 import type { Engine } from './engine.js'
+import type { End } from '../api/end.js'
 import type { PeerSoxError } from '../api/errors.js'
-import type { Link, LinkListener } from '../api/link.js'
+import type { CloseReason } from '../api/types.js'
 import { type Machine, type News, Told, toText } from './machine.js'
 import { Meter } from './meter.js'
 import { decode } from './protobuf.js'
-import { AGENT, type OpenSession, Relay } from './relay.js'
-import type { CloseReason } from '../api/types.js'
+import { AGENT, type OpenSession, Relay, type RelayListener, type RelayOwner } from './relay.js'
 
 /** What a peer is made of. */
 export interface ShellOptions {
@@ -38,8 +38,25 @@ export interface ShellOptions {
   open: OpenSession
 }
 
+/** What the owner of a shell hears of, one after the other, never while it calls the shell. */
+export interface ShellListener extends RelayListener {
+  peerOnline(): void
+  secured(phrase: string, name: string): void
+  connected(): void
+  /** The other peer is another process: every channel with a handle below `least` is gone with the old one. */
+  restarted(least: number): void
+  /** Messages take this path: 1 the relay, 2 a direct one, 0 none. */
+  path(path: 0 | 1 | 2, rtt: number | null): void
+  /** Something happened to a channel: what, and with which number and name, {@link Told} says. */
+  channel(told: Told, handle: number, value: number, name: string): void
+  pong(rtt: number): void
+  dialFailed(why: string): void
+  /** It is over; nothing follows. */
+  ended(end: End): void
+}
+
 /** One endpoint of a pairing at work. */
-export class Shell {
+export class Shell implements RelayOwner, DirectOwner {
   readonly direct: Direct
   readonly received = new Meter()
   readonly sent = new Meter()
@@ -48,7 +65,7 @@ export class Shell {
   readonly #machine: Machine
   readonly #assembler: Assembler
   readonly #relay: Relay
-  readonly #link: Link
+  readonly #listener: ShellListener
   /** The relay as a path: while the other peer is attached, too. */
   #path: number | null = null
   /** The latest relay path. What the other peer sent before it was lost still comes over it. */
@@ -57,7 +74,7 @@ export class Shell {
   #selected: number | null = null
   /** 1 relay, 2 direct, while a path is there. */
   readonly #kinds = new Map<number, 1 | 2>()
-  #untold: ((to: LinkListener) => void)[] = []
+  #untold: ((to: ShellListener) => void)[] = []
   #isActing = false
   #isTelling = false
   /** Nothing was done since the machine was looked after. */
@@ -69,9 +86,9 @@ export class Shell {
   #ended = false
 
   /** Makes a peer, and begins to attach to the relay. Throws if the pairing is none. */
-  constructor(engine: Engine, options: ShellOptions, link: Link) {
+  constructor(engine: Engine, options: ShellOptions, listener: ShellListener) {
     const { id, initiator, secret, code, name, maxMessage, open } = options
-    this.#link = link
+    this.#listener = listener
     this.#machine = new engine.Machine(id, initiator, secret, code, name ?? AGENT)
     this.#assembler = new Assembler(this.#machine, maxMessage)
     this.direct = new Direct(this, initiator, options.webrtc, options.iceServers ?? [], options.icePolicy, open)
@@ -94,7 +111,7 @@ export class Shell {
   }
 
   /** The listener is told when nothing is under way. */
-  later(tell: (to: LinkListener) => void): void {
+  later(tell: (to: ShellListener) => void): void {
     this.#untold.push(tell)
   }
 
@@ -214,7 +231,7 @@ export class Shell {
     this.direct.stop()
     this.#relay.stop()
     this.#path = this.#latest = this.#selected = null
-    this.later(() => this.#link.ended({ reason, message, error }))
+    this.later((to) => to.ended({ reason, message, error }))
   }
 
   /** The other peer is attached to the relay: a path begins. */
@@ -290,7 +307,7 @@ export class Shell {
   #tell(): void {
     this.#isTelling = true
     try {
-      for (let tell = this.#untold.shift(); tell; tell = this.#untold.shift()) tell(this.#link.listener)
+      for (let tell = this.#untold.shift(); tell; tell = this.#untold.shift()) tell(this.#listener)
     } finally {
       this.#isTelling = false
     }
@@ -349,7 +366,7 @@ export class Shell {
       case Told.Connected:
         return this.later((to) => to.connected())
       case Told.Restarted:
-        this.later(() => this.#link.restarted(a))
+        this.later((to) => to.restarted(a))
         return this.direct.lost('the other peer was restarted')
       case Told.Closed:
         if (this.#farewell < Number.POSITIVE_INFINITY) return this.#endOurs()
@@ -377,7 +394,7 @@ export class Shell {
       }
       default: {
         const name = told === Told.Opened ? toText(bytes) : ''
-        return this.later(() => this.#link.channel(told, a, b, name))
+        return this.later((to) => to.channel(told, a, b, name))
       }
     }
   }

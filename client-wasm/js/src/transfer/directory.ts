@@ -5,7 +5,7 @@
  * @packageDocumentation
  */
 
-import type { FileWriter, TransferSink } from './sinks.js'
+import type { FileWriter, TransferSink } from './sink.js'
 import type { TransferEntry } from './transfer.js'
 
 /** What {@link sinks.directorySink} stands for. */

@@ -18,7 +18,7 @@ import {
   SINK_FAILED,
 } from './machines.js'
 import { PeerSoxError, TransferError } from './shared.js'
-import type { FileWriter, TransferSink } from './sinks.js'
+import type { FileWriter, TransferSink } from './sink.js'
 import { asTransferError, Transfer, type TransferEntry } from './transfer.js'
 import type { Abortable } from '../api/types.js'
 
