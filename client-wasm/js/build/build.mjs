@@ -7,16 +7,13 @@
 // Prints what a page has to load, and fails if that is more than the budget.
 
 import { execFileSync } from 'node:child_process'
-import { createHash } from 'node:crypto'
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { brotliCompressSync, gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
-import { minify } from 'terser'
-import { withShortNames } from './link.mjs'
-import { messages } from './messages.mjs'
-import { checkPromises, knownNames } from './names.mjs'
+import { declare } from './declare.mjs'
+import { generated } from './generated.mjs'
 
 /** The folder of the package. */
 const here = join(dirname(fileURLToPath(import.meta.url)), '..')
@@ -25,30 +22,24 @@ const glue = join(root, 'target/web/glue')
 const npm = join(root, 'target/web/npm')
 const page = join(root, 'target/web/page')
 
-/** Everything a page may load to talk, gzipped, in bytes: what PeerSox loads without encryption. */
-const BUDGET = 69_100
+/** Everything a page may load to talk, gzipped, in bytes. docs/size.md says what of. */
+const BUDGET = 80_000
 const manifest = JSON.parse(readFileSync(join(here, 'package.json'), 'utf8'))
-const sources = readdirSync(join(here, 'src'), { recursive: true, withFileTypes: true })
-  .filter((it) => it.isFile())
-  .map((it) => readFileSync(join(it.parentPath ?? it.path, it.name), 'utf8'))
-const modules = ['peersox', 'peersox-transfer'].map((name) => readFileSync(join(glue, `${name}.wasm`)))
-/** What is shortened is so in the files of one build alike, and may be otherwise in the next. */
-const BUILD = createHash('sha256').update([manifest.version, ...sources, ...modules].join()).digest('hex').slice(0, 8)
+/** What this build is called; scripts/web has given it. */
+const BUILD = readFileSync(join(glue, 'build'), 'utf8').trim()
 const common = {
   bundle: true,
   define: { VERSION: JSON.stringify(manifest.version), BUILD: JSON.stringify(BUILD) },
   target: 'es2022',
   minify: true,
-  // Those of classes and of generated glue stay; they are few, and members of `const enum` become numbers.
-  mangleProps: /^[a-z]/,
   legalComments: 'none',
   write: false,
   metafile: true,
 }
 const NOTICE = '/*! peersox, MIT OR Apache-2.0 */\n'
 
-const engine = linked(modules[0], 'engine')
-const transfer = linked(modules[1], 'transfer')
+const engine = made('peersox', 'engine')
+const transfer = made('peersox-transfer', 'transfer')
 
 await rebuild()
 
@@ -58,19 +49,15 @@ async function rebuild() {
     mkdirSync(directory, { recursive: true })
   }
   types()
-  const known = knownNames({ project: here, types: join(npm, 'types'), linked: [engine, transfer], sources })
-  // What each property is called in every file, because they use each other's objects; `false` is as it is.
-  const names = Object.fromEntries(known.map((name) => [name, false]))
-  const slim = await bundle('slim.ts', 'slim', names)
-  const whole = await bundle('index.ts', 'peersox', names)
-  const transfers = await transferChunk(names)
+  const slim = await bundle('slim.ts', 'slim')
+  const whole = await bundle('index.ts', 'peersox')
+  const transfers = await transferChunk()
   const twice = [slim, whole].flatMap(({ inputs }) => inputs.filter((it) => transfers.inputs.includes(it)))
   if (twice.length > 0) throw new Error(`${twice} would be loaded twice: hand it over by shared.ts`)
-  await write('slim', slim.text)
-  await write('peersox', whole.text)
-  await write('slim-transfer', transfers.text)
-  await write('peersox-transfer', `${transfers.text}export const deflated=${JSON.stringify(deflated(transfer.wasm))};\n`)
-  checkPromises(join(npm, 'types'), [join(npm, 'slim.js'), join(npm, 'slim-transfer.js')])
+  write('slim', slim.text)
+  write('peersox', whole.text)
+  write('slim-transfer', transfers.text)
+  write('peersox-transfer', `${transfers.text}export const deflated=${JSON.stringify(deflated(transfer.wasm))};\n`)
   writeFileSync(join(npm, 'peersox.wasm'), engine.wasm)
   writeFileSync(join(npm, 'peersox-transfer.wasm'), transfer.wasm)
   const { devDependencies: _, ...published } = manifest
@@ -84,12 +71,12 @@ async function rebuild() {
 }
 
 /** A module and its glue. */
-function linked(wasm, name) {
-  const mentioned = new Set(sources.flatMap((text) => text.match(/[\w$]+/g)))
-  return withShortNames(wasm, readFileSync(join(glue, `${name}_bg.js`), 'utf8'), mentioned, BUILD)
+function made(module, name) {
+  return { wasm: readFileSync(join(glue, `${module}.wasm`)), glue: readFileSync(join(glue, `${name}_bg.js`), 'utf8') }
 }
 
 function types() {
+  declare()
   const out = join(npm, 'types')
   const tsc = join(here, 'node_modules/.bin/tsc')
   execFileSync(tsc, ['--project', here, '--outDir', out], { stdio: 'inherit' })
@@ -110,25 +97,23 @@ function types() {
 }
 
 /** Everything but transfers; NAME is that of the file. */
-async function bundle(entry, name, names) {
+async function bundle(entry, name) {
   const plugin = {
-    name: 'generated',
+    name: 'engine',
     setup(it) {
       it.onResolve({ filter: /^#engine$/ }, () => ({ path: 'engine', namespace: 'glue', sideEffects: false }))
       it.onLoad({ filter: /.*/, namespace: 'glue' }, () => ({ contents: engine.glue }))
-      it.onResolve({ filter: /^#wire$/ }, () => ({ path: 'wire', namespace: 'wire', sideEffects: false }))
-      it.onLoad({ filter: /.*/, namespace: 'wire' }, () => ({ contents: messages() }))
       it.onResolve({ filter: /^#wasm$/ }, () => ({ path: 'wasm', namespace: 'wasm' }))
       it.onLoad({ filter: /.*/, namespace: 'wasm' }, () => ({ contents: deflated(engine.wasm), loader: 'text' }))
       // A name that every bundler understands.
       it.onResolve({ filter: /^#transfers$/ }, () => ({ path: `./${name}-transfer.js`, external: true }))
     },
   }
-  return make({ entryPoints: [join(here, 'src', entry)], format: 'esm', plugins: [plugin] }, names)
+  return make({ entryPoints: [join(here, 'src', entry)], format: 'esm', plugins: [generated(), plugin] })
 }
 
 /** Transfers as a function of what they share with the main file, so that they need not import it. */
-async function transferChunk(names) {
+async function transferChunk() {
   const plugin = {
     name: 'handed over',
     setup(it) {
@@ -138,27 +123,22 @@ async function transferChunk(names) {
       it.onLoad({ filter: /.*/, namespace: 'shared' }, () => ({ contents: 'module.exports = shared' }))
     },
   }
-  const options = { entryPoints: [join(here, 'src/transfer/transfers.ts')], format: 'iife', globalName: 'transfers', plugins: [plugin] }
-  const { text, inputs } = await make(options, names)
+  const options = { entryPoints: [join(here, 'src/transfer/transfers.ts')], format: 'iife', globalName: 'transfers', plugins: [generated(), plugin] }
+  const { text, inputs } = await make(options)
   const check = `if(build!==${JSON.stringify(BUILD)})throw Error("this file is of another build than the one that loads it");`
   return { text: `export default(shared,build)=>{${check}${text}return transfers};\n`, inputs }
 }
 
-/** What comes of it, and the files that it is made of. Names that are new are added to `names`. */
-async function make(options, names) {
-  const { outputFiles, metafile, mangleCache } = await build({ ...common, ...options, mangleCache: names })
-  Object.assign(names, mangleCache)
+/** What comes of it, and the files that it is made of. */
+async function make(options) {
+  const { outputFiles, metafile } = await build({ ...common, ...options })
   const [output] = Object.values(metafile.outputs)
   const inputs = Object.entries(output.inputs).flatMap(([file, { bytesInOutput }]) => (bytesInOutput > 0 ? [file] : []))
   return { text: outputFiles[0].text, inputs }
 }
 
-/** Writes NAME.js, 2 % smaller than the bundler leaves it. */
-async function write(name, text) {
-  // Constants stay right of what they are compared with, which is as long and compresses better.
-  const compress = { passes: 2, lhs_constants: false }
-  const { code } = await minify(text, { module: true, ecma: 2022, compress })
-  writeFileSync(join(npm, `${name}.js`), NOTICE + code)
+function write(name, text) {
+  writeFileSync(join(npm, `${name}.js`), NOTICE + text)
 }
 
 /** As `inlined.ts` takes it. */

@@ -42,9 +42,35 @@ const MESSAGES = {
 
 /** `Kind` of src/net/protobuf.ts by the types of a `.proto`; enumerations are numbers. */
 const KINDS = { int32: 0, int64: 0, uint32: 0, uint64: 0, bool: 1, string: 2, bytes: 3 }
+/** In TypeScript, by `Kind`. */
+const TYPES = ['number', 'boolean', 'string', 'Uint8Array']
 
 /** A module with the table of each message, as src/net/protobuf.ts takes it. */
 export function messages() {
+  const shown = (it) => `${it.name}:[${it.tag},${it.kind}${it.repeated ? ',true' : ''}]`
+  return tables().map(({ name, fields }) => `export const ${name} = {${fields.map(shown)}}\n`).join('')
+}
+
+/** The types of that module. */
+export function declarations() {
+  const type = ({ kind, repeated }) => {
+    if (repeated) return `${TYPES[kind] ?? kind}[]`
+    return TYPES[kind] ?? `${kind} | undefined`
+  }
+  const shown = ({ name, fields }) => {
+    const members = fields.map((it) => `${it.name}: ${type(it)}\n`).join('')
+    return `export interface ${name} {\n${members}}\nexport const ${name}: Table<${name}>\n`
+  }
+  const table = "import('../../../client-wasm/js/src/net/protobuf.js').Table<T>"
+  return `// Made of ${files.join(', ')} by build/messages.mjs.
+declare module '#wire' {
+type Table<T> = ${table}
+${tables().map(shown).join('')}}
+`
+}
+
+/** The messages with their fields: name, number, kind. Those that a message holds come before it. */
+function tables() {
   const schemas = files.map((file) => parseProto(readFileSync(join(root, file), 'utf8')))
   const [known, enums] = ['messages', 'enums'].map((kind) => schemas.flatMap((schema) => schema[kind]))
   const find = (list, name, where) => {
@@ -59,16 +85,14 @@ export function messages() {
     if (kind === undefined || map || (repeated && kind < 2)) throw new Error(`src/net/protobuf.ts cannot read ${name}`)
     return kind
   }
-  const tables = new Map()
+  const found = new Map()
   const add = (name) => {
-    if (tables.has(name)) return
+    if (found.has(name)) return
     const { fields } = find(known, name, files)
     const chosen = MESSAGES[name].map((field) => find(fields, field, name))
-    // Those that it holds come first.
     for (const { type } of chosen) if (type in MESSAGES) add(type)
-    const rows = chosen.map((it) => `${it.name}:[${it.tag},${kindOf(it)}${it.repeated ? ',true' : ''}]`)
-    tables.set(name, `export const ${name} = {${rows}}\n`)
+    found.set(name, { name, fields: chosen.map((it) => ({ name: it.name, tag: it.tag, kind: kindOf(it), repeated: it.repeated })) })
   }
   for (const name of Object.keys(MESSAGES)) add(name)
-  return [...tables.values()].join('')
+  return [...found.values()]
 }

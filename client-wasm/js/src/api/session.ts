@@ -11,11 +11,11 @@
  * @packageDocumentation
  */
 
+import { Told } from '#tables'
 import { fromBase64, fromHex, toBase64 } from '../net/bytes.js'
 import type { Control } from '../net/control.js'
 import type { Engine } from '../net/engine.js'
 import { abortable } from '../net/failure.js'
-import { Told } from '../net/machine.js'
 import { candidates } from '../net/rtcstats.js'
 import { Shell, type ShellListener } from '../net/shell.js'
 import { Wake } from '../net/wake.js'

@@ -8,15 +8,18 @@
 import { ChannelResetError } from '../api/errors.js'
 import type { Machine } from './machine.js'
 
+/** What an assembler needs of a machine. */
+export type PieceSource = Pick<Machine, 'read' | 'reset'>
+
 /** Reads the channels of one machine. */
 export class Assembler {
-  readonly #machine: Machine
+  readonly #machine: PieceSource
   readonly #limit: number
   /** What came of a message so far, and room for more of it, by channel. */
   readonly #begun = new Map<number, { bytes: Uint8Array<ArrayBuffer>; length: number }>()
 
   /** Takes messages of at most `limit` bytes. */
-  constructor(machine: Machine, limit: number) {
+  constructor(machine: PieceSource, limit: number) {
     this.#machine = machine
     this.#limit = limit
   }
@@ -27,18 +30,19 @@ export class Assembler {
       const begun = this.#begun.get(channel) ?? { bytes: NOTHING, length: 0 }
       const length = begun.length + piece.bytes.length
       if (length > this.#limit) this.#refuse(channel, TOO_LARGE, `a message of more than ${this.#limit} bytes came`)
-      const isWhole = piece.isLast && begun.length === 0
+      const isLast = piece.kind >= LAST
+      const isWhole = isLast && begun.length === 0
       if (!isWhole) {
         begun.bytes = grown(begun.bytes, length, this.#limit)
         begun.bytes.set(piece.bytes, begun.length)
         begun.length = length
         this.#begun.set(channel, begun)
       }
-      if (!piece.isLast) continue
+      if (!isLast) continue
       begun.length = 0
       if (begun.bytes.length > KEPT) this.#begun.delete(channel)
       const bytes = isWhole ? piece.bytes : begun.bytes.subarray(0, length)
-      if (!piece.isText) return new Uint8Array(bytes)
+      if (!(piece.kind & TEXT)) return new Uint8Array(bytes)
       try {
         return STRICT.decode(bytes)
       } catch {
@@ -71,6 +75,9 @@ function grown(bytes: Uint8Array<ArrayBuffer>, length: number, limit: number): U
 const KEPT = 256 << 10
 const STRICT = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 const NOTHING = new Uint8Array()
+/** The bits of a piece's kind. */
+const TEXT = 1
+const LAST = 2
 /** Codes of a reset, as docs/protocol.md has them. */
 const TOO_LARGE = 3
 const MALFORMED = 4

@@ -6,10 +6,12 @@
  */
 
 import * as glue from '#engine'
+import { makeCode, parseCode } from '#ops'
 import { UnsupportedError } from '../api/errors.js'
-import { instantiate } from './instantiate.js'
-import { Machine, makeCode, parseCode, setMemory } from './machine.js'
 import type { WasmSource } from '../api/types.js'
+import { setMemory } from './door.js'
+import { instantiate } from './instantiate.js'
+import { Machine } from './machine.js'
 
 /** What the module can do. */
 export type Engine = typeof ENGINE
@@ -43,7 +45,7 @@ let loaded: Engine | null = null
 async function start(from?: WasmSource): Promise<Engine> {
   const module = from ?? (await source?.())
   if (module === undefined) throw new Error('no module was given')
-  const { memory } = await instantiate(module, BUILD, glue)
+  const { memory } = await instantiate(module, `./engine-${BUILD}_bg.js`, glue)
   setMemory(memory as WebAssembly.Memory)
   loaded = ENGINE
   return loaded

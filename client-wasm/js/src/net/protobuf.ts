@@ -23,7 +23,7 @@ declare const described: unique symbol
 
 /** What a field holds that is no message; messages.mjs has the same numbers. */
 const enum Kind {
-  /** Exact up to 2^53; a negative one can be read only. */
+  /** Exact up to 2^53. A negative one can be read only, and is rounded to a multiple of 2,048. */
   Number = 0,
   Flag = 1,
   Text = 2,

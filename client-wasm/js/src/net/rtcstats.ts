@@ -1,6 +1,6 @@
 import type { Stats } from '../api/types.js'
 
-/** What a browser says of one thing. Its names are quoted: they are the browser's, and the compiler knows not all of them. */
+/** What a browser says of one thing. The compiler does not know all of these names. */
 type Report = Readonly<Record<string, any>> | undefined
 
 /** The pair of candidates in use, out of what `RTCPeerConnection.getStats` says. */

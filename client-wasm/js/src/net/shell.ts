@@ -12,6 +12,7 @@
  * @packageDocumentation
  */
 
+import { Told } from '#tables'
 import { Signal } from '#wire'
 import { Assembler } from './assembler.js'
 import { type DialMode, Direct, type DirectOwner } from './direct.js'
@@ -19,7 +20,8 @@ import type { Engine } from './engine.js'
 import type { End } from '../api/end.js'
 import type { PeerSoxError } from '../api/errors.js'
 import type { CloseReason } from '../api/types.js'
-import { type Machine, type News, Told, toText } from './machine.js'
+import { toText, utf8 } from './door.js'
+import type { Machine } from './machine.js'
 import { Meter } from './meter.js'
 import { decode } from './protobuf.js'
 import { AGENT, type OpenSession, Relay, type RelayListener, type RelayOwner } from './relay.js'
@@ -117,7 +119,7 @@ export class Shell implements RelayOwner, DirectOwner {
 
   /** The pairing secret, once agreed. */
   secret(): Uint8Array | undefined {
-    return this.#machine.secret()
+    return this.#machine.secret()?.slice()
   }
 
   /** Opens a channel: 0 interactive, 1 normal, 2 bulk. Throws for a bad name, or too many channels. */
@@ -127,7 +129,8 @@ export class Shell implements RelayOwner, DirectOwner {
 
   /** Sends a message; false if there is no room, and then the channel is told when there is. */
   send(handle: number, message: string | Uint8Array): boolean {
-    return this.with(() => this.#machine.send(handle, message))
+    const isText = typeof message === 'string'
+    return this.with(() => this.#machine.send(handle, isText, isText ? utf8(message) : message))
   }
 
   /** Sends a datagram; false if it was dropped. */
@@ -141,7 +144,7 @@ export class Shell implements RelayOwner, DirectOwner {
   }
 
   readDatagram(handle: number): Uint8Array<ArrayBuffer> | undefined {
-    return this.#machine.readDatagram(handle)
+    return this.#machine.readDatagram(handle)?.slice()
   }
 
   /** Ends this side's direction. */
@@ -151,7 +154,7 @@ export class Shell implements RelayOwner, DirectOwner {
 
   /** Ends a channel at once. */
   reset(handle: number, code: number): void {
-    this.with(() => this.#machine.reset(handle, code))
+    this.with(() => this.#machine.reset(handle, code >>> 0))
   }
 
   /** The handle will not be used again. */
@@ -190,7 +193,7 @@ export class Shell implements RelayOwner, DirectOwner {
   /** Numbers for `stats()`. */
   stats() {
     const now = performance.now()
-    const [replayed, duplicates, dropped] = this.#machine.counts()
+    const { replayed, duplicates, dropped } = this.#machine.counts()
     const isDirect = this.#selected !== null && this.#kinds.get(this.#selected) === 2
     return {
       directRtt: isDirect ? this.#machine.rtt(this.#selected!) : undefined,
@@ -425,6 +428,8 @@ export class Shell implements RelayOwner, DirectOwner {
     return any
   }
 }
+
+type News = NonNullable<ReturnType<Machine['poll']>>
 
 /** How often a crowded WebSocket is looked at, in milliseconds; what comes from the relay is a reason, too. */
 const RETRY_WHEN_CROWDED = 8

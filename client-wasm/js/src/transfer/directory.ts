@@ -68,13 +68,13 @@ class PartWriter implements FileWriter {
     await this.#stream.close()
     const target = await folder(this.directory, this.entry.path.slice(0, -1))
     const name = await freeName(target, this.entry.name)
-    // Quoted, because the compiler does not know it.
+    // The compiler does not know this method.
     const movable = this.part as FileSystemFileHandle & {
-      ['move']?: (target: FileSystemDirectoryHandle, name: string) => Promise<void>
+      move?: (target: FileSystemDirectoryHandle, name: string) => Promise<void>
     }
     try {
-      if (!movable['move']) throw new Error('this browser cannot move files')
-      await movable['move'](target, name)
+      if (!movable.move) throw new Error('this browser cannot move files')
+      await movable.move(target, name)
     } catch {
       const copy = await target.getFileHandle(name, { create: true })
       await (await this.part.getFile()).stream().pipeTo(await copy.createWritable())

@@ -4,20 +4,11 @@
  * @packageDocumentation
  */
 
+import { Ask, Cancel } from '#tables'
 import { Incoming } from '#transfer'
 import type { Channel } from '../api/channel.js'
-import {
-  ASK_COMPLETE,
-  ASK_FINISHED,
-  ASK_OFFERED,
-  ASK_STORE,
-  ASK_TAKE,
-  ASK_WRITE,
-  INTERRUPTED,
-  Line,
-  SINK_FAILED,
-} from './machines.js'
-import { PeerSoxError, TransferError } from './shared.js'
+import { Line } from './machines.js'
+import { TransferError } from './shared.js'
 import type { FileWriter, TransferSink } from './sink.js'
 import { asTransferError, Transfer, type TransferEntry } from './transfer.js'
 import type { Abortable } from '../api/types.js'
@@ -51,7 +42,7 @@ export class IncomingTransfer extends Transfer {
   /** Waits for the offer; false if none came. @internal */
   async offered(): Promise<boolean> {
     try {
-      if ((await this.#next()) !== ASK_OFFERED) return false
+      if ((await this.#next()) !== Ask.Offered) return false
       this.describe(this.#line)
       // From here on a sender that gives up is noticed before there is an answer, too.
       void this.#untilAnswered()
@@ -107,7 +98,7 @@ export class IncomingTransfer extends Transfer {
     const unanswered = !this.#answered
     this.#answered = true
     this.#error ??= error
-    this.#machine.cancel(INTERRUPTED, reason)
+    this.#machine.cancel(Cancel.Interrupted, reason)
     this.resume()
     this.poke()
     if (unanswered) void this.#run()
@@ -149,7 +140,7 @@ export class IncomingTransfer extends Transfer {
   async #next(): Promise<number> {
     for (;;) {
       const ask = this.#line.pump(false)
-      if (ask !== ASK_TAKE) return ask
+      if (ask !== Ask.Take) return ask
       await this.poked()
     }
   }
@@ -163,8 +154,7 @@ export class IncomingTransfer extends Transfer {
     }
     error = this.#error ?? error
     if (error !== null && this.#writer) {
-      const damaged = error instanceof PeerSoxError && error.message.includes('damaged')
-      await Promise.resolve(this.#writer.writer.abort(error as Error, !damaged)).catch(() => {})
+      await Promise.resolve(this.#writer.writer.abort(error as Error, !this.#line.isDamaged)).catch(() => {})
     }
     // What was said last is still to arrive.
     void this.#channel.finish()
@@ -178,16 +168,16 @@ export class IncomingTransfer extends Transfer {
     const [machine, entry] = [this.#machine, this.#machine.entry()]
     try {
       switch (ask) {
-        case ASK_FINISHED:
+        case Ask.Finished:
           return false
-        case ASK_WRITE: {
+        case Ask.Write: {
           // The bytes are those that came: the machine says where in the message they are.
           const bytes = this.#line.message.subarray(machine.dataAt(), machine.dataAt() + machine.dataLen())
           const writer = await this.#writerOf(entry, machine.offset())
           await writer.write(bytes)
           break
         }
-        case ASK_COMPLETE: {
+        case Ask.Complete: {
           const writer = await this.#writerOf(entry, this.#held.get(entry) ?? 0)
           this.#writer = null
           await writer.close()
@@ -195,7 +185,7 @@ export class IncomingTransfer extends Transfer {
           this.emit('file', this.entries[entry]!)
           break
         }
-        case ASK_STORE:
+        case Ask.Store:
           await this.#sink?.complete?.()
           if (this.#error === null) machine.stored()
           break
@@ -216,7 +206,7 @@ export class IncomingTransfer extends Transfer {
 
   #fail(cause: unknown): void {
     this.#error ??= new TransferError('transfer-failed', 'a file cannot be stored', { cause })
-    this.#machine.cancel(SINK_FAILED, 'a file cannot be stored')
+    this.#machine.cancel(Cancel.SinkFailed, 'a file cannot be stored')
   }
 }
 

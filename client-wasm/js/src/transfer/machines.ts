@@ -1,32 +1,14 @@
 /**
- * The machines of a transfer in the module, and the numbers in which they talk; `client-wasm/transfer` has the same
- * tables.
+ * The machines of a transfer in the module. The numbers in which they talk are those of `client-wasm/engine.ops`.
  *
  * @internal
  * @packageDocumentation
  */
 
+import { Ask, Cancel, Why } from '#tables'
 import type { Incoming, Outgoing } from '#transfer'
 import type { Channel } from '../api/channel.js'
 import { TransferError } from './shared.js'
-
-/** What a step asks for: the channel, … */
-export const ASK_TAKE = 0
-const ASK_FAILED = 2
-const ASK_SEND = 3
-/** … or the transfer. */
-export const ASK_FINISHED = 1
-export const ASK_READ = 4
-export const ASK_OFFERED = 5
-export const ASK_WRITE = 6
-export const ASK_COMPLETE = 7
-export const ASK_STORE = 8
-
-/** Why this side gives up, as TransferCancel says it. */
-export const INTERRUPTED = 1
-export const SOURCE_FAILED = 2
-export const SINK_FAILED = 3
-const PROTOCOL = 5
 
 let memory: WebAssembly.Memory
 
@@ -37,11 +19,13 @@ export function setMemory(it: WebAssembly.Memory): void {
 
 /**
  * Carries messages between a channel and a machine until the machine asks for something else, or there is neither a
- * message nor room: then it is {@link ASK_TAKE}, and worth another call when the channel has either.
+ * message nor room: then it is {@link Ask.Take}, and worth another call when the channel has either.
  */
 export class Line<M extends Outgoing | Incoming = Outgoing | Incoming> {
   /** The last message that was taken. */
   message: Uint8Array = NOTHING
+  /** A file arrived with another hash than the announced one: what was written of it is worth nothing. */
+  isDamaged = false
   #broken: TransferError | null = null
 
   constructor(
@@ -56,16 +40,17 @@ export class Line<M extends Outgoing | Incoming = Outgoing | Incoming> {
       if (channel.isOver) throw channel.overBy
       if (eager) while (this.#take()) {}
       const ask = machine.step()
-      if (ask === ASK_SEND) {
+      if (ask === Ask.Send) {
         // No copy: the channel takes the bytes out of the module's memory at once, or not at all.
-        if (!channel.trySend(new Uint8Array(memory.buffer, machine.at(), machine.len()))) return ASK_TAKE
+        if (!channel.trySend(new Uint8Array(memory.buffer, machine.at(), machine.len()))) return Ask.Take
         machine.sent()
-      } else if (ask === ASK_TAKE) {
+      } else if (ask === Ask.Take) {
         if (!this.#take()) return ask
-      } else if (this.#broken && ask === ASK_FINISHED) {
+      } else if (this.#broken && ask === Ask.Finished) {
         throw this.#broken
-      } else if (ask === ASK_FAILED) {
-        throw new TransferError(WHY[machine.why()]!, machine.message())
+      } else if (ask === Ask.Failed) {
+        this.isDamaged = machine.why() === Why.Damaged
+        throw new TransferError(CODES[machine.why()] ?? 'transfer-failed', machine.message())
       } else {
         return ask
       }
@@ -77,7 +62,7 @@ export class Line<M extends Outgoing | Incoming = Outgoing | Incoming> {
     if (message === undefined) return false
     if (typeof message === 'string') {
       // The machine still has a message that tells the other side.
-      this.machine.cancel(PROTOCOL, 'text where a transfer belongs')
+      this.machine.cancel(Cancel.Protocol, 'text where a transfer belongs')
       this.#broken = new TransferError('transfer-failed', 'the other side sent text where a transfer belongs')
       return true
     }
@@ -97,7 +82,7 @@ export interface Progress {
   bytesResumed: number
 }
 
-/** In the words of people, of numbers of which −1 is none. */
+/** The numbers of a machine by their names; −1 stands for a number that is unknown. */
 export function progressOf(machine: Outgoing | Incoming): Progress {
   const [entry, filesDone, filesTotal, bytesDone, bytesTotal, bytesResumed] = machine.progress() as unknown as [
     number,
@@ -110,10 +95,14 @@ export function progressOf(machine: Outgoing | Incoming): Progress {
   return { entry: orNull(entry), filesDone, filesTotal, bytesDone, bytesTotal: orNull(bytesTotal), bytesResumed }
 }
 
-/** A number of the module, or none. */
+/** A number of the module; −1 stands for null. */
 export function orNull(number: number): number | null {
   return number < 0 ? null : number
 }
 
-const WHY = ['transfer-failed', 'transfer-declined', 'transfer-cancelled'] as const
+/** The codes of errors, where it is not the usual one. */
+const CODES: Readonly<Record<number, TransferError['code']>> = {
+  [Why.Declined]: 'transfer-declined',
+  [Why.Cancelled]: 'transfer-cancelled',
+}
 const NOTHING = new Uint8Array()

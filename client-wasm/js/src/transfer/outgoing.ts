@@ -4,9 +4,10 @@
  * @packageDocumentation
  */
 
+import { Ask, Cancel } from '#tables'
 import { Outgoing } from '#transfer'
 import type { Channel } from '../api/channel.js'
-import { ASK_FINISHED, ASK_READ, INTERRUPTED, Line, SOURCE_FAILED } from './machines.js'
+import { Line } from './machines.js'
 import { ChannelResetError, TransferError } from './shared.js'
 import type { Source } from './sources.js'
 import { asTransferError, Transfer } from './transfer.js'
@@ -35,7 +36,7 @@ export class OutgoingTransfer extends Transfer {
   /** @internal */
   protected giveUp(error: unknown, reason: string): void {
     this.#error ??= error
-    this.#machine?.cancel(INTERRUPTED, reason)
+    this.#machine?.cancel(Cancel.Interrupted, reason)
     this.resume()
     this.poke()
     if (!this.#machine) this.end(error)
@@ -88,8 +89,8 @@ export class OutgoingTransfer extends Transfer {
     this.listenTo(line)
     for (;;) {
       const ask = line.pump(true)
-      if (ask === ASK_FINISHED) return
-      if (ask === ASK_READ) {
+      if (ask === Ask.Finished) return
+      if (ask === Ask.Read) {
         this.enter('active')
         await this.unpaused()
         if (this.#error !== null) continue
@@ -99,7 +100,7 @@ export class OutgoingTransfer extends Transfer {
           if (this.#error === null) machine.feed(bytes)
         } catch (error) {
           this.#error ??= new TransferError('transfer-failed', `${source.path.join('/')} cannot be read`, { cause: error })
-          machine.cancel(SOURCE_FAILED, 'a file cannot be read')
+          machine.cancel(Cancel.SourceFailed, 'a file cannot be read')
         }
         this.measure(line)
       } else {

@@ -17,7 +17,7 @@ import type { WasmSource } from '../api/types.js'
 
 /** Instantiates the module. */
 export async function start(module: WasmSource): Promise<void> {
-  const { memory } = await instantiate(module, BUILD, machines)
+  const { memory } = await instantiate(module, `./transfer-${BUILD}_bg.js`, machines)
   setMemory(memory as WebAssembly.Memory)
 }
 
