@@ -9,6 +9,7 @@ import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
+import { generated } from './build/generated.mjs'
 
 const here = dirname(fileURLToPath(import.meta.url))
 const glue = join(here, '../../target/web/glue/engine_bg.js')
@@ -29,9 +30,9 @@ console.log(`${rates[ROUNDS >> 1].toFixed(0)} MB per CPU second (${rates.map((it
 /** What drives the module, bundled as build.mjs does, with the module behind it. */
 async function engine() {
   const resolve = { name: 'glue', setup: (it) => it.onResolve({ filter: /^#engine$/ }, () => ({ path: glue })) }
-  const contents = `export * from './machine.js'; export * from './assembler.js'; export * as glue from '#engine'`
+  const contents = `export * from './net/machine.js'; export * from './net/door.js'; export * from './net/assembler.js'; export * as glue from '#engine'`
   const stdin = { contents, resolveDir: join(here, 'src') }
-  const { outputFiles } = await build({ stdin, bundle: true, format: 'esm', write: false, plugins: [resolve] })
+  const { outputFiles } = await build({ stdin, bundle: true, format: 'esm', write: false, plugins: [generated(), resolve] })
   const built = await import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].text).toString('base64')}`)
   const module = readFileSync(join(dirname(glue), 'peersox.wasm'))
   const { instance } = await WebAssembly.instantiate(module, { './engine_bg.js': built.glue })
@@ -63,7 +64,7 @@ function round() {
   const began = process.cpuUsage()
   const [from, to] = peers
   for (let sent = 0, taken = 0; taken < count; ) {
-    while (sent < count && from.machine.send(handle, MESSAGE)) sent++
+    while (sent < count && from.machine.send(handle, false, MESSAGE)) sent++
     pump()
     for (const it of to.readable) while (to.assembler.next(it) !== undefined) taken++
     to.readable.clear()

@@ -3,7 +3,7 @@
 use peersox_core::code::{Code, Malformed, Nameplate, Words};
 
 use crate::call::Reply;
-use crate::failure::Failure;
+use crate::failure::{Failure, Fault};
 use crate::platform::Random;
 
 /// Appends secret words to a nameplate of the server.
@@ -24,7 +24,7 @@ pub(crate) fn tidy(typed: &[u8]) -> Result<Reply, Failure> {
 pub(crate) fn parse(typed: &[u8]) -> Result<Code, Failure> {
     text(typed)?
         .parse()
-        .map_err(|malformed: Malformed| Failure::new("code-malformed", &malformed.to_string()))
+        .map_err(|malformed: Malformed| Failure::new(Fault::CodeMalformed, &malformed.to_string()))
 }
 
 fn show(code: &Code) -> Reply {

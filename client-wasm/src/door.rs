@@ -1,5 +1,5 @@
 //! The one way in. A call names a machine and what to do, in numbers and bytes, and is answered in numbers and bytes;
-//! `js/src/machine.ts` gives that names and types.
+//! `js/build/ops.mjs` gives that names and types.
 //!
 //! ```text
 //!   room(length) ─► where the bytes of the next call go, if it has any
@@ -34,7 +34,7 @@ pub fn room(length: usize) -> usize {
     DOOR.with(|door| door.room(length))
 }
 
-/// Does one of `op.rs`, at `now` milliseconds; gives the address of the reply.
+/// Does one of `engine.ops`, at `now` milliseconds; gives the address of the reply.
 #[wasm_bindgen]
 #[must_use]
 pub fn call(machine: u32, op: u8, now: f64, a: f64, b: f64) -> usize {
@@ -58,7 +58,7 @@ struct Door {
     given: Cell<Vec<u8>>,
     /// Those of the latest reply, until the next call.
     lent: Cell<Bytes>,
-    /// The latest reply as `js/src/machine.ts` reads it: number, a, b, where its bytes are, how many.
+    /// The latest reply as `js/src/net/door.ts` reads it: number, a, b, where its bytes are, how many.
     reply: Cell<[f64; 5]>,
 }
 

@@ -21,3 +21,4 @@ mod failure;
 mod machine;
 mod op;
 mod platform;
+mod told;

@@ -1,4 +1,4 @@
-//! One endpoint of a pairing, as `js/src/shell.ts` drives it: `core::peer` in the numbers and bytes of calls.
+//! One endpoint of a pairing, as `js/src/net/shell.ts` drives it: `core::peer` in the numbers and bytes of calls.
 
 use bytes::Bytes;
 use peersox_core::channel::{self, ChannelId, Chunk, Kind, Priority, ResetCode, SendError};
@@ -12,47 +12,10 @@ use peersox_core::time::Moment;
 
 use crate::call::{Call, NONE, Reply, small, whole};
 use crate::code;
-use crate::failure::Failure;
+use crate::failure::{Failure, Fault};
 use crate::op;
 use crate::platform::{Random, millis};
-
-/// What happened, with what comes beside it; `js/src/machine.ts` has the same table.
-#[derive(Clone, Copy)]
-#[repr(u8)]
-pub(crate) enum Told {
-    /// Fresh keys. Bytes: the phrase, a line feed, the name of the peer.
-    Secured = 0,
-    /// Messages flow.
-    Connected = 1,
-    /// The other peer is another process than before: every channel below a is gone with the old one.
-    Restarted = 2,
-    /// Both sides have said goodbye.
-    Closed = 3,
-    /// Records take path a from now on, or none: −1.
-    Path = 4,
-    /// A direct path is wanted.
-    Dial = 5,
-    /// Path a is of no use any more.
-    HangUp = 6,
-    /// There and back: a milliseconds.
-    Pong = 7,
-    /// The peer opened channel a, of priority b. Bytes: its name.
-    Opened = 8,
-    /// Channel a has something to read.
-    Readable = 9,
-    /// Channel a has a datagram to read.
-    Datagram = 10,
-    /// Channel a has room.
-    Writable = 11,
-    /// The peer will send no more on channel a.
-    Finished = 12,
-    /// The peer took everything of channel a.
-    Flushed = 13,
-    /// Channel a is gone, for reason b.
-    Reset = 14,
-    /// A signal of the other peer. Bytes: the signal.
-    Signal = 15,
-}
+use crate::told::Told;
 
 /// See the module.
 pub(crate) struct Machine(Peer);
@@ -74,7 +37,7 @@ impl Machine {
         let proof = if call.op == op::WITH_SECRET {
             Proof::Secret(PairingSecret::try_from(proof).map_err(|_| {
                 let what = "this is no pairing: its secret is not 32 bytes";
-                Failure::new("pairing-invalid", what)
+                Failure::new(Fault::PairingInvalid, what)
             })?)
         } else {
             typed = code::parse(proof)?.canonical();
@@ -127,7 +90,7 @@ impl Machine {
                     _ => Priority::Bulk,
                 };
                 let opened = peer.channels().open(code::text(&call.bytes)?, priority);
-                let channel = opened.map_err(|error| Failure::new("busy", error.text()))?;
+                let channel = opened.map_err(|error| Failure::new(Fault::Busy, error.text()))?;
                 Reply::number(number(channel))
             }
             op::SEND => {
@@ -260,13 +223,13 @@ fn take(peer: &mut Peer, path: PathId, frame: Bytes, now: Moment) -> Result<(), 
     };
     let taken = peer.handle_frame(path, frame, now, &mut Random);
     taken.map_err(|end| {
-        let code = match end {
-            End::Burnt(_) => "code-mismatch",
-            End::Broken(_) => "protocol",
-            End::Tampered => "tampered",
+        let fault = match end {
+            End::Burnt(_) => Fault::CodeMismatch,
+            End::Broken(_) => Fault::Protocol,
+            End::Tampered => Fault::Tampered,
         };
         let (what, why) = end.text();
-        Failure::new(code, &[what, why].concat())
+        Failure::new(fault, &[what, why].concat())
     })
 }
 
@@ -287,11 +250,11 @@ fn sent(result: Result<(), SendError>) -> Result<Reply, Failure> {
     let Err(error) = result else {
         return Ok(Reply::number(true));
     };
-    let code = match error {
+    let fault = match error {
         SendError::Full | SendError::NoPath => return Ok(Reply::number(false)),
-        SendError::Gone => "channel-reset",
-        SendError::Finished | SendError::KindChanged => "closed",
-        SendError::TooLarge => "too-large",
+        SendError::Gone => Fault::ChannelReset,
+        SendError::Finished | SendError::KindChanged => Fault::Closed,
+        SendError::TooLarge => Fault::TooLarge,
     };
-    Err(Failure::new(code, error.text()))
+    Err(Failure::new(fault, error.text()))
 }

@@ -222,43 +222,6 @@ fn cargo(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("cargo prints UTF-8")
 }
 
-/// What crosses between the engine of the browser client and its TypeScript is numbers: one that is another thing on the
-/// other side would do something else without an error.
-#[test]
-fn both_sides_of_the_engine_count_alike() {
-    let read = |file: &str| read(&root().join("client-wasm").join(file));
-    let (ops, machine) = (read("src/op.rs"), read("src/machine.rs"));
-    let typescript = read("js/src/machine.ts");
-    let op = numbered(&ops, "", ";", "pub(crate) const ", ": u8");
-    assert!(op.len() > 20, "{op:?}");
-    assert_eq!(op, numbered(&typescript, "const enum Op {", ",", "", ""));
-    let told = numbered(&machine, "enum Told {", ",", "", "");
-    assert!(told.len() > 10, "{told:?}");
-    assert_eq!(
-        told,
-        numbered(&typescript, "const enum Told {", ",", "", "")
-    );
-}
-
-/// The lines `prefix NAME infix = NUMBER end` behind `start`, up to a brace: names without case and underscores.
-fn numbered(
-    source: &str,
-    start: &str,
-    end: &str,
-    prefix: &str,
-    infix: &str,
-) -> Vec<(String, String)> {
-    let (_, table) = source.split_once(start).expect("the table is there");
-    let lines = table.lines().take_while(|line| *line != "}");
-    let rows = lines.filter_map(|line| {
-        let row = line.trim().strip_prefix(prefix)?.strip_suffix(end)?;
-        let (name, number) = row.split_once(" = ")?;
-        let name = name.strip_suffix(infix)?.replace('_', "").to_lowercase();
-        Some((name, number.to_owned()))
-    });
-    rows.collect()
-}
-
 fn root() -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
     tests

@@ -6,12 +6,12 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { PbfReader, PbfWriter } from 'pbf'
 import { compileRaw } from 'pbf/compile'
-import { files, messages } from '../../client-wasm/js/messages.mjs'
+import { files, messages } from '../../client-wasm/js/build/messages.mjs'
 import { equal } from './embed.mjs'
 import { check, root } from './harness.mjs'
 
 const js = join(root, 'client-wasm/js')
-const require = createRequire(join(js, 'build.mjs'))
+const require = createRequire(join(js, 'package.json'))
 const { build } = require('esbuild')
 const parseProto = require('protocol-buffers-schema')
 
@@ -55,7 +55,7 @@ export async function protobufChecks() {
 
 /** Both implementations, made of the same files. */
 async function both(directory) {
-  const contents = "export * from './src/protobuf.ts'; export * as wire from '#wire'"
+  const contents = "export * from './src/net/protobuf.ts'; export * as wire from '#wire'"
   const wire = {
     name: 'wire',
     setup(it) {

@@ -4,17 +4,17 @@ import type { Sendable } from 'peersox'
 import { announce, h, show, toast } from './dom.js'
 import { dropped } from './drop.js'
 import { plural } from './format.js'
-import { Home } from './home.js'
+import { Home, type HomeOwner } from './home.js'
 import { tidy } from './private.js'
 import { HAS_PRIVATE } from './saving.js'
 import { type Item, Session } from './session.js'
 import { keptForTab } from './tab.js'
-import { Talk } from './talk.js'
+import { Talk, type TalkOwner } from './talk.js'
 
 const CODE = /^[0-9]{4,12}(-[a-z]+)*$/i
 
 /** See the module. */
-export class App {
+export class App implements HomeOwner, TalkOwner {
   readonly sessions: Session[] = []
   readonly #main: HTMLElement
   readonly #home: Home

@@ -1,19 +1,30 @@
 /** The first view: show a code, type one, or come back to a device that is saved. */
 
+import type { CloseReason } from 'peersox'
 import { encode } from 'uqr'
 import { announce, h, icon, say, show, svg } from './dom.js'
 import { clock, plural } from './format.js'
 import { message, Session } from './session.js'
 import { keepSettings, settings } from './settings.js'
-import type { App } from './app.js'
 
 /** A code is replaced by a new one for as long as somebody may be looking at it. */
 const MAX_CODES = 20
 
+/** What the first view asks of the page around it. */
+export interface HomeOwner {
+  readonly sessions: readonly Session[]
+  /** Takes a session that has just been paired, and shows it. */
+  adopt(session: Session): void
+  /** Shows a conversation. */
+  open(session: Session): void
+  /** Copies a text, then says that this is done. */
+  copy(text: string, done: string): void
+}
+
 /** See the module. */
 export class Home {
   readonly element: HTMLElement
-  readonly #app: App
+  readonly #app: HomeOwner
   readonly #offer = h('div', { class: 'offer' })
   readonly #devices = h('section', { class: 'devices', 'aria-labelledby': 'devices-title', hidden: true })
   readonly #input = h('input', {
@@ -36,7 +47,7 @@ export class Home {
   #shown = 0
   #redraw: (() => void) | null = null
 
-  constructor(app: App) {
+  constructor(app: HomeOwner) {
     this.#app = app
     const own = settings()
     const name = h('input', { id: 'own-name', type: 'text', maxlength: 60, value: own.name, autocomplete: 'off' })
@@ -182,7 +193,7 @@ export class Home {
     return session
   }
 
-  async #spent(session: Session, reason: string, text: string): Promise<void> {
+  async #spent(session: Session, reason: CloseReason, text: string): Promise<void> {
     this.#showing = null
     if (reason === 'expired' && this.#shown < MAX_CODES && document.visibilityState === 'visible') {
       announce('Nobody typed the code in time. Here is another.')

@@ -11,6 +11,7 @@
 
 import {
   type Channel,
+  type CloseReason,
   type IncomingTransfer,
   type OutgoingTransfer,
   type Pairing,
@@ -57,7 +58,9 @@ export class Session extends EventTarget {
   readonly samples: Sample[] = []
   client: PeerSoxClient
   phase: Phase = 'meeting'
-  /** Why it ended, for people. */
+  /** Why it ended; null while it has not. */
+  endedBy: CloseReason | 'forgotten' | null = null
+  /** The same for people. */
   ending = ''
   /** What the pairing is called here. */
   name: string
@@ -180,7 +183,7 @@ export class Session extends EventTarget {
     await this.client.close()
     if (pairing) await this.client.deletePairing(pairing).catch(() => {})
     this.saved = false
-    this.#end('Forgotten.')
+    this.#end('forgotten', 'Forgotten.')
   }
 
   /** Hangs up. A saved pairing stays. */
@@ -198,6 +201,7 @@ export class Session extends EventTarget {
     this.#pipe = this.#asked = null
     this.client = this.#makeClient()
     this.phase = 'waiting'
+    this.endedBy = null
     this.ending = ''
     this.#connect(pairing)
     this.#tell()
@@ -273,14 +277,14 @@ export class Session extends EventTarget {
     if (staged.length > 0) void this.offer(staged)
   }
 
-  #onClosed(reason: string, text: string): void {
+  #onClosed(reason: CloseReason, text: string): void {
     if (reason === 'peer-closed' && this.saved && !this.#left) {
       // It may come back later: wait for it.
       this.#note('The other device hung up.')
       this.reconnect()
       return
     }
-    const endings: Record<string, string> = {
+    const endings: Partial<Record<CloseReason, string>> = {
       closed: 'You hung up.',
       'peer-closed': 'The other side hung up.',
       replaced: 'This pairing was opened in another tab.',
@@ -291,11 +295,12 @@ export class Session extends EventTarget {
       void this.client.deletePairing(this.pairing, { revoke: false })
     }
     if (reason !== 'replaced') keepForTab(null)
-    this.#end(endings[reason] ?? text)
+    this.#end(reason, endings[reason] ?? text)
   }
 
-  #end(ending: string): void {
+  #end(by: NonNullable<Session['endedBy']>, ending: string): void {
     this.phase = 'ended'
+    this.endedBy = by
     this.ending = ending
     this.#tell()
   }

@@ -1,7 +1,6 @@
 /** The second view: a conversation, what is on its way, and how the connection does. */
 
 import type { Sendable } from 'peersox'
-import type { App } from './app.js'
 import { announce, h, icon, say, show } from './dom.js'
 import { bytes, millis, plural, rate, timeOfDay } from './format.js'
 import { presence } from './home.js'
@@ -10,11 +9,19 @@ import { download } from './saving.js'
 import { type Item, message, type Session } from './session.js'
 import { TransferCard } from './transfers.js'
 
+/** What a conversation asks of the page around it. */
+export interface TalkOwner {
+  /** Shows the first view. */
+  home(): void
+  /** Lets go of a session that has ended. */
+  remove(session: Session): void
+}
+
 /** See the module. */
 export class Talk {
   readonly element: HTMLElement
   readonly session: Session
-  readonly #app: App
+  readonly #app: TalkOwner
   readonly #cards: TransferCard[] = []
   readonly #log = h('div', { class: 'log', role: 'log', 'aria-label': 'Conversation', tabindex: 0 })
   readonly #empty = h('div', { class: 'empty' })
@@ -38,7 +45,7 @@ export class Talk {
   #deviceDrawn = ''
   #last: { node: HTMLElement; item: Item } | null = null
 
-  constructor(app: App, session: Session) {
+  constructor(app: TalkOwner, session: Session) {
     this.#app = app
     this.session = session
     this.#attach = h(
@@ -202,7 +209,7 @@ export class Talk {
       text = session.ending
     }
     if (session.staged > 0) text += ` ${plural(session.staged, 'item')} will be offered then.`
-    const again = session.phase === 'ended' && session.pairing?.secret !== undefined && (session.saved || session.ending.includes('tab'))
+    const again = session.phase === 'ended' && session.pairing?.secret !== undefined && (session.saved || session.endedBy === 'replaced')
     const key = `${text} ${again}`
     if (this.#banner.dataset['key'] === key) return
     this.#banner.dataset['key'] = key

@@ -5,9 +5,9 @@
  */
 
 import deflated from '#wasm'
-import { setDefaultSource } from './engine.js'
-import { inflate } from './inlined.js'
-import { setTransferSource } from './ondemand.js'
+import { setDefaultSource } from './net/engine.js'
+import { inflate } from './net/inlined.js'
+import { setTransferSource } from './transfer/ondemand.js'
 
 setDefaultSource(() => inflate(deflated))
 setTransferSource({ chunk: () => import('#transfers'), wasm: (chunk) => inflate(chunk.deflated!) })

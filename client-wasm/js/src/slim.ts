@@ -4,8 +4,8 @@
  * @packageDocumentation
  */
 
-import { setDefaultSource } from './engine.js'
-import { setTransferSource } from './ondemand.js'
+import { setDefaultSource } from './net/engine.js'
+import { setTransferSource } from './transfer/ondemand.js'
 
 setDefaultSource(() => fetch(new URL('./peersox.wasm', import.meta.url)))
 setTransferSource({

@@ -26,29 +26,12 @@ use talc::wasm::{WasmDynamicTalc, new_wasm_dynamic_allocator};
 #[global_allocator]
 static ALLOCATOR: WasmDynamicTalc = new_wasm_dynamic_allocator();
 
-/// What a step asks for; `js/src/machines.ts` has the same table.
-#[derive(Clone, Copy)]
-#[repr(u8)]
-enum Ask {
-    /// Give a message of the channel, when there is one.
-    Take = 0,
-    /// Nothing more will happen.
-    Finished = 1,
-    /// It ended before everything was stored, and the other side was told; `why` and `message` say
-    /// more.
-    Failed = 2,
-    /// Send a message, and say so.
-    Send = 3,
-    /// Feed bytes of a file.
-    Read = 4,
-    /// An offer is there.
-    Offered = 5,
-    /// Write bytes of a file.
-    Write = 6,
-    /// A file is complete and verified.
-    Complete = 7,
-    /// Put everything in place.
-    Store = 8,
+include!(concat!(env!("OUT_DIR"), "/ask.rs"));
+include!(concat!(env!("OUT_DIR"), "/why.rs"));
+
+/// The codes with which this side gives up.
+mod cancel {
+    include!(concat!(env!("OUT_DIR"), "/cancel.rs"));
 }
 
 /// Why a transfer ended.
@@ -57,24 +40,13 @@ struct Failure {
     message: String,
 }
 
-/// What kind of end; `js/src/machines.ts` has the same table.
-#[derive(Clone, Copy)]
-#[repr(u8)]
-enum Why {
-    Failed = 0,
-    Declined = 1,
-    Cancelled = 2,
-}
-
 impl From<&Error> for Failure {
     fn from(error: &Error) -> Self {
         let why = match error {
             Error::Declined { .. } => Why::Declined,
             Error::Cancelled { .. } => Why::Cancelled,
-            Error::Peer(_)
-            | Error::Mismatch { .. }
-            | Error::SourceEnded { .. }
-            | Error::OutOfTurn(_) => Why::Failed,
+            Error::Mismatch { .. } => Why::Damaged,
+            Error::Peer(_) | Error::SourceEnded { .. } | Error::OutOfTurn(_) => Why::Failed,
         };
         let message = error.to_string();
         Self { why, message }
@@ -83,11 +55,12 @@ impl From<&Error> for Failure {
 
 fn cancel_code(code: u8) -> CancelCode {
     match code {
-        1 => CancelCode::Interrupted,
-        2 => CancelCode::SourceFailed,
-        3 => CancelCode::SinkFailed,
-        4 => CancelCode::HashMismatch,
-        5 => CancelCode::Protocol,
+        cancel::INTERRUPTED => CancelCode::Interrupted,
+        cancel::SOURCE_FAILED => CancelCode::SourceFailed,
+        cancel::SINK_FAILED => CancelCode::SinkFailed,
+        cancel::HASH_MISMATCH => CancelCode::HashMismatch,
+        cancel::PROTOCOL => CancelCode::Protocol,
+        cancel::OTHER => CancelCode::Other,
         _ => CancelCode::Other,
     }
 }

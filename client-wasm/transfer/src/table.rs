@@ -1,5 +1,5 @@
 //! Offers and progress as text and numbers, each in one piece. No number is −1. The other side is in
-//! `js/src`: `machines.ts`, `outgoing.ts` for what is given, `transfer.ts` for what is shown.
+//! `js/src/transfer`: `machines.ts`, `outgoing.ts` for what is given, `transfer.ts` for what is shown.
 
 use peersox_core::time::Timestamp;
 use peersox_core::transfer::{Entry, Kind, Offer, Progress, SafePath};

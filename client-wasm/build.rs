@@ -1,0 +1,18 @@
+//! Makes the tables of `op.rs`, `told.rs` and `failure.rs` of `engine.ops`.
+
+mod table;
+
+use std::path::Path;
+
+use table::Form;
+
+fn main() -> Result<(), String> {
+    table::generate(
+        Path::new("engine.ops"),
+        &[
+            ("op", Form::Constants),
+            ("told", Form::Enum("Told")),
+            ("fault", Form::Enum("Fault")),
+        ],
+    )
+}

@@ -1,0 +1,348 @@
+/**
+ * A named stream of messages each way, without loss, in order, over whatever path there is.
+ *
+ * @packageDocumentation
+ */
+
+import { abortable } from '../net/failure.js'
+import { Emitter } from './emitter.js'
+import type { End } from './end.js'
+import { ChannelResetError, ClosedError, type PeerSoxError, TooLargeError } from './errors.js'
+import { Intake } from './intake.js'
+import type { Abortable, Data, Priority } from './types.js'
+
+/** What listeners of a channel are given. */
+export interface ChannelEvents {
+  /** A message arrived. Listening takes messages as fast as they come. */
+  message: string | ArrayBuffer
+  /** A datagram arrived. */
+  datagram: Uint8Array
+  /** {@link Channel.send} would not wait now. */
+  writable: undefined
+  /** The other peer will send no more; everything was taken. */
+  end: undefined
+  /** The channel is over. */
+  close: { error: Error | null }
+}
+
+/** What a channel needs of the connection that carries it. Every method takes the channel's handle. @internal */
+export interface Carrier {
+  /** Sends a message; false if there is no room, and then {@link Channel.writeReady} follows. */
+  send(handle: number, message: string | Uint8Array): boolean
+  /** Sends a datagram; false if it was dropped. */
+  sendDatagram(handle: number, bytes: Uint8Array): boolean
+  /** The next message. Throws if the channel had to be reset. */
+  read(handle: number): string | Uint8Array<ArrayBuffer> | undefined
+  readDatagram(handle: number): Uint8Array<ArrayBuffer> | undefined
+  /** Ends this side's direction. */
+  finish(handle: number): void
+  /** Ends the channel at once. */
+  reset(handle: number, code: number): void
+  /** Bytes sent and not taken by the other side. */
+  pending(handle: number): number
+  /** The longest datagram. */
+  maxDatagram(): number
+}
+
+interface Waiting {
+  data: string | Uint8Array
+  size: number
+  resolve(): void
+  reject(error: unknown): void
+}
+
+/** What may wait for room in one channel before `send` refuses more. */
+const MAX_WAITING = 64 << 20
+
+/**
+ * A channel between the two peers.
+ *
+ * Messages wait until they are taken: by a listener, by `for await`, by {@link Channel.receive} or
+ * from {@link Channel.readable}; use one of these at a time. While nobody takes them the other peer
+ * is stopped after a megabyte.
+ */
+export class Channel extends Emitter<ChannelEvents> implements AsyncIterable<string | ArrayBuffer> {
+  /** The name, the same on both sides. */
+  readonly name: string
+  /** Who goes first when several channels have something to send. */
+  readonly priority: Priority
+  /** Whether this side opened it. */
+  readonly mine: boolean
+  /** Resolves when the channel is over, in good order or not. */
+  readonly closed: Promise<void>
+
+  readonly #carrier: Carrier
+  readonly #handle: number
+  /** Called once, when the channel is over. */
+  readonly #forget: () => void
+  readonly #intake: Intake<string | ArrayBuffer>
+  #waiting: Waiting[] = []
+  #waitingBytes = 0
+  #over: PeerSoxError | null = null
+  #isOver = false
+  #finishing = false
+  #isFlushed = false
+  #isEnded = false
+  #settle!: () => void
+  #whenFlushed: { resolve(): void; reject(error: unknown): void }[] = []
+  #writable: WritableStream<Data> | undefined
+
+  /** @internal */
+  constructor(
+    carrier: Carrier,
+    handle: number,
+    name: string,
+    priority: Priority,
+    mine: boolean,
+    forget: () => void,
+  ) {
+    super()
+    this.#carrier = carrier
+    this.#forget = forget
+    this.#handle = handle
+    this.name = name
+    this.priority = priority
+    this.mine = mine
+    this.closed = new Promise((resolve) => (this.#settle = resolve))
+    this.#intake = new Intake(
+      () => this.takeNow(),
+      () => this.hasListener('message'),
+      (message) => this.emit('message', message),
+    )
+  }
+
+  /** Bytes that were sent and that the other peer has not taken, with 64 for each message. */
+  get bufferedAmount(): number {
+    return this.#waitingBytes + (this.#isOver ? 0 : this.#carrier.pending(this.#handle))
+  }
+
+  /** The longest datagram in bytes. */
+  get maxDatagramSize(): number {
+    return this.#isOver ? 0 : this.#carrier.maxDatagram()
+  }
+
+  /**
+   * Sends one message. Resolves when there is room for the next one; messages keep the order of
+   * the calls whether or not the promise is awaited. Of a view exactly its part of the buffer is sent.
+   *
+   * Rejects with a {@link TooLargeError} if more than 64 MiB of messages wait for room already.
+   */
+  send(data: Data, options?: Abortable): Promise<void> {
+    const sent = this.#send(data, options?.signal)
+    // Who does not await it hears of a lost channel by its events.
+    sent.catch(() => {})
+    return sent
+  }
+
+  async #send(data: Data, signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted()
+    const message = typeof data === 'string' ? data : view(data)
+    if (this.#isOver) throw this.#over ?? new ClosedError('closed', 'the channel is over')
+    if (this.#finishing) throw new ClosedError('closed', 'the channel was finished by this side')
+    if (this.#waiting.length === 0 && this.#trySend(message)) return
+    const size = message.length
+    if (this.#waitingBytes + size > MAX_WAITING) {
+      throw new TooLargeError('too-large', 'more than 64 MiB wait to be sent: await `send` before sending more')
+    }
+    const waiting = {} as Waiting
+    const sent = new Promise<void>((resolve, reject) => {
+      // The caller may use its buffer again before there is room.
+      const copy = typeof message === 'string' ? message : message.slice()
+      Object.assign(waiting, { data: copy, size, resolve, reject })
+      this.#waiting.push(waiting)
+      this.#waitingBytes += size
+    })
+    return abortable(sent, signal, () => {
+      const at = this.#waiting.indexOf(waiting)
+      if (at >= 0) this.#waitingBytes -= this.#waiting.splice(at, 1)[0]!.size
+    })
+  }
+
+  /**
+   * Sends a datagram now or never: unordered, unreliable, at most {@link Channel.maxDatagramSize} bytes.
+   * Returns whether it was sent.
+   */
+  sendDatagram(data: ArrayBuffer | ArrayBufferView): boolean {
+    if (this.#isOver) return false
+    return this.#carrier.sendDatagram(this.#handle, view(data))
+  }
+
+  /** Takes the next message; `undefined` at the end. */
+  receive(options?: Abortable): Promise<string | ArrayBuffer | undefined> {
+    return this.#intake.receive(options?.signal)
+  }
+
+  /** The messages of the other peer. */
+  get readable(): ReadableStream<string | ArrayBuffer> {
+    return this.#intake.readable
+  }
+
+  /** Messages to the other peer; closing it ends this side's direction. */
+  get writable(): WritableStream<Data> {
+    this.#writable ??= new WritableStream<Data>({
+      write: (data) => this.send(data),
+      close: () => this.finish(),
+      abort: () => this.reset(),
+    })
+    return this.#writable
+  }
+
+  /** Ends this side's direction. Resolves when the other peer has taken everything. */
+  finish(options?: Abortable): Promise<void> {
+    if (!this.#isOver && !this.#finishing) {
+      this.#finishing = true
+      if (this.#waiting.length === 0) this.#carrier.finish(this.#handle)
+    }
+    const flushed = new Promise<void>((resolve, reject) => {
+      if (this.#isFlushed) resolve()
+      else if (this.#isOver) reject(this.#over ?? new ClosedError('closed', 'the channel is over'))
+      else this.#whenFlushed.push({ resolve, reject })
+    })
+    flushed.catch(() => {})
+    return abortable(flushed, options?.signal)
+  }
+
+  /** Ends the channel at once, in both directions; what is under way is lost. */
+  reset(code = 0): void {
+    if (this.#isOver) return
+    this.#carrier.reset(this.#handle, code)
+    this.#finish(new ClosedError('closed', 'the channel was reset by this side'))
+  }
+
+  /** The messages of the other peer. Leaving the loop leaves the channel open. */
+  [Symbol.asyncIterator](): AsyncIterator<string | ArrayBuffer, undefined> {
+    return this.#intake[Symbol.asyncIterator]()
+  }
+
+  /** The next message if it is there. @internal */
+  takeNow(): string | ArrayBuffer | undefined {
+    if (this.#isOver) return undefined
+    try {
+      const message = this.#carrier.read(this.#handle)
+      return typeof message === 'object' ? message.buffer : message
+    } catch (thrown) {
+      this.#finish(thrown as PeerSoxError)
+      return undefined
+    }
+  }
+
+  /** Sends bytes if there is room now, else `writable` follows. They are copied before it returns. @internal */
+  trySend(bytes: Uint8Array): boolean {
+    return !this.#isOver && this.#waiting.length === 0 && this.#trySend(bytes)
+  }
+
+  /** What the client hears instead of listeners, for the channels it uses itself. @internal */
+  onReady: (() => void) | null = null
+
+  /** @internal */
+  readReady(): void {
+    if (this.onReady) this.onReady()
+    else this.#intake.ready()
+  }
+
+  /** @internal */
+  datagramReady(): void {
+    if (!this.hasListener('datagram') && !this.onReady) return
+    for (;;) {
+      const datagram = this.#isOver ? undefined : this.#carrier.readDatagram(this.#handle)
+      if (datagram === undefined) return
+      this.emit('datagram', datagram)
+    }
+  }
+
+  /** @internal */
+  writeReady(): void {
+    while (this.#waiting.length > 0) {
+      const waiting = this.#waiting[0]!
+      try {
+        if (!this.#trySend(waiting.data)) return
+        waiting.resolve()
+      } catch (error) {
+        waiting.reject(error)
+      }
+      this.#waiting.shift()
+      this.#waitingBytes -= waiting.size
+    }
+    if (this.#finishing) this.#carrier.finish(this.#handle)
+    else this.emit('writable', undefined)
+  }
+
+  /** @internal */
+  ended(): void {
+    this.#isEnded = true
+    this.#intake.end()
+    this.emit('end', undefined)
+    this.#look()
+  }
+
+  /** @internal */
+  flushed(): void {
+    this.#isFlushed = true
+    for (const waiting of this.#whenFlushed.splice(0)) waiting.resolve()
+    this.#look()
+  }
+
+  /** @internal */
+  wasReset(code: number | null): void {
+    const why =
+      code === null
+        ? 'the other side was restarted'
+        : code === 1
+          ? 'nobody on the other side serves this channel'
+          : `the other side reset the channel (${code})`
+    this.#finish(new ChannelResetError(why, code))
+  }
+
+  /** @internal */
+  connectionEnded(end: End): void {
+    this.#finish(end.error ?? new ClosedError(end.reason, end.message), end.error === null)
+  }
+
+  /** @internal */
+  protected override listened(type: string): void {
+    if (type === 'message') queueMicrotask(() => this.readReady())
+    if (type === 'datagram') queueMicrotask(() => this.datagramReady())
+  }
+
+  #trySend(message: string | Uint8Array): boolean {
+    return this.#carrier.send(this.#handle, message)
+  }
+
+  /** Both directions may be over in good order. */
+  #look(): void {
+    if (this.#isEnded && this.#isFlushed) this.#finish(null)
+  }
+
+  /** A close in good order is an end to readers, and to nobody else. */
+  #finish(error: PeerSoxError | null, goodEnd = error === null): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#over = error
+    this.#forget()
+    this.#intake.end(goodEnd ? null : error)
+    const reason = error ?? new ClosedError('closed', 'the channel is over')
+    for (const waiting of this.#waiting.splice(0)) waiting.reject(reason)
+    this.#waitingBytes = 0
+    for (const waiting of this.#whenFlushed.splice(0)) waiting.reject(reason)
+    this.emit('close', { error: goodEnd ? null : error })
+    this.onReady?.()
+    this.#settle()
+  }
+
+  /** Whether it is over. @internal */
+  get isOver(): boolean {
+    return this.#isOver
+  }
+
+  /** What ended it, if not a good end. @internal */
+  get overBy(): PeerSoxError | null {
+    return this.#over
+  }
+}
+
+/** The bytes of a buffer, or of exactly the part that a view shows. */
+export function view(data: ArrayBuffer | ArrayBufferView): Uint8Array {
+  if (data instanceof ArrayBuffer) return new Uint8Array(data)
+  if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+  throw new TypeError('a message is a string, an ArrayBuffer or a view of one')
+}

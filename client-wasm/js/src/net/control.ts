@@ -1,0 +1,139 @@
+/**
+ * What a client asks the server: to make, redeem, look up and delete a pairing, and what becomes of a code.
+ * Nothing here connects.
+ *
+ * @internal
+ * @packageDocumentation
+ */
+
+import * as wire from '#wire'
+import { fromBase64, toBase64, toHex } from './bytes.js'
+import type { Engine } from './engine.js'
+import { PairingInvalidError, PeerSoxError } from '../api/errors.js'
+import { failure } from './failure.js'
+import { call, unary } from './grpc.js'
+import { decode, encode, type Table } from './protobuf.js'
+import type { Abortable, CodeOptions, NewPairing, Pairing } from '../api/types.js'
+
+/** The server as one client sees it. */
+export class Control {
+  readonly #url: string
+  readonly #engine: Promise<Engine>
+  readonly #ready: () => void
+  #answered = false
+
+  /** `ready` is called once, when the server first answers. */
+  constructor(url: string, engine: Promise<Engine>, ready: () => void) {
+    this.#url = url
+    this.#engine = engine
+    this.#ready = ready
+  }
+
+  async create(options: CodeOptions): Promise<NewPairing> {
+    const words = options.words ?? 2
+    if (!Number.isInteger(words) || words < 0 || words > 16) throw new TypeError('a code has 0 to 16 words')
+    const asked = this.#ask('CreatePairing', NOTHING, wire.CreatePairingResponse, options)
+    const [made, engine] = await Promise.all([asked, this.#engine])
+    return {
+      server: this.#url,
+      id: toHex(made.pairing_id),
+      role: 'initiator',
+      credential: toBase64(made.credential),
+      code: engine.makeCode(made.nameplate, words),
+      codeExpiresAt: made.code_expires_at_millis,
+      restorableUntil: made.restorable_until_millis,
+    }
+  }
+
+  async join(typed: string, options: Abortable): Promise<Pairing> {
+    const engine = await this.#engine
+    const code = engine.parseCode(String(typed))
+    // The words stay here: only the digits are sent.
+    const request = encode(wire.JoinPairingRequest, { nameplate: nameplateOf(code) })
+    const joined = await this.#ask('JoinPairing', request, wire.JoinPairingResponse, options)
+    return {
+      server: this.#url,
+      id: toHex(joined.pairing_id),
+      role: 'joiner',
+      credential: toBase64(joined.credential),
+      code,
+      restorableUntil: joined.restorable_until_millis,
+    }
+  }
+
+  /** Whether the server still knows a pairing. */
+  async knows(pairing: Pairing, options: Abortable): Promise<boolean> {
+    try {
+      await this.#ask('GetPairing', credential(pairing), wire.GetPairingResponse, options)
+      return true
+    } catch (error) {
+      if (error instanceof PairingInvalidError) return false
+      throw error
+    }
+  }
+
+  async revoke(pairing: Pairing, options: Abortable): Promise<void> {
+    try {
+      await this.#ask('DeletePairing', credential(pairing), wire.DeletePairingResponse, options)
+    } catch (error) {
+      // Gone already is gone.
+      if (!(error instanceof PairingInvalidError)) throw error
+    }
+  }
+
+  /** The right to attach to a relay, and where. */
+  openSession(pairing: Pairing, signal: AbortSignal): Promise<wire.OpenSessionResponse> {
+    return this.#ask('OpenSession', credential(pairing), wire.OpenSessionResponse, { signal })
+  }
+
+  /** Tells when the code is used, or is not in time; goes on until `signal` aborts. */
+  async watchCode(pairing: Pairing, signal: AbortSignal, tell: (outcome: 'joined' | 'expired') => void): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        for await (const message of call(this.#url, 'WatchPairing', credential(pairing), signal)) {
+          const event = decode(wire.WatchPairingResponse, message)?.event
+          if (event === EVENT_JOINED) tell('joined')
+          else if (event === EVENT_EXPIRED) tell('expired')
+        }
+      } catch {
+        // The stream is a convenience: the leg tells what matters, too.
+      }
+      if (!signal.aborted) await new Promise((resolve) => setTimeout(resolve, WATCH_PAUSE))
+    }
+  }
+
+  /** The server answered, here or by a leg. */
+  noteAnswer(): void {
+    if (this.#answered) return
+    this.#answered = true
+    this.#ready()
+  }
+
+  async #ask<T>(method: string, request: Uint8Array, table: Table<T>, options: Abortable): Promise<T> {
+    try {
+      const answer = decode(table, await unary(this.#url, method, request, options.signal))
+      this.noteAnswer()
+      if (!answer) throw failure('protocol', 'the answer cannot be decoded')
+      return answer
+    } catch (error) {
+      if (error instanceof PeerSoxError && error.code !== 'unreachable') this.noteAnswer()
+      throw error
+    }
+  }
+}
+
+/** The digits of a code. */
+export function nameplateOf(code: string): string {
+  return code.split('-', 1)[0]!
+}
+
+/** Every request that names a pairing has its credential as field 1 and nothing else. */
+function credential(pairing: Pairing): Uint8Array {
+  return encode(wire.GetPairingRequest, { credential: fromBase64(pairing.credential) })
+}
+
+const NOTHING = new Uint8Array()
+const EVENT_JOINED = 2
+const EVENT_EXPIRED = 6
+/** Milliseconds. */
+const WATCH_PAUSE = 5_000

@@ -1,0 +1,56 @@
+/**
+ * The one way into the module: numbers and bytes.
+ *
+ *     room(length) ─► where the bytes of the next call go
+ *     call(machine, op, now, a, b) ─► where the reply is: number, a, b, where its bytes are, how many
+ *
+ * The methods of `#ops` call it, which build/ops.mjs makes of `client-wasm/engine.ops`. Bytes of a reply are the
+ * module's memory, and good until the next call.
+ *
+ * @internal
+ * @packageDocumentation
+ */
+
+import * as engine from '#engine'
+import { FAULTS } from '#tables'
+import { failure } from './failure.js'
+
+let memory: WebAssembly.Memory
+/** What the latest call gave: number, a, b, and where its bytes are. It is at the same address every time. */
+export let reply = new Float64Array()
+
+/** Says where the module's memory is. */
+export function setMemory(it: WebAssembly.Memory): void {
+  memory = it
+}
+
+/** Does an operation; gives the number of its reply. Throws an error of `errors.ts` if it fails. */
+export function call(machine: number, op: number, a = 0, b = 0, bytes?: Uint8Array): number {
+  // Each of both may make the memory grow: then it has another buffer, and whoever showed the old one shows nothing.
+  if (bytes) {
+    const at = engine.room(bytes.length)
+    new Uint8Array(memory.buffer, at, bytes.length).set(bytes)
+  }
+  const at = engine.call(machine, op, performance.now(), a, b)
+  if (reply.length === 0) reply = new Float64Array(memory.buffer, at, 5)
+  const number = reply[0]!
+  if (!Number.isNaN(number)) return number
+  throw failure(FAULTS[reply[1]!] ?? 'protocol', toText(lent()))
+}
+
+/** The bytes of the latest reply; lent. */
+export function lent(): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(memory.buffer as ArrayBuffer, reply[3], reply[4])
+}
+
+/** Text of the module; what is not UTF-8 in it shows as replacement characters. */
+export function toText(bytes: Uint8Array): string {
+  return DECODER.decode(bytes)
+}
+
+export function utf8(text: string): Uint8Array {
+  return ENCODER.encode(text)
+}
+
+const DECODER = new TextDecoder('utf-8', { ignoreBOM: true })
+const ENCODER = new TextEncoder()

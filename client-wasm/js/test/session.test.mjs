@@ -1,0 +1,200 @@
+// A session whose machine is scripted: it tells what a test gives it, and keeps what it is asked for.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Told } from '#tables'
+import { Session } from '../src/api/session.js'
+import { failure } from '../src/net/failure.js'
+
+const PAIRING = { server: 'https://example.org', id: '00'.repeat(16), role: 'joiner', credential: 'AA==', secret: 'AA==' }
+
+/** The interface of a machine; every operation is kept in `calls`. */
+class ScriptedMachine {
+  calls = []
+  news = []
+  pieces = new Map()
+  handles = 0
+
+  constructor(...given) {
+    this.given = given
+    for (const name of ['ring', 'signal', 'finish', 'reset', 'ping', 'close', 'pathDown', 'dialFailed', 'take']) {
+      this[name] = (...args) => void this.calls.push([name, ...args])
+    }
+  }
+
+  secret = () => Uint8Array.of(1, 2, 3)
+  secured = () => true
+  pathUp = () => 0
+  rtt = () => undefined
+  transmit = () => undefined
+  poll = () => this.news.shift()
+  timeout = () => Infinity
+  open = () => ++this.handles
+  send = () => true
+  sendDatagram = () => true
+  read = (channel) => this.pieces.get(channel)?.shift()
+  readDatagram = () => undefined
+  pending = () => 0
+  maxDatagram = () => 1_000
+  counts = () => ({ replayed: 1, duplicates: 2, dropped: 3 })
+}
+
+/** A session with a machine that a test scripts. No server answers it. */
+function begun(t) {
+  const it = { events: [], opened: [], begun: 0, ends: [], machines: [] }
+  const control = { openSession: () => new Promise(() => {}), noteAnswer: () => {}, watchCode: async () => {} }
+  const Machine = class extends ScriptedMachine {
+    constructor(...given) {
+      super(...given)
+      it.machines.push(this)
+    }
+  }
+  it.session = new Session(control, { webrtc: 'off' }, {
+    emit: (type, value) => it.events.push([type, value]),
+    begun: () => it.begun++,
+    opened: (channel) => it.opened.push(channel),
+    ended: (error) => it.ends.push(error),
+  })
+  it.begin = () => it.session.begin({ Machine }, PAIRING)
+  it.begin()
+  /** The machine tells this. What is done to the session makes it look. */
+  it.tell = (told, a = 0, b = 0, text = '') => {
+    const machine = it.machines.at(-1)
+    machine.news.push({ told, a, b, bytes: new TextEncoder().encode(text) })
+    it.session.ping()
+  }
+  it.calls = (name) => it.machines.at(-1).calls.filter(([call]) => call === name)
+  // A shell that is open keeps a timer.
+  t.after(() => it.session.close(0))
+  return it
+}
+
+test('a pairing makes a machine with its secret', (t) => {
+  const { machines, session } = begun(t)
+  const [id, isInitiator, secret, code] = machines[0].given
+  assert.deepEqual([id.length, isInitiator, [...secret], code], [16, false, [0], undefined])
+  assert.equal(session.status.server, 'connecting')
+})
+
+test('peers that are sure of each other meet once, and their secret is kept', (t) => {
+  const { session, tell, events } = begun(t)
+  tell(Told.Secured, 0, 0, 'three short words\nAnna\nLaptop')
+  tell(Told.Connected)
+  const told = { phrase: 'three short words', name: 'Anna\nLaptop' }
+  assert.deepEqual(events, [
+    ['peer.secured', told],
+    ['peer.connected', { path: 'relay', ...told }],
+  ])
+  assert.equal(session.pairing.secret, 'AQID')
+  assert.equal(session.isConnected, true)
+})
+
+test('a message goes to its channel, piece by piece', async (t) => {
+  const { tell, opened, machines } = begun(t)
+  tell(Told.Opened, 5, 2, 'files')
+  const [channel] = opened
+  assert.deepEqual([channel.name, channel.priority, channel.mine], ['files', 'bulk', false])
+  const read = channel.receive()
+  machines[0].pieces.set(5, [
+    { kind: 1, bytes: new TextEncoder().encode('hel') },
+    { kind: 3, bytes: new TextEncoder().encode('lo') },
+  ])
+  tell(Told.Readable, 5)
+  assert.equal(await read, 'hello')
+})
+
+test('a restart of the other side resets the channels of before, and no other', async (t) => {
+  const { session, tell, events } = begun(t)
+  const [old, young] = [session.open('old', 'normal'), session.open('young', 'normal')]
+  tell(Told.Connected)
+  tell(Told.Restarted, 2)
+  await old.closed
+  assert.deepEqual([old.isOver, young.isOver], [true, false])
+  tell(Told.Connected)
+  assert.deepEqual(events.at(-1), ['peer.back', { path: 'relay', restarted: true }])
+})
+
+test('a channel that is over is not told anything more', (t) => {
+  const { session, tell, calls } = begun(t)
+  const channel = session.open('one', 'normal')
+  channel.reset(20)
+  assert.deepEqual(calls('reset'), [['reset', 1, 20]])
+  const closed = []
+  channel.on('close', () => closed.push(1))
+  tell(Told.Reset, 1, 7)
+  tell(Told.Readable, 1)
+  assert.deepEqual(closed, [])
+})
+
+test('the other side being done ends it: channels, whoever waits, one event each', async (t) => {
+  const { session, tell, events, ends } = begun(t)
+  tell(Told.Connected)
+  const channel = session.open('one', 'normal')
+  const [sent, pong] = [channel.receive(), session.wait(session.whenPong)]
+  tell(Told.Closed)
+  assert.equal(await sent, undefined)
+  await assert.rejects(pong, { code: 'closed', reason: 'peer-closed' })
+  assert.deepEqual(ends, [null])
+  const [gone, closed] = events.slice(-2)
+  assert.deepEqual(gone, ['peer.gone', { reason: 'peer-closed' }])
+  assert.deepEqual([closed[0], closed[1].reason, closed[1].error], ['closed', 'peer-closed', null])
+  assert.throws(() => session.open('more', 'normal'), { code: 'closed', reason: 'peer-closed' })
+})
+
+test('a farewell that is answered ends as closed by this side', async (t) => {
+  const { session, tell, events, calls } = begun(t)
+  tell(Told.Path, 0)
+  tell(Told.Connected)
+  session.close(60_000)
+  assert.equal(calls('close').length, 1)
+  const machine = session.isOpen
+  assert.equal(machine, true)
+  session.wait(session.whenPong).catch(() => {})
+  tell(Told.Closed)
+  assert.equal(events.at(-1)[1].reason, 'closed')
+})
+
+test('a listener that calls the session is not disturbed, and order is kept', (t) => {
+  const { session, tell, opened } = begun(t)
+  tell(Told.Opened, 5, 1, 'one')
+  const heard = []
+  opened[0].on('writable', () => {
+    heard.push('writable')
+    session.ping()
+    heard.push('after the call')
+  })
+  tell(Told.Writable, 5)
+  assert.deepEqual(heard, ['writable', 'after the call'])
+})
+
+test('another pairing has channels of its own, though handles repeat', async (t) => {
+  const { session, tell, begin, machines, ends } = begun(t)
+  const old = session.open('old', 'normal')
+  tell(Told.Closed)
+  await old.closed
+  begin()
+  const young = session.open('young', 'normal')
+  old.reset(1)
+  await assert.rejects(old.send('lost'), { code: 'closed' })
+  assert.equal(young.isOver, false)
+  assert.deepEqual(machines[1].calls.filter(([call]) => call === 'reset'), [])
+  assert.equal(ends.length, 1)
+})
+
+test('a message that is too long resets its channel with an error, and nothing else', async (t) => {
+  const { tell, opened, machines, session } = begun(t)
+  tell(Told.Opened, 5, 0, 'one')
+  const read = opened[0].receive()
+  machines[0].pieces.set(5, [{ kind: 2, bytes: { length: (64 << 20) + 1 } }])
+  tell(Told.Readable, 5)
+  await assert.rejects(read, { code: 'channel-reset' })
+  assert.equal(session.isOpen, true)
+})
+
+test('what a machine throws for a name reaches the caller as it is', (t) => {
+  const { session, machines } = begun(t)
+  machines[0].open = () => {
+    throw failure('busy', 'too many channels')
+  }
+  assert.throws(() => session.open('one', 'normal'), { code: 'busy' })
+})
