@@ -23,6 +23,7 @@ pub mod frame;
 pub mod id;
 pub mod limit;
 pub mod notice;
+pub mod origin;
 pub mod pairing;
 pub mod peer;
 pub mod role;
