@@ -20,7 +20,7 @@ use peersox_proto::v1::{RelayEndpoint, Transport as Wire};
 use prost::Message as _;
 
 use crate::Error;
-use crate::leg::{End, Leg, Transport};
+use crate::platform::{End, Leg, Transport};
 use crate::server::{Pairing, Server};
 
 /// Which transports to use.

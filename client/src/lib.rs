@@ -36,16 +36,14 @@ mod attach;
 mod channel;
 mod driver;
 mod error;
-mod leg;
 mod peer;
+mod platform;
 mod server;
-mod tls;
 
 pub use attach::Choice;
 pub use channel::{Channel, Receiver, Sender};
 pub use error::Error;
-pub use leg::Transport;
 pub use peer::{Event, Options, Peer, Presence, Proof, Secured, Status};
 pub use peersox_core::channel::{Chunk, Kind, Message};
+pub use platform::{Transport, Trust};
 pub use server::{Created, Pairing, PairingEvent, Server, State};
-pub use tls::Trust;

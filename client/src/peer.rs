@@ -11,7 +11,7 @@ use crate::Error;
 use crate::attach::{self, Choice};
 use crate::channel::{Channel, ask};
 use crate::driver::{Command, Driver, Outlets, Verdict};
-use crate::leg::Transport;
+use crate::platform::Transport;
 use crate::server::{Pairing, Server};
 
 /// How a peer behaves.

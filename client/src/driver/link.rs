@@ -26,8 +26,8 @@ use tokio::time::Instant;
 
 use crate::Error;
 use crate::attach::{Attached, Choice, Session, attach};
-use crate::leg::{End, Leg, Transport};
 use crate::peer::Options;
+use crate::platform::{End, Leg, Transport};
 use crate::server::{Pairing, Server};
 use up::Up;
 

@@ -10,7 +10,7 @@ use peersox_core::close::CloseReason;
 use peersox_core::frame::Frame;
 use peersox_proto::v1::RelayEndpoint;
 
-use crate::tls::Trust;
+use super::tls::Trust;
 
 /// How a peer reaches the relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream};
 
 use super::{End, Leg, MAX_FRAME_BYTES, Transport};
-use crate::tls::{self, Trust};
+use crate::platform::native::tls::{self, Trust};
 
 type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
 

@@ -16,7 +16,7 @@ use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
 use url::{Host, Url};
 
 use super::{End, Leg, MAX_FRAME_BYTES, Transport};
-use crate::tls::{self, Trust};
+use crate::platform::native::tls::{self, Trust};
 
 pub(crate) struct Source {
     frames: FramedRead<quinn::RecvStream, LengthDelimitedCodec>,

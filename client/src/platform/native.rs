@@ -1,0 +1,8 @@
+//! Programs on an operating system: tokio's sockets, quinn, tungstenite and rustls.
+
+mod leg;
+mod tls;
+
+pub use leg::Transport;
+pub(crate) use leg::{End, Leg, Sink, Source};
+pub use tls::Trust;
