@@ -3,5 +3,5 @@
 
 mod native;
 
+pub use native::Trust;
 pub(crate) use native::{End, Leg, Sink, Source};
-pub use native::{Transport, Trust};

@@ -3,6 +3,5 @@
 mod leg;
 mod tls;
 
-pub use leg::Transport;
 pub(crate) use leg::{End, Leg, Sink, Source};
 pub use tls::Trust;
