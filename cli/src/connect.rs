@@ -32,12 +32,9 @@ pub(crate) async fn run(args: Connect) -> anyhow::Result<()> {
 
     let (sender, receiver) = channel.split();
     let absent = meet::absent(peer.status(), args.partner.remote.wait);
-    let joined = tokio::select! {
-        joined = join(&sender, receiver, peer.ended()) => joined,
+    tokio::select! {
+        joined = join(&sender, receiver, peer.ended()) => joined?,
         gone = absent => return Err(gone),
-    };
-    if let Err(error) = joined {
-        return Err(meet::better_reason(&mut peer, error).await);
     }
     peer.close().await?;
     voice.say("", &json!({"event": "closed"}));
@@ -52,17 +49,18 @@ async fn join(
     closed: impl Future<Output = Result<(), Error>>,
 ) -> anyhow::Result<()> {
     let outgoing = async {
-        copy_in(sender).await?;
-        sender.finish().await?;
-        sender.flushed().await?;
-        anyhow::Ok(())
+        match copy_in(sender).await {
+            // The other side closed in good order: it has taken all that it wants.
+            Err(error) if matches!(error.downcast_ref(), Some(Error::PeerDone)) => Ok(()),
+            sent => sent,
+        }
     };
     let mut incoming = pin!(copy_out(receiver));
     let mut outgoing = pin!(outgoing);
     let mut closed = pin!(closed);
     tokio::select! {
         sent = &mut outgoing => {
-            taken(sent, closed).await?;
+            sent?;
             return incoming.await;
         }
         received = &mut incoming => received?,
@@ -75,26 +73,8 @@ async fn join(
         return Ok(());
     }
     tokio::select! {
-        sent = outgoing => taken(sent, closed).await,
-        closed = &mut closed => Ok(closed?),
-    }
-}
-
-/// What became of this side's direction. A channel may hear of the end before anybody else does; an end in good order
-/// says that the other side has taken everything.
-async fn taken(
-    sent: anyhow::Result<()>,
-    closed: impl Future<Output = Result<(), Error>>,
-) -> anyhow::Result<()> {
-    let Err(error) = sent else {
-        return Ok(());
-    };
-    if !meet::is_told_by_channel(&error) {
-        return Err(error);
-    }
-    match tokio::time::timeout(meet::SOON, closed).await {
-        Ok(ended) => Ok(ended?),
-        Err(_) => Err(error),
+        sent = outgoing => sent,
+        closed = closed => Ok(closed?),
     }
 }
 
@@ -112,6 +92,7 @@ pub(crate) async fn accept(peer: &mut Peer, name: &str) -> anyhow::Result<Channe
     Err(peer.ended().await.err().unwrap_or(Error::PeerDone).into())
 }
 
+/// Sends what is read here, up to its end, and waits until the other side has read it.
 async fn copy_in(sender: &Sender) -> anyhow::Result<()> {
     let mut stdin = tokio::io::stdin();
     let mut buffer = BytesMut::new();
@@ -122,7 +103,8 @@ async fn copy_in(sender: &Sender) -> anyhow::Result<()> {
             .await
             .context("cannot read standard input")?;
         if read == 0 {
-            return Ok(());
+            sender.finish().await?;
+            return Ok(sender.flushed().await?);
         }
         sender
             .send_chunk(Chunk::binary(buffer.split().freeze()))

@@ -2,8 +2,7 @@
 
 use std::process::ExitCode;
 
-use peersox_client::Error;
-use peersox_core::close::CloseReason;
+use peersox_client::{CloseReason, Error};
 
 /// A failure whose exit code is known where it happens.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +60,7 @@ fn code(error: &anyhow::Error) -> u8 {
         Some(Error::CodeMalformed(_) | Error::ServerUrl { .. }) => 2,
         Some(Error::CodeNotFound | Error::CredentialInvalid | Error::Burnt(_)) => 3,
         Some(Error::Closed(CloseReason::PeerLeft | CloseReason::Revoked)) => 4,
-        Some(Error::Tampered(_)) => 6,
+        Some(Error::Tampered) => 6,
         Some(
             Error::Unreachable { .. }
             | Error::RateLimited { .. }
@@ -75,6 +74,8 @@ fn code(error: &anyhow::Error) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use peersox_client::{Burnt, NoLeg, ResetCode, Side, Violation};
+
     use super::*;
 
     #[test]
@@ -84,5 +85,26 @@ mod tests {
         let error = anyhow::Error::new(Failure::File("in the way".into())).context("cannot save");
         assert_eq!(code(&error), 7);
         assert_eq!(code(&anyhow::anyhow!("else")), 1);
+    }
+
+    #[test]
+    fn a_channel_tells_the_exit_code_as_its_peer_does() {
+        let (by, reset) = (Side::Other, ResetCode::CANCELLED);
+        for (error, expected) in [
+            (Error::Burnt(Burnt::Mismatch), 3),
+            (Error::Closed(CloseReason::PeerLeft), 4),
+            (Error::Closed(CloseReason::Revoked), 4),
+            (Error::Closed(CloseReason::Replaced), 5),
+            (Error::PeerDone, 5),
+            (Error::NoLeg(NoLeg::NotOffered), 5),
+            (Error::Tampered, 6),
+            (Error::Reset { by, code: reset }, 1),
+            (Error::PeerRestarted, 1),
+            (Error::Broken(Violation::Flood), 1),
+            (Error::Gone, 1),
+        ] {
+            let failed = anyhow::Error::new(error.clone()).context("the transfer was broken off");
+            assert_eq!(code(&failed), expected, "{error:?}");
+        }
     }
 }

@@ -5,10 +5,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use futures_util::{Stream, StreamExt as _};
 use peersox_client::{
-    Choice, Error, Options, Pairing, PairingEvent, Peer, Presence, Proof, Server, Status, Trust,
+    Choice, Code, Error, Options, OsRng, Pairing, PairingEvent, Peer, Presence, Proof, Server,
+    Status, Trust, Words,
 };
-use peersox_core::code::{Code, Words};
-use rand_core::OsRng;
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -188,26 +187,6 @@ pub(crate) async fn absent(mut status: watch::Receiver<Status>, wait: u64) -> an
         }
     }
 }
-
-/// Why a channel failed, if that is because the peer ended: a channel hears of it first, and only the
-/// peer knows the reason that scripts tell failures apart by.
-pub(crate) async fn better_reason(peer: &mut Peer, error: anyhow::Error) -> anyhow::Error {
-    if !is_told_by_channel(&error) {
-        return error;
-    }
-    match tokio::time::timeout(SOON, peer.ended()).await {
-        Ok(Err(reason)) => reason.into(),
-        Ok(Ok(())) | Err(_) => error,
-    }
-}
-
-/// Whether a channel fails because all of it does.
-pub(crate) fn is_told_by_channel(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(Error::Reset(_) | Error::Gone))
-}
-
-/// How long after a channel the peer hears of its end, at most.
-pub(crate) const SOON: Duration = Duration::from_secs(1);
 
 /// Connects to a server, trusting what the command line says.
 pub(crate) async fn server(remote: &Remote, url: &str) -> anyhow::Result<Server> {

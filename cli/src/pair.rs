@@ -47,7 +47,7 @@ pub(crate) async fn run(args: Pair) -> anyhow::Result<()> {
     });
     if let Err(error) = agreed {
         devices.remove(&args.save)?;
-        return Err(meet::better_reason(&mut peer, error).await);
+        return Err(error);
     }
     let _ = peer.close().await;
     let name = &args.save;

@@ -13,7 +13,7 @@ pub(crate) async fn run(args: Ping) -> anyhow::Result<()> {
     let way = Way::with(&args.partner);
     // Whoever shows the code answers. Of two saved devices each measures, and answers beside.
     let answers = matches!(way, Way::Show(_));
-    let mut peer = meet::meet(&args.partner.remote, way, "ping", voice)
+    let peer = meet::meet(&args.partner.remote, way, "ping", voice)
         .await?
         .peer;
     if answers {

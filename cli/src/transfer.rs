@@ -52,14 +52,10 @@ pub(crate) async fn send(args: Send) -> anyhow::Result<()> {
 }
 
 /// Parts from the other side: in good order if all went well, else after it could hear why.
-async fn conclude(
-    mut peer: Peer,
-    outcome: Result<(Sender, Receiver), Broken>,
-) -> anyhow::Result<()> {
+async fn conclude(peer: Peer, outcome: Result<(Sender, Receiver), Broken>) -> anyhow::Result<()> {
     let (sender, mut receiver) = match outcome {
         Ok(halves) => halves,
         Err(Broken { error, halves }) => {
-            let error = meet::better_reason(&mut peer, error).await;
             if let Some((sender, mut receiver)) = halves {
                 part(peer, &sender, &mut receiver).await;
             }

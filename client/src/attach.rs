@@ -11,7 +11,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use peersox_core::close::{CloseReason, Then};
+use peersox_core::close::Then;
 use peersox_core::frame::{Frame, Lane};
 use peersox_core::time::Timestamp;
 use peersox_proto::v1;
@@ -19,19 +19,10 @@ use peersox_proto::v1::notice::Kind;
 use peersox_proto::v1::{RelayEndpoint, Transport as Wire};
 use prost::Message as _;
 
-use crate::Error;
-use crate::leg::{End, Leg, Transport};
+use crate::options::{Choice, Transport};
+use crate::platform::{End, Leg};
 use crate::server::{Pairing, Server};
-
-/// Which transports to use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Choice {
-    /// QUIC, and WebSocket if QUIC is not there within a short head start.
-    #[default]
-    Auto,
-    /// This one and no other.
-    Only(Transport),
-}
+use crate::{Error, NoLeg};
 
 /// A leg that was admitted.
 pub(crate) struct Attached {
@@ -76,7 +67,7 @@ pub(crate) async fn attach(
     };
     let attempt = async {
         let leg = race(&session.0.endpoints, server, choice).await?;
-        hello(leg, session.0.ticket.clone()).await
+        Ok(hello(leg, session.0.ticket.clone()).await?)
     };
     match tokio::time::timeout(ATTEMPT, attempt).await {
         Ok(Ok((leg, welcome))) => Ok(Attached {
@@ -84,15 +75,12 @@ pub(crate) async fn attach(
             welcome,
             session,
         }),
-        Ok(Err(end)) => Err(error(&end)),
-        Err(_) => Err(Error::NoLeg(format!(
-            "no answer within {} s",
-            ATTEMPT.as_secs()
-        ))),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(NoLeg::TimedOut { after: ATTEMPT }.into()),
     }
 }
 
-async fn race(endpoints: &[RelayEndpoint], server: &Server, choice: Choice) -> Result<Leg, End> {
+async fn race(endpoints: &[RelayEndpoint], server: &Server, choice: Choice) -> Result<Leg, Error> {
     let find = |transport| find(endpoints, transport);
     let (quic, ws) = match choice {
         Choice::Auto => (find(Transport::Quic), find(Transport::WebSocket)),
@@ -102,9 +90,9 @@ async fn race(endpoints: &[RelayEndpoint], server: &Server, choice: Choice) -> R
     let (quic, ws) = match (quic, ws) {
         (Some(quic), Some(ws)) => (quic, ws),
         (Some(only), None) | (None, Some(only)) => {
-            return Leg::connect(only, server.trust()).await;
+            return Ok(Leg::connect(only, server.trust()).await?);
         }
-        (None, None) => return Err(End::Lost("the server offers no transport we want".into())),
+        (None, None) => return Err(NoLeg::NotOffered.into()),
     };
 
     let quic = Leg::connect(quic, server.trust());
@@ -119,16 +107,16 @@ async fn race(endpoints: &[RelayEndpoint], server: &Server, choice: Choice) -> R
     let ws = Leg::connect(ws, server.trust());
     tokio::pin!(ws);
     if let Some(quic_end) = quic_failed {
-        return ws.await.map_err(|ws_end| both(&quic_end, &ws_end));
+        return ws.await.map_err(|ws_end| both(quic_end, ws_end));
     }
     tokio::select! {
         won = &mut quic => match won {
             Ok(leg) => Ok(leg),
-            Err(quic_end) => ws.await.map_err(|ws_end| both(&quic_end, &ws_end)),
+            Err(quic_end) => ws.await.map_err(|ws_end| both(quic_end, ws_end)),
         },
         won = &mut ws => match won {
             Ok(leg) => Ok(leg),
-            Err(ws_end) => quic.await.map_err(|quic_end| both(&quic_end, &ws_end)),
+            Err(ws_end) => quic.await.map_err(|quic_end| both(quic_end, ws_end)),
         },
     }
 }
@@ -168,26 +156,23 @@ pub(crate) fn notice(kind: Kind) -> Frame {
     Frame::encode(Lane::Notice, &v1::Notice { kind: Some(kind) })
 }
 
-fn error(end: &End) -> Error {
-    match end {
-        End::HungUp(reason) => match reason.then() {
-            Then::Stop => Error::Closed(*reason),
-            Then::Reattach | Then::Refresh => Error::NoLeg(reason.to_string()),
-        },
-        End::Lost(why) => Error::NoLeg(why.clone()),
+impl From<End> for Error {
+    fn from(end: End) -> Self {
+        match end {
+            End::HungUp(reason) => match reason.then() {
+                Then::Stop => Self::Closed(reason),
+                Then::Reattach | Then::Refresh => NoLeg::HungUp(reason).into(),
+            },
+            End::Lost(why) => NoLeg::Transport { why }.into(),
+        }
     }
 }
 
-fn both(quic: &End, ws: &End) -> End {
+/// What became of both transports: a reason of the relay says more than a failure on the way to it.
+fn both(quic: End, ws: End) -> Error {
     match (quic, ws) {
-        (End::HungUp(reason), _) | (_, End::HungUp(reason)) => End::HungUp(*reason),
-        (End::Lost(quic), End::Lost(ws)) => End::Lost(format!("{quic}; {ws}")),
-    }
-}
-
-impl From<CloseReason> for Error {
-    fn from(reason: CloseReason) -> Self {
-        Self::Closed(reason)
+        (End::HungUp(reason), _) | (_, End::HungUp(reason)) => End::HungUp(reason).into(),
+        (End::Lost(quic), End::Lost(ws)) => End::Lost(format!("{quic}; {ws}")).into(),
     }
 }
 

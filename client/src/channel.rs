@@ -1,15 +1,20 @@
 //! Handles of one channel. They hold no data: everything they say and hear is the driver's.
 
 use bytes::Bytes;
-use peersox_core::channel::{Assembler, ChannelId, Chunk, Message, ResetCode};
-use tokio::sync::{mpsc, oneshot};
+use peersox_core::channel::{Assembler, Chunk, Message, ResetCode};
+use tokio::sync::mpsc;
 
 use crate::Error;
-use crate::driver::Command;
+use crate::command::{Answer, Command, Hold, ask, ask_again};
 
 /// One named, ordered, lossless stream of messages in each direction.
 ///
 /// Dropping both halves of a channel whose two directions are not finished resets it.
+///
+/// A call on a channel that has ended says why: [`Error::Reset`] if one of the two sides reset this
+/// channel, [`Error::PeerRestarted`] if the other side lost all of its channels, else what
+/// [`Peer::ended`](crate::Peer::ended) says of the peer. A peer that ended in good order is
+/// [`Error::PeerDone`] if the other side closed it and [`Error::Gone`] if this side did.
 pub struct Channel {
     sender: Sender,
     receiver: Receiver,
@@ -17,48 +22,39 @@ pub struct Channel {
 
 /// The sending half of a [`Channel`].
 pub struct Sender {
-    id: ChannelId,
+    hold: Hold,
     commands: mpsc::Sender<Command>,
-    _held: Held,
 }
 
 /// The receiving half of a [`Channel`].
 pub struct Receiver {
-    id: ChannelId,
+    hold: Hold,
     name: String,
     commands: mpsc::Sender<Command>,
     assembler: Assembler,
     /// A read under way: kept here, so that a cancelled call loses nothing.
-    reading: Option<oneshot::Receiver<Result<Option<Chunk>, Error>>>,
-    reading_datagram: Option<oneshot::Receiver<Result<Bytes, Error>>>,
-    _held: Held,
+    reading: Option<Answer<Option<Chunk>>>,
+    reading_datagram: Option<Answer<Bytes>>,
 }
-
-/// Tells the driver by its end that a handle was dropped. The receiving side gets an error when the
-/// last clone is gone.
-pub(crate) type Held = std::sync::Arc<oneshot::Sender<()>>;
 
 impl Channel {
     pub(crate) fn new(
-        id: ChannelId,
         name: String,
+        hold: Hold,
         commands: mpsc::Sender<Command>,
-        held: Held,
         max_message: usize,
     ) -> Self {
         let sender = Sender {
-            id,
+            hold: hold.clone(),
             commands: commands.clone(),
-            _held: held.clone(),
         };
         let receiver = Receiver {
-            id,
+            hold,
             name,
             commands,
             assembler: Assembler::new(max_message),
             reading: None,
             reading_datagram: None,
-            _held: held,
         };
         Self { sender, receiver }
     }
@@ -155,7 +151,7 @@ impl Sender {
 
     async fn hand_over(&self, chunk: Chunk, patient: bool) -> Result<(), Error> {
         ask(&self.commands, |reply| Command::Send {
-            channel: self.id,
+            channel: self.hold.id,
             chunk,
             patient,
             reply,
@@ -169,7 +165,7 @@ impl Sender {
     /// [`Error::DatagramTooLarge`]; the channel's or the peer's end.
     pub async fn send_datagram(&self, datagram: Bytes) -> Result<(), Error> {
         ask(&self.commands, |reply| Command::SendDatagram {
-            channel: self.id,
+            channel: self.hold.id,
             datagram,
             reply,
         })
@@ -182,7 +178,7 @@ impl Sender {
     /// The channel's or the peer's end.
     pub async fn finish(&self) -> Result<(), Error> {
         ask(&self.commands, |reply| Command::Finish {
-            channel: self.id,
+            channel: self.hold.id,
             reply,
         })
         .await
@@ -194,7 +190,7 @@ impl Sender {
     /// The channel's or the peer's end, before that.
     pub async fn flushed(&self) -> Result<(), Error> {
         ask(&self.commands, |reply| Command::Flushed {
-            channel: self.id,
+            channel: self.hold.id,
             reply,
         })
         .await
@@ -206,7 +202,7 @@ impl Sender {
     /// The peer's end.
     pub async fn reset(&self, code: ResetCode) -> Result<(), Error> {
         ask(&self.commands, |reply| Command::Reset {
-            channel: self.id,
+            channel: self.hold.id,
             code,
             reply,
         })
@@ -219,8 +215,9 @@ impl Receiver {
     /// nothing.
     ///
     /// # Errors
-    /// A message that is longer than [`Options::max_message`](crate::Options::max_message) or is
-    /// text but not UTF-8; the channel's or the peer's end.
+    /// [`Error::Unfit`] for a message that is longer than
+    /// [`Options::max_message`](crate::Options::max_message) or is text but not UTF-8; the channel's
+    /// or the peer's end.
     pub async fn recv(&mut self) -> Result<Option<Message>, Error> {
         loop {
             let Some(chunk) = self.recv_chunk().await? else {
@@ -229,7 +226,7 @@ impl Receiver {
             match self.assembler.push(chunk) {
                 Ok(Some(message)) => return Ok(Some(message)),
                 Ok(None) => {}
-                Err(unfit) => return Err(Error::Reset(unfit.to_string())),
+                Err(unfit) => return Err(unfit.into()),
             }
         }
     }
@@ -240,21 +237,9 @@ impl Receiver {
     /// # Errors
     /// The channel's or the peer's end.
     pub async fn recv_chunk(&mut self) -> Result<Option<Chunk>, Error> {
-        if self.reading.is_none() {
-            let permit = self.commands.reserve().await.map_err(|_| Error::Gone)?;
-            let (reply, reading) = oneshot::channel();
-            permit.send(Command::Read {
-                channel: self.id,
-                reply,
-            });
-            self.reading = Some(reading);
-        }
-        let Some(reading) = &mut self.reading else {
-            return Err(Error::Gone);
-        };
-        let answer = reading.await;
-        self.reading = None;
-        answer.unwrap_or(Err(Error::Gone))
+        let channel = self.hold.id;
+        let read = |reply| Command::Read { channel, reply };
+        ask_again(&self.commands, &mut self.reading, read).await
     }
 
     /// The next datagram of this channel. Cancelling the call loses nothing.
@@ -262,39 +247,15 @@ impl Receiver {
     /// # Errors
     /// The channel's or the peer's end.
     pub async fn recv_datagram(&mut self) -> Result<Bytes, Error> {
-        if self.reading_datagram.is_none() {
-            let permit = self.commands.reserve().await.map_err(|_| Error::Gone)?;
-            let (reply, reading) = oneshot::channel();
-            permit.send(Command::ReadDatagram {
-                channel: self.id,
-                reply,
-            });
-            self.reading_datagram = Some(reading);
-        }
-        let Some(reading) = &mut self.reading_datagram else {
-            return Err(Error::Gone);
-        };
-        let answer = reading.await;
-        self.reading_datagram = None;
-        answer.unwrap_or(Err(Error::Gone))
+        let channel = self.hold.id;
+        let read = |reply| Command::ReadDatagram { channel, reply };
+        ask_again(&self.commands, &mut self.reading_datagram, read).await
     }
 }
 
 impl std::fmt::Debug for Channel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Channel({:?}, {:?})", self.receiver.name, self.sender.id)
+        let Receiver { name, hold, .. } = &self.receiver;
+        write!(f, "Channel({name:?}, {:?})", hold.id)
     }
-}
-
-/// Sends the driver a command and waits for its answer.
-pub(crate) async fn ask<T>(
-    commands: &mpsc::Sender<Command>,
-    command: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Command,
-) -> Result<T, Error> {
-    let (reply, answer) = oneshot::channel();
-    commands
-        .send(command(reply))
-        .await
-        .map_err(|_| Error::Gone)?;
-    answer.await.unwrap_or(Err(Error::Gone))
 }

@@ -20,7 +20,7 @@ mod link;
 use std::time::Duration;
 
 use bytes::Bytes;
-use peersox_core::channel::{self, ChannelId, Chunk, Priority, ResetCode};
+use peersox_core::channel;
 use peersox_core::close::{CloseReason, Then};
 use peersox_core::connect::{Kind as PathKind, PathId};
 use peersox_core::frame::{Frame, Lane};
@@ -30,66 +30,18 @@ use peersox_proto::v1;
 use peersox_proto::v1::notice::Kind;
 use prost::Message as _;
 use rand_core::OsRng;
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::Instant;
 
 use crate::Error;
 use crate::attach::{AGENT, Attached};
-use crate::channel::Channel;
-use crate::leg::End;
-use crate::peer::{Event, Options, Presence, Proof, Secured, Status};
+use crate::command::{Command, Offer};
+use crate::event::{Event, Presence, Secured, Status};
+use crate::options::{Options, Proof};
+use crate::platform::End;
 use crate::server::{Pairing, Server};
 use desk::Desk;
 use link::{Link, News};
-
-/// Where the driver puts the answer to a command.
-pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
-
-/// What a handle asks of the driver.
-pub(crate) enum Command {
-    Open {
-        name: String,
-        priority: Priority,
-        reply: Reply<Channel>,
-    },
-    Send {
-        channel: ChannelId,
-        chunk: Chunk,
-        /// Whether to wait for room.
-        patient: bool,
-        reply: Reply<()>,
-    },
-    SendDatagram {
-        channel: ChannelId,
-        datagram: Bytes,
-        reply: Reply<()>,
-    },
-    Read {
-        channel: ChannelId,
-        reply: Reply<Option<Chunk>>,
-    },
-    ReadDatagram {
-        channel: ChannelId,
-        reply: Reply<Bytes>,
-    },
-    Finish {
-        channel: ChannelId,
-        reply: Reply<()>,
-    },
-    Flushed {
-        channel: ChannelId,
-        reply: Reply<()>,
-    },
-    Reset {
-        channel: ChannelId,
-        code: ResetCode,
-        reply: Reply<()>,
-    },
-    Ping {
-        reply: Reply<Duration>,
-    },
-    Close,
-}
 
 pub(crate) struct Driver {
     machine: Machine,
@@ -107,10 +59,10 @@ pub(crate) struct Driver {
 
 /// Where the driver tells what happens.
 pub(crate) struct Outlets {
-    pub(crate) offers: mpsc::Sender<Channel>,
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) status: watch::Sender<Status>,
     pub(crate) secured: watch::Sender<Option<Secured>>,
+    pub(crate) end: watch::Sender<Option<Verdict>>,
 }
 
 /// Why a turn was the last one.
@@ -122,7 +74,7 @@ impl Driver {
         pairing: Pairing,
         proof: &Proof,
         options: &Options,
-        commands: mpsc::WeakSender<Command>,
+        offers: mpsc::Sender<Offer>,
         outlets: Outlets,
     ) -> Self {
         let config = machine::Config {
@@ -141,7 +93,7 @@ impl Driver {
         let (role, id) = (pairing.role, pairing.id);
         Self {
             machine: Machine::new(config, role, id, known, hello, start, &mut OsRng),
-            desk: Desk::new(commands, outlets.offers.clone(), options.max_message),
+            desk: Desk::new(offers),
             link: Link::new(server, pairing, options),
             relay: None,
             latest: None,
@@ -153,12 +105,7 @@ impl Driver {
 
     /// Runs until the peer ends, says why, and stays to answer handles until the last is dropped: a
     /// receiver that has read everything is still owed its `None`.
-    pub(crate) async fn run(
-        mut self,
-        mut inbox: mpsc::Receiver<Command>,
-        attached: Attached,
-        end: oneshot::Sender<Verdict>,
-    ) {
+    pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Command>, attached: Attached) {
         self.attached(attached);
         let verdict = loop {
             if let Some(verdict) = self.settle() {
@@ -189,13 +136,23 @@ impl Driver {
         };
         // A peer that found the codes to differ still tells the other one.
         self.transmit();
-        self.desk.end(&verdict);
+        self.desk.end(&self.told_to_channels(&verdict));
         self.outlets.status.send_replace(Status::default());
         self.link.hang_up(CloseReason::Done).await;
-        // Nobody may be waiting for it.
-        let _ = end.send(verdict);
+        self.outlets.end.send_replace(Some(verdict));
+        drop(self.outlets);
         while let Some(command) = inbox.recv().await {
             self.desk.serve(command, self.machine.channels());
+        }
+    }
+
+    /// What channels hear of the end: what [`Peer::ended`](crate::Peer::ended) says, and of an end in
+    /// good order who began it.
+    fn told_to_channels(&self, verdict: &Verdict) -> Error {
+        match verdict {
+            Err(error) => error.clone(),
+            Ok(()) if self.farewell.is_some() => Error::Gone,
+            Ok(()) => Error::PeerDone,
         }
     }
 

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use peersox_core::channel::{OpenError, ResetCode, SendError, Unfit, Violation};
 use peersox_core::close::CloseReason;
 use peersox_core::peer::End;
 use peersox_core::secure::Burnt;
 use tonic_types::StatusExt as _;
 
-/// Why an operation of a peer failed.
-#[derive(Debug, thiserror::Error)]
+/// Why an operation of a peer failed. Decide by the variant: its text is for people, and changes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The server's address cannot be used.
@@ -58,26 +59,44 @@ pub enum Error {
     Protocol(&'static str),
     /// No transport reached the relay.
     #[error("cannot reach the relay: {0}")]
-    NoLeg(String),
+    NoLeg(NoLeg),
     /// The relay or the other peer ended the session.
     #[error("{0}")]
     Closed(CloseReason),
-    /// The other peer closed the connection in good order.
+    /// The other peer closed the connection in good order. [`Peer::ended`](crate::Peer::ended) says
+    /// so only of a peer that was closing, too, and whose last messages the other one did not read.
     #[error("the other peer is done")]
     PeerDone,
     /// The other peer's process was restarted: its channels are gone, with what was on its way. New
     /// ones can be opened.
     #[error("the other side was restarted; what was under way is lost")]
     PeerRestarted,
-    /// The channel was reset, or the other peer broke the protocol, and what was on its way is lost.
-    #[error("{0}")]
-    Reset(String),
+    /// One of the two sides reset the channel; what was on its way is lost.
+    #[error("{by} reset the channel (code {})", .code.0)]
+    Reset {
+        /// Who did.
+        by: Side,
+        /// Why; applications choose theirs from 16 on.
+        code: ResetCode,
+    },
+    /// The channel could not be opened.
+    #[error(transparent)]
+    NotOpened(#[from] OpenError),
+    /// Nothing was sent, for a reason that lasts; [`SendError::Full`] is [`Error::Full`].
+    #[error(transparent)]
+    NotSent(SendError),
+    /// A message arrived that this side does not take. The channel is still there: reset it.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
+    /// The other peer is genuine and broke the rules of the channels; the peer has ended.
+    #[error("{}", End::Broken(*.0))]
+    Broken(Violation),
     /// The two codes do not match, or the pairing was disturbed: the code is spent.
     #[error(transparent)]
     Burnt(#[from] Burnt),
     /// What arrives is forged, over every path.
-    #[error("{0}")]
-    Tampered(String),
+    #[error("{}", End::Tampered)]
+    Tampered,
     /// The window is full; only [`Sender::try_send`](crate::Sender::try_send) says so.
     #[error("the window is full until the other side has read more")]
     Full,
@@ -89,9 +108,51 @@ pub enum Error {
         /// The longest that can be sent.
         max: usize,
     },
-    /// The peer was closed, so nothing can be sent or received any more.
+    /// This side closed the peer, or shut its runtime down: nothing can be sent or received any more.
     #[error("the connection was closed")]
     Gone,
+}
+
+/// One of the two peers, as this one sees them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The peer in this process.
+    This,
+    /// The peer that it is paired with.
+    Other,
+}
+
+/// Why no leg to the relay could be had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoLeg {
+    /// The relay hung up for a reason that passes.
+    #[error("{0}")]
+    HungUp(CloseReason),
+    /// The relay did not admit the leg in time.
+    #[error("no answer within {} s", .after.as_secs())]
+    TimedOut {
+        /// After how long the attempt was given up.
+        after: Duration,
+    },
+    /// The server offers no transport that [`Options::transport`](crate::Options::transport) permits.
+    #[error("the server offers no transport that this peer may use")]
+    NotOffered,
+    /// Each transport failed.
+    #[error("{why}")]
+    Transport {
+        /// What the transports said, for people.
+        why: String,
+    },
+}
+
+impl std::fmt::Display for Side {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::This => "this side",
+            Self::Other => "the other side",
+        })
+    }
 }
 
 impl Error {
@@ -137,12 +198,37 @@ impl Error {
     }
 }
 
+impl From<CloseReason> for Error {
+    fn from(reason: CloseReason) -> Self {
+        Self::Closed(reason)
+    }
+}
+
+impl From<NoLeg> for Error {
+    fn from(why: NoLeg) -> Self {
+        Self::NoLeg(why)
+    }
+}
+
 impl From<End> for Error {
     fn from(end: End) -> Self {
         match end {
             End::Burnt(burnt) => burnt.into(),
-            End::Broken(_) => Self::Reset(end.to_string()),
-            End::Tampered => Self::Tampered(end.to_string()),
+            End::Broken(violation) => Self::Broken(violation),
+            End::Tampered => Self::Tampered,
+        }
+    }
+}
+
+impl From<SendError> for Error {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Full => Self::Full,
+            SendError::Gone
+            | SendError::Finished
+            | SendError::KindChanged
+            | SendError::TooLarge
+            | SendError::NoPath => Self::NotSent(error),
         }
     }
 }
@@ -151,4 +237,92 @@ fn wait(retry_after: Option<Duration>) -> String {
     retry_after.map_or_else(String::new, |delay| {
         format!(" {} s", delay.as_secs().max(1))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_of_the_core_keep_their_cause() {
+        for (end, error) in [
+            (End::Burnt(Burnt::Spent), Error::Burnt(Burnt::Spent)),
+            (
+                End::Broken(Violation::Flood),
+                Error::Broken(Violation::Flood),
+            ),
+            (End::Tampered, Error::Tampered),
+        ] {
+            assert_eq!(Error::from(end), error);
+            assert_eq!(error.to_string(), end.to_string(), "one sentence for both");
+        }
+    }
+
+    #[test]
+    fn only_a_full_window_passes() {
+        assert_eq!(Error::from(SendError::Full), Error::Full);
+        for lasting in [
+            SendError::Gone,
+            SendError::Finished,
+            SendError::KindChanged,
+            SendError::TooLarge,
+            SendError::NoPath,
+        ] {
+            assert_eq!(Error::from(lasting), Error::NotSent(lasting));
+        }
+    }
+
+    #[test]
+    fn a_reset_says_who_and_why() {
+        let (by, code) = (Side::Other, ResetCode(17));
+        let error = Error::Reset { by, code };
+        assert_eq!(
+            error.to_string(),
+            "the other side reset the channel (code 17)"
+        );
+        assert_ne!(
+            error,
+            Error::Reset {
+                by: Side::This,
+                code
+            }
+        );
+        assert_ne!(
+            error,
+            Error::Reset {
+                by,
+                code: ResetCode(18)
+            }
+        );
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        // Whoever prints an error with its sources, as anyhow does, would tell it twice.
+        for error in [
+            Error::NoLeg(NoLeg::NotOffered),
+            Error::Broken(Violation::Flood),
+            Error::NotOpened(OpenError::Closed),
+            Error::NotSent(SendError::Gone),
+            Error::Unfit(Unfit::NotUtf8),
+            Error::Burnt(Burnt::Spent),
+        ] {
+            assert!(std::error::Error::source(&error).is_none(), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn what_may_pass_is_tried_again() {
+        let reason = CloseReason::Overloaded;
+        for (error, transient) in [
+            (Error::NoLeg(NoLeg::HungUp(reason)), true),
+            (Error::NoLeg(NoLeg::NotOffered), true),
+            (Error::RateLimited { retry_after: None }, true),
+            (Error::Closed(CloseReason::Revoked), false),
+            (Error::PeerDone, false),
+            (Error::CredentialInvalid, false),
+        ] {
+            assert_eq!(error.is_transient(), transient, "{error:?}");
+        }
+    }
 }

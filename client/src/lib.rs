@@ -1,28 +1,39 @@
-//! A native peer of PeerSox.
+//! A native peer of PeerSox: two devices, one short code, one encrypted connection.
+//!
+//! One device shows a code, the other one types it. Then both have a [`Peer`], and what one of them
+//! sends arrives at the other, also if the network breaks in between:
 //!
 //! ```no_run
-//! use peersox_client::{Message, Options, Peer, Proof, Server, Trust};
-//! use peersox_core::channel::Priority;
-//! use peersox_core::code::{Code, Words};
+//! use peersox_client::{
+//!     Code, Error, Message, Options, OsRng, Peer, Priority, Proof, Server, Trust, Words,
+//! };
 //!
-//! # async fn example() -> Result<(), peersox_client::Error> {
-//! let server = Server::connect("http://localhost:3000", Trust::default()).await?;
-//! let created = server.create_pairing().await?;
-//! // The server knows the digits; the words are the secret of the two devices.
-//! let words = Words::random(2, &mut rand_core::OsRng);
-//! let code = Code { nameplate: created.nameplate, words };
-//! println!("type this on the other device: {code}");
-//!
-//! let (proof, options) = (Proof::Code(code), Options::default());
-//! let mut peer = Peer::attach(server, created.pairing, proof, options).await?;
-//! peer.connected().await?;
-//! let mut chat = peer.open("chat", Priority::Interactive).await?;
-//! chat.send(Message::Text("hello".into())).await?;
-//! while let Some(message) = chat.recv().await? {
-//!     println!("{message:?}");
+//! async fn show_a_code() -> Result<(), Error> {
+//!     let server = Server::connect("http://localhost:3000", Trust::default()).await?;
+//!     let created = server.create_pairing().await?;
+//!     let words = Words::random(2, &mut OsRng); // the server never sees these
+//!     let code = Code { nameplate: created.nameplate, words };
+//!     println!("type this on the other device: {code}");
+//!     talk(server, created.pairing, code).await
 //! }
-//! # Ok(())
-//! # }
+//!
+//! async fn take_a_code(typed: &str) -> Result<(), Error> {
+//!     let server = Server::connect("http://localhost:3000", Trust::default()).await?;
+//!     let code: Code = typed.parse().expect("a person typed a code");
+//!     let pairing = server.join_pairing(&code.nameplate).await?;
+//!     talk(server, pairing, code).await
+//! }
+//!
+//! async fn talk(server: Server, pairing: peersox_client::Pairing, code: Code) -> Result<(), Error> {
+//!     let peer = Peer::attach(server, pairing, Proof::Code(code), Options::default()).await?;
+//!     peer.connected().await?;
+//!     let mut chat = peer.open("chat", Priority::Interactive).await?; // or: peer.accept().await
+//!     chat.send(Message::Text("hello".into())).await?;
+//!     while let Some(message) = chat.recv().await? {
+//!         println!("{message:?}");
+//!     }
+//!     peer.close().await
+//! }
 //! ```
 //!
 //! A [`Server`] is the control plane: it creates, joins, restores and revokes pairings. A [`Peer`]
@@ -31,21 +42,36 @@
 //! peers is sealed with keys that follow from their code, or from the [`Secured::secret`] that an
 //! earlier code brought. One task drives each peer; the handles talk to it and may be dropped at any
 //! time.
+//!
+//! Every call that fails says why by a variant of [`Error`], and a channel says the same as
+//! [`Peer::ended`]: nobody has to ask twice or to read a message's text.
 
 mod attach;
 mod channel;
+mod command;
 mod driver;
 mod error;
-mod leg;
+mod event;
+mod options;
 mod peer;
+mod platform;
 mod server;
-mod tls;
 
-pub use attach::Choice;
 pub use channel::{Channel, Receiver, Sender};
-pub use error::Error;
-pub use leg::Transport;
-pub use peer::{Event, Options, Peer, Presence, Proof, Secured, Status};
-pub use peersox_core::channel::{Chunk, Kind, Message};
+pub use error::{Error, NoLeg, Side};
+pub use event::{Event, Presence, Secured, Status};
+pub use options::{Choice, Options, Proof, Transport};
+pub use peer::Peer;
+pub use peersox_core::channel::{
+    Chunk, Kind, Message, OpenError, Priority, ResetCode, SendError, Unfit, Violation,
+};
+pub use peersox_core::close::CloseReason;
+pub use peersox_core::code::{Code, Nameplate, Words};
+pub use peersox_core::id::PairingId;
+pub use peersox_core::role::Role;
+pub use peersox_core::secure::{Burnt, PairingSecret, Sas};
+pub use peersox_core::time::Timestamp;
+pub use platform::Trust;
+/// The system's random numbers, for [`Words::random`].
+pub use rand_core::OsRng;
 pub use server::{Created, Pairing, PairingEvent, Server, State};
-pub use tls::Trust;

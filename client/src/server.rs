@@ -15,7 +15,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use url::Url;
 
 use crate::Error;
-use crate::tls::Trust;
+use crate::platform::Trust;
 
 /// A server: the control plane of one deployment. Cheap to clone; clones share one connection.
 #[derive(Clone, Debug)]

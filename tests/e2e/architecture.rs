@@ -61,6 +61,16 @@ const NOT_IN_CORE: [&str; 13] = [
     "thread_rng",
 ];
 
+/// What only `client/src/platform` names: a program in a page has other sockets and no TLS of its own.
+const NOT_OUTSIDE_PLATFORM: [&str; 6] = [
+    "tokio::net",
+    "quinn",
+    "tungstenite",
+    "rustls",
+    "TcpStream",
+    "UdpSocket",
+];
+
 const LONGEST_FILE: usize = 500;
 
 #[test]
@@ -169,6 +179,24 @@ fn the_core_asks_for_time_and_randomness() {
         for (number, line) in rules.unwrap_or_default().lines().enumerate() {
             let code = line.split("//").next().unwrap_or_default();
             for word in NOT_IN_CORE.iter().filter(|word| code.contains(**word)) {
+                wrong.push(format!("{}:{}: {word}", file.display(), number + 1));
+            }
+        }
+    }
+    assert_none(&wrong);
+}
+
+#[test]
+fn the_client_names_sockets_in_its_platform_only() {
+    let source = root().join("client/src");
+    let mut wrong = Vec::new();
+    for file in files(&source, &["rs"]) {
+        if file.starts_with(source.join("platform")) {
+            continue;
+        }
+        for (number, line) in read(&file).lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            for word in NOT_OUTSIDE_PLATFORM.iter().filter(|w| code.contains(**w)) {
                 wrong.push(format!("{}:{}: {word}", file.display(), number + 1));
             }
         }

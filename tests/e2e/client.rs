@@ -5,26 +5,23 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use peersox_client::{
-    Choice, Error, Event, Message, Options, PairingEvent, Peer, Proof, Server as Control,
-    Transport, Trust,
+    Choice, CloseReason, Code, Error, Event, Message, Nameplate, Options, PairingEvent, Peer,
+    Priority, Proof, Server as Control, Transport, Trust,
 };
-use peersox_core::channel::Priority;
-use peersox_core::close::CloseReason;
-use peersox_core::code::{Code, Nameplate};
 use tokio::io::AsyncReadExt as _;
 
 use crate::gate::{Gate, Udp};
 use crate::harness::{Peer as Command, Server, noise, soon};
 
 /// A code with these words.
-fn code(nameplate: &Nameplate, words: &str) -> Code {
+pub fn code(nameplate: &Nameplate, words: &str) -> Code {
     Code {
         nameplate: nameplate.clone(),
         words: words.parse().unwrap(),
     }
 }
 
-async fn pair(server: &Server, transport: Transport) -> (Control, Peer, Peer, Bytes) {
+pub async fn pair(server: &Server, transport: Transport) -> (Control, Peer, Peer, Bytes) {
     pair_at(&server.url(), Choice::Only(transport)).await
 }
 
@@ -43,7 +40,7 @@ async fn pair_at(url: &str, transport: Choice) -> (Control, Peer, Peer, Bytes) {
             .await
             .unwrap()
     };
-    let (mut a, mut b) = (attach(created.pairing).await, attach(joined).await);
+    let (a, b) = (attach(created.pairing).await, attach(joined).await);
     soon(a.connected()).await.unwrap();
     soon(b.connected()).await.unwrap();
     (control, a, b, credential)
@@ -122,7 +119,7 @@ async fn a_pairing_is_watched_restored_and_revoked() {
     let joined = control.join_pairing(&created.nameplate).await.unwrap();
     assert_eq!(next().await, PairingEvent::Joined);
     let proof = Proof::Code(code(&created.nameplate, "tulip-ember"));
-    let mut peer = Peer::attach(control.clone(), joined.clone(), proof, Options::default())
+    let peer = Peer::attach(control.clone(), joined.clone(), proof, Options::default())
         .await
         .unwrap();
     assert_eq!(next().await, PairingEvent::PeerOnline);
@@ -164,10 +161,10 @@ async fn a_newer_leg_of_a_role_replaces_the_older() {
             Choice::Auto => gate.url(),
             Choice::Only(_) => server.url(),
         };
-        let (control, mut a, mut b, credential) = pair_at(&url, choice).await;
+        let (control, a, mut b, credential) = pair_at(&url, choice).await;
         let (pairing, _) = control.restore(credential).await.unwrap();
         let proof = Proof::Secret(a.secured().unwrap().secret);
-        let mut newer = Peer::attach(control, pairing, proof, Options::default())
+        let newer = Peer::attach(control, pairing, proof, Options::default())
             .await
             .unwrap();
         let end = soon(a.ended()).await;
@@ -198,8 +195,8 @@ async fn a_wrong_word_is_told_to_both_in_plain_words_and_spends_the_code() {
             .await
             .unwrap()
     };
-    let mut a = attach(created.pairing.clone(), "tulip-ember").await;
-    let mut b = attach(joined, "tulip-velvet").await;
+    let a = attach(created.pairing.clone(), "tulip-ember").await;
+    let b = attach(joined, "tulip-velvet").await;
     let ends = soon(async { tokio::join!(a.connected(), b.connected()) }).await;
     for end in [ends.0, ends.1] {
         let error = end.unwrap_err();

@@ -5,6 +5,7 @@
 mod architecture;
 mod client;
 mod connect;
+mod ends;
 mod errors;
 mod flaps;
 mod forward;

@@ -1,28 +1,27 @@
 //! What the handles wait for: one place per channel, answered when the machine says so.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use peersox_core::channel::{ChannelId, Chunk, Event, Mux, ResetCode, SendError};
-use tokio::sync::{mpsc, oneshot};
+use peersox_core::channel::{ChannelId, Chunk, Event, Mux, Priority, ResetCode, SendError};
+use tokio::sync::mpsc;
 
-use super::{Command, Reply};
-use crate::Error;
-use crate::channel::Channel;
+use crate::command::{Command, Hold, Offer, Reply};
+use crate::{Error, Side};
 
 pub(super) struct Desk {
-    commands: mpsc::WeakSender<Command>,
-    offers: mpsc::Sender<Channel>,
-    max_message: usize,
+    /// Where channels go that the other side opens; `None` once the peer has ended.
+    offers: Option<mpsc::Sender<Offer>>,
     places: HashMap<ChannelId, Place>,
     pings: VecDeque<Reply<Duration>>,
     /// Resolves for each channel whose handles were all dropped.
     drops: FuturesUnordered<BoxFuture<'static, ChannelId>>,
+    /// Why the peer ended: the answer to all that is asked from then on.
+    over: Option<Error>,
 }
 
 /// Who waits for what at one channel.
@@ -38,25 +37,7 @@ struct Place {
     /// This side finished.
     finished: bool,
     /// The channel is gone, and why.
-    ended: Option<Fate>,
-}
-
-/// Why a channel is gone.
-#[derive(Clone)]
-enum Fate {
-    /// The other peer is another process than before.
-    Restarted,
-    /// Whatever this says.
-    Reset(String),
-}
-
-impl Fate {
-    fn error(&self) -> Error {
-        match self {
-            Self::Restarted => Error::PeerRestarted,
-            Self::Reset(why) => Error::Reset(why.clone()),
-        }
-    }
+    ended: Option<Error>,
 }
 
 #[derive(Default)]
@@ -68,20 +49,13 @@ enum Flush {
 }
 
 impl Desk {
-    pub(super) fn new(
-        commands: mpsc::WeakSender<Command>,
-        offers: mpsc::Sender<Channel>,
-        max_message: usize,
-    ) -> Self {
-        let places = HashMap::new();
-        let (pings, drops) = (VecDeque::new(), FuturesUnordered::new());
+    pub(super) fn new(offers: mpsc::Sender<Offer>) -> Self {
         Self {
-            commands,
-            offers,
-            max_message,
-            places,
-            pings,
-            drops,
+            offers: Some(offers),
+            places: HashMap::new(),
+            pings: VecDeque::new(),
+            drops: FuturesUnordered::new(),
+            over: None,
         }
     }
 
@@ -109,131 +83,140 @@ impl Desk {
                 name,
                 priority,
                 reply,
-            } => {
-                let opened = mux.open(&name, priority);
-                let channel = opened.map_err(|error| Error::Reset(error.to_string()));
-                answer(
-                    reply,
-                    channel.and_then(|id| self.place(id, name).ok_or(Error::Gone)),
-                );
-            }
+            } => answer(reply, self.open(&name, priority, mux)),
             Command::Send {
                 channel,
                 chunk,
-                patient,
+                patient: true,
                 reply,
-            } => {
-                let Some(place) = self.places.get_mut(&channel) else {
-                    return gone(reply);
-                };
-                if let Some(why) = &place.ended {
-                    return answer(reply, Err(why.error()));
-                }
-                if !patient {
-                    let full = !place.sends.is_empty();
-                    let sent = if full {
-                        Err(SendError::Full)
-                    } else {
-                        mux.try_send(channel, chunk)
-                    };
-                    let refused = |error| match error {
-                        SendError::Full => Error::Full,
-                        error => Error::Reset(error.to_string()),
-                    };
-                    return answer(reply, sent.map_err(refused));
-                }
-                place.sends.push_back((chunk, reply));
-                place.send(channel, mux);
-            }
+            } => self.send(channel, chunk, reply, mux),
+            Command::Send {
+                channel,
+                chunk,
+                patient: false,
+                reply,
+            } => answer(reply, self.try_send(channel, chunk, mux)),
             Command::SendDatagram {
                 channel,
                 datagram,
                 reply,
-            } => {
-                let sent = mux.try_send_datagram(channel, &datagram);
-                answer(
-                    reply,
-                    match sent {
-                        // Lost rather than late, as datagrams are.
-                        Ok(()) | Err(SendError::NoPath | SendError::Full) => Ok(()),
-                        Err(SendError::TooLarge) => Err(Error::DatagramTooLarge {
-                            len: datagram.len(),
-                            max: mux.max_datagram(),
-                        }),
-                        Err(error) => Err(Error::Reset(error.to_string())),
-                    },
-                );
-            }
-            Command::Read { channel, reply } => {
-                let Some(place) = self.places.get_mut(&channel) else {
-                    return gone(reply);
-                };
-                place.read = Some(reply);
-                place.read(channel, mux);
-            }
-            Command::ReadDatagram { channel, reply } => {
-                let Some(place) = self.places.get_mut(&channel) else {
-                    return gone(reply);
-                };
-                place.read_datagram = Some(reply);
-                place.read_datagram(channel, mux);
-            }
-            Command::Finish { channel, reply } => {
-                let Some(place) = self.places.get_mut(&channel) else {
-                    return gone(reply);
-                };
-                if let Some(why) = &place.ended {
-                    return answer(reply, Err(why.error()));
-                }
-                place.finished = true;
-                let finished = mux.finish(channel);
-                answer(
-                    reply,
-                    finished.map_err(|error| Error::Reset(error.to_string())),
-                );
-            }
-            Command::Flushed { channel, reply } => {
-                let Some(place) = self.places.get_mut(&channel) else {
-                    return gone(reply);
-                };
-                match (&place.flushed, &place.ended) {
-                    (Flush::Done, _) => answer(reply, Ok(())),
-                    (_, Some(why)) => answer(reply, Err(why.error())),
-                    (Flush::Unknown | Flush::Awaited(_), None) => {
-                        place.flushed = Flush::Awaited(reply);
-                    }
-                }
-            }
+            } => answer(reply, self.send_datagram(channel, &datagram, mux)),
+            Command::Read { channel, reply } => self.read(channel, reply, mux),
+            Command::ReadDatagram { channel, reply } => self.read_datagram(channel, reply, mux),
+            Command::Finish { channel, reply } => answer(reply, self.finish(channel, mux)),
+            Command::Flushed { channel, reply } => self.flushed(channel, reply),
             Command::Reset {
                 channel,
                 code,
                 reply,
-            } => {
-                mux.reset(channel, code);
-                if let Some(place) = self.places.get_mut(&channel) {
-                    place.end(Fate::Reset("this side reset the channel".into()));
-                }
-                answer(reply, Ok(()));
-            }
-            Command::Ping { reply } => {
-                self.pings.push_back(reply);
-                mux.ping();
-            }
+            } => answer(reply, self.reset(channel, code, mux)),
+            Command::Ping { reply } => self.ping(reply, mux),
             // The driver keeps this one for itself.
             Command::Close => {}
         }
     }
 
+    fn open(&mut self, name: &str, priority: Priority, mux: &mut Mux) -> Result<Hold, Error> {
+        self.still_on()?;
+        let id = mux.open(name, priority)?;
+        Ok(self.place(id))
+    }
+
+    /// Sends as soon as there is room.
+    fn send(&mut self, id: ChannelId, chunk: Chunk, reply: Reply<()>, mux: &mut Mux) {
+        match self.usable(id) {
+            Ok(place) => {
+                place.sends.push_back((chunk, reply));
+                place.send(id, mux);
+            }
+            Err(error) => answer(reply, Err(error)),
+        }
+    }
+
+    /// Sends if there is room now and nobody waits for it.
+    fn try_send(&mut self, id: ChannelId, chunk: Chunk, mux: &mut Mux) -> Result<(), Error> {
+        if !self.usable(id)?.sends.is_empty() {
+            return Err(Error::Full);
+        }
+        Ok(mux.try_send(id, chunk)?)
+    }
+
+    fn send_datagram(
+        &mut self,
+        id: ChannelId,
+        datagram: &Bytes,
+        mux: &mut Mux,
+    ) -> Result<(), Error> {
+        self.usable(id)?;
+        match mux.try_send_datagram(id, datagram) {
+            // Lost rather than late, as datagrams are.
+            Ok(()) | Err(SendError::NoPath | SendError::Full) => Ok(()),
+            Err(SendError::TooLarge) => Err(Error::DatagramTooLarge {
+                len: datagram.len(),
+                max: mux.max_datagram(),
+            }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads what is there or comes. A channel that has ended is read to its end first.
+    fn read(&mut self, id: ChannelId, reply: Reply<Option<Chunk>>, mux: &mut Mux) {
+        match self.place_of(id) {
+            Ok(place) => {
+                place.read = Some(reply);
+                place.read(id, mux);
+            }
+            Err(error) => answer(reply, Err(error)),
+        }
+    }
+
+    fn read_datagram(&mut self, id: ChannelId, reply: Reply<Bytes>, mux: &mut Mux) {
+        match self.place_of(id) {
+            Ok(place) => {
+                place.read_datagram = Some(reply);
+                place.read_datagram(id, mux);
+            }
+            Err(error) => answer(reply, Err(error)),
+        }
+    }
+
+    fn finish(&mut self, id: ChannelId, mux: &mut Mux) -> Result<(), Error> {
+        self.usable(id)?.finished = true;
+        Ok(mux.finish(id)?)
+    }
+
+    fn flushed(&mut self, id: ChannelId, reply: Reply<()>) {
+        let place = match self.place_of(id) {
+            Ok(place) => place,
+            Err(error) => return answer(reply, Err(error)),
+        };
+        match (&place.flushed, &place.ended) {
+            (Flush::Done, _) => answer(reply, Ok(())),
+            (_, Some(why)) => answer(reply, Err(why.clone())),
+            (Flush::Unknown | Flush::Awaited(_), None) => place.flushed = Flush::Awaited(reply),
+        }
+    }
+
+    fn reset(&mut self, id: ChannelId, code: ResetCode, mux: &mut Mux) -> Result<(), Error> {
+        self.still_on()?;
+        mux.reset(id, code);
+        let by = Side::This;
+        self.with(id, |place| place.end(&Error::Reset { by, code }));
+        Ok(())
+    }
+
+    fn ping(&mut self, reply: Reply<Duration>, mux: &mut Mux) {
+        if let Err(error) = self.still_on() {
+            return answer(reply, Err(error));
+        }
+        self.pings.push_back(reply);
+        mux.ping();
+    }
+
     /// Handles an event that concerns handles.
     pub(super) fn hear(&mut self, event: Event, mux: &mut Mux) {
         match event {
-            Event::Opened { channel, name, .. } => {
-                let offer = self.place(channel, name);
-                if offer.is_none_or(|offer| self.offers.try_send(offer).is_err()) {
-                    self.places.remove(&channel);
-                    mux.reset(channel, ResetCode::REFUSED);
-                }
-            }
+            Event::Opened { channel, name, .. } => self.offer(channel, name, mux),
             Event::Readable(id) => self.with(id, |place| place.read(id, mux)),
             Event::DatagramReadable(id) => self.with(id, |place| place.read_datagram(id, mux)),
             Event::Writable(id) => self.with(id, |place| place.send(id, mux)),
@@ -246,10 +229,10 @@ impl Desk {
                     answer(reply, Ok(()));
                 }
             }),
-            Event::Reset { channel, code } => self.with(channel, |place| {
-                let why = format!("the other side reset the channel (code {})", code.0);
-                place.end(Fate::Reset(why));
-            }),
+            Event::Reset { channel, code } => {
+                let by = Side::Other;
+                self.with(channel, |place| place.end(&Error::Reset { by, code }));
+            }
             Event::Pong(rtt) => {
                 if let Some(reply) = self.pings.pop_front() {
                     answer(reply, Ok(rtt));
@@ -263,40 +246,58 @@ impl Desk {
     /// Ends every channel because the other peer lost them.
     pub(super) fn restarted(&mut self) {
         for place in self.places.values_mut() {
-            place.end(Fate::Restarted);
+            place.end(&Error::PeerRestarted);
         }
     }
 
-    /// Answers everybody who still waits.
-    pub(super) fn end(&mut self, verdict: &Result<(), Error>) {
-        let why = verdict
-            .as_ref()
-            .err()
-            .map_or("the connection was closed".into(), Error::to_string);
+    /// The peer has ended: answers everybody who still waits, and whoever asks from now on.
+    pub(super) fn end(&mut self, why: &Error) {
+        self.offers = None;
         for place in self.places.values_mut() {
-            place.end(Fate::Reset(why.clone()));
+            place.end(why);
         }
         for reply in self.pings.drain(..) {
-            answer(reply, Err(Error::Reset(why.clone())));
+            answer(reply, Err(why.clone()));
+        }
+        self.over = Some(why.clone());
+    }
+
+    /// Offers a channel of the other side to the application, which may have no room or no interest.
+    fn offer(&mut self, id: ChannelId, name: String, mux: &mut Mux) {
+        let hold = self.place(id);
+        let offers = self.offers.as_ref();
+        if offers.is_none_or(|offers| offers.try_send(Offer { name, hold }).is_err()) {
+            self.places.remove(&id);
+            mux.reset(id, ResetCode::REFUSED);
         }
     }
 
-    /// Makes the place and the handles of a channel; `None` if nobody could use them.
-    fn place(&mut self, id: ChannelId, name: String) -> Option<Channel> {
-        let commands = self.commands.upgrade()?;
-        let (held, released) = oneshot::channel::<()>();
+    /// Makes the place of a channel, which is kept for as long as the hold on it is.
+    fn place(&mut self, id: ChannelId) -> Hold {
+        let (hold, released) = Hold::new(id);
         self.drops.push(Box::pin(async move {
             let _ = released.await;
             id
         }));
         self.places.insert(id, Place::default());
-        Some(Channel::new(
-            id,
-            name,
-            commands,
-            Arc::new(held),
-            self.max_message,
-        ))
+        hold
+    }
+
+    fn still_on(&self) -> Result<(), Error> {
+        self.over.clone().map_or(Ok(()), Err)
+    }
+
+    fn place_of(&mut self, id: ChannelId) -> Result<&mut Place, Error> {
+        self.places.get_mut(&id).ok_or(Error::Gone)
+    }
+
+    /// The place of a channel that has not ended.
+    fn usable(&mut self, id: ChannelId) -> Result<&mut Place, Error> {
+        let place = self.place_of(id)?;
+        match &place.ended {
+            Some(why) => Err(why.clone()),
+            None => Ok(place),
+        }
     }
 
     fn with(&mut self, id: ChannelId, then: impl FnOnce(&mut Place)) {
@@ -319,7 +320,7 @@ impl Place {
                     self.sends.push_front((chunk, reply));
                     return;
                 }
-                Err(error) => answer(reply, Err(Error::Reset(error.to_string()))),
+                Err(error) => answer(reply, Err(error.into())),
             }
         }
     }
@@ -337,7 +338,7 @@ impl Place {
         } else if self.drained {
             answer(reply, Ok(None));
         } else if let Some(why) = &self.ended {
-            answer(reply, Err(why.error()));
+            answer(reply, Err(why.clone()));
         } else {
             self.read = Some(reply);
         }
@@ -350,16 +351,17 @@ impl Place {
         if let Some(datagram) = mux.read_datagram(id) {
             answer(reply, Ok(datagram));
         } else if let Some(why) = &self.ended {
-            answer(reply, Err(why.error()));
+            answer(reply, Err(why.clone()));
         } else {
             self.read_datagram = Some(reply);
         }
     }
 
-    fn end(&mut self, fate: Fate) {
-        let why = self.ended.get_or_insert(fate).clone();
+    /// Ends the channel, unless it has ended before, and answers everybody who waits at it.
+    fn end(&mut self, why: &Error) {
+        let why = &*self.ended.get_or_insert_with(|| why.clone());
         for (_, reply) in self.sends.drain(..) {
-            answer(reply, Err(why.error()));
+            answer(reply, Err(why.clone()));
         }
         if let Some(reply) = self.read.take() {
             answer(
@@ -367,15 +369,15 @@ impl Place {
                 if self.drained {
                     Ok(None)
                 } else {
-                    Err(why.error())
+                    Err(why.clone())
                 },
             );
         }
         if let Some(reply) = self.read_datagram.take() {
-            answer(reply, Err(why.error()));
+            answer(reply, Err(why.clone()));
         }
         if let Flush::Awaited(reply) = std::mem::take(&mut self.flushed) {
-            answer(reply, Err(why.error()));
+            answer(reply, Err(why.clone()));
         }
     }
 }
@@ -383,8 +385,4 @@ impl Place {
 /// Answers a call; a caller that gave up is not an error.
 fn answer<T>(reply: Reply<T>, result: Result<T, Error>) {
     let _ = reply.send(result);
-}
-
-fn gone<T>(reply: Reply<T>) {
-    answer(reply, Err(Error::Gone));
 }

@@ -25,9 +25,9 @@ use rand_core::RngCore as _;
 use tokio::time::Instant;
 
 use crate::Error;
-use crate::attach::{Attached, Choice, Session, attach};
-use crate::leg::{End, Leg, Transport};
-use crate::peer::Options;
+use crate::attach::{Attached, Session, attach};
+use crate::options::{Choice, Options, Transport};
+use crate::platform::{End, Leg};
 use crate::server::{Pairing, Server};
 use up::Up;
 

@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::News;
 use crate::attach::notice;
-use crate::leg::{End, Leg, Sink, Source};
+use crate::platform::{End, Leg, Sink, Source};
 
 pub(super) struct Up {
     source: Source,

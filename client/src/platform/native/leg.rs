@@ -10,33 +10,8 @@ use peersox_core::close::CloseReason;
 use peersox_core::frame::Frame;
 use peersox_proto::v1::RelayEndpoint;
 
-use crate::tls::Trust;
-
-/// How a peer reaches the relay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Transport {
-    /// A QUIC connection (RFC 9000).
-    Quic,
-    /// A WebSocket (RFC 6455).
-    WebSocket,
-}
-
-impl Transport {
-    /// The name shown to people and used in logs.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Quic => "quic",
-            Self::WebSocket => "websocket",
-        }
-    }
-}
-
-impl std::fmt::Display for Transport {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+use super::tls::Trust;
+use crate::options::Transport;
 
 /// A transport that is connected, before the relay was told who is there.
 pub(crate) struct Leg {

@@ -15,8 +15,9 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream};
 
-use super::{End, Leg, MAX_FRAME_BYTES, Transport};
-use crate::tls::{self, Trust};
+use super::{End, Leg, MAX_FRAME_BYTES};
+use crate::options::Transport;
+use crate::platform::native::tls::{self, Trust};
 
 type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
 

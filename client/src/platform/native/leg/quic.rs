@@ -15,8 +15,9 @@ use quinn::{ConnectionError, SendDatagramError, TransportConfig, VarInt};
 use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
 use url::{Host, Url};
 
-use super::{End, Leg, MAX_FRAME_BYTES, Transport};
-use crate::tls::{self, Trust};
+use super::{End, Leg, MAX_FRAME_BYTES};
+use crate::options::Transport;
+use crate::platform::native::tls::{self, Trust};
 
 pub(crate) struct Source {
     frames: FramedRead<quinn::RecvStream, LengthDelimitedCodec>,
