@@ -1,4 +1,6 @@
-//! Random bytes for keys, by [`Crypto.getRandomValues`](https://www.w3.org/TR/webcrypto-2/#Crypto-method-getRandomValues).
+//! Random bytes for keys, by [`crypto.getRandomValues`][spec].
+//!
+//! [spec]: https://www.w3.org/TR/webcrypto-2/#Crypto-method-getRandomValues
 
 use wasm_bindgen::prelude::*;
 
