@@ -10,7 +10,7 @@ use serde_json::Value;
 
 /// Which of our crates each of our crates may name, for whatever purpose. `peersox-tests` and
 /// `peersox-bench` may name all.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("peersox-proto", &[]),
     ("peersox-aead", &[]),
     ("peersox-core", &["aead", "proto"]),
@@ -20,6 +20,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("peersox-client-wasm", &["core"]),
     ("peersox-transfer-wasm", &["core"]),
     ("peersox-client-wasm-bindgen", &[]),
+    ("peersox-web", &[]),
     ("peersox", &["control", "relay", "client", "core", "proto"]),
 ];
 const FREE: [&str; 2] = ["peersox-tests", "peersox-bench"];
