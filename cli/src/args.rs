@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use peersox_control::directory::PublicUrl;
 use peersox_control::ice;
+use peersox_core::origin::Origin;
 
 use crate::saved::Name;
 
@@ -80,7 +82,7 @@ pub(crate) struct Serve {
 
     /// How peers reach this server, as in `https://p.example`. Default: as each of them called it.
     #[arg(long, env = "PEERSOX_PUBLIC_URL", value_name = "URL")]
-    pub(crate) public_url: Option<String>,
+    pub(crate) public_url: Option<PublicUrl>,
 
     /// File that keeps pairings and keys over a restart; created if it does not exist, for one
     /// server at a time. Default: memory, and devices pair again after a restart.
@@ -95,7 +97,7 @@ pub(crate) struct Serve {
         value_delimiter = ',',
         value_name = "ORIGIN"
     )]
-    pub(crate) allow_origin: Vec<String>,
+    pub(crate) allow_origin: Vec<Origin>,
 
     /// Proxy whose `X-Forwarded-For` is believed. May be repeated. Default: none.
     #[arg(

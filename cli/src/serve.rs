@@ -27,17 +27,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use ::http::uri::Authority;
-use ::http::{HeaderMap, Request, StatusCode, Uri, header};
+use ::http::Request;
 use anyhow::Context as _;
 use axum::Router;
 use axum::body::Body;
-use axum::response::IntoResponse as _;
 use axum::routing::any;
+use peersox_control::directory::PublicUrl;
 use peersox_control::ice::Servers;
 use peersox_control::{AnyStore, ClientAddr, Directory, directory};
 use peersox_core::code::Digits;
 use peersox_core::id::PairingId;
+use peersox_core::origin::{self, Origin};
 use peersox_core::ticket::{Signer, Verifier};
 use peersox_core::time::Timestamp;
 use peersox_relay::listen::quic;
@@ -121,7 +121,7 @@ impl Server {
         };
 
         let (control, revoked) =
-            control(args, &relay, store, signer, secure, published, ice_servers)?;
+            control(args, &relay, store, signer, secure, published, ice_servers);
         let keeper = control.clone();
         tasks.spawn(async move { keeper.keep_house().await });
         tasks.spawn(
@@ -133,13 +133,8 @@ impl Server {
                 .run_until_cancelled_owned(forward_revocations(relay.clone(), revoked)),
         );
 
-        let router = router(
-            &control,
-            &relay,
-            quic.is_some(),
-            &args.allow_origin,
-            args.public_url.as_deref(),
-        );
+        let public = args.public_url.as_ref().map(PublicUrl::origin);
+        let router = router(&control, &relay, quic.is_some(), public);
         let http = http::Http {
             listener,
             tls,
@@ -213,60 +208,31 @@ impl Server {
     }
 }
 
-fn router(
-    control: &Control,
-    relay: &Relay,
-    quic: bool,
-    allowed: &[String],
-    public_url: Option<&str>,
-) -> Router {
+fn router(control: &Control, relay: &Relay, quic: bool, public: Option<&Origin>) -> Router {
     let attach = {
-        let (relay, allowed) = (relay.clone(), Arc::<[String]>::from(allowed));
-        any(move |request: Request<Body>| {
-            let (relay, allowed) = (relay.clone(), Arc::clone(&allowed));
-            async move {
-                let client = request
-                    .extensions()
-                    .get::<ClientAddr>()
-                    .map(|client| client.0);
-                let client = client.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into());
-                if !from_allowed_origin(request.headers(), request.uri(), &allowed) {
-                    let text = "pages of this origin may not attach; see --allow-origin\n";
-                    return (StatusCode::FORBIDDEN, text).into_response();
-                }
-                relay
-                    .attach_websocket(request, SocketAddr::new(client, 0))
-                    .map(Body::new)
-            }
+        let relay = relay.clone();
+        any(move |request: Request<Body>| async move {
+            let client = request
+                .extensions()
+                .get::<ClientAddr>()
+                .map(|client| client.0);
+            let client = client.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into());
+            relay
+                .attach_websocket(request, SocketAddr::new(client, 0))
+                .map(Body::new)
         })
     };
     control
         .router()
         .route("/v1/relay", attach)
-        .merge(page::router(relay.clone(), quic, public_url))
+        .merge(page::router(relay.clone(), quic, public))
 }
 
-/// Whether a WebSocket may be opened from where this request comes: a program, which sends no
-/// `Origin`; a page of this server; a page of an origin that the operator listed.
-fn from_allowed_origin(headers: &HeaderMap, uri: &Uri, allowed: &[String]) -> bool {
-    let Some(origin) = headers.get(header::ORIGIN) else {
-        return true;
-    };
-    let Ok(origin) = origin.to_str() else {
-        return false;
-    };
-    if allowed
-        .iter()
-        .any(|listed| listed.trim_end_matches('/') == origin)
-    {
-        return true;
-    }
-    let host = headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok());
-    let host = host.or_else(|| uri.authority().map(Authority::as_str));
-    let own = origin.split_once("://").map(|(_, authority)| authority);
-    own.is_some() && own == host
+/// Pages of which other origins may call control and attach to the relay: those that the operator lists, and
+/// pages under the public URL, whose proxy may call this server by another name.
+fn allowed_origins(args: &Serve) -> origin::Allowed {
+    let public = args.public_url.as_ref().map(PublicUrl::origin);
+    args.allow_origin.iter().chain(public).cloned().collect()
 }
 
 async fn forward_presence(control: Control, mut presence: mpsc::Receiver<PresenceEvent>) {
@@ -295,16 +261,9 @@ fn control(
     tls: bool,
     certificates: watch::Receiver<Vec<[u8; 32]>>,
     ice_servers: Servers,
-) -> anyhow::Result<(Control, mpsc::Receiver<PairingId>)> {
-    let usage = |error: &dyn std::fmt::Display| Failure::Usage(error.to_string());
-    let public_url = args.public_url.as_deref().map(str::parse).transpose();
-    let origins = args
-        .allow_origin
-        .iter()
-        .map(|origin| origin.parse())
-        .collect::<Result<_, _>>();
+) -> (Control, mpsc::Receiver<PairingId>) {
     let directory = directory::Config {
-        public_url: public_url.map_err(|error| usage(&error))?,
+        public_url: args.public_url.clone(),
         tls,
         quic: (!args.no_quic).then(directory::Quic::default),
         ice_servers,
@@ -317,22 +276,17 @@ fn control(
             ..peersox_core::pairing::Config::default()
         },
         relay_limits: relay.config().announced(),
-        allowed_origins: origins.map_err(|error| usage(&error))?,
+        allowed_origins: allowed_origins(args),
         ..peersox_control::Config::default()
     };
     let directory = Directory::new(directory, certificates);
-    Ok(Control::new(
-        config,
-        store,
-        signer,
-        directory,
-        Arc::new(now),
-    ))
+    Control::new(config, store, signer, directory, Arc::new(now))
 }
 
 fn relay_config(args: &Serve) -> peersox_relay::Config {
     let mut config = peersox_relay::Config {
         hold_bytes: args.hold as usize,
+        allowed_origins: Some(allowed_origins(args)),
         ..peersox_relay::Config::default()
     };
     config.limits.frame_bytes = args.max_frame as usize;
@@ -387,35 +341,3 @@ fn now() -> Timestamp {
 
 /// For how long connections may finish once the peers are gone.
 const CUT_OFF: Duration = Duration::from_secs(1);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pages_of_other_origins_may_not_attach_unless_listed() {
-        let allowed = ["https://app.example".to_owned()];
-        let rows = [
-            (None, "p.example", true),
-            (Some("https://p.example"), "p.example", true),
-            (Some("http://localhost:3000"), "localhost:3000", true),
-            (Some("https://app.example"), "p.example", true),
-            (Some("https://evil.example"), "p.example", false),
-            (Some("http://localhost:3001"), "localhost:3000", false),
-            (Some("null"), "p.example", false),
-        ];
-        for (origin, host, expected) in rows {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::HOST, host.parse().unwrap());
-            if let Some(origin) = origin {
-                headers.insert(header::ORIGIN, origin.parse().unwrap());
-            }
-            let uri = Uri::from_static("/v1/relay");
-            assert_eq!(
-                from_allowed_origin(&headers, &uri, &allowed),
-                expected,
-                "{origin:?}"
-            );
-        }
-    }
-}

@@ -10,6 +10,7 @@ use std::str::FromStr;
 
 use ::http::uri::Authority;
 use bytes::Bytes;
+use peersox_core::origin::Origin;
 use peersox_core::time::Timestamp;
 use peersox_proto::v1::{IceServer, RelayEndpoint, Transport};
 use rand_core::RngCore;
@@ -63,7 +64,7 @@ impl Directory {
     /// [`BadAuthority`] if there is no public URL and the authority is missing or none.
     pub fn endpoints(&self, authority: Option<&str>) -> Result<Vec<RelayEndpoint>, BadAuthority> {
         let base = match &self.config.public_url {
-            Some(PublicUrl(url)) => url.clone(),
+            Some(public) => public.url.clone(),
             None => reached_at(self.config.tls, authority.ok_or(BadAuthority)?)?,
         };
         let host = base.host_str().ok_or(BadAuthority)?;
@@ -136,7 +137,18 @@ pub struct BadAuthority;
 /// Where a deployment is reached from outside: `https://peersox.example`, with a path if a proxy
 /// serves it below one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PublicUrl(Url);
+pub struct PublicUrl {
+    url: Url,
+    origin: Origin,
+}
+
+impl PublicUrl {
+    /// The origin of pages that are served under this URL.
+    #[must_use]
+    pub const fn origin(&self) -> &Origin {
+        &self.origin
+    }
+}
 
 impl FromStr for PublicUrl {
     type Err = BadPublicUrl;
@@ -149,7 +161,12 @@ impl FromStr for PublicUrl {
             && url.fragment().is_none()
             && url.username().is_empty()
             && url.password().is_none();
-        usable.then_some(Self(url)).ok_or_else(bad)
+        if !usable {
+            return Err(bad());
+        }
+        let origin = url.origin().ascii_serialization().parse();
+        let origin = origin.map_err(|_| bad())?;
+        Ok(Self { url, origin })
     }
 }
 

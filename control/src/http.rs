@@ -8,18 +8,22 @@
 //! answers nothing that it does not serve.
 
 use std::net::IpAddr;
+use std::sync::Mutex;
 use std::time::Duration;
 
-use ::http::{HeaderMap, Method, Request, header};
+use ::http::request::Parts;
+use ::http::{HeaderMap, HeaderValue, Method, Request, header};
 use axum::Router;
 use axum::body::Body;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
+use peersox_core::origin::{Allowed, Refused};
 use tokio::time::Instant;
 use tonic::Status;
 use tonic::service::Routes;
 use tonic_web::GrpcWebLayer;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+use tracing::info;
 
 use crate::config::Config;
 
@@ -54,13 +58,30 @@ pub(crate) fn router(services: Routes, config: &Config) -> Router {
 fn cors(config: &Config) -> CorsLayer {
     // Browsers remember the answer for two hours at most.
     const MAX_AGE: Duration = Duration::from_secs(2 * 60 * 60);
-    let origins = config.allowed_origins.iter().map(|o| o.header().clone());
+    let (allowed, refused) = (config.allowed_origins.clone(), Mutex::default());
+    let permits = move |value: &HeaderValue, _: &Parts| permits(&allowed, &refused, value);
     CorsLayer::new()
-        .allow_origin(AllowOrigin::list(origins))
+        .allow_origin(AllowOrigin::predicate(permits))
         .allow_methods([Method::POST])
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers(EXPOSED.map(header::HeaderName::from_static))
         .max_age(MAX_AGE)
+}
+
+/// Judges the value of an `Origin` header. A browser does not ask about pages of its own server.
+fn permits(allowed: &Allowed, refused: &Mutex<Refused>, value: &HeaderValue) -> bool {
+    let Some(origin) = value.to_str().ok().and_then(|text| text.parse().ok()) else {
+        return false;
+    };
+    let permitted = allowed.permits(&origin, None);
+    if !permitted
+        && refused
+            .lock()
+            .is_ok_and(|mut refused| refused.is_news(&origin))
+    {
+        info!(%origin, "pages of this origin may not call; it is not on the list");
+    }
+    permitted
 }
 
 const EXPOSED: [&str; 3] = ["grpc-status", "grpc-message", "grpc-status-details-bin"];
@@ -126,7 +147,7 @@ mod tests {
             ("5é", None),
         ] {
             let mut headers = HeaderMap::new();
-            let value = ::http::HeaderValue::from_bytes(text.as_bytes()).unwrap();
+            let value = HeaderValue::from_bytes(text.as_bytes()).unwrap();
             headers.insert("grpc-timeout", value);
             assert_eq!(patience(&headers), expected, "{text}");
         }

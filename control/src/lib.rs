@@ -23,7 +23,7 @@ mod rpc;
 mod service;
 pub mod store;
 
-pub use config::{Config, Origin};
+pub use config::Config;
 pub use directory::Directory;
 pub use http::ClientAddr;
 pub use service::{Clock, Control};

@@ -19,6 +19,7 @@ pub mod connect;
 pub mod frame;
 pub mod id;
 pub mod limit;
+pub mod origin;
 pub mod pairing;
 pub mod peer;
 pub mod role;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use peersox_core::session;
+use peersox_core::{origin, session};
 use peersox_proto::v1;
 
 /// The limits of a relay.
@@ -30,9 +30,10 @@ pub struct Config {
     pub max_legs_per_address: usize,
     /// How many connections may be without an accepted Hello.
     pub max_pending: usize,
-    /// The web origins that may open a WebSocket; `None` admits any. Requests without an `Origin`
-    /// header do not come from a web page and are always admitted.
-    pub allowed_origins: Option<Vec<String>>,
+    /// Pages of which other origins may open a WebSocket; `None` admits any. Pages of the server to
+    /// which the request goes, and requests without an `Origin` header, which do not come from a web
+    /// page, are always admitted.
+    pub allowed_origins: Option<origin::Allowed>,
 }
 
 impl Default for Config {

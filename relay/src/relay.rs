@@ -2,13 +2,14 @@
 
 use std::future::Future;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use peersox_core::close::CloseReason;
 use peersox_core::frame::Frame;
 use peersox_core::id::PairingId;
+use peersox_core::origin::{Origin, Refused};
 use peersox_core::role::Role;
 use peersox_core::session::LegId;
 use peersox_core::ticket::Verifier;
@@ -46,6 +47,7 @@ pub(crate) struct Inner {
     pub(crate) config: Config,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) seats: Seats,
+    refused_origins: Mutex<Refused>,
     verifier: Verifier,
     clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
     registry: Registry,
@@ -75,6 +77,7 @@ impl Relay {
         let metrics = Arc::<Metrics>::default();
         let relay = Self(Arc::new(Inner {
             seats: Seats::new(&config, Arc::clone(&metrics)),
+            refused_origins: Mutex::default(),
             config,
             metrics,
             verifier,
@@ -147,6 +150,12 @@ impl std::fmt::Debug for Relay {
 }
 
 impl Inner {
+    /// Remembers that pages of `origin` were refused, and tells whether they are for the first time.
+    pub(crate) fn is_news(&self, origin: &Origin) -> bool {
+        let refused = self.refused_origins.lock();
+        refused.is_ok_and(|mut refused| refused.is_news(origin))
+    }
+
     /// Takes a seat, unless the relay is full or stopping.
     pub(crate) fn seat(&self, address: IpAddr) -> Result<(Seat, Pending), CloseReason> {
         let taken = if self.draining.is_cancelled() {

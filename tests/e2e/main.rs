@@ -11,6 +11,7 @@ mod forward;
 mod gate;
 mod harness;
 mod nobody;
+mod origins;
 mod restart;
 mod saved;
 mod tls;

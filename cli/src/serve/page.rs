@@ -6,14 +6,14 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use peersox_core::origin::Origin;
 use peersox_relay::Relay;
 use serde_json::json;
-use url::Url;
 
 use super::asset::Asset;
 
 /// `/` for people, `/status.json` for its script, `/healthz` and `/readyz` for machines.
-pub(super) fn router(relay: Relay, quic: bool, public_url: Option<&str>) -> Router {
+pub(super) fn router(relay: Relay, quic: bool, public: Option<&Origin>) -> Router {
     let (status_of, ready_of) = (relay.clone(), relay);
     let status = move || async move { status(&status_of, quic) };
     let ready = move || async move {
@@ -22,7 +22,7 @@ pub(super) fn router(relay: Relay, quic: bool, public_url: Option<&str>) -> Rout
             true => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
         }
     };
-    let policy = policy(public_url);
+    let policy = policy(public);
     let mut router = Router::new();
     for asset in assets() {
         let policy = policy.clone();
@@ -78,9 +78,8 @@ fn guarded(mut response: Response, policy: HeaderValue) -> Response {
 
 /// Scripts, styles and connections of this server only; `blob:` is how a page hands a file to be saved. The public
 /// address is where peers are told to find the relay.
-fn policy(public_url: Option<&str>) -> HeaderValue {
-    let public = public_url.and_then(|url| Url::parse(url).ok());
-    let relay = public.map(|url| url.origin().ascii_serialization());
+fn policy(public: Option<&Origin>) -> HeaderValue {
+    let relay = public.map(Origin::to_string);
     let relay = relay.map(|it| format!(" {it} {}", it.replacen("http", "ws", 1)));
     let policy = format!(
         "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
@@ -122,7 +121,7 @@ mod tests {
     fn the_policy_names_the_public_address_and_nothing_inline() {
         let own = policy(None);
         assert!(own.to_str().unwrap().contains("connect-src 'self';"));
-        let public = policy(Some("https://p.example/"));
+        let public = policy(Some(&"https://p.example/".parse().unwrap()));
         let public = public.to_str().unwrap();
         assert!(
             public.contains("connect-src 'self' https://p.example wss://p.example;"),

@@ -13,6 +13,8 @@ use crate::harness::*;
 const SERVICE: &str = "/peersox.v1.PairingService";
 const WEB: &str = "content-type: application/grpc-web+proto\r\nx-grpc-web: 1\r\n";
 const GOOD: &str = "https://app.example";
+/// The same origin, as an operator may write it.
+const LISTED: &str = "https://App.example:443";
 
 /// Sends one request and reads to the end of the connection.
 async fn raw(address: SocketAddr, head: &str, body: &[u8]) -> (String, Vec<u8>) {
@@ -116,15 +118,17 @@ async fn an_error_reaches_a_browser_whole() {
 #[tokio::test]
 async fn only_listed_origins_may_call() {
     let listed = Config {
-        allowed_origins: vec![GOOD.parse().unwrap()],
+        allowed_origins: [LISTED.parse().unwrap()].into_iter().collect(),
         ..Config::default()
     };
     let listed = Server::with(listed).await;
     let unlisted = Server::start().await;
     for (server, origin, allowed) in [
         (&listed, GOOD, true),
+        (&listed, LISTED, true),
         (&listed, "https://evil.example", false),
         (&listed, "http://app.example", false),
+        (&listed, "https://app.example:8443", false),
         (&listed, "https://app.example.evil.example", false),
         (&listed, "null", false),
         (&unlisted, GOOD, false),
@@ -135,7 +139,7 @@ async fn only_listed_origins_may_call() {
              access-control-request-headers: content-type,x-grpc-web\r\n"
         );
         let (head, _) = raw(server.address, &preflight, b"").await;
-        let yes = format!("access-control-allow-origin: {origin}\r\n");
+        let yes = format!("access-control-allow-origin: {origin}\r\n").to_ascii_lowercase();
         assert_eq!(head.contains(&yes), allowed, "{head}");
         assert!(!head.contains("access-control-allow-origin: *"), "{head}");
         if allowed {

@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER,
+    CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER,
     SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
     UPGRADE,
 };
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use hyper::ext::Protocol;
+use peersox_core::origin::Authority;
 use tokio::time::{Instant, timeout_at};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tracing::debug;
+use tracing::{debug, info};
 
 use crate::leg::Wire;
 use crate::leg::ws::{SUBPROTOCOL, Ws};
@@ -31,7 +32,9 @@ enum Refusal {
     NoKey,
     #[error("offer the subprotocol peersox.v1 in Sec-WebSocket-Protocol")]
     NoSubprotocol,
-    #[error("pages of this origin may not connect here")]
+    #[error(
+        "pages of this origin may not connect here; the operator lists origins with --allow-origin"
+    )]
     Origin,
     #[error("the relay has no room for another leg; come back later")]
     Full,
@@ -107,16 +110,37 @@ impl Relay {
         if !lists(headers, &SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
             return Err(Refusal::NoSubprotocol);
         }
-        if let (Some(origin), Some(allowed)) = (headers.get(ORIGIN), &self.0.config.allowed_origins)
-        {
-            let matches =
-                |allowed: &String| origin.as_bytes().eq_ignore_ascii_case(allowed.as_bytes());
-            if !allowed.iter().any(matches) {
-                return Err(Refusal::Origin);
-            }
+        if !self.admits_page(request) {
+            return Err(Refusal::Origin);
         }
         Ok(accepted)
     }
+
+    /// Whether a page may open a WebSocket from where this request comes. A request without `Origin` comes
+    /// from a program that is not a browser.
+    fn admits_page<B>(&self, request: &Request<B>) -> bool {
+        let Some(allowed) = &self.0.config.allowed_origins else {
+            return true;
+        };
+        let own = authority(request);
+        request.headers().get_all(ORIGIN).iter().all(|value| {
+            let Some(origin) = value.to_str().ok().and_then(|text| text.parse().ok()) else {
+                return false;
+            };
+            let permitted = allowed.permits(&origin, own.as_ref());
+            if !permitted && self.0.is_news(&origin) {
+                info!(%origin, "pages of this origin may not connect; it is not on the list");
+            }
+            permitted
+        })
+    }
+}
+
+/// What this request calls the server: `:authority` of HTTP/2, or `Host`.
+fn authority<B>(request: &Request<B>) -> Option<Authority> {
+    let asked = request.uri().authority().map(|asked| asked.as_str());
+    let host = || request.headers().get(HOST)?.to_str().ok();
+    asked.or_else(host)?.parse().ok()
 }
 
 fn accept(accepted: Accepted<'_>) -> Response<Full<Bytes>> {

@@ -217,7 +217,11 @@ async fn garbage_on_every_port_hurts_nobody() {
 #[tokio::test]
 async fn an_upgrade_request_that_is_no_good_is_answered_in_words() {
     let server = Server::start(Config {
-        allowed_origins: Some(vec!["https://good.example".into()]),
+        allowed_origins: Some(
+            ["https://Good.example:443".parse().unwrap()]
+                .into_iter()
+                .collect(),
+        ),
         ..Config::default()
     })
     .await;
@@ -233,6 +237,9 @@ async fn an_upgrade_request_that_is_no_good_is_answered_in_words() {
         (with("sec-websocket-protocol", "chat"), 400, "peersox.v1"),
         (with("sec-websocket-version", "8"), 426, "13"),
         (with("origin", "https://evil.example"), 403, "origin"),
+        (with("origin", "https://good.example:8443"), 403, "origin"),
+        (with("origin", "null"), 403, "origin"),
+        (with("origin", "http://127.0.0.1:1"), 403, "origin"),
         (with("upgrade", "h2c"), 400, "upgrade"),
     ];
     for (request, status, word) in rows {
@@ -240,13 +247,11 @@ async fn an_upgrade_request_that_is_no_good_is_answered_in_words() {
         assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{head}");
         assert!(body.contains(word), "{body}");
     }
-    let good = with("origin", "https://good.example");
-    assert!(
-        http_answer(&server, &good)
-            .await
-            .0
-            .starts_with("HTTP/1.1 101")
-    );
+    let own: &'static str = format!("http://{}", server.tcp).leak();
+    for origin in ["https://good.example", "https://Good.example:443", own] {
+        let (head, _) = http_answer(&server, &with("origin", origin)).await;
+        assert!(head.starts_with("HTTP/1.1 101"), "{origin}: {head}");
+    }
 }
 
 /// Sends a request as text, because a WebSocket client would not send a bad one.
