@@ -1,6 +1,7 @@
 //! Keeps what the map promises: arrows between crates point down (law 6), the core decides and
 //! touches no socket (law 1), and reads neither clock nor randomness (law 4).
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -125,6 +126,32 @@ fn the_core_reaches_no_socket_and_no_runtime() {
         .into_iter()
         .filter(|name| NOT_BELOW_CORE.contains(name))
         .map(|name| format!("peersox-core reaches {name}"))
+        .collect();
+    assert_none(&wrong);
+}
+
+/// Cargo compiles a dependency twice if tests want more of its features than the binary, and everything that is
+/// built on it, too.
+#[test]
+fn tests_and_the_binary_share_what_is_compiled() {
+    let features = |edges| {
+        let tree = [
+            "tree",
+            "--workspace",
+            "--prefix",
+            "none",
+            "--format",
+            "{p} {f}",
+        ];
+        let tree = cargo(&[&tree[..], &["--edges", edges]].concat());
+        let lines = tree.lines().map(|line| line.trim_end_matches(" (*)"));
+        lines.map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    let (tests, binary) = (features("normal,build,dev"), features("normal,build"));
+    assert!(binary.len() > 100, "no dependencies read: {binary:?}");
+    let wrong: Vec<_> = binary
+        .difference(&tests)
+        .map(|it| format!("tests want more features than `{it}`: name them in tests/Cargo.toml"))
         .collect();
     assert_none(&wrong);
 }

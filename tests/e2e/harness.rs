@@ -13,12 +13,14 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 /// No wait in these tests is longer: one that is has failed.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The path of `peersox`, built from the present sources.
+/// The path of `peersox`, built from the present sources: with the features of the whole workspace, so that cargo
+/// compiles no dependency again that it compiled for `cargo test --workspace`.
 pub fn binary() -> &'static PathBuf {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let built = std::process::Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--locked", "--package", "peersox"])
+            .args(["build", "--quiet", "--locked", "--workspace"])
+            .args(["--bin", "peersox"])
             .status()
             .expect("cargo runs");
         assert!(built.success(), "the binary does not build");
