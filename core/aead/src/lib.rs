@@ -1,21 +1,34 @@
 //! ChaCha20-Poly1305 (RFC 8439), sealing and opening in place.
 //!
-//! The construction and Poly1305 are those of RustCrypto. So is ChaCha20, which knows the vector instructions of
-//! servers and laptops, but in WebAssembly, where that of rust-bitcoin is twice as fast. A test holds one against
-//! the other.
+//! The construction and Poly1305 are those of RustCrypto everywhere. ChaCha20 is
+//!
+//! | target | by | why |
+//! |---|---|---|
+//! | x86, Arm and others | RustCrypto | it knows the vector instructions of servers and laptops |
+//! | WebAssembly with vectors (`simd128`) | `vector`, here | RustCrypto knows no vectors of WebAssembly |
+//! | WebAssembly without | rust-bitcoin | it is twice as fast there as RustCrypto's |
+//!
+//! Tests hold each against RustCrypto and the RFC: natively in `tests.rs`, and as WebAssembly by
+//! `scripts/wasm-cipher`.
 //!
 //! A crate of its own, because a page downloads everything else compiled for size and this for speed.
 
 use chacha20poly1305::KeyInit as _;
 use chacha20poly1305::aead::AeadInPlace as _;
 
-#[cfg(any(target_family = "wasm", test))]
+#[cfg(any(all(target_family = "wasm", target_feature = "simd128"), test))]
+mod lanes;
+#[cfg(any(all(target_family = "wasm", not(target_feature = "simd128")), test))]
 mod stream;
+#[cfg(any(all(target_family = "wasm", target_feature = "simd128"), test))]
+mod vector;
 
 #[cfg(not(target_family = "wasm"))]
 use chacha20poly1305::ChaCha20Poly1305 as Chosen;
-#[cfg(target_family = "wasm")]
+#[cfg(all(target_family = "wasm", not(target_feature = "simd128")))]
 type Chosen = chacha20poly1305::ChaChaPoly1305<stream::Stream>;
+#[cfg(all(target_family = "wasm", target_feature = "simd128"))]
+type Chosen = chacha20poly1305::ChaChaPoly1305<vector::Stream>;
 
 /// Bytes of a key.
 pub const KEY_LEN: usize = 32;
