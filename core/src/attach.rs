@@ -171,7 +171,7 @@ impl Attach {
             return;
         };
         seek.control_failed += 1;
-        if !is_final && seek.control_failed > CONTROL_IS_DOWN && self.session.is_some() {
+        if !is_final && seek.control_failed >= CONTROL_IS_DOWN && self.session.is_some() {
             self.race(&mut seek, now);
             self.put_back(seek, now, rng);
         } else {

@@ -385,7 +385,7 @@ fn a_wake_up_judges_the_leg_soon() {
 fn an_old_ticket_is_used_while_control_is_away() {
     let (mut leg, id) = Leg::up();
     leg.ended(id, BROKEN);
-    for _ in 0..CONTROL_IS_DOWN {
+    for _ in 1..CONTROL_IS_DOWN {
         leg.pause();
         leg.refused(false, None);
     }
