@@ -38,6 +38,8 @@ mod driver;
 mod error;
 mod leg;
 mod peer;
+mod platform;
+mod rpc;
 mod server;
 mod tls;
 
@@ -47,5 +49,6 @@ pub use error::Error;
 pub use leg::Transport;
 pub use peer::{Event, Options, Peer, Presence, Proof, Secured, Status};
 pub use peersox_core::channel::{Chunk, Kind, Message};
+pub use platform::Proxies;
 pub use server::{Created, Pairing, PairingEvent, Server, State};
 pub use tls::Trust;
