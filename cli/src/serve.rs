@@ -20,6 +20,7 @@ mod certificate;
 mod http;
 mod ice;
 mod page;
+mod prefix;
 mod state;
 
 use std::net::SocketAddr;
@@ -28,11 +29,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use ::http::uri::Authority;
-use ::http::{HeaderMap, Request, StatusCode, Uri, header};
+use ::http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header};
 use anyhow::Context as _;
 use axum::Router;
 use axum::body::Body;
-use axum::response::IntoResponse as _;
+use axum::middleware::map_response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
 use peersox_control::ice::Servers;
 use peersox_control::{AnyStore, ClientAddr, Directory, directory};
@@ -53,6 +55,7 @@ use tokio_util::task::TaskTracker;
 use crate::args::Serve;
 use crate::failure::Failure;
 use certificate::Identity;
+use prefix::Prefix;
 
 pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
     let server = Server::start(&args).await?;
@@ -144,6 +147,7 @@ impl Server {
             listener,
             tls,
             router,
+            prefix: Prefix::of(args.public_url.as_deref()),
             trusted_proxies: args.trust_proxy.clone().into(),
         };
         tasks.spawn(http.run(stop.clone(), tasks.clone()));
@@ -220,8 +224,12 @@ fn router(
     allowed: &[String],
     public_url: Option<&str>,
 ) -> Router {
+    // A proxy may call this server by another name than the page was loaded from.
+    let public = public_url.and_then(|url| url::Url::parse(url).ok());
+    let public = public.map(|url| url.origin().ascii_serialization());
+    let allowed = allowed.iter().cloned().chain(public);
     let attach = {
-        let (relay, allowed) = (relay.clone(), Arc::<[String]>::from(allowed));
+        let (relay, allowed) = (relay.clone(), allowed.collect::<Arc<[String]>>());
         any(move |request: Request<Body>| {
             let (relay, allowed) = (relay.clone(), Arc::clone(&allowed));
             async move {
@@ -242,8 +250,17 @@ fn router(
     };
     control
         .router()
+        .layer(map_response(unbuffered))
         .route("/v1/relay", attach)
         .merge(page::router(relay.clone(), quic, public_url))
+}
+
+/// Asks proxies that understand it (nginx does) to pass an answer on as it comes: a stream of events that is
+/// kept until there is more of it tells nobody anything.
+async fn unbuffered(mut response: Response) -> Response {
+    let no = HeaderValue::from_static("no");
+    response.headers_mut().insert("x-accel-buffering", no);
+    response
 }
 
 /// Whether a WebSocket may be opened from where this request comes: a program, which sends no
