@@ -11,6 +11,8 @@ mod forward;
 mod gate;
 mod harness;
 mod nobody;
+mod proxies;
+mod proxy;
 mod restart;
 mod saved;
 mod tls;
