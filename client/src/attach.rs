@@ -90,12 +90,12 @@ async fn race(endpoints: &[RelayEndpoint], server: &Server, choice: Choice) -> R
     let (quic, ws) = match (quic, ws) {
         (Some(quic), Some(ws)) => (quic, ws),
         (Some(only), None) | (None, Some(only)) => {
-            return Ok(Leg::connect(only, server.trust()).await?);
+            return Ok(Leg::connect(only, server.trust(), server.dialer()).await?);
         }
         (None, None) => return Err(NoLeg::NotOffered.into()),
     };
 
-    let quic = Leg::connect(quic, server.trust());
+    let quic = Leg::connect(quic, server.trust(), server.dialer());
     tokio::pin!(quic);
     let early = tokio::time::timeout(HEAD_START, &mut quic).await;
     let quic_failed = match early {
@@ -104,7 +104,7 @@ async fn race(endpoints: &[RelayEndpoint], server: &Server, choice: Choice) -> R
         Err(_) => None,
     };
 
-    let ws = Leg::connect(ws, server.trust());
+    let ws = Leg::connect(ws, server.trust(), server.dialer());
     tokio::pin!(ws);
     if let Some(quic_end) = quic_failed {
         return ws.await.map_err(|ws_end| both(quic_end, ws_end));

@@ -3,5 +3,5 @@
 
 mod native;
 
-pub use native::Trust;
-pub(crate) use native::{End, Leg, Sink, Source};
+pub(crate) use native::{Calls, Dialer, End, Http, Leg, Sink, Source, timeout};
+pub use native::{Proxies, Trust};
