@@ -226,7 +226,7 @@ impl Attach {
         }
         // What cannot be read, or is of no known kind, may be of a later version.
         if let Ok(Some(kind)) = notice::decode(frame.payload()) {
-            self.notice(kind, now, rng);
+            self.notice(&kind, now, rng);
         }
         None
     }
@@ -375,7 +375,7 @@ impl Attach {
         }
     }
 
-    fn notice(&mut self, kind: Kind, now: Moment, rng: &mut impl RngCore) {
+    fn notice(&mut self, kind: &Kind, now: Moment, rng: &mut impl RngCore) {
         let millis = |millis: u32| Duration::from_millis(millis.into());
         let event = match kind {
             Kind::PeerOnline(_) => Event::PeerOnline,
