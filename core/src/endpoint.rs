@@ -131,6 +131,7 @@ impl Endpoint {
                 is_final,
                 retry_after,
             } => {
+                self.attach.wait_for(retry_after, now);
                 if call == self.renew_call {
                     self.direct.renewed();
                 } else if call == self.attach_call {
@@ -381,6 +382,10 @@ impl Endpoint {
             direct::Action::Answer(attempt) => Action::Answer(attempt),
             direct::Action::Add(attempt, candidate) => Action::Add(attempt, candidate),
             direct::Action::Close(attempt) => Action::Drop(attempt),
+            // The old servers have to do while control asks to wait.
+            direct::Action::Renew if self.attach.has_to_wait(now) => {
+                return self.direct.renewed();
+            }
             direct::Action::Renew => {
                 self.renew_call = self.call();
                 return;
