@@ -38,18 +38,7 @@ mod input;
 mod tests;
 
 pub use action::{Action, End, Event};
-pub use input::{Identity, Input, Way};
-
-/// How an [`Endpoint`] behaves.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Config {
-    /// Channels and paths.
-    pub peer: peer::Config,
-    /// The leg to the relay.
-    pub attach: attach::Config,
-    /// When to look for a direct path.
-    pub direct: direct::Mode,
-}
+pub use input::{Config, Identity, Input, Way};
 
 /// See the module.
 pub struct Endpoint {

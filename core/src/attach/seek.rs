@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use rand_core::RngCore;
 
+use super::patience::{ATTEMPT, OPENING, OPENING_WITH_TICKET, UPGRADE_AT_MOST};
 use super::{
-    ATTEMPT, Action, Attach, Cause, End, Event, HEAD_START, LegId, OPENING, OPENING_WITH_TICKET,
-    PAUSE, PAUSE_AT_MOST, Transport, Transports, UPGRADE_AT_MOST,
+    Action, Attach, Cause, End, Event, HEAD_START, LegId, PAUSE, PAUSE_AT_MOST, Transport,
+    Transports,
 };
 use crate::time::Moment;
 
