@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::control::Mood;
 use super::network::Parcel;
 use super::relay::Relay;
@@ -214,7 +216,9 @@ impl World {
 
     fn upgrade(&mut self, who: usize) -> Result<(), String> {
         let peer = &mut self.peers[who];
-        peer.endpoint.upgrade(self.now, &mut peer.rng);
+        peer.is_dirty = true;
+        let wanted = peer.endpoint.upgrade(self.now, &mut peer.rng);
+        self.note(who, || (json!({ "do": "upgrade" }), json!(wanted)));
         self.obey_all(who)
     }
 
@@ -236,11 +240,18 @@ impl World {
     }
 
     pub(super) fn begin(&mut self, who: usize) {
-        for leg in self.legs.values_mut().filter(|leg| leg.who == who) {
+        for (number, leg) in self.legs.iter_mut().filter(|(_, leg)| leg.who == who) {
             leg.abandon(self.now, &mut self.dice);
+            // Hello of a dead process would end the next one as replaced, as it should between two programs.
+            if self.relays[leg.relay].awaits_hello(*number) {
+                leg.up.cut();
+            }
         }
         self.direct.vanish(who, self.now, &mut self.dice);
         self.control.forget(who);
+        if let Some(record) = self.record.as_mut().filter(|it| it.who == who) {
+            record.is_over = true;
+        }
         let stored = self.peers[who].stored.take();
         let mut plan = self.plan.clone();
         if let Some(secret) = stored.clone() {

@@ -70,6 +70,11 @@ impl Relay {
         self.strangers.insert(leg, now + HELLO_WITHIN);
     }
 
+    /// Whether this leg's Hello has not come yet.
+    pub(super) fn awaits_hello(&self, leg: u64) -> bool {
+        self.strangers.contains_key(&leg)
+    }
+
     /// Whether this side of the session takes no more for the other one.
     pub(super) fn is_full(&self, from: usize) -> bool {
         let held = self.sides[1 - from].held.iter().map(Bytes::len);
