@@ -20,9 +20,12 @@ mod legs;
 mod manners;
 mod network;
 mod obey;
+mod record;
 mod relay;
+pub mod replay;
 mod serve;
 mod shell;
+mod words;
 mod world;
 
 pub use dice::Dice;

@@ -6,9 +6,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::Dice;
-use crate::channel::{
-    ChannelId, Chunk, Event, Kind, Mux, OpenError, Priority, ResetCode, SendError,
-};
+use super::record::Tap;
+use crate::channel::{ChannelId, Chunk, Event, Kind, OpenError, Priority, ResetCode, SendError};
 use crate::role::Role;
 
 pub(super) struct App {
@@ -93,7 +92,7 @@ impl App {
     }
 
     /// One turn: open, send what fits, read some, now and then reset or ping.
-    pub(super) fn tick(&mut self, mux: &mut Mux) -> Result<(), String> {
+    pub(super) fn tick(&mut self, mux: &mut Tap<'_>) -> Result<(), String> {
         if self.to_open > 0 {
             self.to_open -= 1;
             let name = format!("{}-{:x}-{}", self.role, self.nonce, self.to_open);
@@ -162,7 +161,7 @@ impl Talk {
         role: Role,
         largest: u64,
         id: ChannelId,
-        mux: &mut Mux,
+        mux: &mut Tap<'_>,
     ) -> Result<(), String> {
         let total = count(&self.name, role);
         while !self.full && self.sent < total {
@@ -199,7 +198,7 @@ impl Talk {
         role: Role,
         largest: u64,
         id: ChannelId,
-        mux: &mut Mux,
+        mux: &mut Tap<'_>,
         dice: &mut Dice,
     ) -> Result<(), String> {
         while self.readable && !dice.once_in(8) {

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
+use serde_json::{Value, json};
 
 use super::direct::Step;
 use super::legs::Leg;
 use super::network::{Parcel, Place};
+use super::words;
 use super::world::{Quic, World};
 use crate::attach::{LegId, Transport};
 use crate::close::CloseReason;
@@ -17,14 +20,24 @@ use crate::time::Moment;
 impl World {
     /// A peer's shell reports something, and obeys.
     pub(super) fn input(&mut self, who: usize, input: Input) -> Result<(), String> {
+        self.note(who, || (words::input(&input), Value::Null));
         let peer = &mut self.peers[who];
+        peer.is_dirty = true;
         peer.manners.on_input(&input, self.now);
         peer.endpoint.handle(input, self.now, &mut peer.rng);
         self.obey_all(who)
     }
 
     pub(super) fn frame(&mut self, who: usize, way: Way, bytes: Bytes) -> Result<(), String> {
+        self.note(who, || {
+            let (way, bytes) = (words::way(way), HEXLOWER.encode(&bytes));
+            (
+                json!({ "do": "frame", "way": way, "bytes": bytes }),
+                Value::Null,
+            )
+        });
         let peer = &mut self.peers[who];
+        peer.is_dirty = true;
         if let Way::Leg(leg) = way {
             peer.manners.on_heard(leg);
         }
@@ -36,9 +49,14 @@ impl World {
     pub(super) fn obey_all(&mut self, who: usize) -> Result<(), String> {
         for _ in 0..MOST_ACTIONS {
             let peer = &mut self.peers[who];
-            let Some(action) = peer.endpoint.poll_action(self.now, &mut peer.rng) else {
+            let action = peer.endpoint.poll_action(self.now, &mut peer.rng);
+            self.polled(who, || {
+                (json!("action"), json!(action.as_ref().map(words::action)))
+            });
+            let Some(action) = action else {
                 return Ok(());
             };
+            let peer = &mut self.peers[who];
             let judged = peer.manners.on_action(&action, self.now);
             judged.map_err(|wrong| format!("{who}: {wrong}"))?;
             self.obey(who, action)?;
@@ -168,9 +186,17 @@ impl World {
         let mut sent = 0;
         while self.has_room(who, way) {
             let peer = &mut self.peers[who];
-            let Some(frame) = peer.endpoint.poll_transmit(way, self.now) else {
-                break;
+            let frame = peer.endpoint.poll_transmit(way, self.now);
+            self.polled(who, || {
+                let bytes = frame
+                    .clone()
+                    .map(|frame| HEXLOWER.encode(&frame.into_bytes()));
+                (words::way(way), json!(bytes))
+            });
+            let Some(frame) = frame else {
+                return Ok(sent);
             };
+            let peer = &mut self.peers[who];
             if let Way::Leg(leg) = way {
                 let judged = peer.manners.on_sent(leg, &frame, self.now);
                 judged.map_err(|wrong| format!("{who}: {wrong}"))?;
@@ -178,7 +204,18 @@ impl World {
             sent += 1;
             self.send(who, way, frame);
         }
+        // It has to be asked again when there is room.
+        self.peers[who].is_dirty = true;
         Ok(sent)
+    }
+
+    fn polled(&mut self, who: usize, poll: impl FnOnce() -> (Value, Value)) {
+        if let Some(record) = &mut self.record
+            && record.who == who
+        {
+            let (what, result) = poll();
+            record.poll(self.now, &what, &result);
+        }
     }
 
     fn has_room(&self, who: usize, way: Way) -> bool {

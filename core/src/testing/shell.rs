@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
+use serde_json::{Value, json};
 
 use super::Dice;
 use super::app::App;
 use super::manners::Manners;
+use super::words;
 use crate::attach::{self, LegId};
 use crate::channel::{self, Limits};
 use crate::direct::Mode;
@@ -32,6 +35,10 @@ pub(super) struct Shell {
     /// Set once records flow: what a restarted process comes back with.
     pub(super) stored: Option<PairingSecret>,
     pub(super) has_closed: bool,
+    /// Something happened after which the endpoint may have something to do or to send.
+    pub(super) is_dirty: bool,
+    /// How the endpoint was made, for a replay.
+    pub(super) about: Value,
     pub(super) end: Option<End>,
     /// When the process comes back whose first attempt failed.
     pub(super) again_at: Moment,
@@ -44,6 +51,8 @@ pub(super) struct Plan {
     pub(super) proof: Proof<'static>,
     pub(super) attach: attach::Config,
     pub(super) direct: [Mode; 2],
+    /// Messages are short.
+    pub(super) is_brief: bool,
 }
 
 impl Plan {
@@ -74,7 +83,44 @@ impl Plan {
             proof,
             attach,
             direct: [mode(), mode()],
+            is_brief: false,
         }
+    }
+}
+
+impl Plan {
+    fn identity(&self, role: Role) -> Identity<'static> {
+        Identity {
+            role,
+            pairing: PAIRING,
+            proof: self.proof.clone(),
+            hello: Bytes::new(),
+            agent: AGENT.into(),
+        }
+    }
+
+    /// What [`super::replay`] makes the same endpoint from.
+    fn about(&self, role: Role, config: &Config, seed: u64) -> Value {
+        let (code, secret) = match &self.proof {
+            Proof::Code(code) => (Some(String::from_utf8_lossy(code)), None),
+            Proof::Secret(secret) => (None, Some(HEXLOWER.encode(secret.as_bytes()))),
+        };
+        json!({
+            "role": role.to_string(),
+            "pairing": HEXLOWER.encode(PAIRING.as_bytes()),
+            "code": code,
+            "secret": secret,
+            "hello": "",
+            "agent": AGENT,
+            "rng": seed.to_string(),
+            "window": self.limits.window,
+            "total": self.limits.total,
+            "max-channels": self.limits.max_channels,
+            "transports": words::transports(config.attach.transports),
+            "upgrade-after": words::micros(config.attach.upgrade_after),
+            "patience": Value::Null,
+            "direct": format!("{:?}", config.direct).to_lowercase(),
+        })
     }
 }
 
@@ -92,18 +138,15 @@ impl Shell {
             attach: plan.attach,
             direct: plan.direct[who],
         };
+        let seed = dice.roll();
         let role = Role::BOTH[who];
-        let identity = Identity {
-            role,
-            pairing: PAIRING,
-            proof: plan.proof.clone(),
-            hello: Bytes::new(),
-            agent: AGENT.into(),
+        let largest = match plan.is_brief {
+            true => 60,
+            false => u64::from(plan.limits.window) * 2,
         };
-        let mut rng = Dice::new(dice.roll());
-        let largest = u64::from(plan.limits.window) * 2;
+        let mut rng = Dice::new(seed);
         Self {
-            endpoint: Endpoint::new(config, identity, now, &mut rng),
+            endpoint: Endpoint::new(config, plan.identity(role), now, &mut rng),
             rng,
             app: App::new(role, Dice::new(dice.roll()), largest),
             app_at: now,
@@ -112,6 +155,8 @@ impl Shell {
             asleep: None,
             stored: None,
             has_closed: false,
+            is_dirty: true,
+            about: plan.about(role, &config, seed),
             end: None,
             again_at: Moment::NEVER,
         }

@@ -69,3 +69,36 @@ fn counts(outcome: &Outcome) -> [u64; 10] {
         outcome.again,
     ]
 }
+
+#[test]
+fn the_vectors_of_the_endpoint_are_what_the_worlds_give() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../tests/vectors/endpoint.json"
+    );
+    let written = std::fs::read_to_string(path).expect("tests/vectors/endpoint.json is there");
+    let fresh = replay::file().unwrap();
+    let differs = written.lines().zip(fresh.lines()).find(|(a, b)| a != b);
+    assert_eq!(differs, None, "write it anew: see CONTRIBUTING.md");
+    assert_eq!(written.len(), fresh.len());
+    assert!(
+        written.len() < 600_000,
+        "the file is {} bytes",
+        written.len()
+    );
+}
+
+#[test]
+fn the_vectors_of_the_endpoint_give_the_same_again() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../tests/vectors/endpoint.json"
+    );
+    let written = std::fs::read_to_string(path).expect("tests/vectors/endpoint.json is there");
+    let file: serde_json::Value = serde_json::from_str(&written).unwrap();
+    let vectors = file["vectors"].as_array().unwrap();
+    assert!(vectors.len() >= 8);
+    for vector in vectors {
+        replay::replay(vector).unwrap_or_else(|wrong| panic!("seed {}: {wrong}", vector["seed"]));
+    }
+}

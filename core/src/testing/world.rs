@@ -4,17 +4,21 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde_json::{Value, json};
 
 use super::Dice;
 use super::control::Control;
 use super::direct::Direct;
 use super::legs::{Leg, Legs};
 use super::network::Cloud;
+use super::record::{Record, Tap};
 use super::relay::{Around, Relay};
 use super::shell::{Plan, Shell};
+use super::words;
 use crate::attach::{Transport, Transports};
 use crate::channel::Stats;
 use crate::endpoint::Input;
+use crate::role::Role;
 use crate::session;
 use crate::time::Moment;
 
@@ -50,6 +54,7 @@ pub struct World {
     pub(super) forgeries_left: u32,
     /// How many frames more are lost without a trace once the network is kind otherwise.
     pub(super) swallows_left: u32,
+    pub(super) record: Option<Record>,
     /// Who says goodbye.
     closers: [bool; 2],
     steps: u64,
@@ -99,8 +104,13 @@ impl World {
     /// one in four has peers whose process restarts.
     #[must_use]
     pub fn new(seed: u64) -> Self {
+        Self::with(seed, None)
+    }
+
+    fn with(seed: u64, record: Option<usize>) -> Self {
         let mut dice = Dice::new(seed);
-        let plan = Plan::new(&mut dice);
+        let mut plan = Plan::new(&mut dice);
+        plan.is_brief = record.is_some();
         let now = Moment::default();
         let mut control = Control::new(&mut dice);
         control.offered = match dice.below(6) {
@@ -139,6 +149,7 @@ impl World {
             restarts_left,
             forgeries_left: u32::try_from(dice.below(5)).unwrap_or(0),
             swallows_left: 2,
+            record: record.map(Record::new),
             closers: closers[usize::try_from(dice.below(3)).unwrap_or(0)],
             steps: 0,
             drains: 0,
@@ -178,6 +189,34 @@ impl World {
                     });
                 }
             }
+        }
+    }
+
+    /// Writes down what one peer does at its endpoint, in a world with short messages, until its process is gone or
+    /// the record is long enough.
+    ///
+    /// # Errors
+    /// What went wrong first, in words.
+    pub fn record(seed: u64, who: Role) -> Result<Value, String> {
+        let mut world = Self::with(seed, Some(who.index()));
+        let about = world.peers[who.index()].about.clone();
+        while !world.record.as_ref().is_none_or(|record| record.is_over) {
+            world.now = world.next().ok_or("nothing will ever happen again")?;
+            world.step()?;
+            if world.peers.iter().all(|peer| peer.end.is_some()) {
+                break;
+            }
+        }
+        let steps = world.record.map(|record| record.steps);
+        Ok(json!({ "seed": seed.to_string(), "endpoint": about, "steps": steps }))
+    }
+
+    pub(super) fn note(&mut self, who: usize, step: impl FnOnce() -> (Value, Value)) {
+        if let Some(record) = &mut self.record
+            && record.who == who
+        {
+            let (call, result) = step();
+            record.note(self.now, &call, &result);
         }
     }
 
@@ -277,10 +316,18 @@ impl World {
                 (false, false) => 20,
             };
             peer.app_at = now + Duration::from_millis(1 + self.dice.below(pause));
-            peer.app.tick(peer.endpoint.channels())?;
+            let mut tap = Tap {
+                mux: peer.endpoint.channels(),
+                now,
+                record: self.record.as_mut().filter(|it| it.who == who),
+            };
+            peer.app.tick(&mut tap)?;
+            peer.is_dirty = true;
         }
-        self.obey_all(who)?;
-        self.flush_all(who)?;
+        if std::mem::take(&mut self.peers[who].is_dirty) {
+            self.obey_all(who)?;
+            self.flush_all(who)?;
+        }
         let bound = self.plan.limits.total as usize + 32 * self.plan.limits.window as usize / 4;
         let peer = &mut self.peers[who];
         let held = peer.endpoint.channels().buffered();
@@ -289,7 +336,9 @@ impl World {
                 "{who} holds {held} bytes, at most {bound} are allowed"
             ));
         }
-        peer.manners.on_rest(peer.endpoint.poll_timeout(), now)
+        let timeout = peer.endpoint.poll_timeout();
+        self.note(who, || (json!("poll-timeout"), words::moment(timeout)));
+        self.peers[who].manners.on_rest(timeout, now)
     }
 
     fn report_waiting(&mut self, who: usize) -> Result<(), String> {
