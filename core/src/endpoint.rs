@@ -38,7 +38,7 @@ mod input;
 mod tests;
 
 pub use action::{Action, End, Event};
-pub use input::{Identity, Input, Way};
+pub use input::{FAREWELL, Identity, Input, Way};
 
 /// How an [`Endpoint`] behaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
