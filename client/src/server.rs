@@ -94,6 +94,7 @@ impl Server {
             .map_err(|error| Error::Unreachable {
                 server: url.to_owned(),
                 why: deepest(&error),
+                retry_after: None,
             })?;
         let client = PairingServiceClient::new(channel);
         Ok(Self {
