@@ -431,10 +431,9 @@ fn transport(endpoint: &RelayEndpoint) -> Option<Transport> {
 /// begins with the second at which they expire.
 fn outlives(opened: &OpenSessionResponse) -> Option<Duration> {
     let expiry = |server: &IceServer| server.username.split_once(':')?.0.parse::<u64>().ok();
-    let expires = opened.ice_servers.iter().filter_map(expiry).min()?;
+    let expires = Duration::from_secs(opened.ice_servers.iter().filter_map(expiry).min()?);
     let ticket = u64::try_from(opened.ticket_expires_at_millis).ok()?;
-    let millis = expires.saturating_mul(1_000).saturating_sub(ticket);
-    Some(Duration::from_millis(millis))
+    Some(expires.saturating_sub(Duration::from_millis(ticket)))
 }
 
 /// Name and version of this software, told to the relay and, sealed, to the other peer.

@@ -30,7 +30,7 @@ impl Default for Options {
         Self {
             transport: Choice::Auto,
             patience: attach.patience,
-            max_message: 64 << 20,
+            max_message: 64 * 1024 * 1024,
             upgrade_after: attach.upgrade_after,
             channels: channel::Config::default(),
         }

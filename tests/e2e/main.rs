@@ -14,6 +14,8 @@ mod harness;
 mod nobody;
 mod origins;
 mod restart;
+mod rules;
 mod saved;
+mod stubs;
 mod tls;
 mod transfer;
