@@ -1,7 +1,8 @@
 // The status page. The secret words of a code stand in the URL's fragment, which no browser sends.
 const code = decodeURIComponent(location.hash.slice(1));
+const here = new URL(".", location.href).href.replace(/\/$/, "");
 const server = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname) && location.port === "3000"
-  ? "" : ` --server ${location.origin}`;
+  ? "" : ` --server ${here}`;
 document.getElementById("send").textContent = `peersox send${server} FILE`;
 document.getElementById("take").textContent = `peersox receive${server} CODE`;
 if (/^[0-9]{4,12}(-[a-z]+)*$/.test(code)) {
@@ -21,7 +22,7 @@ function show(rows) {
 }
 async function refresh() {
   try {
-    const reply = await fetch("/status.json");
+    const reply = await fetch("status.json");
     const now = await reply.json();
     show([
       ["Version", now.version],

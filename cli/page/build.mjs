@@ -64,7 +64,7 @@ async function bundle(entry, format, urls) {
       {
         name: 'transfers',
         // Loaded when it is needed, from where it is served.
-        setup: (it) => it.onResolve({ filter: /\/slim-transfer\.js$/ }, () => ({ path: transferScript, external: true })),
+        setup: (it) => it.onResolve({ filter: /\/slim-transfer\.js$/ }, () => ({ path: `./${transferScript.replace('assets/', '')}`, external: true })),
       },
     ],
     define: Object.fromEntries(Object.entries(urls).map(([name, url]) => [name, JSON.stringify(url)])),
@@ -74,8 +74,9 @@ async function bundle(entry, format, urls) {
 
 /** A part whose name changes with its content. */
 function asset(name, ending, content) {
-  const path = `/assets/${name}-${digest(content)}.${ending}`
-  part(path, path.slice(1), content)
+  const path = `assets/${name}-${digest(content)}.${ending}`
+  part(`/${path}`, path, content)
+  // Relative to the page, which a proxy may serve below a path.
   return path
 }
 

@@ -20,6 +20,7 @@ mod certificate;
 mod http;
 mod ice;
 mod page;
+mod prefix;
 mod state;
 
 use std::net::SocketAddr;
@@ -27,10 +28,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use ::http::Request;
+use ::http::{HeaderValue, Request};
 use anyhow::Context as _;
 use axum::Router;
 use axum::body::Body;
+use axum::middleware::map_response;
+use axum::response::Response;
 use axum::routing::any;
 use peersox_control::directory::PublicUrl;
 use peersox_control::ice::Servers;
@@ -53,6 +56,7 @@ use tokio_util::task::TaskTracker;
 use crate::args::Serve;
 use crate::failure::Failure;
 use certificate::Identity;
+use prefix::Prefix;
 
 pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
     let server = Server::start(&args).await?;
@@ -139,6 +143,7 @@ impl Server {
             listener,
             tls,
             router,
+            prefix: Prefix::of(args.public_url.as_ref()),
             trusted_proxies: args.trust_proxy.clone().into(),
         };
         tasks.spawn(http.run(stop.clone(), tasks.clone()));
@@ -224,6 +229,7 @@ fn router(control: &Control, relay: &Relay, quic: bool, public: Option<&Origin>)
     };
     control
         .router()
+        .layer(map_response(unbuffered))
         .route("/v1/relay", attach)
         .merge(page::router(relay.clone(), quic, public))
 }
@@ -233,6 +239,14 @@ fn router(control: &Control, relay: &Relay, quic: bool, public: Option<&Origin>)
 fn allowed_origins(args: &Serve) -> origin::Allowed {
     let public = args.public_url.as_ref().map(PublicUrl::origin);
     args.allow_origin.iter().chain(public).cloned().collect()
+}
+
+/// Asks proxies that understand it (nginx does) to pass an answer on as it comes: a stream of events that is
+/// kept until there is more of it tells nobody anything.
+async fn unbuffered(mut response: Response) -> Response {
+    let no = HeaderValue::from_static("no");
+    response.headers_mut().insert("x-accel-buffering", no);
+    response
 }
 
 async fn forward_presence(control: Control, mut presence: mpsc::Receiver<PresenceEvent>) {

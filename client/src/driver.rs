@@ -32,9 +32,9 @@ use tokio::sync::mpsc;
 use crate::command::{Command, Offer};
 use crate::event::{Event, Presence, Secured};
 use crate::options::{Options, Proof};
-use crate::platform::{Boxed, Clock, Direct, DirectNews, LegNews, Legs, Random, Wakes};
+use crate::platform::{BoxFuture, Clock, Direct, DirectNews, LegNews, Legs, Random, Wakes};
 use crate::server::{Pairing, Server};
-use crate::{Error, NoLeg};
+use crate::{AGENT, Error, NoLeg};
 use desk::Desk;
 pub(crate) use outlets::Outlets;
 
@@ -47,7 +47,7 @@ pub(crate) struct Driver {
     server: Server,
     pairing: Pairing,
     /// Calls of OpenSession that were not answered yet.
-    calls: FuturesUnordered<Boxed<(u32, Answer)>>,
+    calls: FuturesUnordered<BoxFuture<(u32, Answer)>>,
     /// Of the latest answer.
     endpoints: Vec<RelayEndpoint>,
     ice_servers: Vec<IceServer>,
@@ -106,7 +106,7 @@ impl Driver {
             wakes: Wakes::watch(),
             desk: Desk::new(offers),
             outlets,
-            legs: Legs::new(server.trust().clone()),
+            legs: Legs::new(server.trust().clone(), server.dialer().clone()),
             server,
             pairing,
             calls: FuturesUnordered::new(),
@@ -435,6 +435,3 @@ fn outlives(opened: &OpenSessionResponse) -> Option<Duration> {
     let ticket = u64::try_from(opened.ticket_expires_at_millis).ok()?;
     Some(expires.saturating_sub(Duration::from_millis(ticket)))
 }
-
-/// Name and version of this software, told to the relay and, sealed, to the other peer.
-const AGENT: &str = concat!("peersox/", env!("CARGO_PKG_VERSION"));

@@ -7,7 +7,8 @@ use peersox_core::channel::{OpenError, ResetCode, SendError, Unfit, Violation};
 use peersox_core::close::CloseReason;
 use peersox_core::peer::End;
 use peersox_core::secure::Burnt;
-use tonic_types::StatusExt as _;
+
+use crate::rpc::{self, Code};
 
 /// Why an operation of a peer failed. Decide by the variant: its text is for people, and changes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,6 +19,14 @@ pub enum Error {
     ServerUrl {
         /// What was given.
         url: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A variable of the environment that names a proxy cannot be used.
+    #[error("{variable} does not name a proxy: {why}")]
+    ProxyVariable {
+        /// Its name. Its value may hold a password and is not shown.
+        variable: &'static str,
         /// What is wrong with it.
         why: &'static str,
     },
@@ -168,36 +177,28 @@ impl Error {
     }
 
     /// Reads a gRPC status with its rich details.
-    pub(crate) fn from_status(server: &str, status: &tonic::Status) -> Self {
-        let details = status.get_error_details();
-        let reason = details
-            .error_info()
-            .map(|info| info.reason.as_str())
-            .unwrap_or_default();
-        let retry_after = details.retry_info().and_then(|info| info.retry_delay);
-        match (reason, status.code()) {
-            ("CODE_MALFORMED", _) => Self::CodeMalformed(status.message().to_owned()),
+    pub(crate) fn from_status(server: &str, status: &rpc::Status) -> Self {
+        let retry_after = status.details.retry_after;
+        match (status.details.reason.as_str(), status.code) {
+            ("CODE_MALFORMED", _) => Self::CodeMalformed(status.message.clone()),
             ("CODE_NOT_FOUND", _) => Self::CodeNotFound,
             ("CREDENTIAL_INVALID", _) => Self::CredentialInvalid,
             ("RATE_LIMITED", _) => Self::RateLimited { retry_after },
-            (_, tonic::Code::ResourceExhausted) if retry_after.is_some() => {
+            (_, Code::ResourceExhausted) if retry_after.is_some() => {
                 Self::RateLimited { retry_after }
             }
             (
                 _,
                 // `Cancelled` is what a call says whose connection broke under it.
-                tonic::Code::Unavailable
-                | tonic::Code::DeadlineExceeded
-                | tonic::Code::Cancelled
-                | tonic::Code::Unknown,
+                Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown,
             ) => Self::Unreachable {
                 server: server.to_owned(),
-                why: status.message().to_owned(),
+                why: status.message.clone(),
                 retry_after,
             },
             (_, code) => Self::Refused {
                 code: format!("{code:?}"),
-                message: status.message().to_owned(),
+                message: status.message.clone(),
             },
         }
     }

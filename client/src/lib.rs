@@ -54,6 +54,7 @@ mod event;
 mod options;
 mod peer;
 mod platform;
+mod rpc;
 mod server;
 
 pub use channel::{Channel, Receiver, Sender};
@@ -73,7 +74,10 @@ pub use peersox_core::id::PairingId;
 pub use peersox_core::role::Role;
 pub use peersox_core::secure::{Burnt, PairingSecret, Sas};
 pub use peersox_core::time::Timestamp;
-pub use platform::Trust;
+pub use platform::{Proxies, Trust};
 /// The system's random numbers, for [`Words::random`].
 pub use rand_core::OsRng;
 pub use server::{Created, Pairing, PairingEvent, Server, State};
+
+/// Name and version of this software, told to servers and relays and, sealed, to the other peer.
+pub(crate) const AGENT: &str = concat!("peersox/", env!("CARGO_PKG_VERSION"));

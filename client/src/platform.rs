@@ -9,9 +9,11 @@
 //! | [`Wakes`] | tells that the program slept, is visible again, or has another network |
 //! | [`Random`] | the system's random numbers |
 //! | [`spawn`] | runs the driver |
-//! | [`Boxed`] | a future of any kind; it is `Send` where there are threads |
+//! | [`BoxFuture`] | a future of any kind; it is `Send` where there are threads |
 //! | [`Legs`] | the transports of legs to relays: connects, sends, receives, hangs up |
 //! | [`Direct`] | the connections of direct paths |
+//! | [`Calls`], [`Http`], [`timeout`] | calls of the server: see [`rpc`](crate::rpc) |
+//! | [`Dialer`], [`Proxies`] | the way to servers and relays |
 //! | [`Trust`] | which servers to trust |
 
 use bytes::Bytes;
@@ -20,8 +22,10 @@ use peersox_core::direct;
 
 mod native;
 
-pub use native::Trust;
-pub(crate) use native::{Boxed, Clock, Direct, Legs, Random, Wakes, spawn};
+pub(crate) use native::{
+    BoxFuture, Calls, Clock, Dialer, Direct, Http, Legs, Random, Wakes, spawn, timeout,
+};
+pub use native::{Proxies, Trust};
 
 /// What a leg reports.
 #[derive(Debug)]

@@ -1,7 +1,6 @@
 //! The control plane, seen from a peer: pairing and opening sessions over gRPC.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
@@ -10,19 +9,19 @@ use peersox_core::id::PairingId;
 use peersox_core::role::Role;
 use peersox_core::time::Timestamp;
 use peersox_proto::v1;
-use peersox_proto::v1::pairing_service_client::PairingServiceClient;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use url::Url;
 
 use crate::Error;
-use crate::platform::Trust;
+use crate::platform::{Calls, Dialer, Proxies, Trust};
+use crate::rpc::Status;
 
 /// A server: the control plane of one deployment. Cheap to clone; clones share one connection.
 #[derive(Clone, Debug)]
 pub struct Server {
     url: Arc<str>,
     trust: Trust,
-    client: PairingServiceClient<Channel>,
+    dialer: Dialer,
+    calls: Calls,
 }
 
 /// A peer's right to a pairing. To be stored as a secret.
@@ -62,45 +61,33 @@ pub struct State {
 pub use peersox_proto::v1::PairingEvent;
 
 impl Server {
-    /// Connects to the server at an `http://` or `https://` address.
+    /// Connects to the server at an `http://` or `https://` address, which may have a path, as in
+    /// `https://host/peersox`. The proxies that [`Proxies::from_env`] finds are used.
+    ///
+    /// Calls are made over HTTP/2, or by gRPC-Web over HTTP/1.1 where a proxy in between passes no
+    /// HTTP/2; which of the two is found out here, with one call.
     ///
     /// # Errors
-    /// [`Error::ServerUrl`] if the address cannot be used, [`Error::Unreachable`] if nothing
-    /// answers there.
+    /// [`Error::ServerUrl`] if the address cannot be used, [`Error::ProxyVariable`] if a variable of
+    /// the environment cannot, [`Error::Unreachable`] if nothing answers there, or something else than
+    /// a server.
     pub async fn connect(url: &str, trust: Trust) -> Result<Self, Error> {
+        Self::connect_through(url, trust, Proxies::from_env()?).await
+    }
+
+    /// The same through these proxies, whatever the environment says.
+    ///
+    /// # Errors
+    /// As [`Server::connect`].
+    pub async fn connect_through(url: &str, trust: Trust, proxies: Proxies) -> Result<Self, Error> {
         let parsed = parse(url)?;
-        let bad = |why| Error::ServerUrl {
-            url: url.to_owned(),
-            why,
-        };
-        let mut endpoint = Endpoint::from_shared(parsed.to_string())
-            .map_err(|_| bad("it is not a valid URI"))?
-            .connect_timeout(CONNECT_TIMEOUT)
-            .http2_keep_alive_interval(Duration::from_secs(20))
-            .keep_alive_timeout(Duration::from_secs(10))
-            .tcp_nodelay(true);
-        if parsed.scheme() == "https" {
-            let mut tls = ClientTlsConfig::new().with_native_roots();
-            if let Some(pem) = trust.extra_pem() {
-                tls = tls.ca_certificate(Certificate::from_pem(pem));
-            }
-            endpoint = endpoint
-                .tls_config(tls)
-                .map_err(|_| bad("TLS cannot be set up for it"))?;
-        }
-        let channel = endpoint
-            .connect()
-            .await
-            .map_err(|error| Error::Unreachable {
-                server: url.to_owned(),
-                why: deepest(&error),
-                retry_after: None,
-            })?;
-        let client = PairingServiceClient::new(channel);
+        let dialer = Dialer::new(trust.clone(), proxies);
+        let calls = Calls::connect(&dialer, &parsed).await;
         Ok(Self {
+            calls: calls.map_err(|status| Error::from_status(url, &status))?,
             url: url.into(),
             trust,
-            client,
+            dialer,
         })
     }
 
@@ -114,14 +101,19 @@ impl Server {
         &self.trust
     }
 
+    /// What opens connections as this server's are opened.
+    pub(crate) fn dialer(&self) -> &Dialer {
+        &self.dialer
+    }
+
     /// What the deployment offers.
     ///
     /// # Errors
     /// Any failure to reach the server.
     pub async fn config(&self) -> Result<v1::GetConfigResponse, Error> {
-        let request = unary(v1::GetConfigRequest {});
-        let reply = self.client.clone().get_config(request).await;
-        Ok(reply.map_err(|status| self.error(&status))?.into_inner())
+        let request = v1::GetConfigRequest {};
+        let reply = self.calls.unary(request).await;
+        reply.map_err(|status| self.error(&status))
     }
 
     /// Creates a pairing.
@@ -129,9 +121,9 @@ impl Server {
     /// # Errors
     /// [`Error::RateLimited`], or any failure to reach the server.
     pub async fn create_pairing(&self) -> Result<Created, Error> {
-        let request = unary(v1::CreatePairingRequest {});
-        let reply = self.client.clone().create_pairing(request).await;
-        let reply = reply.map_err(|status| self.error(&status))?.into_inner();
+        let request = v1::CreatePairingRequest {};
+        let reply = self.calls.unary(request).await;
+        let reply = reply.map_err(|status| self.error(&status))?;
         let nameplate = reply
             .nameplate
             .parse()
@@ -148,11 +140,11 @@ impl Server {
     /// # Errors
     /// [`Error::CodeNotFound`], [`Error::RateLimited`], or any failure to reach the server.
     pub async fn join_pairing(&self, nameplate: &Nameplate) -> Result<Pairing, Error> {
-        let request = unary(v1::JoinPairingRequest {
+        let request = v1::JoinPairingRequest {
             nameplate: nameplate.to_string(),
-        });
-        let reply = self.client.clone().join_pairing(request).await;
-        let reply = reply.map_err(|status| self.error(&status))?.into_inner();
+        };
+        let reply = self.calls.unary(request).await;
+        let reply = reply.map_err(|status| self.error(&status))?;
         pairing(&reply.pairing_id, Role::Joiner, reply.credential)
     }
 
@@ -161,11 +153,11 @@ impl Server {
     /// # Errors
     /// [`Error::CredentialInvalid`], or any failure to reach the server.
     pub async fn restore(&self, credential: Bytes) -> Result<(Pairing, State), Error> {
-        let request = unary(v1::GetPairingRequest {
+        let request = v1::GetPairingRequest {
             credential: credential.clone(),
-        });
-        let reply = self.client.clone().get_pairing(request).await;
-        let reply = reply.map_err(|status| self.error(&status))?.into_inner();
+        };
+        let reply = self.calls.unary(request).await;
+        let reply = reply.map_err(|status| self.error(&status))?;
         let role = reply
             .role()
             .try_into()
@@ -190,8 +182,8 @@ impl Server {
         let request = v1::WatchPairingRequest {
             credential: pairing.credential.clone(),
         };
-        let reply = self.client.clone().watch_pairing(request).await;
-        let stream = reply.map_err(|status| self.error(&status))?.into_inner();
+        let reply = self.calls.stream(request).await;
+        let stream = reply.map_err(|status| self.error(&status))?;
         let server = self.clone();
         Ok(stream.map(move |item| {
             item.map(|message| message.event())
@@ -204,26 +196,32 @@ impl Server {
     /// # Errors
     /// [`Error::CredentialInvalid`], or any failure to reach the server.
     pub async fn delete_pairing(&self, pairing: &Pairing) -> Result<(), Error> {
-        let request = unary(v1::DeletePairingRequest {
+        let request = v1::DeletePairingRequest {
             credential: pairing.credential.clone(),
-        });
-        let reply = self.client.clone().delete_pairing(request).await;
+        };
+        let reply = self.calls.unary(request).await;
         reply.map(|_| ()).map_err(|status| self.error(&status))
     }
 
-    /// Asks for a ticket and the relay's endpoints.
+    /// Asks for a ticket and the relay's endpoints. Through a proxy only WebSocket passes.
     pub(crate) async fn open_session(
         &self,
         pairing: &Pairing,
     ) -> Result<v1::OpenSessionResponse, Error> {
-        let request = unary(v1::OpenSessionRequest {
+        let request = v1::OpenSessionRequest {
             credential: pairing.credential.clone(),
+        };
+        let reply = self.calls.unary(request).await;
+        let mut session = reply.map_err(|status| self.error(&status))?;
+        session.endpoints.retain(|endpoint| {
+            let url = Url::parse(&endpoint.url);
+            endpoint.transport() != v1::Transport::Quic
+                || url.is_ok_and(|url| !self.dialer.is_proxied(&url))
         });
-        let reply = self.client.clone().open_session(request).await;
-        Ok(reply.map_err(|status| self.error(&status))?.into_inner())
+        Ok(session)
     }
 
-    fn error(&self, status: &tonic::Status) -> Error {
+    fn error(&self, status: &Status) -> Error {
         Error::from_status(&self.url, status)
     }
 }
@@ -252,6 +250,11 @@ fn parse(url: &str) -> Result<Url, Error> {
     if !parsed.username().is_empty() || parsed.password().is_some() {
         return Err(bad("it must not carry a user name or password"));
     }
+    if parsed.query().is_some() || parsed.fragment().is_some() {
+        return Err(bad(
+            "it must not carry a query or a code; write it as http://host/path",
+        ));
+    }
     Ok(parsed)
 }
 
@@ -270,27 +273,6 @@ fn timestamp(millis: i64) -> Timestamp {
     Timestamp::from_millis(u64::try_from(millis).unwrap_or(0))
 }
 
-/// The last cause in a chain of errors: the one that says what happened.
-fn deepest(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
-}
-
-/// A unary request with a deadline that the server sees too.
-fn unary<T>(message: T) -> tonic::Request<T> {
-    let mut request = tonic::Request::new(message);
-    request.set_timeout(UNARY_TIMEOUT);
-    request
-}
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Long enough for a slow mobile network, short enough that a person does not give up first.
-const UNARY_TIMEOUT: Duration = Duration::from_secs(10);
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -301,6 +283,7 @@ mod tests {
             "http://localhost:3000",
             "https://peersox.example",
             "http://[::1]:3000/",
+            "https://peersox.example/below/a/path/",
         ] {
             assert!(parse(good).is_ok(), "{good}");
         }
@@ -310,6 +293,8 @@ mod tests {
             "ftp://x",
             "http://",
             "https://user:pw@host",
+            "https://host/#481920-tulip",
+            "https://host/?x",
             "\0",
         ] {
             assert!(matches!(parse(bad), Err(Error::ServerUrl { .. })), "{bad}");

@@ -148,6 +148,12 @@ impl PublicUrl {
     pub const fn origin(&self) -> &Origin {
         &self.origin
     }
+
+    /// The path below which a proxy serves the deployment; `/` if there is no proxy that does.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.url.path()
+    }
 }
 
 impl FromStr for PublicUrl {

@@ -171,7 +171,7 @@ impl Attach {
             return;
         };
         seek.control_failed += 1;
-        if !is_final && seek.control_failed > CONTROL_IS_DOWN && self.session.is_some() {
+        if !is_final && seek.control_failed >= CONTROL_IS_DOWN && self.session.is_some() {
             self.race(&mut seek, now);
             self.put_back(seek, now, rng);
         } else {
@@ -226,7 +226,7 @@ impl Attach {
         }
         // What cannot be read, or is of no known kind, may be of a later version.
         if let Ok(Some(kind)) = notice::decode(frame.payload()) {
-            self.notice(kind, now, rng);
+            self.notice(&kind, now, rng);
         }
         None
     }
@@ -246,10 +246,12 @@ impl Attach {
         }
     }
 
-    /// There is no path at all: an attempt that waits is made now, unless control asked to wait.
+    /// There is no path any more: an attempt that has waited is made now, unless control asked to wait. A pause that begins at this
+    /// moment is kept: the loss of the leg is what took the path.
     pub fn hurry(&mut self, now: Moment, rng: &mut impl RngCore) {
         if let Some(seek) = &mut self.seek
             && seek.why != Why::Upgrade
+            && seek.since < now
             && let Stage::Pausing { until } = &mut seek.stage
         {
             *until = now.max(self.not_before);
@@ -266,7 +268,8 @@ impl Attach {
         if let Some(mut seek) = self.take_seek(|stage| !matches!(stage, Stage::Pausing { .. })) {
             if now >= seek.since + RESTART_AFTER {
                 self.cancel(&seek, None);
-                seek.stage = Stage::Pausing { until: now };
+                let until = now.max(self.not_before);
+                seek.stage = Stage::Pausing { until };
             }
             self.seek = Some(seek);
         }
@@ -372,7 +375,7 @@ impl Attach {
         }
     }
 
-    fn notice(&mut self, kind: Kind, now: Moment, rng: &mut impl RngCore) {
+    fn notice(&mut self, kind: &Kind, now: Moment, rng: &mut impl RngCore) {
         let millis = |millis: u32| Duration::from_millis(millis.into());
         let event = match kind {
             Kind::PeerOnline(_) => Event::PeerOnline,

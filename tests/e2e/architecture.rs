@@ -1,5 +1,6 @@
 //! Keeps what the map promises: arrows between crates point down (law 6), the core decides and
-//! touches no socket (law 1), and reads neither clock nor randomness (law 4); a shell decides nothing (law 7).
+//! touches no socket (law 1), and reads neither clock nor randomness (law 4). A shell decides nothing
+//! (law 7). Documents name files that exist.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,7 +11,7 @@ use serde_json::Value;
 
 /// Which of our crates each of our crates may name, for whatever purpose. `peersox-tests` and
 /// `peersox-bench` may name all.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("peersox-proto", &[]),
     ("peersox-aead", &[]),
     ("peersox-core", &["aead", "proto"]),
@@ -20,6 +21,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("peersox-client-wasm", &["core"]),
     ("peersox-transfer-wasm", &["core"]),
     ("peersox-client-wasm-bindgen", &[]),
+    ("peersox-web", &[]),
     ("peersox", &["control", "relay", "client", "core", "proto"]),
 ];
 const FREE: [&str; 2] = ["peersox-tests", "peersox-bench"];
@@ -341,6 +343,39 @@ fn no_file_names_somebodys_machine() {
                     line.trim()
                 ));
             }
+        }
+    }
+    assert_none(&wrong);
+}
+
+/// A document names a file by its path in backticks, or by a link. Decisions describe the state on their day
+/// and may name what is gone.
+#[test]
+fn documents_name_files_that_exist() {
+    let docs = root().join("docs");
+    let mut pages = files(&docs, &["md"]);
+    pages.retain(|page| !page.starts_with(docs.join("decisions")));
+    let top = ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md"];
+    pages.extend(top.map(|name| root().join(name)));
+    let mut wrong = Vec::new();
+    for page in pages {
+        let text = read(&page);
+        let prose: String = text.split("```").step_by(2).collect();
+        let in_backticks = prose.split('`').skip(1).step_by(2);
+        let words = in_backticks.filter_map(|code| code.split_whitespace().next());
+        let paths = words.filter(|word| {
+            let folder = word.split_once('/').map_or("", |(folder, _)| folder);
+            let is_ours = !["", "target"].contains(&folder) && root().join(folder).is_dir();
+            is_ours && !word.contains('*')
+        });
+        let links = prose.split("](").skip(1);
+        let links = links.filter_map(|rest| rest.split([')', '#']).next());
+        let links = links.filter(|link| !link.is_empty() && !link.contains("://"));
+        let folder = page.parent().expect("a page is in a folder");
+        let linked = links.map(|link| folder.join(link));
+        let named = paths.map(|path| root().join(path)).chain(linked);
+        for path in named.filter(|path| !path.exists()) {
+            wrong.push(format!("{}: {}", page.display(), path.display()));
         }
     }
     assert_none(&wrong);

@@ -136,9 +136,9 @@ impl Peer {
         command
             .args(args)
             .args(["--server", url, "--json"])
-            .envs(environment.iter().copied())
             .stdin(Stdio::piped());
-        let mut child = quiet(&mut command).spawn().expect("the peer starts");
+        let quiet = quiet(&mut command).envs(environment.iter().copied());
+        let mut child = quiet.spawn().expect("the peer starts");
         let events = BufReader::new(child.stderr.take().expect("piped")).lines();
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
         Self {
@@ -251,6 +251,9 @@ pub fn noise(len: usize, seed: u64) -> Vec<u8> {
 }
 
 fn quiet(command: &mut Command) -> &mut Command {
+    for proxy in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
+        command.env_remove(proxy).env_remove(proxy.to_lowercase());
+    }
     command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

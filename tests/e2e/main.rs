@@ -13,6 +13,8 @@ mod gate;
 mod harness;
 mod nobody;
 mod origins;
+mod proxies;
+mod proxy;
 mod restart;
 mod rules;
 mod saved;

@@ -11,10 +11,12 @@ import { pageChecks } from './page.mjs'
 import { pathChecks } from './paths.mjs'
 import { protobufChecks } from './protobuf.mjs'
 import { relayChecks } from './relay.mjs'
+import { webSysChecks } from './web-sys.mjs'
 
 try {
   await packageChecks()
   await protobufChecks()
+  await webSysChecks()
   await nodeChecks()
   await apiChecks()
   await keptChecks()

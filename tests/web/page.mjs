@@ -145,10 +145,10 @@ export async function pageChecks() {
     equal(again.status, 304, 'status')
     const kinds = { js: 'text/javascript; charset=utf-8', css: 'text/css; charset=utf-8', wasm: 'application/wasm', svg: 'image/svg+xml' }
     let size = 0
-    const paths = [...html.matchAll(/"(\/assets\/[^"]+)"/g)].map(([, path]) => path)
+    const paths = [...html.matchAll(/"(assets\/[^"]+)"/g)].map(([, path]) => path)
     for (const path of paths) {
       for (const encoding of ['br', 'gzip', 'identity']) {
-        const part = await fetch(url + path, { headers: { 'accept-encoding': encoding } })
+        const part = await fetch(`${url}/${path}`, { headers: { 'accept-encoding': encoding } })
         equal(part.headers.get('content-encoding') ?? 'identity', encoding, `encoding of ${path}`)
         equal(part.headers.get('content-type'), kinds[path.split('.').at(-1)], `type of ${path}`)
         equal(part.headers.get('cache-control'), 'public, max-age=31536000, immutable', `caching of ${path}`)

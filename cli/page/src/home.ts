@@ -4,6 +4,7 @@ import type { CloseReason } from 'peersox'
 import { encode } from 'uqr'
 import { announce, h, icon, say, show, svg } from './dom.js'
 import { clock, plural } from './format.js'
+import { HERE } from './here.js'
 import { message, Session } from './session.js'
 import { keepSettings, settings } from './settings.js'
 
@@ -225,7 +226,7 @@ export class Home {
   }
 
   #drawCode(session: Session, code: string, expiresAt: number): void {
-    const link = `${location.origin}/#${code}`
+    const link = `${HERE}/#${code}`
     const left = h('span', { class: 'left' })
     const copy = h('button', { onclick: () => this.#app.copy(link, 'Link copied.') }, icon('copy'), 'Copy link')
     const share = 'share' in navigator && h('button', { onclick: () => void navigator.share({ url: link }).catch(() => {}) }, icon('share'), 'Share')
@@ -291,7 +292,7 @@ export class Home {
   }
 
   #server(): string {
-    return location.origin === 'http://localhost:3000' ? '' : ` --server ${location.origin}`
+    return HERE === 'http://localhost:3000' ? '' : ` --server ${HERE}`
   }
 }
 

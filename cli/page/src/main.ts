@@ -9,7 +9,7 @@ const server = document.getElementById('server')
 async function status(): Promise<void> {
   if (!server) return
   try {
-    const reply = await fetch('/status.json')
+    const reply = await fetch('status.json')
     const now: { version: string; draining: boolean } = await reply.json()
     say(server, now.draining ? 'server is stopping' : `v${now.version}`)
   } catch {

@@ -20,6 +20,7 @@ import {
   type Stats,
   type Transfer,
 } from 'peersox'
+import { HERE } from './here.js'
 import { type Destination, sinkFor } from './saving.js'
 import { settings } from './settings.js'
 import { keepForTab } from './tab.js'
@@ -218,6 +219,7 @@ export class Session extends EventTarget {
   #makeClient(): PeerSoxClient {
     const { name, relayOnly } = settings()
     const client = new PeerSoxClient({
+      url: HERE,
       wasm: theModule(),
       transferWasm: () => fetch(TRANSFER_WASM_URL),
       name,

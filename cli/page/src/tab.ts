@@ -1,6 +1,7 @@
 /** The pairing of this tab, so that a reload does not end it. It is gone with the tab unless it is saved. */
 
 import type { Pairing } from 'peersox'
+import { HERE } from './here.js'
 
 const KEY = 'peersox.tab'
 
@@ -18,7 +19,7 @@ export function keepForTab(pairing: Pairing | null): void {
 export function keptForTab(): Pairing | null {
   try {
     const kept: Pairing | null = JSON.parse(sessionStorage.getItem(KEY) ?? 'null')
-    return kept?.secret && kept.server === location.origin ? kept : null
+    return kept?.secret && kept.server === HERE ? kept : null
   } catch {
     return null
   }

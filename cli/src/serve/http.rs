@@ -31,11 +31,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use super::prefix::{Prefix, Way};
+
 /// What the accept loop needs.
 pub(crate) struct Http {
     pub(crate) listener: TcpListener,
     pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) router: Router,
+    /// The path that a proxy may pass on.
+    pub(crate) prefix: Prefix,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub(crate) trusted_proxies: Arc<[IpAddr]>,
 }
@@ -48,6 +52,7 @@ impl Http {
             listener,
             tls,
             router,
+            prefix,
             trusted_proxies,
         } = self;
         let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -72,6 +77,7 @@ impl Http {
             let connection = Connection {
                 address,
                 router: router.clone(),
+                prefix: prefix.clone(),
                 trusted_proxies: Arc::clone(&trusted_proxies),
                 served: AtomicBool::new(false),
             };
@@ -90,6 +96,7 @@ impl Http {
 struct Connection {
     address: SocketAddr,
     router: Router,
+    prefix: Prefix,
     trusted_proxies: Arc<[IpAddr]>,
     /// Whether a request has come in.
     served: AtomicBool,
@@ -185,6 +192,10 @@ impl Connection {
             return to_https(&request);
         }
         let mut request = request.map(Body::new);
+        match self.prefix.way(std::mem::take(request.uri_mut())) {
+            Way::Route(uri) => *request.uri_mut() = uri,
+            Way::Redirect(to) => return to.into_response(),
+        }
         let address = self.client_address(request.headers());
         request.extensions_mut().insert(ClientAddr(address));
         match self.router.clone().oneshot(request).await {
@@ -248,6 +259,7 @@ mod tests {
         let connection = Connection {
             address: SocketAddr::new(peer.parse().unwrap(), 1),
             router: Router::new(),
+            prefix: Prefix::default(),
             trusted_proxies: trusted.iter().map(|ip| ip.parse().unwrap()).collect(),
             served: AtomicBool::new(false),
         };

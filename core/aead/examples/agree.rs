@@ -13,8 +13,9 @@ fn main() {
     // Every length up to 20 blocks, each remainder of a block and of four blocks among them; then a few long
     // ones.
     let lengths = (0..1_300).chain([4_095, 4_096, 16_383, 65_536, 65_581]);
-    for (round, length) in lengths.enumerate() {
-        each_opens_what_the_other_sealed(&mut Numbers(round as u64), length);
+    let mut numbers = Numbers(1);
+    for length in lengths {
+        each_opens_what_the_other_sealed(&mut numbers, length);
     }
 }
 
@@ -44,7 +45,7 @@ fn each_opens_what_the_other_sealed(numbers: &mut Numbers, length: usize) {
     numbers.fill(&mut key);
     let mut nonce = [0; 12];
     numbers.fill(&mut nonce);
-    let mut aad = vec![0; numbers.next() as usize % 40];
+    let mut aad = vec![0; length % 40];
     numbers.fill(&mut aad);
     let mut text = vec![0; length];
     numbers.fill(&mut text);

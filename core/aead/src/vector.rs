@@ -49,9 +49,8 @@ impl Blocks {
             quarter(&mut x, 2, 7, 8, 13);
             quarter(&mut x, 3, 4, 9, 14);
         }
-        for at in 0..16 {
-            let words = x[at].plus(start[at]).words();
-            for (block, word) in blocks.iter_mut().zip(words) {
+        for (at, (word, start)) in x.into_iter().zip(start).enumerate() {
+            for (block, word) in blocks.iter_mut().zip(word.plus(start).words()) {
                 block[4 * at..4 * at + 4].copy_from_slice(&word.to_le_bytes());
             }
         }

@@ -6,7 +6,7 @@ use super::{Cause, LegId, Transport};
 use crate::close::CloseReason;
 
 /// What is to be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Call OpenSession, and report with [`Attach::session_opened`](super::Attach::session_opened) or [`Attach::session_failed`](super::Attach::session_failed). An earlier
     /// call that has not been answered is not waited for any more.
@@ -22,7 +22,7 @@ pub enum Action {
 }
 
 /// What happened to the leg.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A leg was admitted; it takes the place of the one before.
     Attached {

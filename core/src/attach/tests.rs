@@ -10,18 +10,20 @@ struct Leg {
     now: Moment,
     dice: Dice,
     seen: Vec<Action>,
+    /// What the leg took while time passed.
+    taken: Vec<Kind>,
 }
 
 impl Leg {
     fn new(config: Config) -> Self {
         let now = Moment::from_origin(Duration::from_secs(1_000));
         let attach = Attach::new(config, "test".into(), now);
-        let (dice, seen) = (Dice::new(7), Vec::new());
         let mut leg = Self {
             attach,
             now,
-            dice,
-            seen,
+            dice: Dice::new(7),
+            seen: Vec::new(),
+            taken: Vec::new(),
         };
         leg.look();
         leg
@@ -59,6 +61,10 @@ impl Leg {
             self.now = self.now.max(self.attach.timeout());
             self.attach.handle_timeout(self.now, &mut self.dice);
             self.look();
+            if let Some(leg) = self.attach.leg() {
+                let said = self.said(leg);
+                self.taken.extend(said);
+            }
         }
         self.now = end;
         self.take()
@@ -126,7 +132,7 @@ impl Leg {
     }
 
     fn said(&mut self, leg: LegId) -> Vec<Kind> {
-        let mut kinds = Vec::new();
+        let mut kinds = std::mem::take(&mut self.taken);
         while let Some(frame) = self.attach.poll_transmit(leg, self.now) {
             assert_eq!(frame.lane(), Lane::Notice);
             kinds.extend(notice::decode(frame.payload()).unwrap());
@@ -170,7 +176,8 @@ fn the_first_pause_is_short_and_pauses_grow_to_a_bound() {
     leg.said(id);
     leg.hear(id, Kind::Pong(v1::Pong { nonce: 1 }));
     leg.after(2 * SECOND);
-    leg.ended(id, BROKEN);
+    // Without a ticket, so that control has to answer.
+    leg.ended(id, Ended::Closed(4010));
     let first = leg.pause();
     assert!(first >= PAUSE / 2 && first <= PAUSE, "{first:?}");
     for doublings in 1..40 {
@@ -203,7 +210,7 @@ fn the_embedder_says_when_to_give_up() {
     for (config, gives_up) in [(config, true), (Config::default(), false)] {
         let mut leg = Leg::new(config);
         let id = leg.attach();
-        leg.ended(id, BROKEN);
+        leg.ended(id, Ended::Closed(4010));
         let mut ended = None;
         for _ in 0..100 {
             leg.pause();
@@ -378,7 +385,7 @@ fn a_wake_up_judges_the_leg_soon() {
 fn an_old_ticket_is_used_while_control_is_away() {
     let (mut leg, id) = Leg::up();
     leg.ended(id, BROKEN);
-    for _ in 0..CONTROL_IS_DOWN {
+    for _ in 1..CONTROL_IS_DOWN {
         leg.pause();
         leg.refused(false, None);
     }
@@ -469,4 +476,22 @@ fn a_direct_path_outlives_what_control_refuses() {
     leg.attach.set_direct(false);
     leg.pause();
     assert_eq!(end(&leg.refused(true, None)), Some(End::Refused));
+}
+
+#[test]
+fn the_loss_of_the_leg_itself_does_not_cut_the_pause() {
+    let (mut leg, mut id) = Leg::up();
+    for lives in 1..6 {
+        leg.ended(id, BROKEN);
+        // The path goes with the leg, at the same moment.
+        leg.attach.hurry(leg.now, &mut leg.dice);
+        let pause = leg.pause();
+        assert!(pause >= PAUSE * (1 << lives) / 2, "{lives}: {pause:?}");
+        id = leg.attach();
+    }
+    // A direct path that ends while the leg is long gone does.
+    leg.ended(id, BROKEN);
+    leg.now = leg.now + Duration::from_millis(10);
+    leg.attach.hurry(leg.now, &mut leg.dice);
+    assert_eq!(leg.pause(), Duration::ZERO);
 }

@@ -24,8 +24,16 @@ use crate::relay::Relay;
 /// Why a request does not become a leg. Its text is for the person who wrote the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 enum Refusal {
-    #[error("this is a WebSocket endpoint; send an upgrade request (RFC 6455 or RFC 8441)")]
+    #[error(
+        "this is a WebSocket endpoint; send an upgrade request (RFC 6455 or RFC 8441); a proxy in \
+         between has to pass on the headers Upgrade and Connection"
+    )]
     NotAnUpgrade,
+    #[error(
+        "the proxy in between speaks HTTP/1.0 to this server, which carries no WebSocket; it has to speak \
+         HTTP/1.1 and to pass on the headers Upgrade and Connection"
+    )]
+    Http10,
     #[error("only WebSocket version 13 is spoken here")]
     Version,
     #[error("the header Sec-WebSocket-Key is missing")]
@@ -99,6 +107,9 @@ impl Relay {
             let is_upgrade = request.method() == Method::GET
                 && lists(headers, &CONNECTION, "upgrade")
                 && lists(headers, &UPGRADE, "websocket");
+            if request.version() == Version::HTTP_10 {
+                return Err(Refusal::Http10);
+            }
             if !is_upgrade {
                 return Err(Refusal::NotAnUpgrade);
             }
@@ -166,7 +177,9 @@ fn accept(accepted: Accepted<'_>) -> Response<Full<Bytes>> {
 fn refuse(refusal: Refusal) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(format!("{refusal}\n")));
     *response.status_mut() = match refusal {
-        Refusal::NotAnUpgrade | Refusal::NoKey | Refusal::NoSubprotocol => StatusCode::BAD_REQUEST,
+        Refusal::NotAnUpgrade | Refusal::Http10 | Refusal::NoKey | Refusal::NoSubprotocol => {
+            StatusCode::BAD_REQUEST
+        }
         Refusal::Version => StatusCode::UPGRADE_REQUIRED,
         Refusal::Origin => StatusCode::FORBIDDEN,
         Refusal::Full => StatusCode::SERVICE_UNAVAILABLE,

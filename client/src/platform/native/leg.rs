@@ -11,6 +11,7 @@ use peersox_core::close::CloseReason;
 use peersox_core::frame::Frame;
 use peersox_proto::v1::RelayEndpoint;
 
+use super::Dialer;
 use super::tls::Trust;
 
 /// A transport that is connected, before the relay was told who is there.
@@ -44,11 +45,15 @@ pub(crate) enum End {
 
 impl Leg {
     /// Connects one endpoint's transport. Dropping the future gives the attempt up.
-    pub(crate) async fn connect(endpoint: &RelayEndpoint, trust: &Trust) -> Result<Self, End> {
+    pub(crate) async fn connect(
+        endpoint: &RelayEndpoint,
+        trust: &Trust,
+        dialer: &Dialer,
+    ) -> Result<Self, End> {
         use peersox_proto::v1::Transport as Wire;
         match endpoint.transport() {
             Wire::Quic => quic::connect(endpoint, trust).await,
-            Wire::Websocket => ws::connect(endpoint, trust).await,
+            Wire::Websocket => ws::connect(endpoint, dialer).await,
             Wire::Webtransport | Wire::Unspecified => {
                 Err(End::Lost(format!("{} is not spoken here", endpoint.url)))
             }

@@ -23,21 +23,22 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::Boxed;
 use super::leg::{End, Leg, Sink, Source};
 use super::tls::Trust;
+use super::{BoxFuture, Dialer};
 use crate::platform::LegNews;
 
 /// The legs of one peer, those that are being connected included.
 pub(crate) struct Legs {
     trust: Trust,
+    dialer: Dialer,
     legs: Vec<(LegId, State)>,
     /// Legs that say goodbye.
-    farewells: FuturesUnordered<Boxed<()>>,
+    farewells: FuturesUnordered<BoxFuture<()>>,
 }
 
 enum State {
-    Connecting(Boxed<Result<Leg, End>>),
+    Connecting(BoxFuture<Result<Leg, End>>),
     Open(Box<Open>),
 }
 
@@ -62,9 +63,11 @@ enum Out {
 }
 
 impl Legs {
-    pub(crate) fn new(trust: Trust) -> Self {
+    /// Without any. Legs are connected through `dialer` to relays that `trust` knows.
+    pub(crate) fn new(trust: Trust, dialer: Dialer) -> Self {
         Self {
             trust,
+            dialer,
             legs: Vec::new(),
             farewells: FuturesUnordered::new(),
         }
@@ -72,8 +75,8 @@ impl Legs {
 
     /// Begins to connect a leg to this endpoint.
     pub(crate) fn connect(&mut self, leg: LegId, endpoint: RelayEndpoint) {
-        let trust = self.trust.clone();
-        let connecting = async move { Leg::connect(&endpoint, &trust).await };
+        let (trust, dialer) = (self.trust.clone(), self.dialer.clone());
+        let connecting = async move { Leg::connect(&endpoint, &trust, &dialer).await };
         self.legs
             .push((leg, State::Connecting(Box::pin(connecting))));
     }

@@ -29,11 +29,6 @@ impl Trust {
         }
     }
 
-    /// The PEM given to [`Trust::with_pem`].
-    pub(crate) fn extra_pem(&self) -> Option<&[u8]> {
-        self.extra_pem.as_deref()
-    }
-
     /// A configuration that verifies against the trusted authorities.
     pub(crate) fn config(&self) -> ClientConfig {
         let mut roots = RootCertStore::empty();

@@ -9,22 +9,22 @@ use http::HeaderValue;
 use peersox_core::close::CloseReason;
 use peersox_core::frame::Frame;
 use peersox_proto::v1::RelayEndpoint;
-use std::sync::Arc;
-use tokio::net::TcpStream;
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
-use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream};
+use url::Url;
 
 use super::{End, Leg, MAX_FRAME_BYTES};
-use crate::platform::native::tls::{self, Trust};
+use crate::platform::native::{Dialer, Speak, tls};
 
-type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
+type Stream = WebSocketStream<crate::platform::native::Stream>;
 
 pub(crate) struct Source(SplitStream<Stream>);
 pub(crate) struct Sink(SplitSink<Stream, Message>);
 
-pub(super) async fn connect(endpoint: &RelayEndpoint, trust: &Trust) -> Result<Leg, End> {
+pub(super) async fn connect(endpoint: &RelayEndpoint, dialer: &Dialer) -> Result<Leg, End> {
     let mut request = endpoint
         .url
         .as_str()
@@ -35,30 +35,25 @@ pub(super) async fn connect(endpoint: &RelayEndpoint, trust: &Trust) -> Result<L
         HeaderValue::from_static(SUBPROTOCOL),
     );
 
+    let lost = |why: String| End::Lost(format!("WebSocket to {}: {why}", endpoint.url));
+    let url = Url::parse(&endpoint.url).map_err(|error| lost(error.to_string()))?;
     let hashes = super::quic::hashes(endpoint);
-    let tls = if hashes.is_empty() {
-        trust.config()
-    } else {
-        tls::pinned(hashes)
+    let dialed = match hashes.is_empty() || url.scheme() != "wss" {
+        true => dialer.dial(&url, Speak::Http1).await,
+        false => {
+            let tls = Some(tls::pinned(hashes));
+            dialer.dial_with(&url, Speak::Http1, tls).await
+        }
     };
+    let stream = dialed.map_err(|error| lost(error.to_string()))?;
     let config = WebSocketConfig::default()
         .read_buffer_size(64 * 1024)
         .max_message_size(Some(MAX_FRAME_BYTES))
         .max_frame_size(Some(MAX_FRAME_BYTES));
-    let (stream, response) = tokio_tungstenite::connect_async_tls_with_config(
-        request,
-        Some(config),
-        true,
-        Some(Connector::Rustls(Arc::new(tls))),
-    )
-    .await
-    .map_err(|error| {
-        End::Lost(format!(
-            "WebSocket to {}: {}",
-            endpoint.url,
-            refused(&error)
-        ))
-    })?;
+    let (stream, response) =
+        tokio_tungstenite::client_async_with_config(request, stream, Some(config))
+            .await
+            .map_err(|error| lost(refused(&error)))?;
     if response
         .headers()
         .get("sec-websocket-protocol")
@@ -131,17 +126,23 @@ fn lost(error: &WsError) -> End {
     End::Lost(format!("the WebSocket failed: {error}"))
 }
 
-/// The sentence of a server that answered the upgrade with an error of HTTP.
+/// What an upgrade that failed says: the sentence of a server, or what a proxy lacks.
 fn refused(error: &WsError) -> String {
-    let WsError::Http(response) = error else {
-        return error.to_string();
-    };
-    let body = response
-        .body()
-        .as_deref()
-        .map(String::from_utf8_lossy)
-        .unwrap_or_default();
-    format!("{} {}", response.status(), body.trim())
+    match error {
+        WsError::Protocol(ProtocolError::WrongHttpVersion) => {
+            "the proxy in between speaks HTTP/1.0, which carries no WebSocket".into()
+        }
+        WsError::Http(response) => {
+            let body = response.body().as_deref().unwrap_or_default();
+            let text = String::from_utf8_lossy(body);
+            let line = text.trim().lines().next().unwrap_or_default();
+            // A page of a proxy says nothing to a person at a terminal.
+            let line = if line.starts_with('<') { "" } else { line };
+            let shown = line.chars().filter(|it| !it.is_control()).take(200);
+            format!("{} {}", response.status(), shown.collect::<String>())
+        }
+        _ => error.to_string(),
+    }
 }
 
 const SUBPROTOCOL: &str = "peersox.v1";
