@@ -66,7 +66,8 @@ fn code(error: &anyhow::Error) -> u8 {
             | Error::RateLimited { .. }
             | Error::NoLeg(_)
             | Error::Closed(_)
-            | Error::PeerDone,
+            | Error::PeerDone
+            | Error::NotTaken,
         ) => 5,
         _ => 1,
     }
@@ -74,7 +75,7 @@ fn code(error: &anyhow::Error) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use peersox_client::{Burnt, NoLeg, ResetCode, Side, Violation};
+    use peersox_client::{Burnt, Cause, NoLeg, ResetCode, Side, Violation};
 
     use super::*;
 
@@ -90,13 +91,16 @@ mod tests {
     #[test]
     fn a_channel_tells_the_exit_code_as_its_peer_does() {
         let (by, reset) = (Side::Other, ResetCode::CANCELLED);
+        let (cause, why) = (Cause::TimedOut, String::new());
+        let no_leg = NoLeg { cause, why };
         for (error, expected) in [
             (Error::Burnt(Burnt::Mismatch), 3),
             (Error::Closed(CloseReason::PeerLeft), 4),
             (Error::Closed(CloseReason::Revoked), 4),
             (Error::Closed(CloseReason::Replaced), 5),
             (Error::PeerDone, 5),
-            (Error::NoLeg(NoLeg::NotOffered), 5),
+            (Error::NotTaken, 5),
+            (Error::NoLeg(no_leg), 5),
             (Error::Tampered, 6),
             (Error::Reset { by, code: reset }, 1),
             (Error::PeerRestarted, 1),

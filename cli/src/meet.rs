@@ -216,6 +216,7 @@ fn options(remote: &Remote) -> Options {
     };
     Options {
         transport,
+        patience: Duration::from_secs(remote.wait),
         ..Options::default()
     }
 }

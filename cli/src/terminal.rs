@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
-use peersox_client::{Event, Peer, Transport};
+use peersox_client::{Event, PathKind, Peer, Transport};
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
@@ -108,9 +108,25 @@ fn describe(event: &Event, connected_before: bool) -> (String, Value) {
                 json!({"event": "attached", "transport": transport, "resumed": resumed}),
             )
         }
-        Event::LegLost { why } => (
+        Event::LegLost { why, retry_in, .. } => (
             format!("the connection was lost, trying again: {why}"),
-            json!({"event": "leg_lost", "why": why}),
+            json!({
+                "event": "leg_lost",
+                "why": why,
+                "retry_in_ms": retry_in.map(|pause| pause.as_millis()),
+            }),
+        ),
+        Event::AttemptFailed { why, retry_in, .. } => (
+            String::new(),
+            json!({"event": "attempt_failed", "why": why, "retry_in_ms": retry_in.as_millis()}),
+        ),
+        Event::Path(kind) => (
+            String::new(),
+            json!({"event": "path", "kind": kind.map(kind_name)}),
+        ),
+        Event::DirectFailed(why) => (
+            String::new(),
+            json!({"event": "direct_failed", "why": why.text()}),
         ),
         Event::PeerOnline => (String::new(), json!({"event": "peer_online"})),
         Event::PeerAway { grace } => (
@@ -146,6 +162,13 @@ fn describe(event: &Event, connected_before: bool) -> (String, Value) {
             String::new(),
             json!({"event": "datagrams_dropped", "count": count}),
         ),
+    }
+}
+
+fn kind_name(kind: PathKind) -> &'static str {
+    match kind {
+        PathKind::Relay => "relay",
+        PathKind::Direct => "direct",
     }
 }
 

@@ -52,6 +52,10 @@ pub(crate) enum Command {
     Ping {
         reply: Reply<Duration>,
     },
+    Wake,
+    Upgrade {
+        reply: Reply<bool>,
+    },
     Close,
 }
 

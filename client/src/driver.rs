@@ -1,72 +1,68 @@
-//! The task that owns a peer: the machine of [`peersox_core::peer`], the leg, and what the handles
-//! wait for.
+//! The task that owns a peer: it drives [`Endpoint`], and does what that decides.
 //!
 //! ```text
-//!   handles ──commands──►┐                       ┌─ sealed frames ─► writer task ──► sink ┐
-//!                        │  driver ── core Peer ─┤                                        ├ relay
-//!   handles ◄──replies───┘                       └─◄─────────────────────────────  source ┘
+//!   handles ──commands──►┐                           ┌─ frames ──► legs, direct paths
+//!                        │  driver ── core Endpoint ─┤
+//!   handles ◄──replies───┘                           └─ Actions ─► platform, server
 //! ```
 //!
-//! Each turn takes one thing, in this order: an answer of the transport, a frame, a command, the
-//! clock. Then it hands over whatever the machine wants to send, as long as the writer has room:
-//! records stay in the machine until then, so that an urgent one can still overtake.
+//! Each turn takes one thing, in this order: what a transport reports, an answer of the server, a command, the clock.
+//! Then the driver obeys what the endpoint asks for, and hands over what it has to send as long as there is room:
+//! records stay in the endpoint until then, so that an urgent one can still overtake.
 //!
-//! A relay leg is a path exactly while the other peer is attached, too. One that is replaced by a
-//! newer leg stays a path until that one is.
+//! No rule is here: when to attach again, what a close number means and how long to wait is decided by
+//! [`peersox_core::endpoint`].
 
 mod desk;
-mod link;
+mod outlets;
 
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use peersox_core::attach::{self, Cause, LegId, Session, Transport, Transports};
 use peersox_core::channel;
-use peersox_core::close::{CloseReason, Then};
-use peersox_core::connect::{Kind as PathKind, PathId};
-use peersox_core::frame::{Frame, Lane};
-use peersox_core::peer::{self as machine, Peer as Machine};
-use peersox_core::time::Moment;
-use peersox_proto::v1;
-use peersox_proto::v1::notice::Kind;
-use prost::Message as _;
-use rand_core::OsRng;
-use tokio::sync::{broadcast, mpsc, watch};
-use tokio::time::Instant;
+use peersox_core::close::CloseReason;
+use peersox_core::endpoint::{self, Action, Config, End, Endpoint, FAREWELL, Identity, Input, Way};
+use peersox_core::peer::{self as machine};
+use peersox_proto::v1::{IceServer, OpenSessionResponse, RelayEndpoint};
+use tokio::sync::mpsc;
 
-use crate::Error;
-use crate::attach::{AGENT, Attached};
 use crate::command::{Command, Offer};
-use crate::event::{Event, Presence, Secured, Status};
+use crate::event::{Event, Presence, Secured};
 use crate::options::{Options, Proof};
-use crate::platform::End;
+use crate::platform::{BoxFuture, Clock, Direct, DirectNews, LegNews, Legs, Random, Wakes};
 use crate::server::{Pairing, Server};
+use crate::{AGENT, Error, NoLeg};
 use desk::Desk;
-use link::{Link, News};
+pub(crate) use outlets::Outlets;
 
 pub(crate) struct Driver {
-    machine: Machine,
+    endpoint: Endpoint,
+    clock: Clock,
+    wakes: Wakes,
     desk: Desk,
-    link: Link,
-    /// The relay as a path: while the other peer is attached, too.
-    relay: Option<PathId>,
-    /// The latest relay path. What the other peer sent before it was lost still comes over it.
-    latest: Option<PathId>,
     outlets: Outlets,
-    origin: Instant,
-    /// When to give up a farewell that nobody answers; set by `close`.
-    farewell: Option<Instant>,
+    server: Server,
+    pairing: Pairing,
+    /// Calls of OpenSession that were not answered yet.
+    calls: FuturesUnordered<BoxFuture<(u32, Answer)>>,
+    /// Of the latest answer.
+    endpoints: Vec<RelayEndpoint>,
+    ice_servers: Vec<IceServer>,
+    legs: Legs,
+    direct: Direct,
+    /// The latest failure of OpenSession.
+    refusal: Option<Error>,
+    /// What transports said since the latest attempt began.
+    said: Vec<String>,
 }
 
-/// Where the driver tells what happens.
-pub(crate) struct Outlets {
-    pub(crate) events: broadcast::Sender<Event>,
-    pub(crate) status: watch::Sender<Status>,
-    pub(crate) secured: watch::Sender<Option<Secured>>,
-    pub(crate) end: watch::Sender<Option<Verdict>>,
-}
-
-/// Why a turn was the last one.
+/// Why a peer ended.
 pub(crate) type Verdict = Result<(), Error>;
+
+type Answer = Result<OpenSessionResponse, Error>;
 
 impl Driver {
     pub(crate) fn new(
@@ -77,299 +73,365 @@ impl Driver {
         offers: mpsc::Sender<Offer>,
         outlets: Outlets,
     ) -> Self {
-        let config = machine::Config {
-            channels: options.channels,
-            ..machine::Config::default()
+        let config = Config {
+            peer: machine::Config {
+                channels: options.channels,
+                ..machine::Config::default()
+            },
+            attach: attach::Config {
+                transports: options.transport.transports(),
+                patience: options.patience,
+                upgrade_after: options.upgrade_after,
+            },
+            direct: Direct::MODE,
         };
         let code;
-        let known = match proof {
-            Proof::Code(typed) => {
-                code = typed.canonical();
-                machine::Proof::Code(code.as_bytes())
-            }
-            Proof::Secret(secret) => machine::Proof::Secret(secret.clone()),
+        let identity = Identity {
+            role: pairing.role,
+            pairing: pairing.id,
+            proof: match proof {
+                Proof::Code(typed) => {
+                    code = typed.canonical();
+                    machine::Proof::Code(code.as_bytes())
+                }
+                Proof::Secret(secret) => machine::Proof::Secret(secret.clone()),
+            },
+            hello: Bytes::from_static(AGENT.as_bytes()),
+            agent: AGENT.to_owned(),
         };
-        let (hello, start) = (Bytes::from_static(AGENT.as_bytes()), Moment::default());
-        let (role, id) = (pairing.role, pairing.id);
+        let clock = Clock::start();
         Self {
-            machine: Machine::new(config, role, id, known, hello, start, &mut OsRng),
+            endpoint: Endpoint::new(config, identity, clock.now(), &mut Random),
+            clock,
+            wakes: Wakes::watch(),
             desk: Desk::new(offers),
-            link: Link::new(server, pairing, options),
-            relay: None,
-            latest: None,
             outlets,
-            origin: Instant::now(),
-            farewell: None,
+            legs: Legs::new(server.trust().clone(), server.dialer().clone()),
+            server,
+            pairing,
+            calls: FuturesUnordered::new(),
+            endpoints: Vec::new(),
+            ice_servers: Vec::new(),
+            direct: Direct::new(),
+            refusal: None,
+            said: Vec::new(),
         }
     }
 
     /// Runs until the peer ends, says why, and stays to answer handles until the last is dropped: a
     /// receiver that has read everything is still owed its `None`.
-    pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Command>, attached: Attached) {
-        self.attached(attached);
-        let verdict = loop {
-            if let Some(verdict) = self.settle() {
-                break verdict;
+    pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
+        let end = loop {
+            if let Some(end) = self.settle() {
+                break end;
             }
-            let deadline = self.deadline();
+            let due = self.clock.sleep_until(self.endpoint.poll_timeout());
             tokio::select! {
                 biased;
-                news = self.link.next() => {
-                    if let Some(verdict) = self.hear(news) {
-                        break verdict;
-                    }
-                }
+                (leg, news) = self.legs.next() => self.on_leg(leg, news),
+                (attempt, news) = self.direct.next() => self.on_direct(attempt, news),
+                Some((call, answer)) = self.calls.next() => self.on_answer(call, answer),
                 command = inbox.recv() => match command {
-                    Some(Command::Close) => self.close(),
-                    Some(command) => self.desk.serve(command, self.machine.channels()),
-                    // Every handle was dropped without a farewell.
-                    None => break Err(Error::Gone),
+                    Some(command) => self.on_command(command),
+                    None => return self.hang_up().await,
                 },
-                id = self.desk.dropped() => self.desk.abandon(id, self.machine.channels()),
-                () = tokio::time::sleep_until(deadline) => {
-                    if self.farewell.is_some_and(|end| end <= Instant::now()) {
-                        break Ok(());
-                    }
-                    self.machine.handle_timeout(now(self.origin), &mut OsRng);
-                }
+                id = self.desk.dropped() => self.desk.abandon(id, self.endpoint.channels()),
+                slept = self.wakes.next() => self.tell(Input::Wake(slept)),
+                () = due => self.on_time(),
             }
         };
-        // A peer that found the codes to differ still tells the other one.
-        self.transmit();
-        self.desk.end(&self.told_to_channels(&verdict));
-        self.outlets.status.send_replace(Status::default());
-        self.link.hang_up(CloseReason::Done).await;
+        let verdict = self.verdict(end);
+        self.desk.end(&told_to_channels(end, &verdict));
+        self.outlets.status.send_replace(<_>::default());
+        self.legs.finish().await;
         self.outlets.end.send_replace(Some(verdict));
         drop(self.outlets);
         while let Some(command) = inbox.recv().await {
-            self.desk.serve(command, self.machine.channels());
+            self.desk.serve(command, self.endpoint.channels());
         }
     }
 
-    /// What channels hear of the end: what [`Peer::ended`](crate::Peer::ended) says, and of an end in
-    /// good order who began it.
-    fn told_to_channels(&self, verdict: &Verdict) -> Error {
-        match verdict {
-            Err(error) => error.clone(),
-            Ok(()) if self.farewell.is_some() => Error::Gone,
-            Ok(()) => Error::PeerDone,
+    /// Every handle was dropped without a farewell.
+    async fn hang_up(mut self) {
+        for leg in self.legs.open() {
+            self.legs.hang_up(leg, Some(CloseReason::Done));
         }
+        self.legs.finish().await;
     }
 
-    /// Handles what the machine has to tell and hands over what it has to send.
-    fn settle(&mut self) -> Option<Verdict> {
-        let mut verdict = None;
-        while let Some(event) = self.machine.poll_event() {
-            match event {
-                machine::Event::Channel(event) => {
-                    verdict = self.on_channel_event(event).or(verdict);
-                }
-                machine::Event::Secured { sas, hello } => self.secured(sas, &hello),
-                machine::Event::HangUp(path) if self.relay == Some(path) => {
-                    tracing::debug!("the leg altered what it carried");
-                    self.relay = None;
-                    self.link.give_up();
-                    self.left("what arrived over it was altered under way");
-                }
-                machine::Event::HangUp(_) | machine::Event::Path(_) => {}
-                // Signals belong to direct paths, which this client does not have yet.
-                machine::Event::Signal(_) => {}
-                machine::Event::Dial => self.machine.dial_failed(now(self.origin)),
+    fn tell(&mut self, input: Input) {
+        self.endpoint.handle(input, self.clock.now(), &mut Random);
+    }
+
+    fn on_leg(&mut self, leg: LegId, news: LegNews) {
+        match news {
+            LegNews::Connected => self.tell(Input::LegConnected(leg)),
+            LegNews::Frame(bytes) => self.on_frame(Way::Leg(leg), bytes),
+            LegNews::Room => {}
+            LegNews::Ended(ended, said) => {
+                tracing::debug!(?leg, ?ended, said, "a leg ended");
+                self.said.push(said);
+                self.tell(Input::LegEnded(leg, ended));
             }
         }
-        self.transmit();
-        verdict
     }
 
-    fn on_channel_event(&mut self, event: channel::Event) -> Option<Verdict> {
-        match event {
-            channel::Event::Connected => {
+    fn on_direct(&mut self, attempt: u64, news: DirectNews) {
+        match news {
+            DirectNews::Input(input) => self.tell(Input::Direct(attempt, input)),
+            DirectNews::Frame(bytes) => self.on_frame(Way::Direct(attempt), bytes),
+            DirectNews::Room => {}
+        }
+    }
+
+    fn on_frame(&mut self, way: Way, bytes: Bytes) {
+        let now = self.clock.now();
+        self.endpoint.handle_frame(way, bytes, now, &mut Random);
+    }
+
+    fn on_answer(&mut self, call: u32, answer: Answer) {
+        let input = match answer {
+            Ok(opened) => {
+                let offered = opened.endpoints.iter().filter_map(transport);
+                let session = Session {
+                    offered: offered.collect::<Transports>(),
+                    ticket: opened.ticket.clone(),
+                };
+                let outlives = outlives(&opened);
+                (self.endpoints, self.ice_servers) = (opened.endpoints, opened.ice_servers);
+                Input::SessionOpened {
+                    call,
+                    session,
+                    outlives,
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "no session");
+                let failed = Input::SessionFailed {
+                    call,
+                    is_final: !error.is_transient(),
+                    retry_after: error.retry_after(),
+                };
+                self.refusal = Some(error);
+                failed
+            }
+        };
+        self.tell(input);
+    }
+
+    fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Close => self.tell(Input::Close(FAREWELL)),
+            Command::Wake => self.tell(Input::Wake(Duration::ZERO)),
+            Command::Upgrade { reply } => {
+                let now = self.clock.now();
+                // A caller that gave up is not an error.
+                let _ = reply.send(Ok(self.endpoint.upgrade(now, &mut Random)));
+            }
+            command => self.desk.serve(command, self.endpoint.channels()),
+        }
+    }
+
+    fn on_time(&mut self) {
+        for leg in self.legs.open() {
+            let waits = self.legs.waits(leg);
+            self.tell(Input::Waiting(leg, waits));
+        }
+        self.tell(Input::Timeout);
+    }
+
+    /// Does what the endpoint asks for and hands over what it has to send, until it wants nothing more.
+    fn settle(&mut self) -> Option<End> {
+        loop {
+            while let Some(action) = self.endpoint.poll_action(self.clock.now(), &mut Random) {
+                if let Action::End(end) = action {
+                    return Some(end);
+                }
+                self.obey(action);
+            }
+            if !self.transmit() {
+                return None;
+            }
+        }
+    }
+
+    /// Whether anything was sent.
+    fn transmit(&mut self) -> bool {
+        let mut sent = false;
+        for leg in self.legs.open() {
+            sent |= self.transmit_to(leg);
+        }
+        let now = self.clock.now();
+        for attempt in self.direct.open() {
+            while self.direct.has_room(attempt)
+                && let Some(frame) = self.endpoint.poll_transmit(Way::Direct(attempt), now)
+            {
+                self.direct.send(attempt, frame);
+                sent = true;
+            }
+        }
+        sent
+    }
+
+    fn transmit_to(&mut self, leg: LegId) -> bool {
+        let (now, mut sent) = (self.clock.now(), false);
+        while self.legs.has_room(leg)
+            && let Some(frame) = self.endpoint.poll_transmit(Way::Leg(leg), now)
+        {
+            self.legs.send(leg, frame);
+            sent = true;
+        }
+        sent
+    }
+
+    fn obey(&mut self, action: Action) {
+        match action {
+            Action::OpenSession(call) => {
+                self.said.clear();
+                let (server, pairing) = (self.server.clone(), self.pairing.clone());
+                self.calls.push(Box::pin(async move {
+                    (call, server.open_session(&pairing).await)
+                }));
+            }
+            Action::Connect(leg, by) => {
+                let is_meant = |it: &&RelayEndpoint| transport(it) == Some(by);
+                match self.endpoints.iter().find(is_meant) {
+                    Some(endpoint) => self.legs.connect(leg, endpoint.clone()),
+                    None => self.tell(Input::LegEnded(leg, attach::Ended::Broken)),
+                }
+            }
+            Action::HangUp(leg, reason) => {
+                if reason.is_some() {
+                    self.transmit_to(leg);
+                }
+                self.legs.hang_up(leg, reason);
+            }
+            action @ (Action::Make(_)
+            | Action::Offer(..)
+            | Action::Accept(..)
+            | Action::Answer(_)
+            | Action::Add(..)
+            | Action::Drop(_)) => self.direct.obey(action, &self.ice_servers),
+            Action::Tell(event) => self.on_event(event),
+            Action::End(_) => {}
+        }
+    }
+
+    fn on_event(&mut self, event: endpoint::Event) {
+        let event = match event {
+            endpoint::Event::Attached {
+                transport,
+                resumed,
+                peer_online,
+            } => {
+                if !peer_online {
+                    self.outlets.presence(Presence::Absent);
+                }
+                Event::Attached { transport, resumed }
+            }
+            endpoint::Event::LegLost { cause, retry_in } => Event::LegLost {
+                cause,
+                why: match (cause, self.said.last()) {
+                    (Cause::Broken, Some(said)) => said.clone(),
+                    _ => cause.to_string(),
+                },
+                retry_in,
+            },
+            endpoint::Event::AttemptFailed { cause, retry_in } => Event::AttemptFailed {
+                cause,
+                why: self.why(cause),
+                retry_in,
+            },
+            endpoint::Event::PeerOnline => Event::PeerOnline,
+            endpoint::Event::PeerAway(grace) => Event::PeerAway { grace },
+            endpoint::Event::Draining(_) => Event::Draining,
+            endpoint::Event::DatagramsDropped(count) => Event::DatagramsDropped(count),
+            endpoint::Event::RelayRtt(rtt) => {
                 let status = &self.outlets.status;
-                status.send_modify(|status| status.connected = true);
-                self.tell(Event::Connected);
+                return status.send_modify(|status| status.relay_rtt = Some(rtt));
             }
+            endpoint::Event::Secured { sas, hello } => return self.secured(sas, &hello),
+            endpoint::Event::Channel(event) => return self.on_channel(event),
+            endpoint::Event::Path(kind) => Event::Path(kind),
+            endpoint::Event::DirectFailed(why) => Event::DirectFailed(why),
+        };
+        self.outlets.tell(event);
+    }
+
+    fn on_channel(&mut self, event: channel::Event) {
+        match event {
+            channel::Event::Connected => self.outlets.tell(Event::Connected),
             channel::Event::PeerRestarted => {
                 self.desk.restarted();
-                self.tell(Event::PeerRestarted);
+                self.outlets.tell(Event::PeerRestarted);
             }
-            channel::Event::Closed { flushed } => {
-                let all = flushed || self.farewell.is_none();
-                return Some(if all { Ok(()) } else { Err(Error::PeerDone) });
-            }
-            event => self.desk.hear(event, self.machine.channels()),
+            event => self.desk.hear(event, self.endpoint.channels()),
         }
-        None
     }
 
     fn secured(&mut self, phrase: peersox_core::secure::Sas, hello: &[u8]) {
-        let Some(secret) = self.machine.secret().cloned() else {
+        let Some(secret) = self.endpoint.secret().cloned() else {
             return;
         };
-        let agent = String::from_utf8_lossy(hello).into_owned();
         let secured = Secured {
             secret,
             phrase,
-            agent,
+            agent: String::from_utf8_lossy(hello).into_owned(),
         };
         let first = self.outlets.secured.send_replace(Some(secured)).is_none();
         if first {
-            self.tell(Event::Secured { phrase });
+            self.outlets.tell(Event::Secured { phrase });
         }
     }
 
-    fn transmit(&mut self) {
-        let now = now(self.origin);
-        while let Some(path) = self.relay.filter(|_| self.link.has_room()) {
-            let Some(frame) = self.machine.poll_transmit(path, now) else {
-                return;
-            };
-            self.link.send(frame);
-        }
-    }
-
-    fn hear(&mut self, news: News) -> Option<Verdict> {
-        match news {
-            News::Room => None,
-            News::Frame(frame) => self.receive(frame),
-            News::Attached(attached) => {
-                self.attached(*attached);
-                None
+    fn verdict(&mut self, end: End) -> Verdict {
+        tracing::debug!(?end, "the peer ended");
+        match end {
+            End::Closed { flushed: true } | End::PeerClosed => Ok(()),
+            End::Closed { flushed: false } => Err(Error::NotTaken),
+            End::HungUp(reason) => Err(reason.into()),
+            End::Peer(end) => Err(end.into()),
+            End::Refused => Err(self.refusal.take().unwrap_or_else(|| Error::Unreachable {
+                server: self.server.url().to_owned(),
+                why: Cause::Control.to_string(),
+                retry_after: None,
+            })),
+            End::NoLeg(cause) => {
+                let why = self.why(cause);
+                Err(NoLeg { cause, why }.into())
             }
-            News::Lost(end) => self.lost(&end),
-            News::GaveUp(error) => Some(Err(error)),
         }
     }
 
-    fn receive(&mut self, frame: Frame) -> Option<Verdict> {
-        if frame.lane() == Lane::Notice {
-            self.notice(frame.payload());
-            return None;
+    /// Why an attempt failed, for people.
+    fn why(&self, cause: Cause) -> String {
+        match (cause, &self.refusal) {
+            (Cause::Broken, _) if !self.said.is_empty() => self.said.join("; "),
+            (Cause::Control, Some(refusal)) => refusal.to_string(),
+            _ => cause.to_string(),
         }
-        // Nothing comes over a relay before the other peer was there.
-        let path = self.latest?;
-        let now = now(self.origin);
-        let taken = self.machine.handle_frame(path, frame, now, &mut OsRng);
-        taken.err().map(|end| {
-            tracing::debug!(%end, "the conversation is over");
-            Err(end.into())
-        })
-    }
-
-    fn notice(&mut self, payload: Bytes) {
-        let Ok(v1::Notice { kind: Some(kind) }) = v1::Notice::decode(payload) else {
-            return;
-        };
-        match kind {
-            Kind::PeerOnline(_) => self.peer_online(),
-            Kind::PeerAway(away) => {
-                self.path_down();
-                self.presence(Presence::Away);
-                let grace = Duration::from_millis(away.grace_millis.into());
-                self.tell(Event::PeerAway { grace });
-            }
-            Kind::Draining(_) => {
-                self.link.draining();
-                self.tell(Event::Draining);
-            }
-            Kind::DatagramsDropped(dropped) => self.tell(Event::DatagramsDropped(dropped.count)),
-            Kind::Pong(pong) => {
-                if let Some(rtt) = self.link.pong(pong.nonce) {
-                    let status = &self.outlets.status;
-                    status.send_modify(|status| status.relay_rtt = Some(rtt));
-                }
-            }
-            Kind::Hello(_) | Kind::Welcome(_) | Kind::Ping(_) => {}
-        }
-    }
-
-    fn attached(&mut self, attached: Attached) {
-        let Attached {
-            leg,
-            welcome,
-            session,
-        } = attached;
-        let transport = leg.transport;
-        self.link.up(leg, &welcome, session);
-        let status = &self.outlets.status;
-        status.send_modify(|status| status.leg = Some(transport));
-        self.tell(Event::Attached {
-            transport,
-            resumed: welcome.resumed,
-        });
-        if welcome.peer_online {
-            self.peer_online();
-        } else {
-            self.path_down();
-            self.presence(Presence::Absent);
-        }
-    }
-
-    fn peer_online(&mut self) {
-        let now = now(self.origin);
-        let path = self.machine.path_up(PathKind::Relay, now, &mut OsRng);
-        // Make before break: records have moved to the new path already.
-        self.path_down();
-        (self.relay, self.latest) = (Some(path), Some(path));
-        self.presence(Presence::Online);
-        self.tell(Event::PeerOnline);
-    }
-
-    fn path_down(&mut self) {
-        if let Some(path) = self.relay.take() {
-            self.machine.path_down(path, now(self.origin));
-        }
-    }
-
-    fn lost(&mut self, end: &End) -> Option<Verdict> {
-        let fatal = match end {
-            End::HungUp(reason) if reason.then() == Then::Stop => Some(*reason),
-            End::HungUp(_) | End::Lost(_) => None,
-        };
-        self.left(&end.to_string());
-        match fatal? {
-            // The other side hangs up once it knows that everything arrived.
-            CloseReason::PeerLeft if self.farewell.is_some() => Some(Ok(())),
-            reason => Some(Err(Error::Closed(reason))),
-        }
-    }
-
-    /// There is no leg any more; another is being sought.
-    fn left(&mut self, why: &str) {
-        self.path_down();
-        self.presence(Presence::Absent);
-        self.outlets.status.send_modify(|status| status.leg = None);
-        let why = why.to_owned();
-        self.tell(Event::LegLost { why });
-    }
-
-    fn close(&mut self) {
-        self.farewell = Some(Instant::now() + FAREWELL);
-        self.machine.channels().close();
-    }
-
-    fn presence(&mut self, presence: Presence) {
-        self.outlets.status.send_modify(|status| {
-            status.presence = presence;
-            status.connected &= presence == Presence::Online;
-        });
-    }
-
-    fn tell(&self, event: Event) {
-        tracing::debug!(?event, "peer");
-        // Nobody may be listening.
-        let _ = self.outlets.events.send(event);
-    }
-
-    fn deadline(&self) -> Instant {
-        let machine = self.origin + self.machine.poll_timeout().since_origin();
-        self.farewell
-            .map_or(machine, |farewell| machine.min(farewell))
     }
 }
 
-fn now(origin: Instant) -> Moment {
-    Moment::from_origin(origin.elapsed())
+/// What channels hear of the end: what [`Peer::ended`](crate::Peer::ended) says, and of an end in
+/// good order who began it.
+fn told_to_channels(end: End, verdict: &Verdict) -> Error {
+    match verdict {
+        Err(error) => error.clone(),
+        Ok(()) if end == End::PeerClosed => Error::PeerDone,
+        Ok(()) => Error::Gone,
+    }
 }
 
-/// For how long a farewell may take: what is still under way may have to cross a slow network.
-const FAREWELL: Duration = Duration::from_secs(30);
+fn transport(endpoint: &RelayEndpoint) -> Option<Transport> {
+    Transport::from_number(endpoint.transport.try_into().ok()?)
+}
+
+/// For how much longer than the ticket the credentials of the TURN servers are valid, if there are any: the user name
+/// begins with the second at which they expire.
+fn outlives(opened: &OpenSessionResponse) -> Option<Duration> {
+    let expiry = |server: &IceServer| server.username.split_once(':')?.0.parse::<u64>().ok();
+    let expires = Duration::from_secs(opened.ice_servers.iter().filter_map(expiry).min()?);
+    let ticket = u64::try_from(opened.ticket_expires_at_millis).ok()?;
+    Some(expires.saturating_sub(Duration::from_millis(ticket)))
+}

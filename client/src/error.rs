@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use peersox_core::attach::Cause;
 use peersox_core::channel::{OpenError, ResetCode, SendError, Unfit, Violation};
 use peersox_core::close::CloseReason;
 use peersox_core::peer::End;
@@ -36,6 +37,8 @@ pub enum Error {
         server: String,
         /// What the transport said.
         why: String,
+        /// How long the server asks to wait, if it said so.
+        retry_after: Option<Duration>,
     },
     /// The code has the wrong form; the server refused to look it up.
     #[error("the code is malformed: {0}")]
@@ -72,10 +75,13 @@ pub enum Error {
     /// The relay or the other peer ended the session.
     #[error("{0}")]
     Closed(CloseReason),
-    /// The other peer closed the connection in good order. [`Peer::ended`](crate::Peer::ended) says
-    /// so only of a peer that was closing, too, and whose last messages the other one did not read.
+    /// The other peer closed the connection in good order.
     #[error("the other peer is done")]
     PeerDone,
+    /// This side closed the peer, and the other side did not take everything before: it closed as well, or it did
+    /// not come back in time.
+    #[error("the connection was closed before the other side had taken everything")]
+    NotTaken,
     /// The other peer's process was restarted: its channels are gone, with what was on its way. New
     /// ones can be opened.
     #[error("the other side was restarted; what was under way is lost")]
@@ -133,26 +139,12 @@ pub enum Side {
 
 /// Why no leg to the relay could be had.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum NoLeg {
-    /// The relay hung up for a reason that passes.
-    #[error("{0}")]
-    HungUp(CloseReason),
-    /// The relay did not admit the leg in time.
-    #[error("no answer within {} s", .after.as_secs())]
-    TimedOut {
-        /// After how long the attempt was given up.
-        after: Duration,
-    },
-    /// The server offers no transport that [`Options::transport`](crate::Options::transport) permits.
-    #[error("the server offers no transport that this peer may use")]
-    NotOffered,
-    /// Each transport failed.
-    #[error("{why}")]
-    Transport {
-        /// What the transports said, for people.
-        why: String,
-    },
+#[error("{why}")]
+pub struct NoLeg {
+    /// Why the last attempt failed.
+    pub cause: Cause,
+    /// The same for people, in the words of the transports if they said any.
+    pub why: String,
 }
 
 impl std::fmt::Display for Side {
@@ -174,15 +166,27 @@ impl Error {
         )
     }
 
+    /// How long the server asks to wait, if it said so.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after } | Self::Unreachable { retry_after, .. } => {
+                *retry_after
+            }
+            _ => None,
+        }
+    }
+
     /// Reads a gRPC status with its rich details.
     pub(crate) fn from_status(server: &str, status: &rpc::Status) -> Self {
+        let retry_after = status.details.retry_after;
         match (status.details.reason.as_str(), status.code) {
             ("CODE_MALFORMED", _) => Self::CodeMalformed(status.message.clone()),
             ("CODE_NOT_FOUND", _) => Self::CodeNotFound,
             ("CREDENTIAL_INVALID", _) => Self::CredentialInvalid,
-            ("RATE_LIMITED", _) => Self::RateLimited {
-                retry_after: status.details.retry_after,
-            },
+            ("RATE_LIMITED", _) => Self::RateLimited { retry_after },
+            (_, Code::ResourceExhausted) if retry_after.is_some() => {
+                Self::RateLimited { retry_after }
+            }
             (
                 _,
                 // `Cancelled` is what a call says whose connection broke under it.
@@ -190,6 +194,7 @@ impl Error {
             ) => Self::Unreachable {
                 server: server.to_owned(),
                 why: status.message.clone(),
+                retry_after,
             },
             (_, code) => Self::Refused {
                 code: format!("{code:?}"),
@@ -243,6 +248,11 @@ fn wait(retry_after: Option<Duration>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn no_leg(cause: Cause) -> Error {
+        let why = cause.to_string();
+        Error::NoLeg(NoLeg { cause, why })
+    }
 
     #[test]
     fn ends_of_the_core_keep_their_cause() {
@@ -301,7 +311,7 @@ mod tests {
     fn a_cause_is_told_once() {
         // Whoever prints an error with its sources, as anyhow does, would tell it twice.
         for error in [
-            Error::NoLeg(NoLeg::NotOffered),
+            no_leg(Cause::NoTransport),
             Error::Broken(Violation::Flood),
             Error::NotOpened(OpenError::Closed),
             Error::NotSent(SendError::Gone),
@@ -314,10 +324,9 @@ mod tests {
 
     #[test]
     fn what_may_pass_is_tried_again() {
-        let reason = CloseReason::Overloaded;
         for (error, transient) in [
-            (Error::NoLeg(NoLeg::HungUp(reason)), true),
-            (Error::NoLeg(NoLeg::NotOffered), true),
+            (no_leg(Cause::HungUp(CloseReason::Overloaded)), true),
+            (no_leg(Cause::NoTransport), true),
             (Error::RateLimited { retry_after: None }, true),
             (Error::Closed(CloseReason::Revoked), false),
             (Error::PeerDone, false),

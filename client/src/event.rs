@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use peersox_core::attach::{Cause, Transport};
+use peersox_core::connect::Kind;
+use peersox_core::direct::Why;
 use peersox_core::secure::{PairingSecret, Sas};
-
-use crate::options::Transport;
 
 /// What happens to a peer, for people and logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +19,21 @@ pub enum Event {
     },
     /// The leg was lost; another is being sought.
     LegLost {
-        /// What the transport or the relay said.
+        /// Why.
+        cause: Cause,
+        /// The same for people, in the words of the transport if it said any.
         why: String,
+        /// The pause before the next attempt; `None` while an attempt is under way.
+        retry_in: Option<Duration>,
+    },
+    /// An attempt at another leg failed; the next one follows.
+    AttemptFailed {
+        /// Why.
+        cause: Cause,
+        /// The same for people, in the words of the transport or the server if it said any.
+        why: String,
+        /// The pause before the next attempt.
+        retry_in: Duration,
     },
     /// The other peer is attached to the relay.
     PeerOnline,
@@ -39,6 +53,10 @@ pub enum Event {
     PeerRestarted,
     /// The relay is about to stop; another leg is being sought.
     Draining,
+    /// Messages take a path of this kind from now on, or there is none.
+    Path(Option<Kind>),
+    /// A direct path was looked for and not found.
+    DirectFailed(Why),
     /// The relay dropped datagrams that were on their way here.
     DatagramsDropped(u64),
 }
@@ -60,6 +78,8 @@ pub enum Presence {
 pub struct Status {
     /// The transport of the leg, if there is one.
     pub leg: Option<Transport>,
+    /// What messages take at present: the relay, or a direct path.
+    pub path: Option<Kind>,
     /// Where the other peer is.
     pub presence: Presence,
     /// Whether messages flow.

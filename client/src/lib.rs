@@ -46,7 +46,6 @@
 //! Every call that fails says why by a variant of [`Error`], and a channel says the same as
 //! [`Peer::ended`]: nobody has to ask twice or to read a message's text.
 
-mod attach;
 mod channel;
 mod command;
 mod driver;
@@ -61,13 +60,16 @@ mod server;
 pub use channel::{Channel, Receiver, Sender};
 pub use error::{Error, NoLeg, Side};
 pub use event::{Event, Presence, Secured, Status};
-pub use options::{Choice, Options, Proof, Transport};
+pub use options::{Choice, Options, Proof};
 pub use peer::Peer;
+pub use peersox_core::attach::{Cause, Transport};
 pub use peersox_core::channel::{
     Chunk, Kind, Message, OpenError, Priority, ResetCode, SendError, Unfit, Violation,
 };
 pub use peersox_core::close::CloseReason;
 pub use peersox_core::code::{Code, Nameplate, Words};
+pub use peersox_core::connect::Kind as PathKind;
+pub use peersox_core::direct::Why;
 pub use peersox_core::id::PairingId;
 pub use peersox_core::role::Role;
 pub use peersox_core::secure::{Burnt, PairingSecret, Sas};
@@ -76,3 +78,6 @@ pub use platform::{Proxies, Trust};
 /// The system's random numbers, for [`Words::random`].
 pub use rand_core::OsRng;
 pub use server::{Created, Pairing, PairingEvent, Server, State};
+
+/// Name and version of this software, told to servers and relays and, sealed, to the other peer.
+pub(crate) const AGENT: &str = concat!("peersox/", env!("CARGO_PKG_VERSION"));

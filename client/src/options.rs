@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use peersox_core::attach::{self, Transport, Transports};
 use peersox_core::channel;
 use peersox_core::code::Code;
 use peersox_core::secure::PairingSecret;
@@ -11,7 +12,8 @@ use peersox_core::secure::PairingSecret;
 pub struct Options {
     /// Which transports to use for the leg to the relay.
     pub transport: Choice,
-    /// For how long to go on trying when the relay or the server cannot be reached.
+    /// For how long to go on trying when the relay or the server cannot be reached, after the first leg;
+    /// [`Duration::MAX`], the default, never gives up: a closed lid may stay closed for a night.
     pub patience: Duration,
     /// The longest message that [`Receiver::recv`](crate::Receiver::recv) collects, in bytes.
     pub max_message: usize,
@@ -24,11 +26,12 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
+        let attach = attach::Config::default();
         Self {
             transport: Choice::Auto,
-            patience: Duration::from_secs(600),
-            max_message: 64 << 20,
-            upgrade_after: Duration::from_secs(30),
+            patience: attach.patience,
+            max_message: 64 * 1024 * 1024,
+            upgrade_after: attach.upgrade_after,
             channels: channel::Config::default(),
         }
     }
@@ -44,29 +47,12 @@ pub enum Choice {
     Only(Transport),
 }
 
-/// How a peer reaches the relay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Transport {
-    /// A QUIC connection (RFC 9000).
-    Quic,
-    /// A WebSocket (RFC 6455).
-    WebSocket,
-}
-
-impl Transport {
-    /// The name shown to people and used in logs.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
+impl Choice {
+    pub(crate) fn transports(self) -> Transports {
         match self {
-            Self::Quic => "quic",
-            Self::WebSocket => "websocket",
+            Self::Auto => Transports::ALL,
+            Self::Only(transport) => transport.into(),
         }
-    }
-}
-
-impl std::fmt::Display for Transport {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

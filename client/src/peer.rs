@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use peersox_core::channel::Priority;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::Error;
-use crate::attach;
 use crate::channel::Channel;
 use crate::command::{Command, Hold, Offer, ask};
 use crate::driver::{Driver, Outlets, Verdict};
 use crate::event::{Event, Secured, Status};
 use crate::options::{Options, Proof};
+use crate::platform::spawn;
 use crate::server::{Pairing, Server};
 
 /// One endpoint of a pairing at work. Dropping it and its channels hangs up at once; [`Peer::close`]
@@ -43,23 +43,23 @@ impl Peer {
         proof: Proof,
         options: Options,
     ) -> Result<Self, Error> {
-        let choice = options.transport;
-        let attached = attach::attach(&server, &pairing, choice, None).await?;
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let (offers, incoming) = mpsc::channel(INCOMING);
         let (events, early) = broadcast::channel(EVENTS);
         let (status_sender, status) = watch::channel(Status::default());
         let (secured_sender, secured) = watch::channel(None);
         let (end_sender, end) = watch::channel(None);
+        let (attached_sender, attached) = oneshot::channel();
         let outlets = Outlets {
             events: events.clone(),
             status: status_sender,
             secured: secured_sender,
             end: end_sender,
+            attached: Some(attached_sender),
         };
         let driver = Driver::new(server, pairing, &proof, &options, offers, outlets);
-        tokio::spawn(driver.run(inbox, attached));
-        Ok(Self {
+        spawn(driver.run(inbox));
+        let peer = Self {
             commands,
             incoming,
             max_message: options.max_message,
@@ -68,7 +68,11 @@ impl Peer {
             status,
             secured,
             end,
-        })
+        };
+        match attached.await {
+            Ok(()) => Ok(peer),
+            Err(_) => Err(peer.ended().await.err().unwrap_or(Error::Gone)),
+        }
     }
 
     /// Waits until messages flow.
@@ -124,6 +128,24 @@ impl Peer {
         ask(&self.commands, |reply| Command::Ping { reply }).await
     }
 
+    /// Tells the peer that the program was asleep or that its network changed: a leg has to prove at once that it
+    /// lives, and an attempt that waits is made now, unless the server asked to wait.
+    ///
+    /// # Errors
+    /// [`Error::Gone`] if nobody is left to tell.
+    pub async fn wake(&self) -> Result<(), Error> {
+        let told = self.commands.send(Command::Wake).await;
+        told.map_err(|_| Error::Gone)
+    }
+
+    /// Looks for a direct path now; false if this program has none.
+    ///
+    /// # Errors
+    /// The peer's end.
+    pub async fn upgrade(&self) -> Result<bool, Error> {
+        ask(&self.commands, |reply| Command::Upgrade { reply }).await
+    }
+
     /// What happens: for the first caller from the beginning on, for others from now on. A receiver
     /// that falls 64 events behind misses some.
     #[must_use]
@@ -141,7 +163,7 @@ impl Peer {
     /// done, and hangs up.
     ///
     /// # Errors
-    /// The peer's end, before that.
+    /// [`Error::NotTaken`] if the other side has not read everything; the peer's end, before that.
     pub async fn close(self) -> Result<(), Error> {
         let _ = self.commands.send(Command::Close).await;
         self.ended().await

@@ -38,7 +38,7 @@ mod input;
 mod tests;
 
 pub use action::{Action, End, Event};
-pub use input::{Config, Identity, Input, Way};
+pub use input::{Config, FAREWELL, Identity, Input, Way};
 
 /// See the module.
 pub struct Endpoint {

@@ -5,11 +5,11 @@ use std::future::poll_fn;
 use peersox_core::close::CloseReason;
 use peersox_core::frame::{Frame, Lane};
 use peersox_core::id::PairingId;
+use peersox_core::notice::{self, Kind};
 use peersox_core::role::Role;
 use peersox_core::ticket::Verifier;
 use peersox_core::time::Timestamp;
 use peersox_proto::v1;
-use prost::Message as _;
 use tokio::time::{Instant, timeout_at};
 
 use crate::leg::{Ending, Item, Leg, Want};
@@ -71,8 +71,8 @@ fn hello(frame: bytes::Bytes) -> Option<v1::Hello> {
     if frame.lane() != Lane::Notice {
         return None;
     }
-    match v1::Notice::decode(frame.payload()).ok()?.kind? {
-        v1::notice::Kind::Hello(hello) if hello.agent.len() <= MAX_AGENT => Some(hello),
+    match notice::decode(frame.payload()) {
+        Ok(Some(Kind::Hello(hello))) if hello.agent.len() <= MAX_AGENT => Some(hello),
         _ => None,
     }
 }
@@ -88,12 +88,12 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
 
-    fn frame(lane: Lane, kind: v1::notice::Kind) -> bytes::Bytes {
+    fn frame(lane: Lane, kind: Kind) -> bytes::Bytes {
         Frame::encode(lane, &v1::Notice { kind: Some(kind) }).into_bytes()
     }
 
-    fn say(ticket: &str, agent: &str) -> v1::notice::Kind {
-        v1::notice::Kind::Hello(v1::Hello {
+    fn say(ticket: &str, agent: &str) -> Kind {
+        Kind::Hello(v1::Hello {
             ticket: ticket.into(),
             agent: agent.into(),
         })
@@ -111,7 +111,7 @@ mod tests {
         let good = signer.sign(claims, NOW, minute);
         let foreign = Signer::from_seed(&[2; 32]).sign(claims, NOW, minute);
         let long = "a".repeat(129);
-        let ping = v1::notice::Kind::Ping(v1::Ping { nonce: 1 });
+        let ping = Kind::Ping(v1::Ping { nonce: 1 });
 
         let rows = [
             (frame(Lane::Notice, say(&good, "x")), Ok(claims)),

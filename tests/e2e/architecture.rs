@@ -1,6 +1,6 @@
 //! Keeps what the map promises: arrows between crates point down (law 6), the core decides and
-//! touches no socket (law 1), and reads neither clock nor randomness (law 4). Documents name files
-//! that exist.
+//! touches no socket (law 1), and reads neither clock nor randomness (law 4). A shell decides nothing
+//! (law 7). Documents name files that exist.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -72,6 +72,25 @@ const NOT_OUTSIDE_PLATFORM: [&str; 6] = [
     "TcpStream",
     "UdpSocket",
 ];
+
+/// Backoff, timers and tasks: rules of [`peersox_core::attach`], and what only a platform does.
+const NOT_IN_A_SHELL: [&str; 12] = [
+    "<<",
+    "shl(",
+    "pow(",
+    "saturating_mul",
+    "next_u32",
+    "next_u64",
+    "jitter",
+    "backoff",
+    "tokio::time",
+    "tokio::spawn",
+    "Instant::now",
+    "Then::",
+];
+
+/// What in `client/src` may hold time-outs: the platform those of sockets, the others those of calls to the server.
+const MAY_HOLD_TIMEOUTS: [&str; 4] = ["platform", "server.rs", "rpc", "rpc.rs"];
 
 const LONGEST_FILE: usize = 500;
 
@@ -204,6 +223,80 @@ fn the_client_names_sockets_in_its_platform_only() {
         }
     }
     assert_none(&wrong);
+}
+
+/// Law 7: a shell asks core when and whether, and core judges close numbers. `Done` is what a peer says that hangs up.
+#[test]
+fn the_client_decides_nothing_about_a_leg() {
+    let source = root().join("client/src");
+    let mut wrong = Vec::new();
+    for file in files(&source, &["rs"]) {
+        let inside = file.strip_prefix(&source).expect("it is inside");
+        if MAY_HOLD_TIMEOUTS.iter().any(|it| inside.starts_with(it)) {
+            continue;
+        }
+        let source = read(&file);
+        let shell = source.split("#[cfg(test)]\nmod tests").next();
+        for (number, line) in shell.unwrap_or_default().lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            for decision in decisions(code) {
+                wrong.push(format!("{}:{}: {decision}", file.display(), number + 1));
+            }
+        }
+    }
+    assert_none(&wrong);
+}
+
+#[test]
+fn decisions_of_a_shell_are_recognised() {
+    for decides in [
+        "let pause = Duration::from_millis(100) * failures;",
+        "const PATIENCE: Duration = Duration::from_secs(600);",
+        "CloseReason::Replaced => return,",
+        "4_003 | 4001 => {}",
+        "Duration::from_millis(100 << doublings)",
+        "tokio::time::sleep(pause).await",
+    ] {
+        assert!(!decisions(decides).is_empty(), "{decides}");
+    }
+    for obeys in [
+        "self.legs.hang_up(leg, Some(CloseReason::Done));",
+        "let grace = Duration::from_millis(grace_millis.into());",
+        "let size = 64 * 1024 * 1024 + 14001;",
+        "use peersox_core::close::CloseReason;",
+    ] {
+        assert_eq!(decisions(obeys), Vec::<String>::new());
+    }
+}
+
+/// What in a line of a shell decides for itself.
+fn decisions(code: &str) -> Vec<String> {
+    let after = |word| code.split(word).skip(1);
+    let words = NOT_IN_A_SHELL.iter().filter(|word| code.contains(**word));
+    let mut found: Vec<_> = words.map(|word| (*word).to_owned()).collect();
+    // A duration that is written here, not one that somebody said.
+    let durations =
+        after("Duration::from_").filter_map(|rest| rest.split_once('(')?.1.chars().next());
+    found.extend(
+        durations
+            .filter(char::is_ascii_digit)
+            .map(|_| "a duration".into()),
+    );
+    let reasons = after("CloseReason::").filter(|rest| !rest.starts_with("Done"));
+    found.extend(reasons.map(|_| "a close reason".into()));
+    let digits = code.replace('_', "");
+    let numbers = digits.split(|c: char| !c.is_ascii_digit());
+    let is_close = |number: &&str| {
+        number
+            .parse()
+            .is_ok_and(|it: u32| (4_000..=4_018).contains(&it))
+    };
+    found.extend(
+        numbers
+            .filter(is_close)
+            .map(|number| format!("close number {number}")),
+    );
+    found
 }
 
 #[test]

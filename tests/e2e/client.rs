@@ -289,7 +289,7 @@ async fn a_websocket_gives_way_to_quic_as_soon_as_it_passes_and_nothing_is_lost(
     while let Ok(event) = events.try_recv() {
         match event {
             Event::Attached { transport, .. } => legs.push(transport),
-            Event::LegLost { why } => panic!("make before break: {why}"),
+            Event::LegLost { why, .. } => panic!("make before break: {why}"),
             _ => {}
         }
     }

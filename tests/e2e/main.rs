@@ -16,6 +16,8 @@ mod origins;
 mod proxies;
 mod proxy;
 mod restart;
+mod rules;
 mod saved;
+mod stubs;
 mod tls;
 mod transfer;

@@ -111,8 +111,9 @@ impl Desk {
                 reply,
             } => answer(reply, self.reset(channel, code, mux)),
             Command::Ping { reply } => self.ping(reply, mux),
-            // The driver keeps this one for itself.
-            Command::Close => {}
+            Command::Upgrade { reply } => answer(reply, self.still_on().map(|()| false)),
+            // The driver keeps these for itself while it runs.
+            Command::Wake | Command::Close => {}
         }
     }
 

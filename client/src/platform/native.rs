@@ -1,22 +1,37 @@
-//! Programs on an operating system: tokio's sockets, quinn, tungstenite, hyper, tonic and rustls.
+//! Programs on an operating system: tokio's tasks, timers and sockets, quinn, tungstenite, hyper, tonic and rustls.
 
+mod clock;
 mod dial;
+mod direct;
 mod grpc;
 mod http;
 mod leg;
+mod legs;
 mod proxy;
 mod tls;
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use self::dial::{Speak, Stream};
 
+pub(crate) use self::clock::{Clock, Wakes};
 pub(crate) use self::dial::Dialer;
+pub(crate) use self::direct::Direct;
 pub(crate) use self::grpc::Calls;
 pub(crate) use self::http::Http;
-pub(crate) use self::leg::{End, Leg, Sink, Source};
+pub(crate) use self::legs::Legs;
 pub use self::proxy::Proxies;
 pub use self::tls::Trust;
+pub(crate) use rand_core::OsRng as Random;
+
+/// A future that another thread may go on with.
+pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Runs a future until it is done, or the runtime is shut down.
+pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) {
+    tokio::spawn(future);
+}
 
 /// What a future resolves to; nothing if that takes longer than `patience`.
 pub(crate) async fn timeout<T>(patience: Duration, future: impl Future<Output = T>) -> Option<T> {

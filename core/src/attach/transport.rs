@@ -16,6 +16,15 @@ impl Transport {
     /// Every transport, the best first.
     pub const ALL: [Self; 2] = [Self::Quic, Self::WebSocket];
 
+    /// The name shown to people and used in logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Quic => "quic",
+            Self::WebSocket => "websocket",
+        }
+    }
+
     /// Its number in `peersox.v1.Transport`.
     #[must_use]
     pub const fn number(self) -> u8 {
@@ -26,6 +35,12 @@ impl Transport {
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|it| it.number() == number)
+    }
+}
+
+impl std::fmt::Display for Transport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

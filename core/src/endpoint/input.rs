@@ -82,3 +82,6 @@ pub enum Input {
     /// The time of [`Endpoint::poll_timeout`](super::Endpoint::poll_timeout) has come.
     Timeout,
 }
+
+/// For how long [`Input::Close`] usually may take: what is still under way may have to cross a slow network.
+pub const FAREWELL: Duration = Duration::from_secs(30);

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use peersox_core::frame::{Frame, Lane};
+use peersox_core::frame::Frame;
+use peersox_core::notice::{self, Kind};
 use peersox_core::session::Notice;
 use peersox_proto::v1;
 use tokio::time::Instant;
@@ -66,7 +67,6 @@ impl Outbox {
 
     /// The next notice to send, if any is due.
     pub(crate) fn next(&mut self, now: Instant) -> Option<Frame> {
-        use v1::notice::Kind;
         let kind = if let Some(welcome) = self.welcome.take() {
             Kind::Welcome(welcome)
         } else if let Some(notice) = self.presence.pop_front() {
@@ -82,13 +82,11 @@ impl Outbox {
         } else {
             return None;
         };
-        let notice = v1::Notice { kind: Some(kind) };
-        Some(Frame::encode(Lane::Notice, &notice))
+        Some(notice::encode(kind))
     }
 }
 
-fn kind(notice: Notice) -> v1::notice::Kind {
-    use v1::notice::Kind;
+fn kind(notice: Notice) -> Kind {
     match notice {
         Notice::PeerOnline => Kind::PeerOnline(v1::PeerOnline {}),
         Notice::PeerAway(grace) => Kind::PeerAway(v1::PeerAway {
@@ -106,11 +104,10 @@ const DROPPED_INTERVAL: Duration = Duration::from_secs(1);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use prost::Message as _;
 
-    fn say(outbox: &mut Outbox, now: Instant) -> Vec<v1::notice::Kind> {
+    fn say(outbox: &mut Outbox, now: Instant) -> Vec<Kind> {
         std::iter::from_fn(|| outbox.next(now))
-            .map(|frame| v1::Notice::decode(frame.payload()).unwrap().kind.unwrap())
+            .map(|frame| notice::decode(frame.payload()).unwrap().unwrap())
             .collect()
     }
 
@@ -129,7 +126,7 @@ mod tests {
             let said = say(&mut outbox, now);
             let news: Vec<bool> = said[1..]
                 .iter()
-                .map(|kind| matches!(kind, v1::notice::Kind::PeerOnline(_)))
+                .map(|kind| matches!(kind, Kind::PeerOnline(_)))
                 .collect();
             assert_eq!(news.first(), Some(&first_online));
             assert_eq!(news.last(), Some(&online));
@@ -148,7 +145,7 @@ mod tests {
         assert_eq!(say(&mut outbox, now), []);
         let due = outbox.due().unwrap();
         assert_eq!(due, now + DROPPED_INTERVAL);
-        let kind = v1::notice::Kind::DatagramsDropped(v1::DatagramsDropped { count: 1 });
+        let kind = Kind::DatagramsDropped(v1::DatagramsDropped { count: 1 });
         assert_eq!(say(&mut outbox, due), [kind]);
     }
 
@@ -159,6 +156,6 @@ mod tests {
         outbox.pong(1);
         outbox.pong(2);
         let said = say(&mut outbox, now);
-        assert_eq!(said[1..], [v1::notice::Kind::Pong(v1::Pong { nonce: 2 })]);
+        assert_eq!(said[1..], [Kind::Pong(v1::Pong { nonce: 2 })]);
     }
 }

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use peersox_core::close::CloseReason;
 use peersox_core::frame::{Frame, Lane};
+use peersox_core::notice::{self, Kind};
 use peersox_core::role::Role;
 use peersox_core::session::{LegId, Notice};
-use peersox_proto::v1;
-use prost::Message as _;
 use tokio::time::Instant;
 use tracing::trace;
 
@@ -247,8 +246,8 @@ impl Wires {
 
 /// The nonce of a Ping, the only notice a peer may send after Hello.
 fn ping(frame: &Frame) -> Option<u64> {
-    match v1::Notice::decode(frame.payload()).ok()?.kind? {
-        v1::notice::Kind::Ping(ping) => Some(ping.nonce),
+    match notice::decode(frame.payload()) {
+        Ok(Some(Kind::Ping(ping))) => Some(ping.nonce),
         _ => None,
     }
 }

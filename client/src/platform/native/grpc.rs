@@ -31,7 +31,7 @@ use url::Url;
 
 use super::dial::{Connector, DialError, Dialer, Speak, deepest};
 use super::{Http, timeout};
-use crate::attach::AGENT;
+use crate::AGENT;
 use crate::rpc::{Code, Details, Messages, Method, Status, UNARY_TIMEOUT, Web, grpc_web, path};
 
 /// The calls of one server. Cheap to clone; clones share connections and what was settled.

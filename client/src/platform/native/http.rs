@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use url::Url;
 
 use super::dial::{Connector, Dialer, Speak, deepest};
-use crate::attach::AGENT;
+use crate::AGENT;
 use crate::rpc::HttpResponse;
 
 /// Posts to one server, over connections that it keeps for a while. Cheap to clone.

@@ -6,19 +6,18 @@
 mod quic;
 mod ws;
 
+use bytes::Bytes;
 use peersox_core::close::CloseReason;
 use peersox_core::frame::Frame;
 use peersox_proto::v1::RelayEndpoint;
 
 use super::Dialer;
 use super::tls::Trust;
-use crate::options::Transport;
 
 /// A transport that is connected, before the relay was told who is there.
 pub(crate) struct Leg {
     pub(crate) source: Source,
     pub(crate) sink: Sink,
-    pub(crate) transport: Transport,
 }
 
 /// The receiving half.
@@ -36,9 +35,9 @@ pub(crate) enum Sink {
 /// Why a leg ended, or could not begin.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum End {
-    /// The relay hung up and said why.
-    #[error("{0}")]
-    HungUp(CloseReason),
+    /// The relay closed it with this number.
+    #[error("the connection was closed ({0})")]
+    Closed(u16),
     /// The transport failed.
     #[error("{0}")]
     Lost(String),
@@ -64,7 +63,7 @@ impl Leg {
 
 impl Source {
     /// The next frame from the relay. Cancelling it loses nothing.
-    pub(crate) async fn next(&mut self) -> Result<Frame, End> {
+    pub(crate) async fn next(&mut self) -> Result<Bytes, End> {
         match self {
             Self::Quic(source) => source.next().await,
             Self::WebSocket(source) => source.next().await,

@@ -16,7 +16,6 @@ use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
 use url::{Host, Url};
 
 use super::{End, Leg, MAX_FRAME_BYTES};
-use crate::options::Transport;
 use crate::platform::native::tls::{self, Trust};
 
 pub(crate) struct Source {
@@ -79,12 +78,11 @@ async fn handshake(
             connection,
             endpoint: socket,
         }),
-        transport: Transport::Quic,
     })
 }
 
 impl Source {
-    pub(super) async fn next(&mut self) -> Result<Frame, End> {
+    pub(super) async fn next(&mut self) -> Result<Bytes, End> {
         let bytes = tokio::select! {
             frame = self.frames.next() => match frame {
                 Some(Ok(bytes)) => bytes.freeze(),
@@ -96,7 +94,7 @@ impl Source {
                 Err(error) => return Err(end(&error)),
             },
         };
-        Frame::parse(bytes).map_err(|error| End::Lost(error.to_string()))
+        Ok(bytes)
     }
 
     /// The reason the connection gives, which the stream's error hides. It follows the end of the
@@ -192,11 +190,10 @@ async fn resolve(url: &str) -> Result<(String, Vec<SocketAddr>), String> {
 }
 
 fn end(error: &ConnectionError) -> End {
-    if let ConnectionError::ApplicationClosed(close) = error {
-        let number = u16::try_from(close.error_code.into_inner()).unwrap_or(0);
-        if let Some(reason) = CloseReason::from_number(number) {
-            return End::HungUp(reason);
-        }
+    if let ConnectionError::ApplicationClosed(close) = error
+        && let Ok(number) = u16::try_from(close.error_code.into_inner())
+    {
+        return End::Closed(number);
     }
     End::Lost(format!("the QUIC connection ended: {error}"))
 }

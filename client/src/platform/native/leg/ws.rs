@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::HeaderValue;
@@ -16,7 +17,6 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use url::Url;
 
 use super::{End, Leg, MAX_FRAME_BYTES};
-use crate::options::Transport;
 use crate::platform::native::{Dialer, Speak, tls};
 
 type Stream = WebSocketStream<crate::platform::native::Stream>;
@@ -69,12 +69,11 @@ pub(super) async fn connect(endpoint: &RelayEndpoint, dialer: &Dialer) -> Result
     Ok(Leg {
         source: super::Source::WebSocket(Box::new(Source(source))),
         sink: super::Sink::WebSocket(Box::new(Sink(sink))),
-        transport: Transport::WebSocket,
     })
 }
 
 impl Source {
-    pub(super) async fn next(&mut self) -> Result<Frame, End> {
+    pub(super) async fn next(&mut self) -> Result<Bytes, End> {
         loop {
             let message = match self.0.next().await {
                 Some(Ok(message)) => message,
@@ -82,9 +81,7 @@ impl Source {
                 None => return Err(End::Lost("the WebSocket ended".into())),
             };
             match message {
-                Message::Binary(bytes) => {
-                    return Frame::parse(bytes).map_err(|error| End::Lost(error.to_string()));
-                }
+                Message::Binary(bytes) => return Ok(bytes),
                 Message::Close(frame) => return Err(closed(frame)),
                 // tungstenite answers pings by itself.
                 Message::Ping(_) | Message::Pong(_) => {}
@@ -119,15 +116,9 @@ impl Sink {
 }
 
 fn closed(frame: Option<CloseFrame>) -> End {
-    let Some(frame) = frame else {
-        return End::Lost("the WebSocket was closed".into());
-    };
-    match CloseReason::from_number(frame.code.into()) {
-        Some(reason) => End::HungUp(reason),
-        None => End::Lost(format!(
-            "the WebSocket was closed with code {}",
-            u16::from(frame.code)
-        )),
+    match frame {
+        Some(frame) => End::Closed(frame.code.into()),
+        None => End::Lost("the WebSocket was closed".into()),
     }
 }
 

@@ -1,0 +1,64 @@
+//! Where a driver tells what happens.
+
+use tokio::sync::{broadcast, oneshot, watch};
+
+use super::Verdict;
+use crate::event::{Event, Presence, Secured, Status};
+
+/// See the module.
+pub(crate) struct Outlets {
+    pub(crate) events: broadcast::Sender<Event>,
+    pub(crate) status: watch::Sender<Status>,
+    pub(crate) secured: watch::Sender<Option<Secured>>,
+    pub(crate) end: watch::Sender<Option<Verdict>>,
+    /// Whoever waits for the first leg; dropped if there is none.
+    pub(crate) attached: Option<oneshot::Sender<()>>,
+}
+
+impl Outlets {
+    /// Notes what this changes, then tells it.
+    pub(super) fn tell(&mut self, event: Event) {
+        tracing::debug!(?event, "peer");
+        self.status.send_if_modified(|status| {
+            let before = *status;
+            note(status, &event);
+            *status != before
+        });
+        let is_attached = matches!(event, Event::Attached { .. });
+        // Nobody may be listening.
+        let _ = self.events.send(event);
+        if is_attached && let Some(attached) = self.attached.take() {
+            let _ = attached.send(());
+        }
+    }
+
+    /// Notes where the other peer is.
+    pub(super) fn presence(&self, presence: Presence) {
+        self.status.send_if_modified(|status| {
+            std::mem::replace(&mut status.presence, presence) != presence
+        });
+    }
+}
+
+fn note(status: &mut Status, event: &Event) {
+    match event {
+        Event::Attached { transport, .. } => status.leg = Some(*transport),
+        Event::LegLost { .. } => {
+            status.leg = None;
+            status.presence = Presence::Absent;
+        }
+        Event::PeerOnline => status.presence = Presence::Online,
+        Event::PeerAway { .. } => status.presence = Presence::Away,
+        Event::Path(kind) => {
+            status.path = *kind;
+            status.connected &= kind.is_some();
+        }
+        Event::Connected => status.connected = true,
+        Event::AttemptFailed { .. }
+        | Event::Secured { .. }
+        | Event::PeerRestarted
+        | Event::Draining
+        | Event::DirectFailed(_)
+        | Event::DatagramsDropped(_) => {}
+    }
+}
