@@ -24,13 +24,6 @@ pub(crate) fn moment(now: f64) -> Moment {
     Moment::from_origin(Duration::from_micros(whole(now * 1e3)))
 }
 
-/// A span in milliseconds, as JavaScript counts.
-pub(crate) fn millis(span: Duration) -> f64 {
-    #[allow(clippy::cast_precision_loss)]
-    let seconds = span.as_secs() as f64;
-    seconds * 1e3 + f64::from(span.subsec_micros()) / 1e3
-}
-
 /// `crypto.getRandomValues`.
 pub(crate) struct Random;
 
