@@ -11,7 +11,12 @@ fn main() -> Result<(), String> {
         Path::new("engine.ops"),
         &[
             ("op", Form::Constants),
+            ("mode", Form::Constants),
+            ("connection", Form::Constants),
+            ("channel", Form::Constants),
             ("told", Form::Enum("Told")),
+            ("end", Form::Enum("End")),
+            ("cause", Form::Enum("Cause")),
             ("fault", Form::Enum("Fault")),
         ],
     )

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   room(length) ─► where the bytes of the next call go, if it has any
-//!   call(machine, op, now, a, b) ─► where the reply is
+//!   call(machine, op, now, a, b, c) ─► where the reply is
 //! ```
 //!
 //! For everything that is exported wasm-bindgen makes a wrapper here and glue over there, and for objects that cross
@@ -37,7 +37,7 @@ pub fn room(length: usize) -> usize {
 /// Does one of `engine.ops`, at `now` milliseconds; gives the address of the reply.
 #[wasm_bindgen]
 #[must_use]
-pub fn call(machine: u32, op: u8, now: f64, a: f64, b: f64) -> usize {
+pub fn call(machine: u32, op: u8, now: f64, a: f64, b: f64, c: f64) -> usize {
     let now = moment(now);
     DOOR.with(|door| {
         let call = Call {
@@ -45,6 +45,7 @@ pub fn call(machine: u32, op: u8, now: f64, a: f64, b: f64) -> usize {
             now,
             a,
             b,
+            c,
             bytes: door.given.take(),
         };
         door.answer(machine as usize, call)
@@ -58,8 +59,8 @@ struct Door {
     given: Cell<Vec<u8>>,
     /// Those of the latest reply, until the next call.
     lent: Cell<Bytes>,
-    /// The latest reply as `js/src/net/door.ts` reads it: number, a, b, where its bytes are, how many.
-    reply: Cell<[f64; 5]>,
+    /// The latest reply as `js/src/net/door.ts` reads it: number, a, b, c, where its bytes are, how many.
+    reply: Cell<[f64; 6]>,
 }
 
 impl Door {
@@ -68,7 +69,7 @@ impl Door {
             machines: RefCell::new(Vec::new()),
             given: Cell::new(Vec::new()),
             lent: Cell::new(Bytes::new()),
-            reply: Cell::new([0.0; 5]),
+            reply: Cell::new([0.0; 6]),
         }
     }
 
@@ -85,7 +86,10 @@ impl Door {
         // Neither is above 2^32.
         let at = reply.bytes.as_ptr() as usize as f64;
         let length = reply.bytes.len() as f64;
-        self.reply.set([reply.number, reply.a, reply.b, at, length]);
+        let Reply {
+            number, a, b, c, ..
+        } = reply;
+        self.reply.set([number, a, b, c, at, length]);
         self.lent.set(reply.bytes);
         self.reply.as_ptr() as usize
     }

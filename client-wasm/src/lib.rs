@@ -1,8 +1,8 @@
-//! The engine of the browser client: `core::peer` and pairing codes, callable from JavaScript.
+//! The engine of the browser client: `core::endpoint` and pairing codes, callable from JavaScript.
 //!
 //! ```text
 //!   js/src (TypeScript)                            this crate
-//!   PeerSoxClient ─► Shell ─► Machine ── call ──►  door ─► Machine ─► core::peer::Peer
+//!   PeerSoxClient ─► Shell ─► Machine ── call ──►  door ─► Machine ─► core::endpoint::Endpoint
 //!                     │                ◄─ reply ──
 //!                     └─ WebSocket, RTCPeerConnection, fetch, setTimeout
 //! ```

@@ -1,38 +1,40 @@
-//! One endpoint of a pairing, as `js/src/net/shell.ts` drives it: `core::peer` in the numbers and bytes of calls.
+//! One endpoint of a pairing, as `js/src/net/shell.ts` drives it: `core::endpoint` in the numbers and bytes of calls.
+//!
+//! `tell` has what it asks of the shell, and tells.
+
+use std::time::Duration;
 
 use bytes::Bytes;
-use peersox_core::channel::{self, ChannelId, Chunk, Kind, Priority, ResetCode, SendError};
-use peersox_core::connect::{Kind as PathKind, PathId};
-use peersox_core::frame::Frame;
+use peersox_core::attach::{self, Ended, LegId, Session, Transport, Transports};
+use peersox_core::channel::{ChannelId, Chunk, Kind, Priority, ResetCode, SendError};
+use peersox_core::direct::{self, Channel, Connection, IceCandidate, Mode, SessionDescription};
+use peersox_core::endpoint::{Config, Endpoint, Identity, Input, Way};
 use peersox_core::id::PairingId;
-use peersox_core::peer::{Config, End, Event, Peer, Proof};
+use peersox_core::peer::Proof;
 use peersox_core::role::Role;
-use peersox_core::secure::{PairingSecret, State};
+use peersox_core::secure::PairingSecret;
 use peersox_core::time::Moment;
 
-use crate::call::{Call, NONE, Reply, small, whole};
-use crate::code;
+use crate::call::{Call, NONE, Reply, millis, small, span, whole};
+use crate::code::{self, text};
 use crate::failure::{Failure, Fault};
 use crate::op;
-use crate::platform::{Random, millis};
-use crate::told::Told;
+use crate::platform::Random;
+
+mod tell;
 
 /// See the module.
-pub(crate) struct Machine(Peer);
+pub(crate) struct Machine(Endpoint);
 
 impl Machine {
-    /// Makes an endpoint without a path, as [`op::WITH_CODE`] and [`op::WITH_SECRET`] say.
+    /// Makes an endpoint that begins to attach, as [`op::WITH_CODE`] and [`op::WITH_SECRET`] say.
     pub(crate) fn new(call: &Call) -> Result<Self, Failure> {
         let role = match call.a == 1.0 {
             true => Role::Initiator,
             false => Role::Joiner,
         };
-        let (id, rest) = call
-            .bytes
-            .split_first_chunk()
-            .ok_or_else(Failure::senseless)?;
-        let parts = rest.split_at_checked(small(call.b) as usize);
-        let (proof, name) = parts.ok_or_else(Failure::senseless)?;
+        let [id, proof, name, agent, rules] = call.parts()?;
+        let id = id.try_into().map_err(|_| Failure::senseless())?;
         let typed;
         let proof = if call.op == op::WITH_SECRET {
             Proof::Secret(PairingSecret::try_from(proof).map_err(|_| {
@@ -43,53 +45,62 @@ impl Machine {
             typed = code::parse(proof)?.canonical();
             Proof::Code(typed.as_bytes())
         };
-        Ok(Self(Peer::new(
-            Config::default(),
+        let mut config = Config {
+            attach: attach::Config {
+                transports: Transport::WebSocket.into(),
+                ..attach::Config::default()
+            },
+            direct: match number_of(call.b) {
+                op::mode::OFF => Mode::Off,
+                op::mode::MANUAL => Mode::Manual,
+                op::mode::AUTO => Mode::Auto,
+                _ => return Err(Failure::senseless()),
+            },
+            ..Config::default()
+        };
+        if let Some(patience) = span(call.c) {
+            config.attach.patience = patience;
+        }
+        apply(rules, &mut config);
+        let identity = Identity {
             role,
-            PairingId::from_bytes(*id),
+            pairing: PairingId::from_bytes(id),
             proof,
-            Bytes::copy_from_slice(name),
-            call.now,
-            &mut Random,
-        )))
+            hello: Bytes::copy_from_slice(name),
+            agent: text(agent)?.to_owned(),
+        };
+        let endpoint = Endpoint::new(config, identity, call.now, &mut Random);
+        Ok(Self(endpoint))
     }
 
     /// Does what is asked for, and gives what it gives.
     pub(crate) fn obey(&mut self, call: Call) -> Result<Reply, Failure> {
-        let Self(peer) = self;
-        let path = PathId::from_number(small(call.a));
+        let Self(endpoint) = self;
         let channel = ChannelId::from_bits(whole(call.a));
         Ok(match call.op {
+            op::POLL => {
+                let action = endpoint.poll_action(call.now, &mut Random);
+                action.map_or_else(Reply::none, |it| self.tell(it))
+            }
+            op::TRANSMIT_LEG => transmit(endpoint, leg_way(&call), &call),
+            op::TRANSMIT_DIRECT => transmit(endpoint, direct_way(&call), &call),
+            op::TIMEOUT => Reply::number(deadline(endpoint.poll_timeout())),
+            op::UPGRADE => Reply::number(endpoint.upgrade(call.now, &mut Random)),
             op::SECRET => {
-                let secret = peer.secret();
+                let secret = endpoint.secret();
                 secret.map_or_else(Reply::none, |it| {
                     Reply::lend(0, Bytes::copy_from_slice(it.as_bytes()))
                 })
             }
-            op::SECURED => Reply::number(peer.state() == State::Secured),
-            op::PATH_UP => {
-                let kind = match call.a == 1.0 {
-                    true => PathKind::Direct,
-                    false => PathKind::Relay,
-                };
-                Reply::number(peer.path_up(kind, call.now, &mut Random).number())
-            }
-            op::RTT => Reply::number(peer.path_rtt(path).map_or(NONE, millis)),
-            op::TRANSMIT => {
-                let frame = peer.poll_transmit(path, call.now);
-                frame.map_or_else(Reply::none, |it| Reply::lend(0, it.into_bytes()))
-            }
-            op::POLL => peer
-                .poll_event()
-                .map_or_else(Reply::none, |it| self.tell(it)),
-            op::TIMEOUT => Reply::number(millis(peer.poll_timeout().since_origin())),
+            op::RTT => Reply::number(endpoint.direct_rtt().map_or(NONE, millis)),
+            op::WHY_RELAYED => Reply::lend(0, endpoint.why_relayed().text().as_bytes()),
             op::OPEN => {
                 let priority = match call.a {
                     0.0 => Priority::Interactive,
                     1.0 => Priority::Normal,
                     _ => Priority::Bulk,
                 };
-                let opened = peer.channels().open(code::text(&call.bytes)?, priority);
+                let opened = endpoint.channels().open(text(&call.bytes)?, priority);
                 let channel = opened.map_err(|error| Failure::new(Fault::Busy, error.text()))?;
                 Reply::number(number(channel))
             }
@@ -102,35 +113,34 @@ impl Machine {
                     bytes: call.bytes.into(),
                     last: true,
                 };
-                sent(peer.channels().try_send(channel, chunk))?
+                sent(endpoint.channels().try_send(channel, chunk))?
             }
             op::SEND_DATAGRAM => {
-                let mux = peer.channels();
+                let mux = endpoint.channels();
                 sent(mux.try_send_datagram(channel, &call.bytes.into()))?
             }
             op::READ => {
-                let piece = peer.channels().read(channel);
+                let piece = endpoint.channels().read(channel);
                 piece.map_or_else(Reply::none, |it| {
                     let is_text = u8::from(it.kind == Kind::Text);
                     Reply::lend(is_text | u8::from(it.last) << 1, it.bytes)
                 })
             }
             op::READ_DATAGRAM => {
-                let datagram = peer.channels().read_datagram(channel);
+                let datagram = endpoint.channels().read_datagram(channel);
                 datagram.map_or_else(Reply::none, |it| Reply::lend(0, it))
             }
             op::PENDING => {
-                let pending = peer.channels().pending(channel);
+                let pending = endpoint.channels().pending(channel);
                 Reply::number(pending.unwrap_or(0) as f64)
             }
-            op::MAX_DATAGRAM => Reply::number(peer.channels().max_datagram() as f64),
+            op::MAX_DATAGRAM => Reply::number(endpoint.channels().max_datagram() as f64),
             op::COUNTS => {
-                let stats = peer.channels().stats();
+                let stats = endpoint.channels().stats();
                 Reply {
-                    number: stats.replayed as f64,
                     a: stats.duplicates as f64,
                     b: stats.dropped_datagrams as f64,
-                    bytes: Bytes::new(),
+                    ..Reply::number(stats.replayed as f64)
                 }
             }
             _ => {
@@ -141,103 +151,135 @@ impl Machine {
     }
 
     /// Does what gives nothing.
-    fn follow(&mut self, call: Call) -> Result<(), Failure> {
-        let Self(peer) = self;
-        let path = PathId::from_number(small(call.a));
+    fn follow(&mut self, mut call: Call) -> Result<(), Failure> {
+        let Self(endpoint) = self;
         let channel = ChannelId::from_bits(whole(call.a));
         match call.op {
-            op::PATH_DOWN => peer.path_down(path, call.now),
-            op::DIAL_FAILED => peer.dial_failed(call.now),
-            op::TAKE => take(peer, path, call.bytes.into(), call.now)?,
-            op::RING => {
-                if peer.poll_timeout() <= call.now {
-                    peer.handle_timeout(call.now, &mut Random);
-                }
+            op::TAKE_LEG | op::TAKE_DIRECT => {
+                let way = match call.op {
+                    op::TAKE_LEG => leg_way(&call),
+                    _ => direct_way(&call),
+                };
+                let frame = std::mem::take(&mut call.bytes).into();
+                endpoint.handle_frame(way, frame, call.now, &mut Random);
             }
-            op::SIGNAL => {
-                // If it is lost, the attempt that it belongs to runs out.
-                let _ = peer.send_signal(&call.bytes);
-            }
+            op::RING if endpoint.poll_timeout() > call.now => {}
             op::FINISH => {
                 // A channel that is gone is finished.
-                let _ = peer.channels().finish(channel);
+                let _ = endpoint.channels().finish(channel);
             }
-            op::RESET => peer.channels().reset(channel, ResetCode(small(call.b))),
-            op::PING => peer.channels().ping(),
-            op::CLOSE => peer.channels().close(),
-            _ => return Err(Failure::senseless()),
+            op::RESET => endpoint.channels().reset(channel, ResetCode(small(call.b))),
+            op::PING => endpoint.channels().ping(),
+            _ => endpoint.handle(input(&call)?, call.now, &mut Random),
         }
         Ok(())
     }
-
-    fn tell(&mut self, event: Event) -> Reply {
-        match event {
-            Event::Channel(event) => self.tell_channel(event),
-            Event::Secured { sas, hello } => {
-                let phrase = sas.words().join(" ");
-                let bytes = [phrase.as_bytes(), b"\n", &hello].concat();
-                Reply::lend(Told::Secured as u8, bytes)
-            }
-            Event::Path(None) => told(Told::Path, NONE),
-            Event::Path(Some(path)) => told(Told::Path, path.number()),
-            Event::Signal(signal) => Reply::lend(Told::Signal as u8, signal),
-            Event::Dial => Reply::number(Told::Dial as u8),
-            Event::HangUp(path) => told(Told::HangUp, path.number()),
-        }
-    }
-
-    fn tell_channel(&mut self, event: channel::Event) -> Reply {
-        match event {
-            channel::Event::Connected => Reply::number(Told::Connected as u8),
-            channel::Event::Pong(rtt) => told(Told::Pong, millis(rtt)),
-            channel::Event::Closed { .. } => Reply::number(Told::Closed as u8),
-            channel::Event::PeerRestarted => {
-                told(Told::Restarted, number(self.0.channels().least()))
-            }
-            channel::Event::Opened {
-                channel,
-                name,
-                priority,
-            } => Reply {
-                b: f64::from(priority as u8),
-                bytes: name.into(),
-                ..told(Told::Opened, number(channel))
-            },
-            channel::Event::Reset { channel, code } => Reply {
-                b: f64::from(code.0),
-                ..told(Told::Reset, number(channel))
-            },
-            channel::Event::Readable(id) => told(Told::Readable, number(id)),
-            channel::Event::DatagramReadable(id) => told(Told::Datagram, number(id)),
-            channel::Event::Writable(id) => told(Told::Writable, number(id)),
-            channel::Event::Finished(id) => told(Told::Finished, number(id)),
-            channel::Event::Flushed(id) => told(Told::Flushed, number(id)),
-        }
-    }
 }
 
-/// Takes a frame. Fails if it is over; what is no frame is ignored.
-fn take(peer: &mut Peer, path: PathId, frame: Bytes, now: Moment) -> Result<(), Failure> {
-    let Ok(frame) = Frame::parse(frame) else {
-        return Ok(());
+/// Rules other than the usual ones, as [`op::WITH_CODE`] says; of fewer numbers none counts.
+fn apply(rules: &[u8], config: &mut Config) {
+    let (numbers, _) = rules.as_chunks().0.as_chunks();
+    let Some([transports, window, total, channels, upgrade]) = numbers.first() else {
+        return;
     };
-    let taken = peer.handle_frame(path, frame, now, &mut Random);
-    taken.map_err(|end| {
-        let fault = match end {
-            End::Burnt(_) => Fault::CodeMismatch,
-            End::Broken(_) => Fault::Protocol,
-            End::Tampered => Fault::Tampered,
-        };
-        let (what, why) = end.text();
-        Failure::new(fault, &[what, why].concat())
+    let limits = &mut config.peer.channels.limits;
+    config.attach.transports = Transports::from_bits(transports[0]);
+    limits.window = u32::from_le_bytes(*window);
+    limits.total = u32::from_le_bytes(*total);
+    limits.max_channels = u32::from_le_bytes(*channels);
+    config.attach.upgrade_after = Duration::from_secs(u32::from_le_bytes(*upgrade).into());
+}
+
+/// A moment as JavaScript counts, rounded up to microseconds.
+#[allow(clippy::cast_precision_loss)]
+fn deadline(at: Moment) -> f64 {
+    let micros = at.since_origin().as_nanos().div_ceil(1_000);
+    micros as f64 / 1e3
+}
+
+/// What happened, out of the call that says so.
+fn input(call: &Call) -> Result<Input, Failure> {
+    let leg = LegId::from_number(small(call.a));
+    let attempt = whole(call.a);
+    Ok(match call.op {
+        op::SESSION_OPENED => Input::SessionOpened {
+            call: small(call.a),
+            session: Session {
+                offered: Transports::from_bits(number_of(call.b)),
+                ticket: text(&call.bytes)?.to_owned(),
+            },
+            outlives: span(call.c),
+        },
+        op::SESSION_FAILED => Input::SessionFailed {
+            call: small(call.a),
+            is_final: call.b == 1.0,
+            retry_after: span(call.c),
+        },
+        op::LEG_CONNECTED => Input::LegConnected(leg),
+        op::LEG_ENDED => {
+            let code = u16::try_from(small(call.b)).ok().filter(|_| call.b >= 0.0);
+            Input::LegEnded(leg, code.map_or(Ended::Broken, Ended::Closed))
+        }
+        op::WAITING => Input::Waiting(leg, call.b == 1.0),
+        op::DESCRIBED => {
+            let [kind, sdp] = call.parts()?;
+            let description = SessionDescription {
+                r#type: text(kind)?.to_owned(),
+                sdp: text(sdp)?.to_owned(),
+            };
+            Input::Direct(attempt, direct::Input::Described(description))
+        }
+        op::ACCEPTED => Input::Direct(attempt, direct::Input::Accepted),
+        op::CANDIDATE => {
+            let [candidate, mid, fragment] = call.parts()?;
+            let candidate = IceCandidate {
+                candidate: text(candidate)?.to_owned(),
+                sdp_mid: text(mid)?.to_owned(),
+                sdp_mline_index: small(call.b),
+                username_fragment: text(fragment)?.to_owned(),
+            };
+            Input::Direct(attempt, direct::Input::Candidate(candidate))
+        }
+        op::CHANGED => {
+            let connection = match number_of(call.b) {
+                op::connection::PENDING => Connection::Pending,
+                op::connection::CONNECTED => Connection::Connected,
+                op::connection::FAILED => Connection::Failed,
+                op::connection::CLOSED => Connection::Closed,
+                _ => return Err(Failure::senseless()),
+            };
+            let channel = match number_of(call.c) {
+                op::channel::PENDING => Channel::Pending,
+                op::channel::OPEN => Channel::Open,
+                op::channel::CLOSED => Channel::Closed,
+                _ => return Err(Failure::senseless()),
+            };
+            Input::Direct(attempt, direct::Input::Changed(connection, channel))
+        }
+        op::ATTEMPT_FAILED => Input::Direct(attempt, direct::Input::Failed),
+        op::WAKE => Input::Wake(span(call.a).unwrap_or_default()),
+        op::CLOSE => Input::Close(span(call.a).unwrap_or_default()),
+        op::RING => Input::Timeout,
+        _ => return Err(Failure::senseless()),
     })
 }
 
-fn told(told: Told, a: impl Into<f64>) -> Reply {
-    Reply {
-        a: a.into(),
-        ..Reply::number(told as u8)
-    }
+fn leg_way(call: &Call) -> Way {
+    Way::Leg(LegId::from_number(small(call.a)))
+}
+
+fn direct_way(call: &Call) -> Way {
+    Way::Direct(whole(call.a))
+}
+
+fn transmit(endpoint: &mut Endpoint, way: Way, call: &Call) -> Reply {
+    let frame = endpoint.poll_transmit(way, call.now);
+    frame.map_or_else(Reply::none, |it| Reply::lend(0, it.into_bytes()))
+}
+
+/// A number of a table; what is above all of them is in none.
+fn number_of(number: f64) -> u8 {
+    u8::try_from(small(number)).unwrap_or(u8::MAX)
 }
 
 /// JavaScript counts to 2^53: that is 2^21 restarts of the other peer.

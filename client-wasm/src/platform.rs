@@ -21,14 +21,7 @@ static ALLOCATOR: WasmDynamicTalc = new_wasm_dynamic_allocator();
 
 /// A moment that JavaScript gave as `performance.now()`; its origin is that of the page.
 pub(crate) fn moment(now: f64) -> Moment {
-    Moment::from_origin(Duration::from_micros(whole(now * 1e3)))
-}
-
-/// A span in milliseconds, as JavaScript counts.
-pub(crate) fn millis(span: Duration) -> f64 {
-    #[allow(clippy::cast_precision_loss)]
-    let seconds = span.as_secs() as f64;
-    seconds * 1e3 + f64::from(span.subsec_micros()) / 1e3
+    Moment::from_origin(Duration::from_micros(whole(now * 1e3 + 0.5)))
 }
 
 /// `crypto.getRandomValues`.

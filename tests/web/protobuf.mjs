@@ -41,15 +41,15 @@ export async function protobufChecks() {
     const { schema, ours, theirs } = await both(scope.directory())
     const random = generator()
     for (let round = 0; round < ROUNDS; round++) {
-      const bytes = theirs.write('Signal', invented(schema, 'Signal', random))
+      const bytes = theirs.write('IceServer', invented(schema, 'IceServer', random))
       const at = random(bytes.length + 1)
       // Between two fields an end is an end: then that much is what would have been written.
-      const cut = ours.decode(ours.wire.Signal, bytes.slice(0, at))
-      if (cut) equal(hex(theirs.write('Signal', cut)), hex(bytes.slice(0, at)), `cut at ${at}`)
+      const cut = ours.decode(ours.wire.IceServer, bytes.slice(0, at))
+      if (cut) equal(hex(theirs.write('IceServer', cut)), hex(bytes.slice(0, at)), `cut at ${at}`)
       if (bytes.length > 0) bytes[random(bytes.length)] ^= 1 << random(8)
       for (const table of Object.values(ours.wire)) ours.decode(table, bytes)
     }
-    for (const byte of [127, 255]) equal(ours.decode(ours.wire.Notice, new Uint8Array(1 << 20).fill(byte)), undefined, `${byte}s`)
+    for (const byte of [127, 255]) equal(ours.decode(ours.wire.Status, new Uint8Array(1 << 20).fill(byte)), undefined, `${byte}s`)
   })
 }
 

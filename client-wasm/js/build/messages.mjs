@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import parseProto from 'protocol-buffers-schema'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '../../..')
-export const files = ['proto/peersox/v1/pairing.proto', 'proto/peersox/v1/relay.proto', 'client-wasm/js/src/net/status.proto']
+export const files = ['proto/peersox/v1/pairing.proto', 'client-wasm/js/src/net/status.proto']
 
 /** The messages that the client reads or writes, with those of their fields that it looks at. */
 const MESSAGES = {
@@ -20,19 +20,6 @@ const MESSAGES = {
   OpenSessionResponse: ['ticket', 'ticket_expires_at_millis', 'endpoints', 'ice_servers'],
   RelayEndpoint: ['transport', 'url'],
   IceServer: ['urls', 'username', 'credential'],
-  Notice: ['hello', 'welcome', 'ping', 'pong', 'peer_online', 'peer_away', 'draining', 'datagrams_dropped'],
-  Hello: ['ticket', 'agent'],
-  Welcome: ['peer_online', 'resumed', 'limits'],
-  RelayLimits: ['keepalive_millis'],
-  Ping: ['nonce'],
-  Pong: ['nonce'],
-  PeerOnline: [],
-  PeerAway: ['grace_millis'],
-  Draining: [],
-  DatagramsDropped: ['count'],
-  Signal: ['description', 'candidate', 'attempt'],
-  SessionDescription: ['type', 'sdp'],
-  IceCandidate: ['candidate', 'sdp_mid', 'sdp_mline_index', 'username_fragment'],
   Status: ['details'],
   Any: ['type_url', 'value'],
   ErrorInfo: ['reason'],

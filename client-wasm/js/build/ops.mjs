@@ -1,7 +1,7 @@
 // What crosses between the engine and its shell, out of the same file that Rust is made of: client-wasm/engine.ops.
 //
 //   #ops     a class with a method for each operation of a machine, and a function for each other one
-//   #tables  an enumeration for each other kind of row
+//   #tables  an enumeration for each other kind of row, and a list of the texts for one whose rows have texts
 //
 // operations() and tables() are these modules, as TypeScript for the bundler; declarations() are their types for the
 // compiler.
@@ -17,7 +17,7 @@ export const resolveDir = join(here, '../src/net')
 
 /** The rows of the table by their kinds; those of a kind are numbered from 0. */
 export function rows(text = readFileSync(table, 'utf8')) {
-  const kinds = { op: [], told: [], fault: [], ask: [], why: [], cancel: [] }
+  const kinds = Object.fromEntries(KINDS.map((kind) => [kind, []]))
   let docs = []
   text.split('\n').forEach((line, at) => {
     const fail = (why) => {
@@ -33,8 +33,8 @@ export function rows(text = readFileSync(table, 'utf8')) {
       const shape = gives?.replace(/\?$/, '') ?? ''
       row.isRecord = shape.startsWith('(')
       row.gives = fields(row.isRecord ? shape.slice(1, -1) : shape && `it: ${shape}`, fail)
-      if (count(row.takes, NUMBERS) > (kind === 'op' ? 2 : 3) || count(row.takes, DATA) > 1) fail('it takes too much')
-      if (count(row.gives, NUMBERS) > 3 || count(row.gives, DATA) > 1) fail('it gives too much')
+      if (count(row.takes, NUMBERS) > 3) fail('it takes too much')
+      if (count(row.gives, NUMBERS) > 4 || count(row.gives, DATA) > 1) fail('it gives too much')
       kinds[kind].push(row)
       docs = []
     }
@@ -42,6 +42,7 @@ export function rows(text = readFileSync(table, 'utf8')) {
   return kinds
 }
 
+const KINDS = ['op', 'told', 'end', 'cause', 'mode', 'connection', 'channel', 'fault', 'ask', 'why', 'cancel']
 const ROW = /^(static )?(\w+) (\w+)(?:\(([^)]*)\))?(?: -> (.+?))?(?: = ([\w-]+))?$/
 const NUMBERS = ['number', 'flag']
 const DATA = ['text', 'bytes']
@@ -61,9 +62,14 @@ function count(list, shapes) {
 
 /** `#tables` */
 export function tables() {
-  const { op: _, fault, ...others } = rows()
-  const enums = Object.entries(others).map(([kind, list]) => enumeration('const enum', kind, list))
-  return `${enums.join('\n')}\nexport const FAULTS = ${JSON.stringify(fault.map((it) => it.value))}\n`
+  const { op: _, ...others } = rows()
+  return Object.entries(others).map(([kind, list]) => `${enumeration('const enum', kind, list)}\n${texts(kind, list)}`).join('\n')
+}
+
+/** The texts of the rows, in the order of their numbers: `ENDS` of `end`. */
+function texts(kind, list) {
+  if (list[0]?.value === undefined) return ''
+  return `export const ${kind.toUpperCase()}S = ${JSON.stringify(list.map((it) => it.value))}\n`
 }
 
 /** `#ops` */
@@ -72,7 +78,7 @@ export function operations() {
   const numbered = op.map((row, number) => ({ ...row, number }))
   const statics = numbered.filter((it) => it.isStatic).map((it) => `export function ${camel(it.name)}${method(it)}`)
   const methods = numbered.filter((it) => !it.isStatic).map((it) => `${camel(it.name)}${method(it)}`)
-  return `import { call, lent, reply, toText, utf8 } from './door.js'
+  return `import * as door from './door.js'
 ${statics.join('\n')}
 export class Operations {
 constructor(machine) { this.machine = machine }
@@ -83,16 +89,17 @@ ${methods.join('\n')}
 
 /** The parameters and the body of an operation. */
 function method({ number, takes, gives, isStatic, isOptional, isRecord }) {
-  const given = takes.map(({ name, shape }) => (shape === 'flag' ? `Number(${name})` : shape === 'text' ? `utf8(${name})` : name))
+  const given = takes.map(({ name, shape }) => (shape === 'flag' ? `Number(${name})` : shape === 'text' ? `door.utf8(${name})` : name))
   const numbers = given.filter((_, at) => NUMBERS.includes(takes[at].shape))
-  const [data] = given.filter((_, at) => DATA.includes(takes[at].shape))
-  if (data) while (numbers.length < 2) numbers.push('0')
-  const called = `call(${[isStatic ? '0' : 'this.machine', number, ...numbers, ...(data ? [data] : [])].join(', ')})`
+  const data = given.filter((_, at) => DATA.includes(takes[at].shape))
+  if (data.length > 0) while (numbers.length < 3) numbers.push('0')
+  const bytes = data.length > 1 ? [`door.joined(${data.join(', ')})`] : data
+  const called = `door.call(${[isStatic ? '0' : 'this.machine', number, ...numbers, ...bytes].join(', ')})`
   let at = 0
   const got = gives.map(({ name, shape }) => {
-    const value = DATA.includes(shape) ? 'lent()' : at === 0 ? 'it' : `reply[${at}]`
+    const value = DATA.includes(shape) ? 'door.lent()' : at === 0 ? 'it' : `door.reply[${at}]`
     if (NUMBERS.includes(shape)) at++
-    return [name, shape === 'flag' ? `${value} > 0` : shape === 'text' ? 'toText(lent())' : value]
+    return [name, shape === 'flag' ? `${value} > 0` : shape === 'text' ? 'door.toText(door.lent())' : value]
   })
   const result = isRecord ? `{ ${got.map((it) => it.join(': ')).join(', ')} }` : got[0]?.[1]
   const missing = isOptional ? 'if (it < 0) return; ' : ''
@@ -102,8 +109,12 @@ function method({ number, takes, gives, isStatic, isOptional, isRecord }) {
 
 /** The types of both modules. */
 export function declarations() {
-  const { op, fault, ...others } = rows()
-  const enums = Object.entries(others).map(([kind, list]) => enumeration('enum', kind, list))
+  const { op, ...others } = rows()
+  const enums = Object.entries(others).map(([kind, list]) => {
+    const type = `export const ${kind.toUpperCase()}S: readonly [${list.map((it) => JSON.stringify(it.value)).join(', ')}]`
+    const values = list[0]?.value === undefined ? '' : `\n/** Their texts in the order of their numbers. */\n${type}`
+    return enumeration('enum', kind, list) + values
+  })
   const signature = ({ docs, name, takes, gives, isOptional, isRecord }) => {
     const type = (it) => (it.shape === 'bytes' ? 'Uint8Array<ArrayBuffer>' : TYPES[it.shape])
     const result = isRecord ? `{ ${gives.map((it) => `${it.name}: ${type(it)}`).join('; ')} }` : gives[0] ? type(gives[0]) : 'void'
@@ -111,12 +122,9 @@ export function declarations() {
     return `/** ${docs} */\n${camel(name)}(${parameters}): ${result}${isOptional ? ' | undefined' : ''}`
   }
   const statics = op.filter((it) => it.isStatic).map((it) => signature(it).replace('\n', '\nexport function '))
-  const values = fault.map((it) => JSON.stringify(it.value))
   return `// Made of client-wasm/engine.ops by build/ops.mjs.
 declare module '#tables' {
 ${enums.join('\n')}
-/** The codes of failures in the order of their numbers. */
-export const FAULTS: readonly [${values.join(', ')}]
 }
 declare module '#ops' {
 ${statics.join('\n')}

@@ -18,12 +18,12 @@ export function room(length) {
   return GIVEN
 }
 
-export function call(machine, op, now, a, b) {
+export function call(machine, op, now, a, b, c) {
   const bytes = new Uint8Array(memory.buffer, GIVEN, given.length).slice()
   given = { length: 0 }
-  const reply = script.answer({ machine, op, now, a, b, bytes })
+  const reply = script.answer({ machine, op, now, a, b, c, bytes })
   const lent = typeof reply.bytes === 'string' ? new TextEncoder().encode(reply.bytes) : (reply.bytes ?? new Uint8Array())
   new Uint8Array(memory.buffer, LENT, lent.length).set(lent)
-  new Float64Array(memory.buffer, REPLY, 5).set([reply.number, reply.a ?? 0, reply.b ?? 0, LENT, lent.length])
+  new Float64Array(memory.buffer, REPLY, 6).set([reply.number, reply.a ?? 0, reply.b ?? 0, reply.c ?? 0, LENT, lent.length])
   return REPLY
 }

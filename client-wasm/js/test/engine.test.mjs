@@ -1,30 +1,13 @@
 // The real module, as scripts/web built it: two machines in one process, without a network.
 
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { test } from 'node:test'
-import { script, memory as scripted } from '#engine'
 import { makeCode, parseCode } from '#ops'
-import { Told } from '#tables'
-import { setMemory } from '../src/net/door.js'
+import { ENDS, Told } from '#tables'
 import { Assembler } from '../src/net/assembler.js'
 import { Machine } from '../src/net/machine.js'
-
-const file = join(GLUE, 'peersox.wasm')
-const skip = GLUE === '' || !existsSync(file) ? 'the module is not built' : false
-let exports
-let started
-
-/** Starts the real module, once: its glue remembers the memory that it saw first. */
-async function start() {
-  const glue = await import(join(GLUE, 'engine_bg.js'))
-  const module = new WebAssembly.Module(readFileSync(file))
-  const [{ module: name }] = WebAssembly.Module.imports(module)
-  exports = new WebAssembly.Instance(module, { [name]: glue }).exports
-  glue.__wbg_set_wasm(exports)
-  return glue
-}
+import { real, skip } from './real.mjs'
+import { Relay } from './relay.mjs'
 
 test('codes are made and read, and what is none has the code of that', { skip }, async () => {
   await real()
@@ -32,15 +15,14 @@ test('codes are made and read, and what is none has the code of that', { skip },
   assert.match(code, /^481920-[a-z]+-[a-z]+$/)
   assert.equal(parseCode(code.toUpperCase().replaceAll('-', ' ')), code)
   assert.throws(() => parseCode('hello'), { code: 'code-malformed' })
-  assert.throws(() => new Machine(new Uint8Array(16), true, Uint8Array.of(1), undefined, ''), { code: 'pairing-invalid' })
+  assert.throws(() => peer(true, undefined, Uint8Array.of(1)), { code: 'pairing-invalid' })
 })
 
 test('two machines agree on keys, and a message crosses in order', { skip }, async () => {
   await real()
   const peers = [true, false].map((isInitiator) => peer(isInitiator))
-  for (const it of peers) it.path = it.machine.pathUp(false)
   pump(peers)
-  assert.deepEqual(peers.map((it) => it.machine.secured()), [true, true])
+  assert.deepEqual(peers.map((it) => it.told.has(Told.Secured)), [true, true])
   assert.equal(peers[0].told.has(Told.Connected), true)
   const handle = peers[0].machine.open('chat', 1)
   assert.equal(peers[0].machine.send(handle, true, new TextEncoder().encode('grün')), true)
@@ -54,39 +36,26 @@ test('two machines agree on keys, and a message crosses in order', { skip }, asy
 test('codes that differ end both sides with that code', { skip }, async () => {
   await real()
   const peers = [peer(true, '481920-tulip-ember'), peer(false, '481920-tulip-tulip')]
-  for (const it of peers) it.path = it.machine.pathUp(false)
-  assert.throws(() => pump(peers), { code: 'code-mismatch' })
+  pump(peers)
+  for (const { told } of peers) {
+    const [end] = told.get(Told.End)
+    assert.equal(ENDS[end.a], 'code-mismatch')
+  }
 })
 
-/** What the scripted glue does with a call is what the real one does. */
-async function real() {
-  const glue = await (started ??= start())
-  setMemory(scripted)
-  script.answer = ({ machine, op, now, a, b, bytes }) => {
-    // The memory has another buffer once it has grown.
-    const given = bytes.length > 0 ? glue.room(bytes.length) : 0
-    new Uint8Array(exports.memory.buffer, given, bytes.length).set(bytes)
-    const reply = glue.call(machine, op, now, a, b)
-    const [number, x, y, at, length] = new Float64Array(exports.memory.buffer, reply, 5)
-    return { number, a: x, b: y, bytes: new Uint8Array(exports.memory.buffer, at, length) }
-  }
+function peer(initiator, code, secret = code ? undefined : new Uint8Array(32).fill(2)) {
+  const identity = { id: new Uint8Array(16).fill(1), initiator, secret, code, name: 'me', agent: 'test', mode: 0, patience: -1 }
+  return { machine: new Machine(identity), told: new Map() }
 }
 
-function peer(isInitiator, code) {
-  const secret = code ? undefined : new Uint8Array(32).fill(2)
-  return { machine: new Machine(new Uint8Array(16).fill(1), isInitiator, secret, code, 'me'), told: new Map(), path: 0 }
-}
+const relays = new WeakMap()
 
 /** Carries frames until there are none. */
 function pump(peers) {
-  for (let moved = true; moved; ) {
-    moved = false
-    for (const [from, to] of [peers, peers.toReversed()]) {
-      for (let frame; (frame = from.machine.transmit(from.path)?.slice()); moved = true) to.machine.take(to.path, frame)
-      for (let it; (it = from.machine.poll()); ) {
-        const news = { a: it.a, b: it.b, text: Buffer.from(it.bytes).toString() }
-        from.told.set(it.told, [...(from.told.get(it.told) ?? []), news])
-      }
-    }
+  const hear = (machine, { told, a, b, bytes }) => {
+    const it = peers.find((peer) => peer.machine === machine).told
+    it.set(told, [...(it.get(told) ?? []), { a, b, text: Buffer.from(bytes).toString() }])
   }
+  if (!relays.has(peers)) relays.set(peers, new Relay(peers.map((it) => it.machine), hear))
+  relays.get(peers).pump()
 }

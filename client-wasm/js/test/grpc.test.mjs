@@ -29,6 +29,8 @@ after(() => {
   server.close()
 })
 
+const TYPE = { 'content-type': 'application/grpc-web+proto' }
+
 /** A frame of the body. */
 function frame(flag, bytes) {
   const head = Buffer.alloc(5)
@@ -44,7 +46,7 @@ const OK = trailers('grpc-status: 0\r\n')
 /** Answers with these parts, each written by itself. */
 function body(...parts) {
   answer = async (response) => {
-    response.writeHead(200, { 'content-type': 'application/grpc-web+proto' })
+    response.writeHead(200, TYPE)
     for (const part of parts) await new Promise((resolve) => response.write(part, resolve))
     response.end()
   }
@@ -56,7 +58,7 @@ test('a request is one frame, and says how long it may take', async () => {
   body(message(1, 2), OK)
   assert.deepEqual([...(await unary(base, 'JoinPairing', Uint8Array.of(7, 8, 9)))], [1, 2])
   assert.equal(asked.url, '/peersox.v1.PairingService/JoinPairing')
-  assert.equal(asked.headers['grpc-timeout'], '10S')
+  assert.equal(asked.headers['grpc-timeout'], '10000m')
   assert.equal(asked.body.toString('hex'), '0000000003070809')
 })
 
@@ -75,7 +77,7 @@ test('leaving a stream ends its request', async () => {
   const closed = new Promise((resolve) => (ended = resolve))
   answer = (response) => {
     response.on('close', ended)
-    response.writeHead(200).write(message(1))
+    response.writeHead(200, TYPE).write(message(1))
   }
   for await (const _ of call(base, 'M', new Uint8Array())) break
   await closed
@@ -145,4 +147,32 @@ test('an abort rejects with its reason', async () => {
   const reason = new Error('enough')
   answer = () => abort.abort(reason)
   assert.equal(await failing(abort.signal), reason)
+})
+
+test('a network that answers with its own page is unreachable, and transient', async () => {
+  answer = (response) => response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end('<p>Log in')
+  const error = await failing()
+  assert.deepEqual([error.code, error.transient], ['unreachable', true])
+  assert.match(error.message, /answered with text\/html$/)
+})
+
+test('a server that accepts and never answers is given up after ten seconds, and the request with it', async (t) => {
+  let ended
+  const closed = new Promise((resolve) => (ended = resolve))
+  const heard = new Promise((resolve) => {
+    answer = (response) => {
+      response.on('close', ended)
+      resolve()
+    }
+  })
+  const timers = []
+  t.mock.method(globalThis, 'setTimeout', (act, millis) => timers.push([act, millis]))
+  const failed = failing()
+  t.mock.restoreAll()
+  await heard
+  const [[act]] = timers.filter(([, millis]) => millis === 10_000)
+  act()
+  const error = await failed
+  assert.deepEqual([error.code, error.transient], ['unreachable', true])
+  await closed
 })

@@ -14,9 +14,9 @@ test('a row has a name, arguments, a reply and its documentation', () => {
 
 test('what the door cannot carry is refused, with its line', () => {
   for (const line of [
-    'op Much(a: number, b: number, c: flag)',
-    'op Much(a: text, b: bytes)',
-    'op Much() -> (a: number, b: number, c: number, d: number)',
+    'op Much(a: number, b: number, c: flag, d: number)',
+    'op Much() -> (a: number, b: number, c: number, d: number, e: flag)',
+    'op Much() -> (a: text, b: bytes)',
     'op Odd(a: list)',
     'operation Odd()',
     'op',

@@ -2,8 +2,9 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Told } from '#tables'
+import { Cause, End, Told } from '#tables'
 import { Session } from '../src/api/session.js'
+import { joined } from '../src/net/door.js'
 import { failure } from '../src/net/failure.js'
 
 const PAIRING = { server: 'https://example.org', id: '00'.repeat(16), role: 'joiner', credential: 'AA==', secret: 'AA==' }
@@ -15,18 +16,15 @@ class ScriptedMachine {
   pieces = new Map()
   handles = 0
 
-  constructor(...given) {
+  constructor(given) {
     this.given = given
-    for (const name of ['ring', 'signal', 'finish', 'reset', 'ping', 'close', 'pathDown', 'dialFailed', 'take']) {
+    for (const name of ['ring', 'finish', 'reset', 'ping', 'close', 'wake', 'sessionOpened', 'sessionFailed']) {
       this[name] = (...args) => void this.calls.push([name, ...args])
     }
   }
 
   secret = () => Uint8Array.of(1, 2, 3)
-  secured = () => true
-  pathUp = () => 0
   rtt = () => undefined
-  transmit = () => undefined
   poll = () => this.news.shift()
   timeout = () => Infinity
   open = () => ++this.handles
@@ -44,8 +42,8 @@ function begun(t) {
   const it = { events: [], opened: [], begun: 0, ends: [], machines: [] }
   const control = { openSession: () => new Promise(() => {}), noteAnswer: () => {}, watchCode: async () => {} }
   const Machine = class extends ScriptedMachine {
-    constructor(...given) {
-      super(...given)
+    constructor(given) {
+      super(given)
       it.machines.push(this)
     }
   }
@@ -58,27 +56,31 @@ function begun(t) {
   it.begin = () => it.session.begin({ Machine }, PAIRING)
   it.begin()
   /** The machine tells this. What is done to the session makes it look. */
-  it.tell = (told, a = 0, b = 0, text = '') => {
+  it.tell = (told, a = 0, b = 0, c = 0, ...text) => {
     const machine = it.machines.at(-1)
-    machine.news.push({ told, a, b, bytes: new TextEncoder().encode(text) })
+    const parts = text.map((it) => new TextEncoder().encode(it))
+    machine.news.push({ told, a, b, c, bytes: parts.length > 1 ? joined(...parts) : (parts[0] ?? new Uint8Array()) })
     it.session.ping()
   }
   it.calls = (name) => it.machines.at(-1).calls.filter(([call]) => call === name)
   // A shell that is open keeps a timer.
-  t.after(() => it.session.close(0))
+  t.after(() => {
+    it.machines.at(-1).news.push({ told: Told.End, a: End.Closed, b: 0, c: 0, bytes: new Uint8Array() })
+    it.session.close(0)
+  })
   return it
 }
 
 test('a pairing makes a machine with its secret', (t) => {
   const { machines, session } = begun(t)
-  const [id, isInitiator, secret, code] = machines[0].given
-  assert.deepEqual([id.length, isInitiator, [...secret], code], [16, false, [0], undefined])
+  const { id, initiator, secret, code, patience } = machines[0].given
+  assert.deepEqual([id.length, initiator, [...secret], code, patience], [16, false, [0], undefined, -1])
   assert.equal(session.status.server, 'connecting')
 })
 
 test('peers that are sure of each other meet once, and their secret is kept', (t) => {
   const { session, tell, events } = begun(t)
-  tell(Told.Secured, 0, 0, 'three short words\nAnna\nLaptop')
+  tell(Told.Secured, 0, 0, 0, 'three short words', 'Anna\nLaptop')
   tell(Told.Connected)
   const told = { phrase: 'three short words', name: 'Anna\nLaptop' }
   assert.deepEqual(events, [
@@ -91,7 +93,7 @@ test('peers that are sure of each other meet once, and their secret is kept', (t
 
 test('a message goes to its channel, piece by piece', async (t) => {
   const { tell, opened, machines } = begun(t)
-  tell(Told.Opened, 5, 2, 'files')
+  tell(Told.Opened, 5, 2, 0, 'files')
   const [channel] = opened
   assert.deepEqual([channel.name, channel.priority, channel.mine], ['files', 'bulk', false])
   const read = channel.receive()
@@ -131,7 +133,7 @@ test('the other side being done ends it: channels, whoever waits, one event each
   tell(Told.Connected)
   const channel = session.open('one', 'normal')
   const [sent, pong] = [channel.receive(), session.wait(session.whenPong)]
-  tell(Told.Closed)
+  tell(Told.End, End.PeerClosed, 0, -1, 'the other peer is done')
   assert.equal(await sent, undefined)
   await assert.rejects(pong, { code: 'closed', reason: 'peer-closed' })
   assert.deepEqual(ends, [null])
@@ -143,20 +145,19 @@ test('the other side being done ends it: channels, whoever waits, one event each
 
 test('a farewell that is answered ends as closed by this side', async (t) => {
   const { session, tell, events, calls } = begun(t)
-  tell(Told.Path, 0)
+  tell(Told.Path, 1)
   tell(Told.Connected)
   session.close(60_000)
-  assert.equal(calls('close').length, 1)
-  const machine = session.isOpen
-  assert.equal(machine, true)
+  assert.deepEqual(calls('close'), [['close', 60_000]])
+  assert.equal(session.isOpen, true)
   session.wait(session.whenPong).catch(() => {})
-  tell(Told.Closed)
+  tell(Told.End, End.Closed, 1, -1, 'this side closed the connection')
   assert.equal(events.at(-1)[1].reason, 'closed')
 })
 
 test('a listener that calls the session is not disturbed, and order is kept', (t) => {
   const { session, tell, opened } = begun(t)
-  tell(Told.Opened, 5, 1, 'one')
+  tell(Told.Opened, 5, 1, 0, 'one')
   const heard = []
   opened[0].on('writable', () => {
     heard.push('writable')
@@ -170,7 +171,7 @@ test('a listener that calls the session is not disturbed, and order is kept', (t
 test('another pairing has channels of its own, though handles repeat', async (t) => {
   const { session, tell, begin, machines, ends } = begun(t)
   const old = session.open('old', 'normal')
-  tell(Told.Closed)
+  tell(Told.End, End.PeerClosed, 0, -1, 'the other peer is done')
   await old.closed
   begin()
   const young = session.open('young', 'normal')
@@ -183,7 +184,7 @@ test('another pairing has channels of its own, though handles repeat', async (t)
 
 test('a message that is too long resets its channel with an error, and nothing else', async (t) => {
   const { tell, opened, machines, session } = begun(t)
-  tell(Told.Opened, 5, 0, 'one')
+  tell(Told.Opened, 5, 0, 0, 'one')
   const read = opened[0].receive()
   machines[0].pieces.set(5, [{ kind: 2, bytes: { length: (64 << 20) + 1 } }])
   tell(Told.Readable, 5)
@@ -197,4 +198,38 @@ test('what a machine throws for a name reaches the caller as it is', (t) => {
     throw failure('busy', 'too many channels')
   }
   assert.throws(() => session.open('one', 'normal'), { code: 'busy' })
+})
+
+test('a leg that is lost is told with its cause, and who waited in vain hears that the peer is gone', (t) => {
+  const { tell, events, session } = begun(t)
+  tell(Told.Attached, 1, 1, 0)
+  assert.equal(session.status.server, 'connected')
+  tell(Told.LegLost, Cause.Silent, -1, 250, 'the relay does not answer')
+  assert.deepEqual(events.at(-1), ['server.closed', { cause: 'silent', reason: 'the relay does not answer', code: null, retryIn: 250 }])
+  tell(Told.AttemptFailed, Cause.PeerLost, 4002, -1, 'lost')
+  assert.deepEqual(events.slice(-2), [
+    ['server.closed', { cause: 'peer-lost', reason: 'lost', code: 4002, retryIn: null }],
+    ['peer.gone', { reason: 'lost' }],
+  ])
+  assert.equal(session.status.server, 'connecting')
+})
+
+test('every end of the engine has its reason, and its error', async (t) => {
+  for (const [end, reason, code] of [
+    [End.Closed, 'closed', undefined],
+    [End.PeerClosed, 'peer-closed', undefined],
+    [End.Revoked, 'revoked', 'pairing-invalid'],
+    [End.Replaced, 'replaced', undefined],
+    [End.CodeMismatch, 'code-mismatch', 'code-mismatch'],
+    [End.Tampered, 'tampered', 'protocol'],
+    [End.Protocol, 'protocol', 'protocol'],
+    [End.Refused, 'failed', 'unreachable'],
+    [End.NoLeg, 'failed', 'unreachable'],
+  ]) {
+    const { tell, events } = begun(t)
+    tell(Told.End, end, 0, -1, 'why')
+    const [type, { error, ...closed }] = events.at(-1)
+    assert.deepEqual([type, closed.reason, error?.code], ['closed', reason, code])
+    assert.match(closed.message, /why$/)
+  }
 })

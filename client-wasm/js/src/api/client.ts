@@ -78,7 +78,8 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
   readonly #engine: Promise<Engine>
   readonly #control: Control
   readonly #session: Session
-  #busy = false
+  /** What a call that makes a pairing is given up by; null while there is no such call. */
+  #pending: AbortController | null = null
   #onBinary: ((data: ArrayBuffer) => void) | null = null
   #onString: ((data: string) => void) | null = null
 
@@ -174,18 +175,18 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
    * `initPairing({ words: 0 })` makes a code of digits only.
    */
   async initPairing(options: CodeOptions = {}): Promise<NewPairing> {
-    return this.#exclusively(async () => {
-      const pairing = await this.createPairing(options)
-      await this.#begin(pairing)
+    return this.#exclusively(options.signal, async (signal) => {
+      const pairing = await this.createPairing({ ...options, signal })
+      await this.#begin(pairing, signal)
       return pairing
     })
   }
 
   /** Joins the device that shows `code`. Resolves when the server is connected; `peer.connected` follows. */
   async pair(code: string, options: Abortable = {}): Promise<Status> {
-    const pairing = await this.#exclusively(async () => {
-      const joined = await this.joinPairing(code, options)
-      await this.#begin(joined)
+    const pairing = await this.#exclusively(options.signal, async (signal) => {
+      const joined = await this.joinPairing(code, { signal })
+      await this.#begin(joined, signal)
       return joined
     })
     return this.#session.attachedTo(pairing, options.signal)
@@ -206,10 +207,7 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
     if (pairing.server.replace(/\/+$/, '') !== this.url) {
       throw new TypeError(`this pairing is of ${pairing.server}, not of ${this.url}`)
     }
-    await this.#exclusively(async () => {
-      options.signal?.throwIfAborted()
-      await this.#begin(pairing)
-    })
+    await this.#exclusively(options.signal, (signal) => this.#begin(pairing, signal))
     return this.#session.attachedTo(pairing, options.signal)
   }
 
@@ -349,9 +347,10 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
 
   /**
    * Sends what is waiting, for up to five seconds, tells the other peer, and hangs up. Calling it again changes
-   * nothing. The pairing stays valid.
+   * nothing. The pairing stays valid. A call that is still making a pairing rejects with a {@link ClosedError}.
    */
   async close(): Promise<void> {
+    this.#pending?.abort(new ClosedError('closed', 'this side closed the client'))
     if (!this.#session.isOpen) return
     const ended = this.#session.whenEnded.next()
     this.#session.close(CLOSE_PATIENCE)
@@ -404,20 +403,27 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
     this.emit('message', message)
   }
 
-  async #exclusively<T>(act: () => Promise<T>): Promise<T> {
-    if (this.#busy || this.#session.isOpen) {
+  /** Makes a pairing while no other is made or used, until the caller's signal aborts or the client is closed. */
+  async #exclusively<T>(signal: AbortSignal | undefined, act: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    if (this.#pending || this.#session.isOpen) {
       throw new BusyError('busy', 'this client is in a pairing already: close it first, or make another client')
     }
-    this.#busy = true
+    const pending = new AbortController()
+    const abort = () => pending.abort(signal?.reason)
+    if (signal?.aborted) abort()
+    signal?.addEventListener('abort', abort)
+    this.#pending = pending
     try {
-      return await act()
+      return await act(pending.signal)
     } finally {
-      this.#busy = false
+      this.#pending = null
+      signal?.removeEventListener('abort', abort)
     }
   }
 
-  async #begin(pairing: Pairing): Promise<void> {
-    const engine = await this.#engine
+  async #begin(pairing: Pairing, signal: AbortSignal): Promise<void> {
+    const engine = await abortable(this.#engine, signal)
+    signal.throwIfAborted()
     this.#session.begin(engine, pairing)
   }
 

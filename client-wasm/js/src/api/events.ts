@@ -7,7 +7,7 @@
 import type { IncomingTransfer } from '../transfer/incoming.js'
 import type { Channel } from './channel.js'
 import type { PeerSoxError } from './errors.js'
-import type { CloseReason, PathKind } from './types.js'
+import type { CloseReason, PathKind, ServerClosedCause } from './types.js'
 
 /** What listeners of each event are given. */
 export interface ClientEvents {
@@ -22,7 +22,9 @@ export interface ClientEvents {
   }
   /** The leg to the relay was lost. Unless the client is closed, another one is being made. */
   'server.closed': {
-    /** For people. */
+    /** Why; stable. */
+    cause: ServerClosedCause
+    /** The same for people. */
     reason: string
     /** The number of the close, as docs/protocol.md lists them. */
     code: number | null

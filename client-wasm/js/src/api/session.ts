@@ -17,8 +17,7 @@ import type { Control } from '../net/control.js'
 import type { Engine } from '../net/engine.js'
 import { abortable } from '../net/failure.js'
 import { candidates } from '../net/rtcstats.js'
-import { Shell, type ShellListener } from '../net/shell.js'
-import { Wake } from '../net/wake.js'
+import { type LegCause, Shell, type ShellListener } from '../net/shell.js'
 import { Channel } from './channel.js'
 import type { End } from './end.js'
 import { ClosedError, UpgradeError } from './errors.js'
@@ -48,7 +47,6 @@ export class Session implements ShellListener {
   readonly #control: Control
   readonly #options: ClientOptions
   readonly #host: Host
-  readonly #wake: Wake
   readonly #channels = new Map<number, Channel>()
   /** The last one that was made; it may have ended. */
   #shell: Shell | null = null
@@ -74,9 +72,6 @@ export class Session implements ShellListener {
     this.#control = control
     this.#options = options
     this.#host = host
-    this.#wake = new Wake(() => {
-      if (this.isOpen) this.#shell!.wake()
-    })
   }
 
   /** Makes the shell of a pairing. */
@@ -96,6 +91,7 @@ export class Session implements ShellListener {
         secret: pairing.secret === undefined ? undefined : fromBase64(pairing.secret),
         name: options.name,
         webrtc: options.webrtc ?? 'auto',
+        patience: patience(options.patienceMs),
         iceServers: options.iceServers,
         icePolicy: options.iceTransportPolicy,
         maxMessage: options.maxMessageBytes ?? 64 << 20,
@@ -104,7 +100,6 @@ export class Session implements ShellListener {
       this,
     )
     this.#host.begun()
-    this.#wake.listen(true)
     if (pairing.role === 'initiator' && !pairing.secret) this.#watchCode(pairing)
   }
 
@@ -208,7 +203,7 @@ export class Session implements ShellListener {
   async stats(): Promise<Stats> {
     const shell = this.isOpen ? this.#shell : null
     const raw = shell?.stats()
-    const report = await shell?.direct.stats()
+    const report = await shell?.directStats()
     if (this.#connected && this.#path === 'relay') shell?.ping()
     return {
       path: this.#connected ? this.#path : null,
@@ -254,11 +249,11 @@ export class Session implements ShellListener {
     this.#whenAttached.settle()
   }
 
-  legLost(reason: string, code: number | null, retryIn: number | null): void {
+  legLost(cause: LegCause, reason: string, code: number | null, retryIn: number | null): void {
     this.#attached = this.#online = false
     this.#grace = null
-    this.#host.emit('server.closed', { reason, code, retryIn })
-    if (code === CLOSE_PEER_LOST && !this.#connected) this.#host.emit('peer.gone', { reason: 'lost' })
+    this.#host.emit('server.closed', { cause, reason, code, retryIn })
+    if (cause === 'peer-lost' && !this.#connected) this.#host.emit('peer.gone', { reason: 'lost' })
   }
 
   peerOnline(): void {
@@ -270,7 +265,7 @@ export class Session implements ShellListener {
     }
   }
 
-  peerAway(grace: number | null): void {
+  peerAway(grace: number): void {
     this.#online = false
     this.#grace = grace
   }
@@ -308,7 +303,7 @@ export class Session implements ShellListener {
     for (const [handle, channel] of [...this.#channels]) if (handle < least) channel.wasReset(null)
   }
 
-  path(path: 0 | 1 | 2, rtt: number | null): void {
+  path(path: number, rtt: number | null): void {
     this.#path = path === 0 ? null : path === 1 ? 'relay' : 'webrtc'
     this.#pathRtt = rtt
     if (this.#path === null && this.#connected) {
@@ -353,7 +348,6 @@ export class Session implements ShellListener {
     const end = { ...how, message: how.error?.message ?? how.message }
     this.#end = end
     for (const channel of [...this.#channels.values()]) channel.connectionEnded(end)
-    this.#wake.listen(false)
     this.#watch?.abort()
     const reason = this.#expired ? 'expired' : end.reason
     const message = this.#expired ? 'nobody used the code in time' : end.message
@@ -398,5 +392,9 @@ export class Session implements ShellListener {
 /** The names of the priorities in the order of their numbers. */
 const PRIORITIES: readonly Priority[] = ['interactive', 'normal', 'bulk']
 
-/** As in docs/protocol.md. */
-const CLOSE_PEER_LOST = 4002
+/** What the engine takes: a finite time, or none. */
+function patience(millis: number | undefined): number | undefined {
+  if (millis === undefined || millis === Infinity) return undefined
+  if (!(millis >= 0)) throw new TypeError('`patienceMs` is a number of milliseconds, or Infinity')
+  return millis
+}

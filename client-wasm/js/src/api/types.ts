@@ -45,6 +45,11 @@ export interface ClientOptions {
   storage?: PairingStorage | null | undefined
   /** A name of this device for the other one, shown after the connection is secured. At most 256 bytes. */
   name?: string | undefined
+  /**
+   * For how many milliseconds a lost server is sought before the client closes with an {@link UnreachableError}, or the
+   * server's last error. By default it never gives up: a closed lid may stay closed for a night.
+   */
+  patienceMs?: number | undefined
   /** The longest message that is taken, in bytes; a longer one resets its channel. 64 MiB by default. */
   maxMessageBytes?: number | undefined
   /**
@@ -170,6 +175,31 @@ export interface Stats {
   /** Why messages take the relay, in words for people; `null` on a direct path. */
   whyRelayed: string | null
 }
+
+/** Why there is no leg to the relay. */
+export type ServerClosedCause =
+  /** The relay hung up; the number says why. */
+  | 'hung-up'
+  /** The relay hung up because the other peer was lost and did not come back in time. */
+  | 'peer-lost'
+  /** The leg was closed with a number that is not of the protocol. */
+  | 'unknown'
+  /** The connection broke, or could not be made. */
+  | 'broken'
+  /** The relay answers nothing. */
+  | 'silent'
+  /** What came from the relay was altered under way. */
+  | 'altered'
+  /** The relay sent what is not a frame. */
+  | 'malformed'
+  /** The relay did not begin as the protocol says. */
+  | 'no-welcome'
+  /** The server offers no way that this environment can take. */
+  | 'no-transport'
+  /** The relay did not answer in time. */
+  | 'timed-out'
+  /** The server could not be asked, or refused. */
+  | 'control'
 
 /** Why a client is closed. */
 export type CloseReason =

@@ -4,7 +4,7 @@ declare module '#engine' {
   export function __wbg_set_wasm(exports: unknown): void
 
   export function room(length: number): number
-  export function call(machine: number, op: number, now: number, a: number, b: number): number
+  export function call(machine: number, op: number, now: number, a: number, b: number, c: number): number
 }
 
 /** The version of the package. */

@@ -23,14 +23,24 @@ export async function unary(
   request: Uint8Array,
   signal?: AbortSignal,
 ): Promise<Uint8Array> {
-  let answer: Uint8Array | undefined
-  // To the end: the status may say that the message does not count.
-  for await (const message of call(base, method, request, signal, TIMEOUT)) {
-    if (answer) throw failure('protocol', 'the server answered twice')
-    answer = message
+  const deadline = new AbortController()
+  const abort = () => deadline.abort(signal?.reason)
+  const timer = setTimeout(() => deadline.abort(failure('unreachable', 'it did not answer in time')), TIMEOUT)
+  if (signal?.aborted) abort()
+  signal?.addEventListener('abort', abort)
+  try {
+    let answer: Uint8Array | undefined
+    // To the end: the status may say that the message does not count.
+    for await (const message of call(base, method, request, deadline.signal, `${TIMEOUT}m`)) {
+      if (answer) throw failure('protocol', 'the server answered twice')
+      answer = message
+    }
+    if (!answer) throw failure('protocol', 'the server did not answer')
+    return answer
+  } finally {
+    clearTimeout(timer)
+    signal?.removeEventListener('abort', abort)
   }
-  if (!answer) throw failure('protocol', 'the server did not answer')
-  return answer
 }
 
 /** Calls a method; the messages as they come. Leaving the loop ends the request. */
@@ -48,12 +58,15 @@ export async function* call(
   const body = new Uint8Array(PREFIX + request.length)
   new DataView(body.buffer).setUint32(1, request.length)
   body.set(request, PREFIX)
-  const headers: Record<string, string> = { 'content-type': 'application/grpc-web+proto', 'x-grpc-web': '1' }
+  const headers: Record<string, string> = { 'content-type': `${CONTENT_TYPE}+proto`, 'x-grpc-web': '1' }
   if (timeout) headers['grpc-timeout'] = timeout
   const url = `${base}/peersox.v1.PairingService/${method}`
   const response: Response = await fetch(url, { method: 'POST', headers, body, signal: signal ?? null }).catch(blame)
   if (response.headers.has('grpc-status')) check((name) => response.headers.get(name))
   else if (!response.ok) throw failure('unreachable', `HTTP status ${response.status}`)
+  // A network that wants a login first answers with its page.
+  const type = response.headers.get('content-type') ?? 'nothing'
+  if (!type.startsWith(CONTENT_TYPE)) throw failure('unreachable', `it answered with ${type.split(';', 1)[0]}`)
   if (!response.body) throw failure('protocol', 'the answer has no body')
   const reader = response.body.getReader()
   let buffer = new Uint8Array()
@@ -140,5 +153,7 @@ const TRAILERS = 0x80
 /** Bytes; far more than any answer of the service has. */
 const MAX_MESSAGE = 1 << 20
 
-/** The server's own bound, said aloud so that proxies know it. */
-const TIMEOUT = '10S'
+const CONTENT_TYPE = 'application/grpc-web'
+
+/** Milliseconds that an answer may take. Also the server's own bound, said aloud so that proxies know it. */
+const TIMEOUT = 10_000

@@ -11,51 +11,63 @@
 
 /** What a leg tells its owner; never while the owner calls it. */
 export interface LegListener {
-  /** The transport is connected; Hello may be said. */
+  /** The transport is connected. */
   open(): void
-  /** A frame came, still unparsed; none if it was text. */
+  /** A message came, still unparsed; empty if it was text, which no frame is. */
   frame(bytes: Uint8Array<ArrayBuffer>): void
-  /** It is over; with a number if somebody said one. */
-  closed(code: number | null, why: string): void
+  /** It is over, or could not be connected; with a number or, if nobody said one, −1. */
+  closed(code: number): void
 }
 
 /** See the module. */
 export class Leg {
-  readonly socket: WebSocket
+  readonly #socket: WebSocket
 
-  /** Throws if the URL is none. */
+  /** Throws if the browser refuses the URL. */
   constructor(url: string, listener: LegListener) {
     const socket = new WebSocket(url, SUBPROTOCOL)
     socket.binaryType = 'arraybuffer'
     socket.onopen = () => listener.open()
     socket.onmessage = ({ data }) => listener.frame(new Uint8Array(data instanceof ArrayBuffer ? data : []))
     // 1006 says that nobody said anything.
-    socket.onclose = ({ code, reason }) => listener.closed(code === 1006 ? null : code, reason)
-    this.socket = socket
+    socket.onclose = ({ code }) => listener.closed(code === 1006 ? -1 : code)
+    this.#socket = socket
   }
 
   /** Sends a frame. Its bytes are lent. */
   send(frame: Uint8Array<ArrayBuffer>): void {
-    this.socket.send(KEEPS ? frame.slice() : frame)
+    this.#socket.send(KEEPS ? frame.slice() : frame)
   }
 
   /** Whether another frame may be sent without too much waiting already. */
   get hasRoom(): boolean {
-    return this.socket.bufferedAmount < HIGH_WATER
+    return this.#isOpen && this.#socket.bufferedAmount < HIGH_WATER
   }
 
-  /** Whether everything sent has left this process. */
-  get isDrained(): boolean {
-    return this.socket.bufferedAmount === 0
+  /** Whether so much waits that the leg has to be looked at again: a WebSocket does not tell when it has room. */
+  get isCrowded(): boolean {
+    return this.#isOpen && !this.hasRoom
+  }
+
+  /** Whether frames that were sent still wait in this process. */
+  get waits(): boolean {
+    return this.#socket.bufferedAmount > 0
   }
 
   /** Ends it, and says why. What was sent before still leaves; nothing more is told. */
   hangUp(code?: number): void {
-    const socket = this.socket
+    const socket = this.#socket
     socket.onopen = socket.onmessage = socket.onclose = null
     socket.close(code)
   }
+
+  get #isOpen(): boolean {
+    return this.#socket.readyState === OPEN
+  }
 }
+
+/** `WebSocket.OPEN`. */
+const OPEN = 1
 
 /**
  * Node's WebSocket counts what waits by the view that it was given, once it has been sent: a lent one may be empty by

@@ -1,30 +1,33 @@
 /**
- * The machine of the module and everything that it drives, one call at a time.
+ * The machine of the module and everything that it drives: sockets, connections, requests and one timer.
  *
- *     call or event ─► Shell.with ─► act ─► settle: events, frames, timer
+ *     call or event ─► Shell.with ─► act ─► settle: obey what it asks for, send its frames, set the timer
  *                                              │
  *                       listener ◄── what happened, in order
  *
- * The listener is told when nothing is under way, so that it may call again; what it causes is told after what it is
- * being told.
+ * The machine decides; see `core::endpoint`. The shell reports what happens and does what it is told. The listener is
+ * told when nothing is under way, so that it may call again; what it causes is told after what it is being told.
  *
  * @internal
  * @packageDocumentation
  */
 
-import { Told } from '#tables'
-import { Signal } from '#wire'
-import { Assembler } from './assembler.js'
-import { type DialMode, Direct, type DirectOwner } from './direct.js'
-import type { Engine } from './engine.js'
+import { CAUSES, Cause, End as Row, ENDS, MODES, Told } from '#tables'
+import type { OpenSessionResponse } from '#wire'
 import type { End } from '../api/end.js'
-import type { PeerSoxError } from '../api/errors.js'
+import { PairingInvalidError, PeerSoxError, RateLimitedError } from '../api/errors.js'
 import type { CloseReason } from '../api/types.js'
-import { toText, utf8 } from './door.js'
+import { Assembler } from './assembler.js'
+import { clock, texts, toText, utf8 } from './door.js'
+import type { Engine } from './engine.js'
+import { failure } from './failure.js'
+import { Links, type News } from './links.js'
 import type { Machine } from './machine.js'
-import { Meter } from './meter.js'
-import { decode } from './protobuf.js'
-import { AGENT, type OpenSession, Relay, type RelayListener, type RelayOwner } from './relay.js'
+import { offered, outlives } from './servers.js'
+import { Wake } from './wake.js'
+
+/** Opens a session, which admits a leg. */
+export type OpenSession = (signal: AbortSignal) => Promise<OpenSessionResponse>
 
 /** What a peer is made of. */
 export interface ShellOptions {
@@ -33,22 +36,31 @@ export interface ShellOptions {
   code?: string | undefined
   secret?: Uint8Array | undefined
   name?: string | undefined
-  webrtc: DialMode
+  webrtc: (typeof MODES)[number]
+  /** For how many milliseconds another leg is sought; never given up if there is none. */
+  patience?: number | undefined
   iceServers?: RTCIceServer[] | undefined
   icePolicy?: RTCIceTransportPolicy | undefined
   maxMessage: number
   open: OpenSession
 }
 
+/** Why there is no leg. */
+export type LegCause = (typeof CAUSES)[number]
+
 /** What the owner of a shell hears of, one after the other, never while it calls the shell. */
-export interface ShellListener extends RelayListener {
+export interface ShellListener {
+  attached(resumed: boolean): void
+  /** The leg is gone, or none could be made: why, with a close number, and in how many milliseconds the next attempt begins. */
+  legLost(cause: LegCause, reason: string, code: number | null, retryIn: number | null): void
   peerOnline(): void
+  peerAway(graceMs: number): void
   secured(phrase: string, name: string): void
   connected(): void
   /** The other peer is another process: every channel with a handle below `least` is gone with the old one. */
   restarted(least: number): void
   /** Messages take this path: 1 the relay, 2 a direct one, 0 none. */
-  path(path: 0 | 1 | 2, rtt: number | null): void
+  path(path: number, rtt: number | null): void
   /** Something happened to a channel: what, and with which number and name, {@link Told} says. */
   channel(told: Told, handle: number, value: number, name: string): void
   pong(rtt: number): void
@@ -58,44 +70,43 @@ export interface ShellListener extends RelayListener {
 }
 
 /** One endpoint of a pairing at work. */
-export class Shell implements RelayOwner, DirectOwner {
-  readonly direct: Direct
-  readonly received = new Meter()
-  readonly sent = new Meter()
-  /** Datagrams that the relay dropped on their way here. */
-  dropped = 0
+export class Shell {
+  readonly #open: OpenSession
   readonly #machine: Machine
   readonly #assembler: Assembler
-  readonly #relay: Relay
   readonly #listener: ShellListener
-  /** The relay as a path: while the other peer is attached, too. */
-  #path: number | null = null
-  /** The latest relay path. What the other peer sent before it was lost still comes over it. */
-  #latest: number | null = null
-  /** The path that records take. */
-  #selected: number | null = null
-  /** 1 relay, 2 direct, while a path is there. */
-  readonly #kinds = new Map<number, 1 | 2>()
+  readonly #links: Links
+  readonly #wake: Wake
+  /** Ends the calls of OpenSession that are under way. */
+  readonly #calls = new AbortController()
+  /** The error of the latest call of OpenSession that failed. */
+  #refusal: PeerSoxError | undefined
+  /** Datagrams that the relay dropped on their way here. */
+  #dropped = 0
+  /** The latest time to the relay and back. */
+  #relayRtt: number | undefined
+  #isDirect = false
   #untold: ((to: ShellListener) => void)[] = []
   #isActing = false
   #isTelling = false
   /** Nothing was done since the machine was looked after. */
   #isSettled = true
   #timer: ReturnType<typeof setTimeout> | undefined
-  #timerAt = Number.POSITIVE_INFINITY
-  /** When to give up a farewell that nobody answers. */
-  #farewell = Number.POSITIVE_INFINITY
+  #timerAt = Infinity
   #ended = false
 
-  /** Makes a peer, and begins to attach to the relay. Throws if the pairing is none. */
+  /** Makes a peer, and begins to attach to the relay. Throws if the pairing is incomplete. */
   constructor(engine: Engine, options: ShellOptions, listener: ShellListener) {
-    const { id, initiator, secret, code, name, maxMessage, open } = options
+    const { id, initiator, secret, code, name = AGENT, webrtc, patience = -1, maxMessage, open } = options
+    const own: RTCConfiguration = { iceServers: options.iceServers ?? [], iceTransportPolicy: options.icePolicy ?? 'all' }
+    const mode = MODES.indexOf(HAS_WEBRTC() ? webrtc : 'off')
+    this.#open = open
     this.#listener = listener
-    this.#machine = new engine.Machine(id, initiator, secret, code, name ?? AGENT)
+    this.#machine = new engine.Machine({ id, initiator, secret, code, name, agent: AGENT, mode, patience })
     this.#assembler = new Assembler(this.#machine, maxMessage)
-    this.direct = new Direct(this, initiator, options.webrtc, options.iceServers ?? [], options.icePolicy, open)
-    this.#relay = new Relay(this, open)
-    this.with(() => this.#relay.attach())
+    this.#links = new Links(this.#machine, own, (act) => this.#hear(act))
+    this.#wake = new Wake(() => this.#hear(() => this.#machine.wake(this.#wake.slept())))
+    this.with(() => {})
   }
 
   /** Does something, and all that follows from it. */
@@ -110,11 +121,6 @@ export class Shell implements RelayOwner, DirectOwner {
       // What a listener causes is settled once, after it was told everything.
       if (!this.#isTelling) this.#settleAll()
     }
-  }
-
-  /** The listener is told when nothing is under way. */
-  later(tell: (to: ShellListener) => void): void {
-    this.#untold.push(tell)
   }
 
   /** The pairing secret, once agreed. */
@@ -178,121 +184,48 @@ export class Shell implements RelayOwner, DirectOwner {
 
   /** Looks for a direct path now; false if that is turned off or impossible here. */
   upgrade(): boolean {
-    return this.with(() => this.direct.upgrade())
-  }
-
-  /** The page is visible again, or online: mend what may be broken, now. */
-  wake(): void {
-    this.with(() => {
-      if (this.#ended) return
-      this.#relay.wake(performance.now())
-      this.direct.mend()
-    })
-  }
-
-  /** Numbers for `stats()`. */
-  stats() {
-    const now = performance.now()
-    const { replayed, duplicates, dropped } = this.#machine.counts()
-    const isDirect = this.#selected !== null && this.#kinds.get(this.#selected) === 2
-    return {
-      directRtt: isDirect ? this.#machine.rtt(this.#selected!) : undefined,
-      relayRtt: this.#relay.rtt,
-      receiveRate: this.received.rate(now),
-      sendRate: this.sent.rate(now),
-      bytesReceived: this.received.total,
-      bytesSent: this.sent.total,
-      replayed,
-      duplicates,
-      datagramsDropped: dropped + this.dropped,
-      whyRelayed: isDirect ? undefined : this.direct.why,
-    }
+    return this.with(() => this.#machine.upgrade())
   }
 
   /** Says goodbye; `ended` follows within so many milliseconds. */
   close(patience: number): void {
-    this.with(() => {
-      if (this.#ended || this.#farewell < Number.POSITIVE_INFINITY) return
-      this.#farewell = performance.now() + patience
-      this.#machine.close()
-      // Nobody is there to say goodbye to.
-      if (this.#selected === null) this.#endOurs()
-    })
+    this.#hear(() => this.#machine.close(patience))
   }
 
-  /** It is over. */
-  end(reason: CloseReason, message: string, error: PeerSoxError | null = null): void {
+  /** Numbers for `stats()`. */
+  stats() {
+    const now = clock()
+    const { replayed, duplicates, dropped } = this.#machine.counts()
+    const { received, sent } = this.#links
+    return {
+      directRtt: this.#isDirect ? this.#machine.rtt() : undefined,
+      relayRtt: this.#relayRtt,
+      receiveRate: received.rate(now),
+      sendRate: sent.rate(now),
+      bytesReceived: received.total,
+      bytesSent: sent.total,
+      replayed,
+      duplicates,
+      datagramsDropped: dropped + this.#dropped,
+      whyRelayed: this.#isDirect ? undefined : HAS_WEBRTC() ? this.#machine.whyRelayed() : 'WebRTC is not available here',
+    }
+  }
+
+  /** `RTCPeerConnection.getStats()` of the connection that is there. */
+  directStats(): Promise<RTCStatsReport> | undefined {
+    return this.#links.stats()
+  }
+
+  /** Takes what a socket, a connection, a request or the timer reports. */
+  #hear(act: () => void): void {
     if (this.#ended) return
-    this.#ended = true
-    try {
-      // A peer that found the codes to differ still tells the other one.
-      this.#transmit(performance.now())
-    } catch {
-      // A machine that failed has nothing to say.
-    }
-    clearTimeout(this.#timer)
-    this.direct.stop()
-    this.#relay.stop()
-    this.#path = this.#latest = this.#selected = null
-    this.later((to) => to.ended({ reason, message, error }))
-  }
-
-  /** The other peer is attached to the relay: a path begins. */
-  relayUp(): void {
-    this.relayDown()
-    this.#path = this.#latest = this.pathUp(false)
-    this.direct.relayIsUp()
-    this.later((to) => to.peerOnline())
-  }
-
-  relayDown(): void {
-    if (this.#path !== null) this.pathDown(this.#path)
-    this.#path = null
-  }
-
-  /** A frame from the relay, for the machine. */
-  takeRelayed(frame: Uint8Array): void {
-    if (this.#latest !== null) this.take(this.#latest, frame)
-  }
-
-  /** A frame from the other peer. */
-  take(path: number, frame: Uint8Array): void {
-    try {
-      this.#machine.take(path, frame)
-    } catch (thrown) {
-      const error = thrown as PeerSoxError
-      // A module that fails itself gives no code.
-      this.end((error.cause ?? error.code ?? 'failed') as CloseReason, error.message, error)
-    }
-  }
-
-  pathUp(isDirect: boolean): number {
-    const path = this.#machine.pathUp(isDirect)
-    this.#kinds.set(path, isDirect ? 2 : 1)
-    return path
-  }
-
-  pathDown(path: number): void {
-    this.#kinds.delete(path)
-    this.#machine.pathDown(path)
-  }
-
-  dialFailed(why: string): void {
-    this.#machine.dialFailed()
-    this.later((to) => to.dialFailed(why))
-  }
-
-  /** Whether a signal can be sent. */
-  get canSignal(): boolean {
-    return this.#path !== null && this.#machine.secured()
-  }
-
-  sendSignal(signal: Uint8Array): void {
-    this.#machine.signal(signal)
-  }
-
-  get isOver(): boolean {
-    return this.#ended
+    this.with(() => {
+      try {
+        act()
+      } catch (error) {
+        this.#fail(error)
+      }
+    })
   }
 
   #settleAll(): void {
@@ -300,11 +233,122 @@ export class Shell implements RelayOwner, DirectOwner {
       this.#isSettled = this.#isActing = true
       try {
         this.#settle()
+      } catch (error) {
+        this.#fail(error)
       } finally {
         this.#isActing = false
         this.#tell()
       }
     }
+  }
+
+  /** Does what the machine asks for, sends what it has to send, and sets the timer. */
+  #settle(): void {
+    for (let again = !this.#ended; again; ) {
+      again = false
+      for (let news = this.#machine.poll(); news; news = this.#machine.poll()) {
+        this.#obey(news)
+        // Channels wait for their listeners; what else is done may be a reason for more.
+        if (news.told < Told.Opened) again = true
+      }
+      if (this.#links.transmit()) again = true
+    }
+    if (this.#ended) return
+    const now = clock()
+    const at = Math.min(this.#machine.timeout(), this.#links.isCrowded ? now + LOOK_AGAIN : Infinity)
+    // It may ring a little early, never late.
+    if (this.#timerAt <= at) return
+    clearTimeout(this.#timer)
+    this.#timerAt = at
+    this.#timer = setTimeout(() => this.#ring(), Math.ceil(Math.min(Math.max(at - now, 0), LONGEST_TIMER)))
+  }
+
+  #ring(): void {
+    this.#timerAt = Infinity
+    this.#hear(() => {
+      this.#links.tellWaiting()
+      const slept = this.#wake.slept()
+      if (slept > 0) this.#machine.wake(slept)
+      this.#machine.ring()
+    })
+  }
+
+  #obey(news: News): void {
+    if (this.#links.obey(news)) return
+    const { told, a, b, c, bytes } = news
+    switch (told) {
+      case Told.OpenSession:
+        return this.#openSession(a)
+      case Told.End:
+        return this.#end(this.#endOf(a, toText(bytes)))
+      case Told.Attached:
+        return this.#later((to) => to.attached(b > 0))
+      case Told.LegLost:
+      case Told.AttemptFailed: {
+        const why = (a === Cause.Control && this.#refusal?.message) || toText(bytes)
+        return this.#later((to) => to.legLost(CAUSES[a]!, why, orNull(b), orNull(c)))
+      }
+      case Told.PeerOnline:
+        return this.#later((to) => to.peerOnline())
+      case Told.PeerAway:
+        return this.#later((to) => to.peerAway(a))
+      case Told.Draining:
+        return
+      case Told.DatagramsDropped:
+        this.#dropped += a
+        return
+      case Told.RelayRtt:
+        this.#relayRtt = a
+        return
+      case Told.Secured: {
+        const [phrase, name] = texts(bytes)
+        return this.#later((to) => to.secured(phrase!, name!))
+      }
+      case Told.Path: {
+        this.#isDirect = a === 2
+        const rtt = this.#isDirect ? this.#machine.rtt() : undefined
+        return this.#later((to) => to.path(a, rtt ?? null))
+      }
+      case Told.DirectFailed: {
+        const why = toText(bytes)
+        return this.#later((to) => to.dialFailed(why))
+      }
+      case Told.Connected:
+        return this.#later((to) => to.connected())
+      case Told.Restarted:
+        return this.#later((to) => to.restarted(a))
+      case Told.Pong:
+        return this.#later((to) => to.pong(a))
+      default: {
+        const name = told === Told.Opened ? toText(bytes) : ''
+        return this.#later((to) => to.channel(told, a, b, name))
+      }
+    }
+  }
+
+  #openSession(number: number): void {
+    const opened =
+      typeof WebSocket === 'function'
+        ? this.#open(this.#calls.signal)
+        : Promise.reject(failure('unsupported', 'this environment has no WebSocket'))
+    opened.then(
+      (session) =>
+        this.#hear(() => {
+          this.#links.session = session
+          this.#machine.sessionOpened(number, offered(session), outlives(session), session.ticket)
+        }),
+      (error: PeerSoxError) =>
+        this.#hear(() => {
+          this.#refusal = error
+          const asked = error instanceof RateLimitedError ? error.retryAfter : null
+          this.#machine.sessionFailed(number, !error.transient, asked ?? -1)
+        }),
+    )
+  }
+
+  /** The listener is told when nothing is under way. */
+  #later(tell: (to: ShellListener) => void): void {
+    this.#untold.push(tell)
   }
 
   #tell(): void {
@@ -316,120 +360,56 @@ export class Shell implements RelayOwner, DirectOwner {
     }
   }
 
-  #endOurs(): void {
-    this.end('closed', 'this side closed the connection')
-  }
-
-  #ring(): void {
-    this.#timerAt = Number.POSITIVE_INFINITY
-    this.with(() => {
-      const now = performance.now()
-      this.#machine.ring()
-      this.#relay.ring(now)
-      if (this.#farewell <= now) this.#endOurs()
-    })
-  }
-
-  /** Handles what the machine has to tell, sends what it has to send, and sets the timer. */
-  #settle(): void {
-    const now = performance.now()
-    while (!this.#ended) {
-      let any = false
-      for (let news = this.#machine.poll(); news; news = this.#machine.poll()) {
-        this.#hear(news)
-        // Channels wait for their listeners; what else is heard may be a reason for more.
-        if (news.told < Told.Opened || news.told > Told.Reset) any = true
+  /** The end that the machine tells, with the error of it. */
+  #endOf(row: Row, text: string): End {
+    const reason = ENDS[row]!
+    switch (row) {
+      case Row.Closed:
+      case Row.PeerClosed:
+      case Row.Replaced:
+        return { reason, message: text, error: null }
+      case Row.Revoked:
+        return { reason, message: text, error: failure('pairing-invalid', text) }
+      case Row.Refused: {
+        const error = this.#refusal ?? failure('unreachable', text)
+        return { reason: error instanceof PairingInvalidError ? 'revoked' : reason, message: error.message, error }
       }
-      this.direct.ring(now)
-      if (!this.#transmit(now) && !any) break
+      case Row.NoLeg:
+        return { reason, message: text, error: failure('unreachable', text) }
+      default:
+        return { reason, message: text, error: failure(reason as 'code-mismatch' | 'tampered' | 'protocol', text) }
     }
+  }
+
+  /** The module itself failed: a bug. */
+  #fail(thrown: unknown): void {
+    const error = thrown instanceof PeerSoxError ? thrown : new PeerSoxError('protocol', String(thrown), { cause: thrown })
+    this.#links.stop()
+    this.#end({ reason: 'failed' satisfies CloseReason, message: error.message, error })
+  }
+
+  #end(end: End): void {
     if (this.#ended) return
-    const isCrowded = this.#path !== null && !this.#relay.sink
-    const at = Math.min(
-      this.#machine.timeout(),
-      this.#farewell,
-      this.#relay.deadline,
-      this.direct.deadline,
-      isCrowded ? now + RETRY_WHEN_CROWDED : Number.POSITIVE_INFINITY,
-    )
-    // It may ring a little early, never late.
-    if (this.#timerAt <= at) return
+    this.#ended = true
+    this.#isDirect = false
     clearTimeout(this.#timer)
-    this.#timerAt = at
-    // A timer beyond 2^31 ms rings at once; a minute early costs nothing.
-    this.#timer = setTimeout(() => this.#ring(), Math.ceil(Math.min(Math.max(at - now, 0), 60_000)))
-  }
-
-  #hear({ told, a, b, bytes }: News): void {
-    switch (told) {
-      case Told.Secured: {
-        const [phrase, ...name] = toText(bytes).split('\n')
-        return this.later((to) => to.secured(phrase!, name.join('\n')))
-      }
-      case Told.Connected:
-        return this.later((to) => to.connected())
-      case Told.Restarted:
-        this.later((to) => to.restarted(a))
-        return this.direct.lost('the other peer was restarted')
-      case Told.Closed:
-        if (this.#farewell < Number.POSITIVE_INFINITY) return this.#endOurs()
-        return this.end('peer-closed', 'the other peer is done')
-      case Told.Path: {
-        this.#selected = a < 0 ? null : a
-        if (a < 0) this.#relay.seek()
-        const kind = this.#kinds.get(a) ?? 0
-        const rtt = kind === 0 ? undefined : this.#machine.rtt(a)
-        return this.later((to) => to.path(kind, rtt ?? null))
-      }
-      case Told.Dial:
-        return this.direct.dial()
-      case Told.HangUp:
-        this.#kinds.delete(a)
-        if (a !== this.#path) return this.direct.silent(a)
-        this.#path = null
-        return this.#relay.lost(null, 'what arrived over it was altered under way')
-      case Told.Pong:
-        return this.later((to) => to.pong(a))
-      case Told.Signal: {
-        const signal = decode(Signal, bytes)
-        if (signal) this.direct.takeSignal(signal)
-        return
-      }
-      default: {
-        const name = told === Told.Opened ? toText(bytes) : ''
-        return this.later((to) => to.channel(told, a, b, name))
-      }
-    }
-  }
-
-  /** Hands frames to every path with room; true if there were any. */
-  #transmit(now: number): boolean {
-    let any = false
-    const send = (path: number, sink: { send(bytes: Uint8Array<ArrayBuffer>): void }): boolean => {
-      const frame = this.#machine.transmit(path)
-      if (!frame) return false
-      sink.send(frame)
-      this.sent.add(frame.length, now)
-      return (any = true)
-    }
-    for (;;) {
-      const sink = this.#path === null ? null : this.#relay.sink
-      if (!sink || !send(this.#path!, sink)) break
-    }
-    try {
-      for (;;) {
-        const sink = this.direct.sink
-        if (!sink || !send(this.direct.path!, sink)) break
-      }
-    } catch {
-      this.direct.lost('the data channel was closed')
-      any = true
-    }
-    return any
+    this.#calls.abort()
+    this.#wake.stop()
+    this.#later((to) => to.ended(end))
   }
 }
 
-type News = NonNullable<ReturnType<Machine['poll']>>
+function orNull(number: number): number | null {
+  return number < 0 ? null : number
+}
 
-/** How often a crowded WebSocket is looked at, in milliseconds; what comes from the relay is a reason, too. */
-const RETRY_WHEN_CROWDED = 8
+const HAS_WEBRTC = () => typeof RTCPeerConnection === 'function'
+
+/** What a relay is told of this software. */
+const AGENT = `peersox-web/${VERSION}`
+
+/** How often a crowded WebSocket is looked at, in milliseconds: it tells nobody when it has room. */
+const LOOK_AGAIN = 8
+
+/** Milliseconds; a timer of more rings at once. */
+const LONGEST_TIMER = 2 ** 31 - 1
