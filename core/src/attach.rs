@@ -118,7 +118,8 @@ pub struct Attach {
     seek: Option<Seek>,
     /// Legs in a row that were lost soon after they were admitted.
     short_lived: u32,
-    /// When the latest leg was given up that had said Hello. A relay may still admit it, and hang up the present one.
+    /// When the latest leg was given up that had said Hello. A relay may still admit it, and hang up the
+    /// present one.
     stray_at: Option<Moment>,
     /// What control said in `RetryInfo`.
     not_before: Moment,

@@ -1,4 +1,5 @@
-//! A seeded world for tests: two endpoints, a relay, control, a network that misbehaves, and a model of what must hold.
+//! A seeded world for tests: two endpoints, a relay, control, a network that misbehaves, and a model of what
+//! must hold.
 //!
 //! ```text
 //!                      control: answers late, is away, asks to wait
@@ -7,9 +8,9 @@
 //!                     └ direct: connects, falls silent, closes ┘
 //! ```
 //!
-//! Legs break with or without anybody noticing. Frames are lost, late, twice, back, or altered. Peers sleep, and their
-//! processes restart. Time is virtual: [`World::run`] jumps from event to event and never sleeps. Everything follows
-//! from one seed, so a failure is a number.
+//! Legs break with or without anybody noticing. Frames are lost, late, twice, back, or altered. Peers sleep,
+//! and their processes restart. Time is virtual: [`World::run`] jumps from event to event and never sleeps.
+//! Everything follows from one seed, so a failure is a number.
 
 mod app;
 mod control;

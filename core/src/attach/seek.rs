@@ -252,8 +252,8 @@ impl Attach {
         };
     }
 
-    /// Notes that a leg is given up whose Hello may be under way: a relay that reads it later lets it replace the
-    /// present leg.
+    /// Notes that a leg is given up whose Hello may be under way: a relay that reads it later lets it replace
+    /// the present leg.
     pub(super) fn note_stray(&mut self, seek: &Seek, now: Moment) {
         if seek.stage.has_said_hello() {
             self.stray_at = Some(now);

@@ -1,1 +1,285 @@
+//! Orders of events that a simulated world shows too seldom.
 
+use peersox_proto::v1;
+
+use super::*;
+use crate::attach::{Ended, Session, Transports};
+use crate::direct::{Channel, Connection, SessionDescription};
+use crate::id::PairingId;
+use crate::notice::{self, Kind};
+use crate::peer::Proof;
+use crate::role::Role;
+use crate::secure::Burnt;
+use crate::testing::Dice;
+
+const SECOND: Duration = Duration::from_secs(1);
+const SECRET: [u8; 32] = [9; 32];
+
+/// An endpoint at a clock, and what it asked for.
+struct Side {
+    endpoint: Endpoint,
+    dice: Dice,
+    now: Moment,
+    leg: Option<LegId>,
+    seen: Vec<Action>,
+}
+
+impl Side {
+    fn new(role: Role, proof: Proof<'_>) -> Self {
+        let now = Moment::default() + SECOND;
+        let mut dice = Dice::named("endpoint", role.index() as u64);
+        let identity = Identity {
+            role,
+            pairing: PairingId::from_bytes([7; 16]),
+            proof,
+            hello: Bytes::new(),
+            agent: "test".into(),
+        };
+        let endpoint = Endpoint::new(Config::default(), identity, now, &mut dice);
+        Self {
+            endpoint,
+            dice,
+            now,
+            leg: None,
+            seen: Vec::new(),
+        }
+    }
+
+    fn pair() -> [Self; 2] {
+        Role::BOTH.map(|role| Self::new(role, Proof::Secret(PairingSecret::from_bytes(SECRET))))
+    }
+
+    /// What was asked for since this was called last.
+    fn take(&mut self) -> Vec<Action> {
+        while let Some(action) = self.endpoint.poll_action(self.now, &mut self.dice) {
+            self.seen.push(action);
+        }
+        std::mem::take(&mut self.seen)
+    }
+
+    fn give(&mut self, input: Input) -> Vec<Action> {
+        self.endpoint.handle(input, self.now, &mut self.dice);
+        self.take()
+    }
+
+    fn opened(&mut self, call: u32, outlives: Option<Duration>) -> Vec<Action> {
+        self.give(Input::SessionOpened {
+            call,
+            session: Session {
+                offered: Transports::ALL,
+                ticket: "T".into(),
+            },
+            outlives,
+        })
+    }
+
+    /// Attaches its first leg.
+    fn attach(&mut self, peer_online: bool, outlives: Option<Duration>) -> Vec<Action> {
+        assert_eq!(self.take(), [Action::OpenSession(1)]);
+        let [Action::Connect(leg, _)] = self.opened(1, outlives)[..] else {
+            panic!("nothing is connected");
+        };
+        assert_eq!(self.give(Input::LegConnected(leg)), []);
+        let hello = self.endpoint.poll_transmit(Way::Leg(leg), self.now);
+        assert_eq!(hello.map(|frame| frame.lane()), Some(Lane::Notice));
+        self.leg = Some(leg);
+        self.hear(Kind::Welcome(v1::Welcome {
+            peer_online,
+            ..v1::Welcome::default()
+        }))
+    }
+
+    fn hear(&mut self, kind: Kind) -> Vec<Action> {
+        let bytes = notice::encode(kind).into_bytes();
+        self.frame(bytes);
+        self.take()
+    }
+
+    fn frame(&mut self, bytes: Bytes) {
+        let way = Way::Leg(self.leg.unwrap());
+        self.endpoint
+            .handle_frame(way, bytes, self.now, &mut self.dice);
+    }
+
+    /// The next frame for the other peer.
+    fn sends(&mut self) -> Option<Bytes> {
+        loop {
+            let way = Way::Leg(self.leg?);
+            let frame = self.endpoint.poll_transmit(way, self.now)?;
+            if frame.lane() != Lane::Notice {
+                return Some(frame.into_bytes());
+            }
+        }
+    }
+
+    fn hung_up(&mut self, reason: CloseReason) -> Vec<Action> {
+        let ended = Ended::Closed(reason.number());
+        self.give(Input::LegEnded(self.leg.unwrap(), ended))
+    }
+}
+
+/// What each says arrives at the other, until both are silent.
+fn talk([a, b]: &mut [Side; 2]) {
+    loop {
+        let mut said = false;
+        while let Some(bytes) = a.sends() {
+            b.frame(bytes);
+            said = true;
+        }
+        while let Some(bytes) = b.sends() {
+            a.frame(bytes);
+            said = true;
+        }
+        if !said {
+            return;
+        }
+    }
+}
+
+fn end(actions: &[Action]) -> Option<End> {
+    match actions.last() {
+        Some(Action::End(end)) => Some(*end),
+        _ => None,
+    }
+}
+
+/// Both attached and with keys.
+fn secured(outlives: Option<Duration>) -> [Side; 2] {
+    let mut sides = Side::pair();
+    for side in &mut sides {
+        side.attach(true, outlives);
+    }
+    talk(&mut sides);
+    for side in &mut sides {
+        let told = side.take();
+        let secured = |it: &Action| matches!(it, Action::Tell(Event::Secured { .. }));
+        assert!(told.iter().any(secured), "{told:?}");
+    }
+    sides
+}
+
+#[test]
+fn the_last_word_about_a_burnt_code_leaves_before_the_leg_is_hung_up() {
+    let codes: [&[u8]; 2] = [b"481920-tulip-ember", b"481920-tulip-amber"];
+    let mut sides = Role::BOTH.map(|role| Side::new(role, Proof::Code(codes[role.index()])));
+    for side in &mut sides {
+        side.attach(true, None);
+    }
+    talk(&mut sides);
+    for side in &mut sides {
+        let told = side.take();
+        let burnt = End::Peer(peer::End::Burnt(Burnt::Mismatch));
+        assert_eq!(end(&told), Some(burnt), "the other one hears why, too");
+        let hang_up = Action::HangUp(side.leg.unwrap(), Some(CloseReason::Done));
+        assert!(told.contains(&hang_up), "{told:?}");
+    }
+}
+
+#[test]
+fn a_peer_that_leaves_amid_the_own_farewell_has_everything() {
+    let mut sides = secured(None);
+    let [a, b] = &mut sides;
+    assert_eq!(end(&a.give(Input::Close(60 * SECOND))), None);
+    let told = a.hung_up(CloseReason::PeerLeft);
+    assert_eq!(end(&told), Some(End::Closed { flushed: true }));
+    let told = b.hung_up(CloseReason::PeerLeft);
+    assert_eq!(end(&told), Some(End::HungUp(CloseReason::PeerLeft)));
+}
+
+#[test]
+fn a_farewell_without_anybody_there_ends_at_once() {
+    let [mut alone, _] = Side::pair();
+    alone.attach(false, None);
+    let told = alone.give(Input::Close(60 * SECOND));
+    assert_eq!(end(&told), Some(End::Closed { flushed: true }));
+    assert_eq!(alone.endpoint.poll_timeout(), Moment::NEVER);
+    assert_eq!(alone.give(Input::Timeout), [], "something follows the end");
+}
+
+#[test]
+fn what_was_sent_before_the_other_peer_went_away_is_taken() {
+    let mut sides = secured(None);
+    talk(&mut sides);
+    let [a, b] = &mut sides;
+    let priority = channel::Priority::Normal;
+    b.endpoint.channels().open("late", priority).unwrap();
+    let late = b.sends().expect("the channel is announced");
+    a.hear(Kind::PeerAway(v1::PeerAway { grace_millis: 7 }));
+    assert_eq!(a.endpoint.path(), None);
+    a.frame(late);
+    let told = a.take();
+    let opened = |it: &Action| matches!(it, Action::Tell(Event::Channel(channel::Event::Opened { name, .. })) if name == "late");
+    assert!(told.iter().any(opened), "{told:?}");
+}
+
+#[test]
+fn both_say_goodbye_and_both_have_everything() {
+    let mut sides = secured(None);
+    for side in &mut sides {
+        side.give(Input::Close(60 * SECOND));
+    }
+    talk(&mut sides);
+    let ends = sides.map(|mut side| end(&side.take()));
+    assert_eq!(ends, [Some(End::Closed { flushed: true }); 2]);
+}
+
+/// The initiator's direct path is up.
+fn direct(outlives: Option<Duration>) -> (Side, u64) {
+    let mut sides = Side::pair();
+    let mut asked = Vec::new();
+    for side in &mut sides {
+        asked.push(side.attach(true, outlives));
+    }
+    talk(&mut sides);
+    let [mut a, _] = sides;
+    asked.push(a.take());
+    let offer = asked.iter().flatten().find_map(|it| match it {
+        Action::Offer(attempt, false) => Some(*attempt),
+        _ => None,
+    });
+    let attempt = offer.expect("the initiator offers");
+    let description = SessionDescription {
+        r#type: "offer".into(),
+        ..SessionDescription::default()
+    };
+    a.give(Input::Direct(
+        attempt,
+        direct::Input::Described(description),
+    ));
+    let open = direct::Input::Changed(Connection::Connected, Channel::Open);
+    a.give(Input::Direct(attempt, open));
+    (a, attempt)
+}
+
+#[test]
+fn who_wakes_up_with_stale_servers_asks_for_others_before_ice_is_restarted() {
+    let (mut a, attempt) = direct(Some(60 * SECOND));
+    let told = a.give(Input::Wake(SECOND));
+    assert!(told.contains(&Action::Offer(attempt, true)), "{told:?}");
+    let told = a.give(Input::Wake(61 * SECOND));
+    assert!(told.contains(&Action::OpenSession(2)), "{told:?}");
+    assert!(!told.contains(&Action::Offer(attempt, true)), "{told:?}");
+    let told = a.opened(2, Some(60 * SECOND));
+    assert!(told.contains(&Action::Offer(attempt, true)), "{told:?}");
+}
+
+#[test]
+fn old_servers_have_to_do_while_control_asks_to_wait() {
+    let (mut a, attempt) = direct(Some(60 * SECOND));
+    a.give(Input::Wake(61 * SECOND));
+    let told = a.give(Input::SessionFailed {
+        call: 2,
+        is_final: false,
+        retry_after: Some(7 * SECOND),
+    });
+    assert!(told.contains(&Action::Offer(attempt, true)), "{told:?}");
+    a.now = a.now + 6 * SECOND;
+    let told = a.give(Input::Wake(SECOND));
+    assert!(told.contains(&Action::Offer(attempt, true)), "{told:?}");
+    let told = a.give(Input::LegEnded(a.leg.unwrap(), Ended::Broken));
+    assert!(!told.iter().any(|it| matches!(it, Action::OpenSession(_))));
+    a.now = a.now + 999 * Duration::from_millis(1);
+    assert_eq!(a.give(Input::Timeout), [], "control is called too early");
+    a.now = a.now + Duration::from_millis(1);
+    assert_eq!(a.give(Input::Timeout), [Action::OpenSession(3)]);
+}

@@ -59,8 +59,8 @@ impl RngCore for Dice {
         self.roll()
     }
 
-    /// Each throw gives its eight bytes, the lowest first; what is left of the last throw is dropped. So a source that
-    /// only fills bytes, such as a browser's, can do the same.
+    /// Each throw gives its eight bytes, the lowest first; what is left of the last throw is dropped. So a
+    /// source that only fills bytes, such as a browser's, can do the same.
     fn fill_bytes(&mut self, dest: &mut [u8]) {
         for chunk in dest.chunks_mut(8) {
             chunk.copy_from_slice(&self.roll().to_le_bytes()[..chunk.len()]);

@@ -1,5 +1,5 @@
-//! A direct connection of the model, with an end at each peer: it connects once both ends hold each other's newest
-//! description.
+//! A direct connection of the model, with an end at each peer: it connects once both ends hold each other's
+//! newest description.
 
 use std::time::Duration;
 

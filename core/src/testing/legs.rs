@@ -1,6 +1,7 @@
 //! Legs: connections between a peer and the relay, which take time to connect and may break at any time.
 //!
-//! Each end notices a break by itself: at once, later, or never. What is sent into a broken connection vanishes.
+//! Each end notices a break by itself: at once, later, or never. What is sent into a broken connection
+//! vanishes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -123,7 +124,8 @@ impl Leg {
         self.peer.lives = false;
     }
 
-    /// When something happens to it next. `asleep`: its peer takes nothing. `blocked`: its relay takes nothing.
+    /// When something happens to it next. `asleep`: its peer takes nothing. `blocked`: its relay takes
+    /// nothing.
     pub(super) fn next(&self, asleep: bool, blocked: bool) -> Option<Moment> {
         if let Some((at, _)) = self.connecting {
             return self.peer.lives.then_some(at);

@@ -53,8 +53,8 @@ impl Wire {
         frames.map(Bytes::len).sum()
     }
 
-    /// Loses a frame under way without a trace, as no honest path does. Notices are spared: without them a relay
-    /// would not be one.
+    /// Loses a frame under way without a trace, as no honest path does. Notices are spared: without them a
+    /// relay would not be one.
     pub(super) fn swallow(&mut self, dice: &mut Dice) {
         let of_peer = |(at, (_, it)): (usize, &(Moment, Parcel))| {
             let lane = it.frame().and_then(|frame| frame.first().copied());

@@ -1,4 +1,5 @@
-//! A relay instance of the model: it drives the relay's own [`Session`] and moves frames as `docs/protocol.md` says.
+//! A relay instance of the model: it drives the relay's own [`Session`] and moves frames as
+//! `docs/protocol.md` says.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! Replays `tests/vectors/endpoint.json`: what one shell did at its endpoint has to give the same again.
 //!
-//! The file is `{"about": …, "vectors": [{"seed", "endpoint", "steps": [[microseconds, call, result], …]}, …]}`. The
-//! words of calls and results are those of [`World::record`](super::World::record); `cargo run -p peersox-core --features
-//! testing --example endpoint-vectors` writes it.
+//! The file is `{"about": …, "vectors": [{"seed", "endpoint", "steps": [[microseconds, call, result], …]},
+//! …]}`. The words of calls and results are those of [`World::record`](super::World::record); `cargo run -p
+//! peersox-core --features testing --example endpoint-vectors` writes it.
 
 use std::time::Duration;
 

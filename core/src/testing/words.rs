@@ -1,5 +1,6 @@
-//! Calls and results of an endpoint as JSON, in words that another language can read: names are those of the variants in
-//! kebab-case, times are whole microseconds, bytes are hexadecimal, channels are the 64 bits of their id.
+//! Calls and results of an endpoint as JSON, in words that another language can read: names are those of the
+//! variants in kebab-case, times are whole microseconds, bytes are hexadecimal, channels are the 64 bits of
+//! their id.
 
 use std::time::Duration;
 

@@ -192,8 +192,8 @@ impl World {
         }
     }
 
-    /// Writes down what one peer does at its endpoint, in a world with short messages, until its process is gone or
-    /// the record is long enough.
+    /// Writes down what one peer does at its endpoint, in a world with short messages, until its process is
+    /// gone or the record is long enough.
     ///
     /// # Errors
     /// What went wrong first, in words.
