@@ -94,7 +94,7 @@ pub(crate) const fn small(number: f64) -> u32 {
 
 /// Milliseconds of JavaScript as a span; nothing if they are fewer than none.
 pub(crate) fn span(millis: f64) -> Option<Duration> {
-    (millis >= 0.0).then(|| Duration::from_micros(whole(millis * 1e3)))
+    (millis >= 0.0).then(|| Duration::from_micros(whole(millis * 1e3 + 0.5)))
 }
 
 /// A span in milliseconds, as JavaScript counts.

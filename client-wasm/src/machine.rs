@@ -2,6 +2,8 @@
 //!
 //! `tell` has what it asks of the shell, and tells.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use peersox_core::attach::{self, Ended, LegId, Session, Transport, Transports};
 use peersox_core::channel::{ChannelId, Chunk, Kind, Priority, ResetCode, SendError};
@@ -11,6 +13,7 @@ use peersox_core::id::PairingId;
 use peersox_core::peer::Proof;
 use peersox_core::role::Role;
 use peersox_core::secure::PairingSecret;
+use peersox_core::time::Moment;
 
 use crate::call::{Call, NONE, Reply, millis, small, span, whole};
 use crate::code::{self, text};
@@ -30,7 +33,7 @@ impl Machine {
             true => Role::Initiator,
             false => Role::Joiner,
         };
-        let [id, proof, name, agent] = call.parts()?;
+        let [id, proof, name, agent, rules] = call.parts()?;
         let id = id.try_into().map_err(|_| Failure::senseless())?;
         let typed;
         let proof = if call.op == op::WITH_SECRET {
@@ -42,12 +45,10 @@ impl Machine {
             typed = code::parse(proof)?.canonical();
             Proof::Code(typed.as_bytes())
         };
-        let defaults = attach::Config::default();
-        let config = Config {
+        let mut config = Config {
             attach: attach::Config {
                 transports: Transport::WebSocket.into(),
-                patience: span(call.c).unwrap_or(defaults.patience),
-                ..defaults
+                ..attach::Config::default()
             },
             direct: match number_of(call.b) {
                 op::mode::OFF => Mode::Off,
@@ -57,6 +58,10 @@ impl Machine {
             },
             ..Config::default()
         };
+        if let Some(patience) = span(call.c) {
+            config.attach.patience = patience;
+        }
+        apply(rules, &mut config);
         let identity = Identity {
             role,
             pairing: PairingId::from_bytes(id),
@@ -79,7 +84,7 @@ impl Machine {
             }
             op::TRANSMIT_LEG => transmit(endpoint, leg_way(&call), &call),
             op::TRANSMIT_DIRECT => transmit(endpoint, direct_way(&call), &call),
-            op::TIMEOUT => Reply::number(millis(endpoint.poll_timeout().since_origin())),
+            op::TIMEOUT => Reply::number(deadline(endpoint.poll_timeout())),
             op::UPGRADE => Reply::number(endpoint.upgrade(call.now, &mut Random)),
             op::SECRET => {
                 let secret = endpoint.secret();
@@ -169,6 +174,27 @@ impl Machine {
         }
         Ok(())
     }
+}
+
+/// Rules other than the usual ones, as [`op::WITH_CODE`] says; of fewer numbers none counts.
+fn apply(rules: &[u8], config: &mut Config) {
+    let (numbers, _) = rules.as_chunks().0.as_chunks();
+    let Some([transports, window, total, channels, upgrade]) = numbers.first() else {
+        return;
+    };
+    let limits = &mut config.peer.channels.limits;
+    config.attach.transports = Transports::from_bits(transports[0]);
+    limits.window = u32::from_le_bytes(*window);
+    limits.total = u32::from_le_bytes(*total);
+    limits.max_channels = u32::from_le_bytes(*channels);
+    config.attach.upgrade_after = Duration::from_secs(u32::from_le_bytes(*upgrade).into());
+}
+
+/// A moment as JavaScript counts, rounded up to microseconds.
+#[allow(clippy::cast_precision_loss)]
+fn deadline(at: Moment) -> f64 {
+    let micros = at.since_origin().as_nanos().div_ceil(1_000);
+    micros as f64 / 1e3
 }
 
 /// What happened, out of the call that says so.

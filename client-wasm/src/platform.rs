@@ -21,7 +21,7 @@ static ALLOCATOR: WasmDynamicTalc = new_wasm_dynamic_allocator();
 
 /// A moment that JavaScript gave as `performance.now()`; its origin is that of the page.
 pub(crate) fn moment(now: f64) -> Moment {
-    Moment::from_origin(Duration::from_micros(whole(now * 1e3)))
+    Moment::from_origin(Duration::from_micros(whole(now * 1e3 + 0.5)))
 }
 
 /// `crypto.getRandomValues`.

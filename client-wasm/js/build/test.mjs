@@ -19,6 +19,7 @@ const here = join(dirname(fileURLToPath(import.meta.url)), '..')
 const out = join(here, '../../target/web/test')
 const words = process.argv.slice(2).filter((it) => it !== '--without-module')
 const glue = process.argv.includes('--without-module') ? '' : join(here, '../../target/web/glue')
+const vectors = process.env.PEERSOX_VECTORS ?? join(here, '../../tests/vectors/endpoint.json')
 const names = readdirSync(join(here, 'test')).filter((it) => it.endsWith('.test.mjs'))
 const chosen = names.filter((it) => words.length === 0 || words.some((word) => it.includes(word)))
 if (chosen.length === 0) throw new Error(`no test is called ${words}`)
@@ -39,7 +40,7 @@ await build({
   target: 'node20',
   sourcemap: 'inline',
   packages: 'external',
-  define: { VERSION: '"0.0.0"', BUILD: '"test"', GLUE: JSON.stringify(glue) },
+  define: { VERSION: '"0.0.0"', BUILD: '"test"', GLUE: JSON.stringify(glue), VECTORS: JSON.stringify(vectors) },
   plugins: [generated(), scripted],
 })
 const files = chosen.map((it) => join(out, it))

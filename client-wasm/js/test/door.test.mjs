@@ -69,7 +69,7 @@ test('a machine is made of an id, a proof and a name', () => {
   const machine = new Machine({ ...IDENTITY, secret: Uint8Array.of(9, 9) })
   machine.ring()
   assert.deepEqual([calls[0].a, calls[0].b, calls[0].c], [1, 2, -1])
-  assert.deepEqual(texts(calls[0].bytes), ['\u0001'.repeat(16), '\t\t', 'me', 'test/1'])
+  assert.deepEqual(texts(calls[0].bytes), ['\u0001'.repeat(16), '\t\t', 'me', 'test/1', ''])
   assert.equal(calls[1].machine, 4)
 })
 

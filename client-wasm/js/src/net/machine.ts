@@ -25,21 +25,24 @@ export interface Identity {
   mode: number
   /** For how many milliseconds another leg is sought; −1 never gives up. */
   patience: number
+  /** Rules other than the usual ones, as `engine.ops` says: a replay of the vectors needs them. */
+  rules?: Uint8Array
 }
 
 /** See the module. */
 export class Machine extends Operations {
   /** Makes one that begins to attach, and proves itself with a secret or, if there is none, with a code. */
-  constructor({ id, initiator, secret, code, name, agent, mode, patience }: Identity) {
+  constructor({ id, initiator, secret, code, name, agent, mode, patience, rules = NO_RULES }: Identity) {
     const no = (what: string) => failure('pairing-invalid', what)
     if (id.length !== 16) throw no('this is no pairing: its id is not 32 hex digits')
     if (!secret?.length && !code) throw no('the pairing has neither a secret nor a code')
     const number = secret?.length
-      ? withSecret(initiator, mode, patience, id, secret, name, agent)
-      : withCode(initiator, mode, patience, id, code!, name, agent)
+      ? withSecret(initiator, mode, patience, id, secret, name, agent, rules)
+      : withCode(initiator, mode, patience, id, code!, name, agent, rules)
     super(number)
     unused.register(this, number)
   }
 }
 
+const NO_RULES = new Uint8Array()
 const unused = new FinalizationRegistry((machine: number) => new Operations(machine).free())
