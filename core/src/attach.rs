@@ -14,6 +14,7 @@
 //!   later, or at once when the one before has failed. The first that connects says Hello; the others are given up.
 //! - A new leg takes over without a gap: the old one carries until Welcome. The end of the old one as
 //!   [`Replaced`](CloseReason::Replaced), while the Hello of the new one is under way, ends nothing.
+//!   Nor does it for a while after such a leg was given up: its Hello may still be under way.
 //! - A failed attempt is repeated after a pause that doubles from [`PAUSE`] to [`PAUSE_AT_MOST`], each between half of it and all of it.
 //!   What control says in `RetryInfo` is a lower bound, also when the program wakes up.
 //! - Control is asked for a ticket each time. While control is away, the ticket of an earlier session is used until a relay
@@ -38,6 +39,7 @@ use crate::time::Moment;
 
 mod action;
 mod cause;
+mod patience;
 mod seek;
 #[cfg(test)]
 mod tests;
@@ -46,8 +48,12 @@ mod up;
 
 pub use action::{Action, End, Event};
 pub use cause::{Cause, Ended};
+pub use patience::{BLOCKED, HEAD_START, PAUSE, PAUSE_AT_MOST};
 pub use transport::{Transport, Transports};
 
+#[cfg(test)]
+use patience::OPENING_WITH_TICKET;
+use patience::{CONTROL_IS_DOWN, RESTART_AFTER, RETRY_AFTER_AT_MOST, STABLE_AFTER, STRAYS};
 use seek::{Seek, Stage, Why};
 use up::Up;
 
@@ -112,6 +118,8 @@ pub struct Attach {
     seek: Option<Seek>,
     /// Legs in a row that were lost soon after they were admitted.
     short_lived: u32,
+    /// When the latest leg was given up that had said Hello. A relay may still admit it, and hang up the present one.
+    stray_at: Option<Moment>,
     /// What control said in `RetryInfo`.
     not_before: Moment,
     /// A leg was admitted once.
@@ -134,6 +142,7 @@ impl Attach {
             up: None,
             seek: None,
             short_lived: 0,
+            stray_at: None,
             not_before: now,
             proven: false,
             has_direct: false,
@@ -149,7 +158,6 @@ impl Attach {
     /// OpenSession was answered. An answer that is late is remembered, too.
     pub fn session_opened(&mut self, session: Session, now: Moment, rng: &mut impl RngCore) {
         self.session = Some(session);
-        self.not_before = now;
         if let Some(mut seek) = self.take_seek(|stage| matches!(stage, Stage::Opening { .. })) {
             self.race(&mut seek, now);
             self.put_back(seek, now, rng);
@@ -164,9 +172,7 @@ impl Attach {
         now: Moment,
         rng: &mut impl RngCore,
     ) {
-        if let Some(after) = retry_after {
-            self.not_before = now + after.min(RETRY_AFTER_AT_MOST);
-        }
+        self.wait_for(retry_after, now);
         let Some(mut seek) = self.take_seek(|stage| matches!(stage, Stage::Opening { .. })) else {
             return;
         };
@@ -177,6 +183,20 @@ impl Attach {
         } else {
             self.failed(seek, Cause::Control, is_final, now, rng);
         }
+    }
+
+    /// What control says in `RetryInfo`, whatever it was called for.
+    pub fn wait_for(&mut self, retry_after: Option<Duration>, now: Moment) {
+        if let Some(after) = retry_after {
+            let until = now + after.min(RETRY_AFTER_AT_MOST);
+            self.not_before = self.not_before.max(until);
+        }
+    }
+
+    /// Whether control has asked not to be called now.
+    #[must_use]
+    pub fn has_to_wait(&self, now: Moment) -> bool {
+        self.not_before > now
     }
 
     /// A leg's transport is connected: Hello may leave.
@@ -198,6 +218,7 @@ impl Attach {
             self.fall_back(&mut seek, leg, now);
             self.put_back(seek, now, rng);
         } else if let Some(seek) = self.take_seek(|stage| stage.greets(leg)) {
+            self.note_stray(&seek, now);
             self.failed(seek, ended.into(), false, now, rng);
         }
     }
@@ -267,6 +288,7 @@ impl Attach {
         }
         if let Some(mut seek) = self.take_seek(|stage| !matches!(stage, Stage::Pausing { .. })) {
             if now >= seek.since + RESTART_AFTER {
+                self.note_stray(&seek, now);
                 self.cancel(&seek, None);
                 let until = now.max(self.not_before);
                 seek.stage = Stage::Pausing { until };
@@ -351,6 +373,7 @@ impl Attach {
             .and_then(|frame| notice::decode(frame.payload()).ok()?);
         let (Some(Kind::Welcome(welcome)), Some(transport)) = (notice, seek.stage.transport())
         else {
+            self.note_stray(&seek, now);
             self.actions.push(Action::HangUp(leg, None));
             return self.failed(seek, Cause::NoWelcome, false, now, rng);
         };
@@ -400,6 +423,7 @@ impl Attach {
             return;
         }
         if let Some(seek) = self.seek.take() {
+            self.note_stray(&seek, now);
             self.cancel(&seek, None);
         }
         self.session = None;
@@ -419,7 +443,11 @@ impl Attach {
             seek.untold = Some(cause);
             return;
         }
-        if let Some(reason) = cause.final_reason() {
+        let by_stray = cause == Cause::HungUp(CloseReason::Replaced)
+            && self.stray_at.is_some_and(|at| now <= at + STRAYS);
+        if let Some(reason) = cause.final_reason()
+            && !by_stray
+        {
             return self.end(End::HungUp(reason));
         }
         self.refuse_ticket(cause);
@@ -443,7 +471,7 @@ impl Attach {
                 (seek, Some(pause))
             }
         };
-        self.replace_seek(seek);
+        self.replace_seek(seek, now);
         self.actions
             .push(Action::Tell(Event::Lost { cause, retry_in }));
     }
@@ -459,41 +487,3 @@ impl Attach {
         self.actions.push(Action::End(end));
     }
 }
-
-/// How long the best transport is tried alone. A QUIC handshake takes one round trip, a WebSocket three or four;
-/// networks that drop UDP do so silently.
-pub const HEAD_START: Duration = Duration::from_millis(300);
-
-/// The first pause before another attempt, at most; half of it at least.
-pub const PAUSE: Duration = Duration::from_millis(100);
-
-/// Where the doubling of the pause ends.
-pub const PAUSE_AT_MOST: Duration = Duration::from_secs(10);
-
-/// A leg whose frames cannot leave, and over which nothing comes, is given up after this time.
-pub const BLOCKED: Duration = Duration::from_secs(120);
-
-/// `RetryInfo` is obeyed up to this bound.
-const RETRY_AFTER_AT_MOST: Duration = Duration::from_secs(600);
-
-/// How long OpenSession may take while there is no earlier ticket. The shell's own time-out is shorter.
-const OPENING: Duration = Duration::from_secs(15);
-
-/// How long OpenSession may take before an earlier ticket is used.
-const OPENING_WITH_TICKET: Duration = Duration::from_secs(3);
-
-/// How long an attempt may take from the first transport that connects to Welcome.
-const ATTEMPT: Duration = Duration::from_secs(10);
-
-/// After so many refusals of control an earlier ticket is used. Control that is restarted together with its relay is worth waiting
-/// for: it knows the new certificates, and only then QUIC is found again.
-const CONTROL_IS_DOWN: u32 = 3;
-
-/// A leg that lived this long makes the pauses short again.
-const STABLE_AFTER: Duration = Duration::from_secs(10);
-
-/// An attempt that is older than this begins anew when the program wakes up.
-const RESTART_AFTER: Duration = Duration::from_secs(1);
-
-/// The longest time between two attempts at a better transport, unless the embedder asks for more.
-const UPGRADE_AT_MOST: Duration = Duration::from_secs(600);

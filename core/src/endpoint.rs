@@ -38,18 +38,7 @@ mod input;
 mod tests;
 
 pub use action::{Action, End, Event};
-pub use input::{Identity, Input, Way};
-
-/// How an [`Endpoint`] behaves.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Config {
-    /// Channels and paths.
-    pub peer: peer::Config,
-    /// The leg to the relay.
-    pub attach: attach::Config,
-    /// When to look for a direct path.
-    pub direct: direct::Mode,
-}
+pub use input::{Config, Identity, Input, Way};
 
 /// See the module.
 pub struct Endpoint {
@@ -131,6 +120,7 @@ impl Endpoint {
                 is_final,
                 retry_after,
             } => {
+                self.attach.wait_for(retry_after, now);
                 if call == self.renew_call {
                     self.direct.renewed();
                 } else if call == self.attach_call {
@@ -381,6 +371,10 @@ impl Endpoint {
             direct::Action::Answer(attempt) => Action::Answer(attempt),
             direct::Action::Add(attempt, candidate) => Action::Add(attempt, candidate),
             direct::Action::Close(attempt) => Action::Drop(attempt),
+            // The old servers have to do while control asks to wait.
+            direct::Action::Renew if self.attach.has_to_wait(now) => {
+                return self.direct.renewed();
+            }
             direct::Action::Renew => {
                 self.renew_call = self.call();
                 return;

@@ -18,7 +18,7 @@
 //!    bring nothing but forgeries, one after another, end in [`End::Tampered`].
 //!
 //! A peer that is not secured says its last word again after a pause, so that a frame lost by a relay
-//! delays and does not strand it.
+//! delays and does not strand it. So does one that gets only records of keys that it does not know.
 
 use std::time::Duration;
 
@@ -74,6 +74,10 @@ pub struct Peer {
     /// When to say the last word again, and after which pause next.
     remind_at: Moment,
     pause: Backoff,
+    /// The newest records belong to keys that are not known here: a handshake went lost, or two crossed.
+    estranged: bool,
+    /// When time was noted last.
+    noted: Moment,
     dropped: u64,
 }
 
@@ -166,6 +170,8 @@ impl Peer {
             rekey_at: now + REKEY_EVERY,
             remind_at: Moment::NEVER,
             pause: Backoff::new(REMIND_AFTER, REMIND_AT_MOST),
+            estranged: false,
+            noted: now,
             dropped: 0,
         }
     }
@@ -245,12 +251,17 @@ impl Peer {
     /// When to call [`Peer::handle_timeout`] if nothing happens before.
     #[must_use]
     pub fn poll_timeout(&self) -> Moment {
-        let own = self.rekey_at.min(self.remind_at);
-        own.min(self.mux.poll_timeout()).min(self.paths.timeout())
+        let own = self.rekey_at.min(self.remind_at).min(self.paths.timeout());
+        match self.mux.poll_timeout() {
+            // It is due, and waits for a path that has room.
+            due if due <= self.noted => own,
+            later => own.min(later),
+        }
     }
 
     /// Notes that time has passed; [`Peer::poll_transmit`] then gives what has become due.
     pub fn handle_timeout(&mut self, now: Moment, rng: &mut impl CryptoRngCore) {
+        self.noted = now;
         if self.rekey_at <= now {
             self.rekey_at = now + REKEY_EVERY;
             self.association.rekey();
@@ -320,6 +331,7 @@ impl Peer {
         self.tampered = 0;
         match lane {
             Lane::Reliable => {
+                self.estranged = false;
                 if !self.paths.handle(path, &plaintext, now) {
                     self.mux.handle_record(plaintext, now)?;
                 }
@@ -344,6 +356,10 @@ impl Peer {
         let harmless = violation.is_stale() || violation == Violation::Unexpected;
         if harmless || lane != Lane::Reliable || self.paths.kind(path).is_none() {
             self.dropped += 1;
+            if violation == Violation::UnknownSession && !self.estranged {
+                self.estranged = true;
+                self.remind_at = self.remind_at.min(self.pause.pause(now));
+            }
             return Ok(());
         }
         self.tampered += 1;
@@ -360,7 +376,7 @@ impl Peer {
     fn note_secured(&mut self, now: Moment) {
         while let Some(secure::Event::Secured { sas, hello }) = self.association.poll_event() {
             self.events.push(Event::Secured { sas, hello });
-            self.remind_at = Moment::NEVER;
+            (self.remind_at, self.estranged) = (Moment::NEVER, false);
             let first = !std::mem::replace(&mut self.secured, true);
             if first && self.paths.selected().is_some() {
                 self.mux.path_up(now);
@@ -370,10 +386,11 @@ impl Peer {
 
     fn remind(&mut self, now: Moment, rng: &mut impl CryptoRngCore) {
         self.remind_at = Moment::NEVER;
-        let waits = matches!(
-            self.association.state(),
-            State::Pairing | State::Handshaking
-        );
+        let waits = match self.association.state() {
+            State::Pairing | State::Handshaking => true,
+            State::Secured => self.estranged,
+            State::Burnt(_) => false,
+        };
         if let (true, Some(path)) = (waits, self.paths.selected()) {
             self.association.on_path_up(rng);
             self.collect(path);

@@ -1,16 +1,28 @@
-//! A seeded world for tests: two peers, a network that misbehaves, and a model of what must hold.
+//! A seeded world for tests: two endpoints, a relay, control, a network that misbehaves, and a model of what must hold.
 //!
 //! ```text
-//!   App ⇄ Peer ⇄ ┌ relay:  slow, legs break, forgets, delivers late, twice, back or altered ┐ ⇄ Peer ⇄ App
-//!                 └ direct: fast, falls silent, comes back, alters                           ┘
+//!                      control: answers late, is away, asks to wait
+//!                        ▲                                   ▲
+//!   App ⇄ Endpoint ⇄ ┌ legs ⇄ relay: drains, restarts ⇄ legs ┐ ⇄ Endpoint ⇄ App
+//!                     └ direct: connects, falls silent, closes ┘
 //! ```
 //!
-//! Time is virtual: [`World::run`] jumps from event to event and never sleeps. Everything follows
+//! Legs break with or without anybody noticing. Frames are lost, late, twice, back, or altered. Peers sleep, and their
+//! processes restart. Time is virtual: [`World::run`] jumps from event to event and never sleeps. Everything follows
 //! from one seed, so a failure is a number.
 
 mod app;
+mod control;
 mod dice;
+mod direct;
+mod fate;
+mod legs;
+mod manners;
 mod network;
+mod obey;
+mod relay;
+mod serve;
+mod shell;
 mod world;
 
 pub use dice::Dice;

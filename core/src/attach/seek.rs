@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use rand_core::RngCore;
 
+use super::patience::{ATTEMPT, OPENING, OPENING_WITH_TICKET, UPGRADE_AT_MOST};
 use super::{
-    ATTEMPT, Action, Attach, Cause, End, Event, HEAD_START, LegId, OPENING, OPENING_WITH_TICKET,
-    PAUSE, PAUSE_AT_MOST, Transport, Transports, UPGRADE_AT_MOST,
+    Action, Attach, Cause, End, Event, HEAD_START, LegId, PAUSE, PAUSE_AT_MOST, Transport,
+    Transports,
 };
 use crate::time::Moment;
 
@@ -128,8 +129,9 @@ impl Attach {
     }
 
     /// Begins this search in the place of the one that there is.
-    pub(super) fn replace_seek(&mut self, seek: Seek) {
+    pub(super) fn replace_seek(&mut self, seek: Seek, now: Moment) {
         if let Some(old) = self.seek.replace(seek) {
+            self.note_stray(&old, now);
             self.cancel(&old, None);
         }
     }
@@ -137,8 +139,12 @@ impl Attach {
     /// The stage has lasted long enough.
     pub(super) fn due(&mut self, mut seek: Seek, now: Moment, rng: &mut impl RngCore) {
         match &mut seek.stage {
-            Stage::Pausing { .. } => {
-                self.open(&mut seek, now);
+            Stage::Pausing { until } => {
+                // Control may have asked to wait after the pause began.
+                *until = self.not_before;
+                if self.not_before <= now {
+                    self.open(&mut seek, now);
+                }
                 self.seek = Some(seek);
             }
             Stage::Opening { .. } => {
@@ -155,6 +161,7 @@ impl Attach {
                 self.put_back(seek, now, rng);
             }
             Stage::Racing { .. } | Stage::Greeting { .. } => {
+                self.note_stray(&seek, now);
                 self.cancel(&seek, None);
                 self.failed(seek, Cause::TimedOut, false, now, rng);
             }
@@ -243,6 +250,14 @@ impl Attach {
             said: false,
             until,
         };
+    }
+
+    /// Notes that a leg is given up whose Hello may be under way: a relay that reads it later lets it replace the
+    /// present leg.
+    pub(super) fn note_stray(&mut self, seek: &Seek, now: Moment) {
+        if seek.stage.has_said_hello() {
+            self.stray_at = Some(now);
+        }
     }
 
     /// Gives up what is being connected, but for one leg.

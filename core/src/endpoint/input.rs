@@ -4,11 +4,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::attach::{Ended, LegId, Session};
+use crate::attach::{self, Ended, LegId, Session};
 use crate::direct;
 use crate::id::PairingId;
-use crate::peer::Proof;
+use crate::peer::{self, Proof};
 use crate::role::Role;
+
+/// How an [`Endpoint`](super::Endpoint) behaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// Channels and paths.
+    pub peer: peer::Config,
+    /// The leg to the relay.
+    pub attach: attach::Config,
+    /// When to look for a direct path.
+    pub direct: direct::Mode,
+}
 
 /// Who an [`Endpoint`](super::Endpoint) is.
 #[derive(Clone, Debug)]

@@ -51,15 +51,20 @@ impl Dice {
 
 impl RngCore for Dice {
     fn next_u32(&mut self) -> u32 {
-        rand_core::impls::next_u32_via_fill(self)
+        let bytes = self.roll().to_le_bytes();
+        u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
     }
 
     fn next_u64(&mut self) -> u64 {
         self.roll()
     }
 
+    /// Each throw gives its eight bytes, the lowest first; what is left of the last throw is dropped. So a source that
+    /// only fills bytes, such as a browser's, can do the same.
     fn fill_bytes(&mut self, dest: &mut [u8]) {
-        rand_core::impls::fill_bytes_via_next(self, dest);
+        for chunk in dest.chunks_mut(8) {
+            chunk.copy_from_slice(&self.roll().to_le_bytes()[..chunk.len()]);
+        }
     }
 
     fn try_fill_bytes(&mut self, dest: &mut [u8]) -> Result<(), rand_core::Error> {

@@ -1,4 +1,4 @@
-//! Two peers, two paths, and a fate that follows from a seed.
+//! Two peers, their relay and control, and a fate that follows from a seed.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -6,38 +6,65 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Dice;
-use super::app::App;
-use super::network::{Cloud, Wire};
-use crate::channel::{self, Limits, Stats};
-use crate::connect::{Kind, PathId};
-use crate::frame::{Frame, Lane};
-use crate::id::PairingId;
-use crate::peer::{self, Event, Proof};
-use crate::role::Role;
-use crate::secure::{HEADROOM, PairingSecret};
+use super::control::Control;
+use super::direct::Direct;
+use super::legs::{Leg, Legs};
+use super::network::Cloud;
+use super::relay::{Around, Relay};
+use super::shell::{Plan, Shell};
+use crate::attach::{Transport, Transports};
+use crate::channel::Stats;
+use crate::endpoint::Input;
+use crate::session;
 use crate::time::Moment;
 
-/// Two peers in a network that misbehaves for ten virtual seconds and is kind afterwards.
+/// Two peers in a world that misbehaves for ten virtual seconds and is kind afterwards.
 pub struct World {
-    dice: Dice,
-    now: Moment,
-    limits: Limits,
-    peers: [Peer; 2],
-    /// Relay and direct path; each from the initiator, and from the joiner.
-    wires: [[Wire; 2]; 2],
-    cloud: Cloud,
-    /// The direct path swallows everything.
-    silent: bool,
+    pub(super) dice: Dice,
+    pub(super) now: Moment,
+    pub(super) plan: Plan,
+    pub(super) peers: [Shell; 2],
+    pub(super) control: Control,
+    /// Every relay process that ever was.
+    pub(super) relays: Vec<Relay>,
+    /// The one that accepts connections.
+    pub(super) front: usize,
+    /// When the next one takes over from it.
+    pub(super) next_relay_at: Moment,
+    /// Connections are refused before.
+    pub(super) listens_from: Moment,
+    pub(super) session: session::Config,
+    pub(super) keepalive: u32,
+    pub(super) quic: Quic,
+    pub(super) legs: Legs,
+    pub(super) next_leg: u64,
+    pub(super) direct: Direct,
+    pub(super) cloud: Cloud,
     /// Frames of the past, to be delivered once more: to whom, and what.
-    past: VecDeque<(usize, Bytes)>,
-    fate_at: Moment,
-    restarts: [u32; 2],
-    restarts_left: u32,
+    pub(super) past: VecDeque<(usize, Bytes)>,
+    pub(super) fate_at: Moment,
+    pub(super) is_kind: bool,
+    pub(super) restarts: [u32; 2],
+    pub(super) restarts_left: u32,
     /// How often something is still to be altered or sent back. Fewer than make a peer give up.
-    forgeries_left: u32,
+    pub(super) forgeries_left: u32,
     /// How many frames more are lost without a trace once the network is kind otherwise.
-    swallows_left: u32,
+    pub(super) swallows_left: u32,
+    /// Who says goodbye.
+    closers: [bool; 2],
     steps: u64,
+    pub(super) drains: u64,
+    pub(super) lost: u64,
+    refused: u64,
+    pub(super) again: u64,
+}
+
+/// What becomes of UDP.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Quic {
+    Passes,
+    Fails,
+    Vanishes,
 }
 
 /// What a world that came to its end tells.
@@ -51,29 +78,21 @@ pub struct Outcome {
     pub stats: Stats,
     /// Frames that both peers refused.
     pub refused: u64,
-    /// Paths that were given up for a forgery or for silence.
-    pub given_up: u64,
+    /// Legs that were lost.
+    pub lost: u64,
+    /// Direct connections that were made.
+    pub direct: u64,
+    /// Relays that were drained.
+    pub drains: u64,
+    /// How often control asked to wait.
+    pub retries: u64,
+    /// First attempts that failed and were repeated by the caller.
+    pub again: u64,
 }
 
-struct Peer {
-    core: peer::Peer,
-    dice: Dice,
-    app: App,
-    app_at: Moment,
-    /// Relay leg and direct path, as this peer knows them.
-    attached: [Option<PathId>; 2],
-    attach_at: [Option<Moment>; 2],
-    /// Set once records flow: what a restarted process comes back with.
-    stored: Option<PairingSecret>,
-    given_up: u64,
-}
-
-const RELAY: usize = 0;
-const DIRECT: usize = 1;
-const KINDNESS: Duration = Duration::from_secs(10);
-const END: Duration = Duration::from_secs(600);
-const PAIRING: PairingId = PairingId::from_bytes([7; 16]);
-const CODE: &[u8] = b"481920-tulip-ember";
+pub(super) const KINDNESS: Duration = Duration::from_secs(10);
+const END: Duration = Duration::from_secs(900);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 impl World {
     /// A world that follows from `seed`. One in four begins with a code, the others with a secret;
@@ -81,38 +100,52 @@ impl World {
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
-        let window = 1_024 << dice.below(4);
-        let total = window * (1 + u32::try_from(dice.below(3)).unwrap_or(0));
-        let limits = Limits {
-            window,
-            total,
-            max_channels: 16,
-            ..Limits::default()
+        let plan = Plan::new(&mut dice);
+        let now = Moment::default();
+        let mut control = Control::new(&mut dice);
+        control.offered = match dice.below(6) {
+            0 => Transport::Quic.into(),
+            1 => Transport::WebSocket.into(),
+            _ => Transports::ALL,
         };
         let restarts_left = if dice.once_in(4) { 2 } else { 0 };
-        let forgeries_left = u32::try_from(dice.below(5)).unwrap_or(0);
-        let proof = if dice.once_in(4) {
-            Proof::Code(CODE)
-        } else {
-            Proof::Secret(PairingSecret::from_bytes([9; 32]))
+        let session = session::Config {
+            park_grace: Duration::from_secs(1 + dice.below(30)),
+            ..session::Config::default()
         };
-        let start = Moment::default();
-        let peers = Role::BOTH.map(|role| Peer::new(role, limits, proof.clone(), &mut dice, start));
+        let asked = [0, 1, 1_000, 3_000, 5_000, 8_000];
+        let keepalive = asked[usize::try_from(dice.below(6)).unwrap_or(0)];
+        let closers = [[true, false], [false, true], [true, true]];
         Self {
-            dice,
-            now: start,
-            limits,
-            peers,
-            wires: Default::default(),
+            now,
+            peers: [0, 1].map(|who| Shell::new(who, &plan, &mut dice, now)),
+            plan,
+            control,
+            relays: vec![Relay::new(session, keepalive, 0, now)],
+            front: 0,
+            next_relay_at: Moment::NEVER,
+            listens_from: now,
+            session,
+            keepalive,
+            quic: Quic::Passes,
+            legs: Legs::new(),
+            next_leg: 0,
+            direct: Direct::default(),
             cloud: Cloud::default(),
-            silent: false,
             past: VecDeque::new(),
-            fate_at: start,
+            fate_at: now,
+            is_kind: false,
             restarts: [0; 2],
             restarts_left,
-            forgeries_left,
+            forgeries_left: u32::try_from(dice.below(5)).unwrap_or(0),
             swallows_left: 2,
+            closers: closers[usize::try_from(dice.below(3)).unwrap_or(0)],
             steps: 0,
+            drains: 0,
+            lost: 0,
+            refused: 0,
+            again: 0,
+            dice,
         }
     }
 
@@ -124,278 +157,156 @@ impl World {
         loop {
             self.now = self.next().ok_or("nothing will ever happen again")?;
             if self.now.since_origin() > END || self.steps > 300_000 {
-                return Err(format!("no end after {} steps", self.steps));
+                return Err(format!("no end after {} steps: {self:?}", self.steps));
             }
             self.steps += 1;
-            self.fate();
-            self.deliver()?;
-            for who in 0..2 {
-                self.turn(who)?;
-            }
-            if self.over()? {
+            let lived = self.step();
+            lived.map_err(|wrong| format!("at {:?}: {wrong}", self.now.since_origin()))?;
+            if let [Some(_), Some(_)] = [self.peers[0].end, self.peers[1].end] {
                 let [a, b] = &mut self.peers;
-                return Ok(Outcome {
-                    took: self.now.since_origin(),
-                    steps: self.steps,
-                    stats: a.core.channels().stats(),
-                    refused: a.core.dropped() + b.core.dropped(),
-                    given_up: a.given_up + b.given_up,
-                });
+                if a.again_at.min(b.again_at) == Moment::NEVER {
+                    return Ok(Outcome {
+                        took: self.now.since_origin(),
+                        steps: self.steps,
+                        stats: a.endpoint.channels().stats(),
+                        refused: self.refused + a.endpoint.dropped() + b.endpoint.dropped(),
+                        lost: self.lost,
+                        direct: self.direct.made,
+                        drains: self.drains,
+                        retries: a.manners.retries + b.manners.retries,
+                        again: self.again,
+                    });
+                }
             }
         }
     }
 
+    fn step(&mut self) -> Result<(), String> {
+        self.fate()?;
+        for who in 0..2 {
+            self.wake_up(who)?;
+        }
+        if self.next_relay_at <= self.now {
+            self.next_relay_at = Moment::NEVER;
+            self.begin_relay();
+        }
+        while let Some((who, input)) = self.control.answer(self.asleep(), self.now) {
+            self.input(who, input)?;
+        }
+        self.serve_legs()?;
+        for at in 0..self.relays.len() {
+            if self.relays[at].stops_at <= self.now {
+                self.stop_relay(at);
+            }
+            if self.relays[at].next().is_some_and(|due| due <= self.now) {
+                self.with_relay(at, |relay, around| relay.timeout(around));
+            }
+        }
+        self.serve_direct()?;
+        self.serve_cloud()?;
+        for who in 0..2 {
+            self.turn(who)?;
+        }
+        self.part()
+    }
+
+    /// The next moment at which something happens, in whole microseconds as a browser counts.
     fn next(&self) -> Option<Moment> {
-        let wires = self.wires.iter().flatten().filter_map(Wire::next);
-        let peers = self.peers.iter().flat_map(Peer::next);
-        let unkind = self.now.since_origin() < KINDNESS;
-        let all = wires
+        let asleep = self.asleep();
+        let legs = self.legs.values();
+        let blocked = |leg: &Leg| self.relays[leg.relay].is_full(leg.who);
+        let legs = legs.filter_map(|leg| leg.next(asleep[leg.who], blocked(leg)));
+        let relays = self.relays.iter().filter_map(Relay::next);
+        let peers = self.peers.iter().map(Shell::next);
+        let all = legs
+            .chain(relays)
             .chain(peers)
+            .chain(self.control.next(asleep))
+            .chain(self.direct.next(asleep))
             .chain(self.cloud.next())
-            .chain(unkind.then_some(self.fate_at));
-        Some(all.min()?.max(self.now))
+            .chain((!self.is_kind).then_some(self.fate_at))
+            .chain([self.next_relay_at]);
+        let next = all.min().filter(|at| *at < Moment::NEVER)?;
+        let micros = next.since_origin().as_nanos().div_ceil(1_000);
+        let micros = u64::try_from(micros).ok()?;
+        Some(Moment::from_origin(Duration::from_micros(micros)).max(self.now))
     }
 
-    /// Everything an unkind network does, one thing at a time.
-    fn fate(&mut self) {
-        if self.now.since_origin() >= KINDNESS || self.now < self.fate_at {
-            return;
-        }
-        self.fate_at = self.now + Duration::from_millis(1 + self.dice.below(400));
-        let who = usize::from(self.dice.once_in(2));
-        match self.dice.below(14) {
-            0..=2 => self.break_leg(who),
-            3 => {
-                self.break_leg(0);
-                self.break_leg(1);
-            }
-            4 | 5 => {
-                self.silent = true;
-                self.wires[DIRECT].iter_mut().for_each(Wire::cut);
-                if self.dice.once_in(2) {
-                    self.hang_up_direct();
-                }
-            }
-            6..=8 => self.haunt(),
-            9 | 10 => self.forge(who),
-            11 | 12 => {
-                let kind = usize::from(self.dice.once_in(2));
-                self.wires[kind][who].swallow(&mut self.dice);
-            }
-            _ if self.restarts_left > 0 => self.restart(who),
-            _ => {}
-        }
+    pub(super) fn is_awake(&self, who: usize) -> bool {
+        self.peers[who].asleep.is_none()
     }
 
-    /// A leg ends. What was under way to it is lost, what came from it perhaps.
-    fn break_leg(&mut self, who: usize) {
-        self.wires[RELAY][1 - who].cut();
-        if self.dice.once_in(2) {
-            self.wires[RELAY][who].cut();
-        }
-        let back = self.now + Duration::from_millis(self.dice.below(700));
-        let peer = &mut self.peers[who];
-        if let Some(path) = peer.attached[RELAY].take() {
-            peer.core.path_down(path, self.now);
-        }
-        peer.attach_at[RELAY] = Some(back);
+    fn asleep(&self) -> [bool; 2] {
+        [0, 1].map(|who| !self.is_awake(who))
     }
 
-    fn hang_up_direct(&mut self) {
-        for peer in &mut self.peers {
-            if let Some(path) = peer.attached[DIRECT].take() {
-                peer.core.path_down(path, self.now);
-            }
-        }
-    }
-
-    /// Frames of the past appear once more.
-    fn haunt(&mut self) {
-        for _ in 0..self.dice.below(4) {
-            let count = self.past.len() as u64;
-            if count == 0 {
-                return;
-            }
-            let chosen = usize::try_from(self.dice.below(count)).unwrap_or(0);
-            let (mut to, frame) = self.past[chosen].clone();
-            if self.forgeries_left > 0 && self.dice.once_in(4) {
-                // Back to where it came from, as if the other one had said it.
-                self.forgeries_left -= 1;
-                to = 1 - to;
-            }
-            let from = self.wires[RELAY][1 - to].next().unwrap_or(self.now);
-            let now = from.max(self.now);
-            self.wires[RELAY][1 - to].send(frame, now, 50, &mut self.dice);
-        }
-    }
-
-    /// A byte of something under way is altered. Of a record that is a byte that its tag protects: a
-    /// header altered so that the record looks late is one lost, which a relay may cause as well.
-    fn forge(&mut self, who: usize) {
-        if self.forgeries_left == 0 {
-            return;
-        }
-        let kind = usize::from(self.dice.once_in(2));
-        let begin = |frame: &[u8]| match frame.get(1) {
-            Some(3) => Some(HEADROOM),
-            Some(2) => Some(2),
-            // One altered message of the PAKE spends the code, as it should.
-            _ => None,
+    pub(super) fn with_relay(
+        &mut self,
+        at: usize,
+        serve: impl FnOnce(&mut Relay, &mut Around<'_>),
+    ) {
+        let mut around = Around {
+            legs: &mut self.legs,
+            cloud: &mut self.cloud,
+            dice: &mut self.dice,
+            now: self.now,
         };
-        if self.wires[kind][who].corrupt(&mut self.dice, begin) {
-            self.forgeries_left -= 1;
-        }
+        serve(&mut self.relays[at], &mut around);
     }
 
-    fn restart(&mut self, who: usize) {
-        let Some(secret) = self.peers[who].stored.clone() else {
-            return;
-        };
-        self.restarts_left -= 1;
-        self.restarts[who] += 1;
-        self.break_leg(who);
-        self.silent = true;
-        self.wires[DIRECT].iter_mut().for_each(Wire::cut);
-        self.hang_up_direct();
-        let attach_at = self.peers[who].attach_at;
-        let given_up = self.peers[who].given_up;
-        let (role, proof) = (Role::BOTH[who], Proof::Secret(secret.clone()));
-        let peer = Peer::new(role, self.limits, proof, &mut self.dice, self.now);
-        self.peers[who] = Peer {
-            attach_at,
-            given_up,
-            stored: Some(secret),
-            ..peer
-        };
-    }
-
-    fn deliver(&mut self) -> Result<(), String> {
-        for kind in [RELAY, DIRECT] {
-            for from in 0..2 {
-                while let Some(frame) = self.wires[kind][from].arrive(self.now) {
-                    // The relay keeps nothing for a peer that is away.
-                    if let Some(path) = self.peers[1 - from].attached[kind] {
-                        self.hand(1 - from, path, frame)?;
-                    }
-                }
-            }
-        }
-        while let Some((to, frame)) = self.cloud.arrive(self.now) {
-            let attached = self.peers[to].attached;
-            if let Some(path) = attached[DIRECT].or(attached[RELAY]) {
-                self.hand(to, path, frame)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn hand(&mut self, to: usize, path: PathId, frame: Bytes) -> Result<(), String> {
-        let Ok(frame) = Frame::parse(frame) else {
-            return Ok(());
-        };
-        let peer = &mut self.peers[to];
-        let taken = peer
-            .core
-            .handle_frame(path, frame, self.now, &mut peer.dice);
-        taken.map_err(|end| format!("{to}: {end}"))?;
-        self.listen(to)
-    }
-
-    /// Hears what a peer's machine has to tell.
-    fn listen(&mut self, who: usize) -> Result<(), String> {
-        while let Some(event) = self.peers[who].core.poll_event() {
-            let peer = &mut self.peers[who];
-            match event {
-                Event::Channel(event) => peer.app.on_event(event)?,
-                Event::HangUp(path) => {
-                    peer.given_up += 1;
-                    if peer.attached[RELAY] == Some(path) {
-                        self.break_leg(who);
-                    } else if peer.attached[DIRECT] == Some(path) {
-                        peer.attached[DIRECT] = None;
-                    }
-                }
-                Event::Dial => self.dial(who),
-                Event::Secured { .. } => peer.stored = peer.core.secret().cloned(),
-                Event::Signal(_) | Event::Path(_) => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// A peer does what is due: attach, its application's turn, its machine's wishes, its frames.
+    /// A peer does what is due: its application's turn, its endpoint's wishes, its frames.
     fn turn(&mut self, who: usize) -> Result<(), String> {
         let now = self.now;
         let peer = &mut self.peers[who];
-        for (slot, kind) in [(RELAY, Kind::Relay), (DIRECT, Kind::Direct)] {
-            if peer.attach_at[slot].is_some_and(|at| at <= now) {
-                peer.attach_at[slot] = None;
-                peer.attached[slot] = Some(peer.core.path_up(kind, now, &mut peer.dice));
-            }
+        if peer.again_at <= now {
+            self.begin(who);
         }
-        peer.core.handle_timeout(now, &mut peer.dice);
-        if peer.app_at <= now {
-            let pause = if self.dice.once_in(10) { 300 } else { 20 };
+        let peer = &mut self.peers[who];
+        if peer.asleep.is_some() || peer.end.is_some() {
+            return Ok(());
+        }
+        if peer.endpoint.poll_timeout() <= now {
+            self.report_waiting(who)?;
+            self.input(who, Input::Timeout)?;
+        }
+        let peer = &mut self.peers[who];
+        if peer.app_at <= now && peer.end.is_none() {
+            let pause = match (peer.app.is_done(), self.dice.once_in(10)) {
+                (true, _) => 1_000,
+                (false, true) => 300,
+                (false, false) => 20,
+            };
             peer.app_at = now + Duration::from_millis(1 + self.dice.below(pause));
-            peer.app.tick(peer.core.channels())?;
+            peer.app.tick(peer.endpoint.channels())?;
         }
-        self.listen(who)?;
-        self.flush(who);
-        self.listen(who)?;
-        let bound = self.limits.total as usize + 32 * self.limits.window as usize / 4;
-        let held = self.peers[who].core.channels().buffered();
+        self.obey_all(who)?;
+        self.flush_all(who)?;
+        let bound = self.plan.limits.total as usize + 32 * self.plan.limits.window as usize / 4;
+        let peer = &mut self.peers[who];
+        let held = peer.endpoint.channels().buffered();
         if held > bound {
             return Err(format!(
                 "{who} holds {held} bytes, at most {bound} are allowed"
             ));
         }
+        peer.manners.on_rest(peer.endpoint.poll_timeout(), now)
+    }
+
+    fn report_waiting(&mut self, who: usize) -> Result<(), String> {
+        let now = self.now;
+        let of_peer = |leg: &&Leg| leg.who == who && leg.peer.lives && leg.connecting.is_none();
+        let legs = self.legs.values().filter(of_peer);
+        let waits: Vec<_> = legs
+            .map(|leg| (leg.id, leg.stalled_until > now && leg.up.held() > 0))
+            .collect();
+        for (id, waits) in waits {
+            self.input(who, Input::Waiting(id, waits))?;
+        }
         Ok(())
     }
 
-    /// A direct path is made anew for both, whoever asked for it.
-    fn dial(&mut self, who: usize) {
-        if self.dice.once_in(3) || self.peers[1 - who].attached[RELAY].is_none() {
-            self.peers[who].core.dial_failed(self.now);
-            return;
-        }
-        self.hang_up_direct();
-        self.wires[DIRECT].iter_mut().for_each(Wire::cut);
-        self.silent = false;
-        for peer in &mut self.peers {
-            let after = Duration::from_millis(self.dice.below(50));
-            peer.attach_at[DIRECT] = Some(self.now + after);
-        }
-    }
-
-    fn flush(&mut self, who: usize) {
-        for (slot, at_most) in [(RELAY, 120), (DIRECT, 15)] {
-            let Some(path) = self.peers[who].attached[slot] else {
-                continue;
-            };
-            while let Some(frame) = self.peers[who].core.poll_transmit(path, self.now) {
-                let (lane, frame) = (frame.lane(), frame.into_bytes());
-                if lane == Lane::Datagram {
-                    self.cloud.send(1 - who, &frame, self.now, &mut self.dice);
-                    continue;
-                }
-                if self.past.len() == 64 {
-                    self.past.pop_front();
-                }
-                self.past.push_back((1 - who, frame.clone()));
-                let kind = self.now.since_origin() >= KINDNESS;
-                if kind && self.swallows_left > 0 && self.dice.once_in(8) {
-                    self.swallows_left -= 1;
-                    continue;
-                }
-                if slot == RELAY || !self.silent {
-                    self.wires[slot][who].send(frame, self.now, at_most, &mut self.dice);
-                }
-            }
-        }
-    }
-
-    /// Both are done: the initiator closes, and both must learn that nothing was lost.
-    fn over(&mut self) -> Result<bool, String> {
+    /// Both are done: one of them closes, or both, and both must learn that nothing was lost.
+    fn part(&mut self) -> Result<(), String> {
         for who in 0..2 {
             if self.peers[who].app.restarts_seen > self.restarts[1 - who] {
                 return Err(format!("{who} saw a restart that did not happen"));
@@ -403,50 +314,35 @@ impl World {
         }
         // A peer learns of a restart when it meets the new process, and then has more to do.
         let peaceful = self.restarts_left + self.restarts[0] + self.restarts[1] == 0;
-        let kind = peaceful || self.now.since_origin() >= KINDNESS * 4;
-        let [a, b] = &mut self.peers;
-        let mux = a.core.channels();
-        if !kind || !a.app.is_done() || !b.app.is_done() || !mux.is_connected() {
-            return Ok(false);
+        let is_time = peaceful || self.now.since_origin() >= KINDNESS * 4;
+        if !is_time || self.peers.iter().any(|peer| peer.has_closed) {
+            return Ok(());
         }
-        if !mux.is_closed() {
-            mux.close();
+        let mut ready = true;
+        for peer in &mut self.peers {
+            let awake = peer.asleep.is_none() && peer.end.is_none();
+            ready &= awake && peer.app.is_done() && peer.endpoint.channels().is_connected();
         }
-        match (a.app.closed, b.app.closed) {
-            (Some(true), Some(true)) => Ok(true),
-            (Some(false), _) | (_, Some(false)) => Err("closed with something lost".into()),
-            (Some(true) | None, Some(true) | None) => Ok(false),
+        if !ready {
+            return Ok(());
         }
+        for who in 0..2 {
+            if self.closers[who] {
+                self.peers[who].has_closed = true;
+                self.input(who, Input::Close(PATIENCE))?;
+                self.flush_all(who)?;
+            }
+        }
+        Ok(())
     }
 }
 
-impl Peer {
-    fn new(role: Role, limits: Limits, proof: Proof<'_>, dice: &mut Dice, now: Moment) -> Self {
-        let config = peer::Config {
-            channels: channel::Config {
-                limits,
-                ..channel::Config::default()
-            },
-            ..peer::Config::default()
-        };
-        let largest = u64::from(limits.window) * 2;
-        let mut own = Dice::new(dice.roll());
-        Self {
-            core: peer::Peer::new(config, role, PAIRING, proof, Bytes::new(), now, &mut own),
-            dice: own,
-            app: App::new(role, Dice::new(dice.roll()), largest),
-            app_at: now,
-            attached: [None; 2],
-            attach_at: [Some(now + Duration::from_millis(dice.below(200))), None],
-            stored: None,
-            given_up: 0,
-        }
-    }
-
-    fn next(&self) -> impl Iterator<Item = Moment> {
-        let idle = self.app.is_done() && self.app.closed.is_some();
-        let app = (!idle).then_some(self.app_at);
-        let timers = [app, Some(self.core.poll_timeout())];
-        timers.into_iter().chain(self.attach_at).flatten()
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("World")
+            .field("now", &self.now.since_origin())
+            .field("peers", &self.peers)
+            .field("legs", &self.legs.len())
+            .finish_non_exhaustive()
     }
 }
