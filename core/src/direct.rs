@@ -24,9 +24,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use peersox_proto::v1;
 use peersox_proto::v1::signal::Kind;
-use prost::Message as _;
 use rand_core::RngCore;
 
 use crate::connect::PathId;
@@ -35,6 +33,7 @@ use crate::short::pop_front;
 use crate::time::Moment;
 
 mod attempt;
+mod signal;
 #[cfg(test)]
 mod tests;
 mod why;
@@ -262,12 +261,8 @@ impl Direct {
     }
 
     /// A signal of the other peer, opened. What is unknown is of a later version.
-    pub fn handle_signal(&mut self, bytes: Bytes, now: Moment) {
-        let Ok(v1::Signal {
-            kind: Some(kind),
-            attempt: number,
-        }) = v1::Signal::decode(bytes)
-        else {
+    pub fn handle_signal(&mut self, bytes: &[u8], now: Moment) {
+        let Ok((number, Some(kind))) = signal::decode(bytes) else {
             return;
         };
         if self.mode == Mode::Off || number == 0 {
@@ -475,10 +470,8 @@ impl Direct {
     }
 
     fn signal(&mut self, attempt: u64, kind: Kind) {
-        let kind = Some(kind);
-        let signal = v1::Signal { kind, attempt };
-        self.actions
-            .push(Action::Signal(signal.encode_to_vec().into()));
+        let signal = signal::encode(attempt, &kind);
+        self.actions.push(Action::Signal(signal.into()));
     }
 }
 

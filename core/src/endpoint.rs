@@ -423,7 +423,7 @@ impl Endpoint {
                 }
                 self.tell(Event::Path(kind));
             }
-            peer::Event::Signal(signal) => self.direct.handle_signal(signal, now),
+            peer::Event::Signal(signal) => self.direct.handle_signal(&signal, now),
             peer::Event::Dial => self.direct.dial(now),
             peer::Event::HangUp(path) if self.relay == Some(path) => {
                 self.relay = None;

@@ -19,6 +19,7 @@ pub mod code;
 pub mod connect;
 pub mod direct;
 pub mod endpoint;
+mod fields;
 pub mod frame;
 pub mod id;
 pub mod limit;

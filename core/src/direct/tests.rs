@@ -48,7 +48,7 @@ impl Side {
     }
 
     fn hear(&mut self, signal: Bytes) -> Vec<Action> {
-        self.direct.handle_signal(signal, self.now);
+        self.direct.handle_signal(&signal, self.now);
         self.take()
     }
 
