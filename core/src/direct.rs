@@ -298,9 +298,9 @@ impl Direct {
             Input::Described(description) => {
                 attempt.announced = true;
                 attempt.awaits_answer = description.r#type == OFFER;
-                self.signal(number, Kind::Description(description));
+                self.signal(number, &Kind::Description(description));
                 for candidate in attempt.unsent.drain(..) {
-                    self.signal(number, Kind::Candidate(candidate));
+                    self.signal(number, &Kind::Candidate(candidate));
                 }
             }
             Input::Accepted => {
@@ -312,7 +312,7 @@ impl Direct {
                 }
             }
             Input::Candidate(candidate) if attempt.announced => {
-                self.signal(number, Kind::Candidate(candidate));
+                self.signal(number, &Kind::Candidate(candidate));
             }
             Input::Candidate(candidate) => attempt.keep(candidate),
             Input::Failed => {
@@ -469,8 +469,8 @@ impl Direct {
         }
     }
 
-    fn signal(&mut self, attempt: u64, kind: Kind) {
-        let signal = signal::encode(attempt, &kind);
+    fn signal(&mut self, attempt: u64, kind: &Kind) {
+        let signal = signal::encode(attempt, kind);
         self.actions.push(Action::Signal(signal.into()));
     }
 }

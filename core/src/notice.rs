@@ -48,6 +48,7 @@ pub fn encode(kind: Kind) -> Frame {
 ///
 /// # Errors
 /// [`Malformed`] if the payload is not a `Notice`. A peer ignores such a notice, a relay hangs up.
+#[allow(clippy::needless_pass_by_value)] // Every caller has a handle of its own: `Frame::payload`.
 pub fn decode(payload: Bytes) -> Result<Option<Kind>, Malformed> {
     let mut kind = None;
     let mut reader = Reader(&payload);
