@@ -137,7 +137,10 @@ impl Sender {
     /// # Errors
     /// The channel's or the peer's end.
     pub async fn send_chunk(&self, chunk: Chunk) -> Result<(), Error> {
-        self.hand_over(chunk, true).await
+        ask(&self.commands, |reply| {
+            Command::Send(self.hold.id, chunk, reply)
+        })
+        .await
     }
 
     /// Sends a message as [`Sender::send`], and does not wait for the other side.
@@ -146,15 +149,9 @@ impl Sender {
     /// [`Error::Full`] if the window is full, or others wait for it already; then nothing was sent.
     /// The channel's or the peer's end.
     pub async fn try_send(&self, message: Message) -> Result<(), Error> {
-        self.hand_over(message.into_chunk(), false).await
-    }
-
-    async fn hand_over(&self, chunk: Chunk, patient: bool) -> Result<(), Error> {
-        ask(&self.commands, |reply| Command::Send {
-            channel: self.hold.id,
-            chunk,
-            patient,
-            reply,
+        let chunk = message.into_chunk();
+        ask(&self.commands, |reply| {
+            Command::TrySend(self.hold.id, chunk, reply)
         })
         .await
     }
@@ -164,10 +161,9 @@ impl Sender {
     /// # Errors
     /// [`Error::DatagramTooLarge`]; the channel's or the peer's end.
     pub async fn send_datagram(&self, datagram: Bytes) -> Result<(), Error> {
-        ask(&self.commands, |reply| Command::SendDatagram {
-            channel: self.hold.id,
-            datagram,
-            reply,
+        let id = self.hold.id;
+        ask(&self.commands, |reply| {
+            Command::SendDatagram(id, datagram, reply)
         })
         .await
     }
@@ -177,11 +173,7 @@ impl Sender {
     /// # Errors
     /// The channel's or the peer's end.
     pub async fn finish(&self) -> Result<(), Error> {
-        ask(&self.commands, |reply| Command::Finish {
-            channel: self.hold.id,
-            reply,
-        })
-        .await
+        ask(&self.commands, |reply| Command::Finish(self.hold.id, reply)).await
     }
 
     /// Waits, after [`Sender::finish`], until the other side has read everything.
@@ -189,9 +181,8 @@ impl Sender {
     /// # Errors
     /// The channel's or the peer's end, before that.
     pub async fn flushed(&self) -> Result<(), Error> {
-        ask(&self.commands, |reply| Command::Flushed {
-            channel: self.hold.id,
-            reply,
+        ask(&self.commands, |reply| {
+            Command::Flushed(self.hold.id, reply)
         })
         .await
     }
@@ -201,10 +192,8 @@ impl Sender {
     /// # Errors
     /// The peer's end.
     pub async fn reset(&self, code: ResetCode) -> Result<(), Error> {
-        ask(&self.commands, |reply| Command::Reset {
-            channel: self.hold.id,
-            code,
-            reply,
+        ask(&self.commands, |reply| {
+            Command::Reset(self.hold.id, code, reply)
         })
         .await
     }
@@ -237,8 +226,7 @@ impl Receiver {
     /// # Errors
     /// The channel's or the peer's end.
     pub async fn recv_chunk(&mut self) -> Result<Option<Chunk>, Error> {
-        let channel = self.hold.id;
-        let read = |reply| Command::Read { channel, reply };
+        let read = |reply| Command::Read(self.hold.id, reply);
         ask_again(&self.commands, &mut self.reading, read).await
     }
 
@@ -247,8 +235,7 @@ impl Receiver {
     /// # Errors
     /// The channel's or the peer's end.
     pub async fn recv_datagram(&mut self) -> Result<Bytes, Error> {
-        let channel = self.hold.id;
-        let read = |reply| Command::ReadDatagram { channel, reply };
+        let read = |reply| Command::ReadDatagram(self.hold.id, reply);
         ask_again(&self.commands, &mut self.reading_datagram, read).await
     }
 }

@@ -11,51 +11,20 @@ use crate::Error;
 
 /// What a handle asks of the driver.
 pub(crate) enum Command {
-    Open {
-        name: String,
-        priority: Priority,
-        reply: Reply<Hold>,
-    },
-    Send {
-        channel: ChannelId,
-        chunk: Chunk,
-        /// Whether to wait for room.
-        patient: bool,
-        reply: Reply<()>,
-    },
-    SendDatagram {
-        channel: ChannelId,
-        datagram: Bytes,
-        reply: Reply<()>,
-    },
-    Read {
-        channel: ChannelId,
-        reply: Reply<Option<Chunk>>,
-    },
-    ReadDatagram {
-        channel: ChannelId,
-        reply: Reply<Bytes>,
-    },
-    Finish {
-        channel: ChannelId,
-        reply: Reply<()>,
-    },
-    Flushed {
-        channel: ChannelId,
-        reply: Reply<()>,
-    },
-    Reset {
-        channel: ChannelId,
-        code: ResetCode,
-        reply: Reply<()>,
-    },
-    Ping {
-        reply: Reply<Duration>,
-    },
+    Open(String, Priority, Reply<Hold>),
+    /// Sends as soon as there is room.
+    Send(ChannelId, Chunk, Reply<()>),
+    /// Sends if there is room now.
+    TrySend(ChannelId, Chunk, Reply<()>),
+    SendDatagram(ChannelId, Bytes, Reply<()>),
+    Read(ChannelId, Reply<Option<Chunk>>),
+    ReadDatagram(ChannelId, Reply<Bytes>),
+    Finish(ChannelId, Reply<()>),
+    Flushed(ChannelId, Reply<()>),
+    Reset(ChannelId, ResetCode, Reply<()>),
+    Ping(Reply<Duration>),
     Wake,
-    Upgrade {
-        reply: Reply<bool>,
-    },
+    Upgrade(Reply<bool>),
     Close,
 }
 

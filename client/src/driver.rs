@@ -223,7 +223,7 @@ impl Driver {
         match command {
             Command::Close => self.tell(Input::Close(FAREWELL)),
             Command::Wake => self.tell(Input::Wake(Duration::ZERO)),
-            Command::Upgrade { reply } => {
+            Command::Upgrade(reply) => {
                 let now = self.clock.now();
                 // A caller that gave up is not an error.
                 let _ = reply.send(Ok(self.endpoint.upgrade(now, &mut Random)));

@@ -106,12 +106,9 @@ impl Peer {
     /// [`Error::NotOpened`] for a name that is empty or too long, and for too many channels; the
     /// peer's end.
     pub async fn open(&self, name: &str, priority: Priority) -> Result<Channel, Error> {
-        let hold = ask(&self.commands, |reply| Command::Open {
-            name: name.to_owned(),
-            priority,
-            reply,
-        });
-        Ok(self.channel(name.to_owned(), hold.await?))
+        let open = |reply| Command::Open(name.to_owned(), priority, reply);
+        let hold = ask(&self.commands, open).await?;
+        Ok(self.channel(name.to_owned(), hold))
     }
 
     /// The next channel that the other side opens; `None` when this peer has ended.
@@ -125,7 +122,7 @@ impl Peer {
     /// # Errors
     /// The peer's end.
     pub async fn ping(&self) -> Result<Duration, Error> {
-        ask(&self.commands, |reply| Command::Ping { reply }).await
+        ask(&self.commands, Command::Ping).await
     }
 
     /// Tells the peer that the program was asleep or that its network changed: a leg has to prove at once that it
@@ -143,7 +140,7 @@ impl Peer {
     /// # Errors
     /// The peer's end.
     pub async fn upgrade(&self) -> Result<bool, Error> {
-        ask(&self.commands, |reply| Command::Upgrade { reply }).await
+        ask(&self.commands, Command::Upgrade).await
     }
 
     /// What happens: for the first caller from the beginning on, for others from now on. A receiver

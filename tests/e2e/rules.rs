@@ -36,9 +36,9 @@ async fn a_server_that_asks_to_wait_is_not_called_earlier() {
 #[tokio::test]
 async fn a_relay_that_asks_for_a_ping_each_millisecond_gets_at_most_two_a_second() {
     let welcome = v1::Welcome {
-        limits: Some(v1::Limits {
+        limits: Some(v1::RelayLimits {
             keepalive_millis: 1,
-            ..v1::Limits::default()
+            ..v1::RelayLimits::default()
         }),
         ..v1::Welcome::default()
     };

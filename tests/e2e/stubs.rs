@@ -33,7 +33,7 @@ pub enum Say {
     Away,
 }
 
-/// A control plane that knows one call.
+/// A control plane that knows one call, and that peers make another one when they connect.
 pub struct Control {
     pub url: String,
     calls: Arc<Mutex<Vec<Instant>>>,
@@ -208,7 +208,7 @@ impl PairingService for Service {
         &self,
         _: Asked<v1::GetConfigRequest>,
     ) -> Result<Response<v1::GetConfigResponse>, Status> {
-        Err(Status::unimplemented("a stub"))
+        Ok(Response::new(v1::GetConfigResponse::default()))
     }
 
     async fn create_pairing(

@@ -79,39 +79,19 @@ impl Desk {
 
     pub(super) fn serve(&mut self, command: Command, mux: &mut Mux) {
         match command {
-            Command::Open {
-                name,
-                priority,
-                reply,
-            } => answer(reply, self.open(&name, priority, mux)),
-            Command::Send {
-                channel,
-                chunk,
-                patient: true,
-                reply,
-            } => self.send(channel, chunk, reply, mux),
-            Command::Send {
-                channel,
-                chunk,
-                patient: false,
-                reply,
-            } => answer(reply, self.try_send(channel, chunk, mux)),
-            Command::SendDatagram {
-                channel,
-                datagram,
-                reply,
-            } => answer(reply, self.send_datagram(channel, &datagram, mux)),
-            Command::Read { channel, reply } => self.read(channel, reply, mux),
-            Command::ReadDatagram { channel, reply } => self.read_datagram(channel, reply, mux),
-            Command::Finish { channel, reply } => answer(reply, self.finish(channel, mux)),
-            Command::Flushed { channel, reply } => self.flushed(channel, reply),
-            Command::Reset {
-                channel,
-                code,
-                reply,
-            } => answer(reply, self.reset(channel, code, mux)),
-            Command::Ping { reply } => self.ping(reply, mux),
-            Command::Upgrade { reply } => answer(reply, self.still_on().map(|()| false)),
+            Command::Open(name, priority, reply) => answer(reply, self.open(&name, priority, mux)),
+            Command::Send(id, chunk, reply) => self.send(id, chunk, reply, mux),
+            Command::TrySend(id, chunk, reply) => answer(reply, self.try_send(id, chunk, mux)),
+            Command::SendDatagram(id, datagram, reply) => {
+                answer(reply, self.send_datagram(id, &datagram, mux));
+            }
+            Command::Read(id, reply) => self.read(id, reply, mux),
+            Command::ReadDatagram(id, reply) => self.read_datagram(id, reply, mux),
+            Command::Finish(id, reply) => answer(reply, self.finish(id, mux)),
+            Command::Flushed(id, reply) => self.flushed(id, reply),
+            Command::Reset(id, code, reply) => answer(reply, self.reset(id, code, mux)),
+            Command::Ping(reply) => self.ping(reply, mux),
+            Command::Upgrade(reply) => answer(reply, self.still_on().map(|()| false)),
             // The driver keeps these for itself while it runs.
             Command::Wake | Command::Close => {}
         }
