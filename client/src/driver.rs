@@ -79,11 +79,11 @@ impl Driver {
                 ..machine::Config::default()
             },
             attach: attach::Config {
-                transports: options.transport.transports(),
+                transports: options.transport.transports().and(Legs::TRANSPORTS),
                 patience: options.patience,
                 upgrade_after: options.upgrade_after,
             },
-            direct: Direct::MODE,
+            direct: Direct::mode(options.direct),
         };
         let code;
         let identity = Identity {

@@ -1,4 +1,4 @@
-//! A native peer of PeerSox: two devices, one short code, one encrypted connection.
+//! A peer of PeerSox, in native programs and in pages: two devices, one short code, one encrypted connection.
 //!
 //! One device shows a code, the other one types it. Then both have a [`Peer`], and what one of them
 //! sends arrives at the other, also if the network breaks in between:
@@ -45,6 +45,21 @@
 //!
 //! Every call that fails says why by a variant of [`Error`], and a channel says the same as
 //! [`Peer::ended`]: nobody has to ask twice or to read a message's text.
+//!
+//! # Targets
+//!
+//! | | native | in a page (`wasm32-unknown-unknown`) |
+//! |---|---|---|
+//! | runs on | a runtime of tokio with IO and time | the page's thread, or a worker's, without a runtime |
+//! | calls the server by | gRPC, or gRPC-Web where HTTP/2 does not pass | gRPC-Web by `fetch` |
+//! | legs to the relay | QUIC, WebSocket | WebSocket |
+//! | direct paths | none yet | WebRTC, but in a worker: [`Options::direct`] |
+//! | proxies, [`Trust`] | chosen by the program | the browser's |
+//! | notices sleep and other networks | when told: [`Peer::wake`] | by itself |
+//! | futures | are `Send` | stay on the thread: `wasm_bindgen_futures::spawn_local` runs them |
+//!
+//! The handles, [`Server`], [`Peer`], [`Channel`] and its halves, are `Send` on both. A page needs the server's permission
+//! (`--allow-origin`) if the server does not serve it. `examples/web-chat.rs` is a whole program for a page.
 
 mod channel;
 mod command;
@@ -56,6 +71,16 @@ mod peer;
 mod platform;
 mod rpc;
 mod server;
+
+/// Handles are `Send` on every target.
+const _: () = {
+    const fn is_send<T: Send>() {}
+    is_send::<Server>();
+    is_send::<Peer>();
+    is_send::<Channel>();
+    is_send::<Sender>();
+    is_send::<Receiver>();
+};
 
 pub use channel::{Channel, Receiver, Sender};
 pub use error::{Error, NoLeg, Side};
@@ -69,12 +94,14 @@ pub use peersox_core::channel::{
 pub use peersox_core::close::CloseReason;
 pub use peersox_core::code::{Code, Nameplate, Words};
 pub use peersox_core::connect::Kind as PathKind;
-pub use peersox_core::direct::Why;
+pub use peersox_core::direct::{Mode as DirectMode, Why};
 pub use peersox_core::id::PairingId;
 pub use peersox_core::role::Role;
 pub use peersox_core::secure::{Burnt, PairingSecret, Sas};
 pub use peersox_core::time::Timestamp;
-pub use platform::{Proxies, Trust};
+#[cfg(not(target_arch = "wasm32"))]
+pub use platform::Proxies;
+pub use platform::{MaybeSend, Trust};
 /// The system's random numbers, for [`Words::random`].
 pub use rand_core::OsRng;
 pub use server::{Created, Pairing, PairingEvent, Server, State};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use peersox_core::attach::{self, Transport, Transports};
 use peersox_core::channel;
 use peersox_core::code::Code;
+use peersox_core::direct::Mode as DirectMode;
 use peersox_core::secure::PairingSecret;
 
 /// How a peer behaves.
@@ -20,6 +21,8 @@ pub struct Options {
     /// After how long on a WebSocket QUIC is tried again, doubled with each failure up to ten
     /// minutes; with [`Choice::Auto`] only.
     pub upgrade_after: Duration,
+    /// When to look for a direct path. Only programs in pages have one yet.
+    pub direct: DirectMode,
     /// Windows and sizes of the channel layer.
     pub channels: channel::Config,
 }
@@ -32,6 +35,7 @@ impl Default for Options {
             patience: attach.patience,
             max_message: 64 * 1024 * 1024,
             upgrade_after: attach.upgrade_after,
+            direct: DirectMode::default(),
             channels: channel::Config::default(),
         }
     }

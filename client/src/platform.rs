@@ -13,19 +13,42 @@
 //! | [`Legs`] | the transports of legs to relays: connects, sends, receives, hangs up |
 //! | [`Direct`] | the connections of direct paths |
 //! | [`Calls`], [`Http`], [`timeout`] | calls of the server: see [`rpc`](crate::rpc) |
-//! | [`Dialer`], [`Proxies`] | the way to servers and relays |
+//! | [`Dialer`], and natively `Proxies` | the way to servers and relays |
+//! | [`Url`] | takes addresses apart |
 //! | [`Trust`] | which servers to trust |
 
 use bytes::Bytes;
 use peersox_core::attach::Ended;
 use peersox_core::direct;
 
+#[cfg(not(target_arch = "wasm32"))]
 mod native;
+#[cfg(target_arch = "wasm32")]
+mod web;
 
-pub(crate) use native::{
-    BoxFuture, Calls, Clock, Dialer, Direct, Http, Legs, Random, Wakes, spawn, timeout,
+#[cfg(not(target_arch = "wasm32"))]
+use native as here;
+#[cfg(target_arch = "wasm32")]
+use web as here;
+
+pub use here::Trust;
+pub(crate) use here::{
+    BoxFuture, Calls, Clock, Dialer, Direct, Http, Legs, Random, Url, Wakes, spawn, timeout,
 };
-pub use native::{Proxies, Trust};
+#[cfg(not(target_arch = "wasm32"))]
+pub use native::Proxies;
+
+/// `Send` natively; every type in a page, which has one thread.
+#[cfg(not(target_arch = "wasm32"))]
+pub trait MaybeSend: Send {}
+#[cfg(not(target_arch = "wasm32"))]
+impl<T: Send> MaybeSend for T {}
+
+/// `Send` natively; every type in a page, which has one thread.
+#[cfg(target_arch = "wasm32")]
+pub trait MaybeSend {}
+#[cfg(target_arch = "wasm32")]
+impl<T> MaybeSend for T {}
 
 /// What a leg reports.
 #[derive(Debug)]
@@ -42,7 +65,10 @@ pub(crate) enum LegNews {
 
 /// What the connection of an attempt at a direct path reports.
 #[derive(Debug)]
-#[allow(dead_code, reason = "native programs have no direct paths yet")]
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    allow(dead_code, reason = "native programs have no direct paths yet")
+)]
 pub(crate) enum DirectNews {
     /// It is in another state, or a step is done.
     Input(direct::Input),

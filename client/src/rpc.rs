@@ -21,14 +21,22 @@ use http::{HeaderMap, StatusCode};
 use peersox_proto::v1;
 use prost::Message;
 
-pub(crate) use status::{Code, Details, Status};
-pub(crate) use web::{UNARY_TIMEOUT, Web};
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use status::Details;
+pub(crate) use status::{Code, Status};
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use web::UNARY_TIMEOUT;
+pub(crate) use web::Web;
 
 /// A method of `peersox.v1.PairingService`, named by its request.
 pub(crate) trait Method: Message + Clone + 'static {
     /// Its name in the `.proto` file.
     const NAME: &'static str;
     /// Whether a second call does no harm if the answer to the first was lost.
+    #[cfg_attr(
+        target_arch = "wasm32",
+        allow(dead_code, reason = "pages call by one protocol only")
+    )]
     const REPEATABLE: bool;
     /// What it answers.
     type Response: Message + Default + 'static;

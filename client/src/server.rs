@@ -9,10 +9,11 @@ use peersox_core::id::PairingId;
 use peersox_core::role::Role;
 use peersox_core::time::Timestamp;
 use peersox_proto::v1;
-use url::Url;
 
 use crate::Error;
-use crate::platform::{Calls, Dialer, Proxies, Trust};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::platform::Proxies;
+use crate::platform::{Calls, Dialer, MaybeSend, Trust, Url};
 use crate::rpc::Status;
 
 /// A server: the control plane of one deployment. Cheap to clone; clones share one connection.
@@ -62,26 +63,33 @@ pub use peersox_proto::v1::PairingEvent;
 
 impl Server {
     /// Connects to the server at an `http://` or `https://` address, which may have a path, as in
-    /// `https://host/peersox`. The proxies that [`Proxies::from_env`] finds are used.
+    /// `https://host/peersox`. Natively, the proxies that `Proxies::from_env` finds are used.
     ///
-    /// Calls are made over HTTP/2, or by gRPC-Web over HTTP/1.1 where a proxy in between passes no
-    /// HTTP/2; which of the two is found out here, with one call.
+    /// Native calls are made over HTTP/2, or by gRPC-Web over HTTP/1.1 where a proxy in between passes
+    /// no HTTP/2; which of the two is found out here, with one call. Pages call by gRPC-Web, and the
+    /// server has to permit their origin.
     ///
     /// # Errors
     /// [`Error::ServerUrl`] if the address cannot be used, [`Error::ProxyVariable`] if a variable of
     /// the environment cannot, [`Error::Unreachable`] if nothing answers there, or something else than
     /// a server.
     pub async fn connect(url: &str, trust: Trust) -> Result<Self, Error> {
-        Self::connect_through(url, trust, Proxies::from_env()?).await
+        let dialer = Dialer::from_env(&trust)?;
+        Self::connect_by(url, trust, dialer).await
     }
 
     /// The same through these proxies, whatever the environment says.
     ///
     /// # Errors
     /// As [`Server::connect`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub async fn connect_through(url: &str, trust: Trust, proxies: Proxies) -> Result<Self, Error> {
-        let parsed = parse(url)?;
         let dialer = Dialer::new(trust.clone(), proxies);
+        Self::connect_by(url, trust, dialer).await
+    }
+
+    async fn connect_by(url: &str, trust: Trust, dialer: Dialer) -> Result<Self, Error> {
+        let parsed = parse(url)?;
         let calls = Calls::connect(&dialer, &parsed).await;
         Ok(Self {
             calls: calls.map_err(|status| Error::from_status(url, &status))?,
@@ -178,7 +186,7 @@ impl Server {
     pub async fn watch(
         &self,
         pairing: &Pairing,
-    ) -> Result<impl Stream<Item = Result<PairingEvent, Error>> + Send + use<>, Error> {
+    ) -> Result<impl Stream<Item = Result<PairingEvent, Error>> + MaybeSend + use<>, Error> {
         let request = v1::WatchPairingRequest {
             credential: pairing.credential.clone(),
         };

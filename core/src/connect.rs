@@ -49,6 +49,17 @@ pub enum Kind {
     Relay,
 }
 
+impl Kind {
+    /// The name shown to people and used in logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Relay => "relay",
+        }
+    }
+}
+
 /// How patient [`Paths`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {

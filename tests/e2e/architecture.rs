@@ -17,7 +17,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("peersox-core", &["aead", "proto"]),
     ("peersox-control", &["core", "proto"]),
     ("peersox-relay", &["core", "proto"]),
-    ("peersox-client", &["core", "proto"]),
+    ("peersox-client", &["core", "proto", "web"]),
     ("peersox-client-wasm", &["core"]),
     ("peersox-transfer-wasm", &["core"]),
     ("peersox-client-wasm-bindgen", &[]),
@@ -64,13 +64,16 @@ const NOT_IN_CORE: [&str; 13] = [
 ];
 
 /// What only `client/src/platform` names: a program in a page has other sockets and no TLS of its own.
-const NOT_OUTSIDE_PLATFORM: [&str; 6] = [
+const NOT_OUTSIDE_PLATFORM: [&str; 9] = [
     "tokio::net",
     "quinn",
     "tungstenite",
     "rustls",
     "TcpStream",
     "UdpSocket",
+    "peersox_web",
+    "web_sys",
+    "wasm_bindgen",
 ];
 
 /// Backoff, timers and tasks: rules of [`peersox_core::attach`], and what only a platform does.

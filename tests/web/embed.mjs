@@ -4,9 +4,10 @@ import { join } from 'node:path'
 import { here, root, serveFolders } from './harness.mjs'
 
 let site
-/** The origin: `/npm` is the package, `/pages` the pages that embed it. */
+/** The origin: `/npm` is the package, `/rust` programs in Rust, `/pages` the pages that embed them. */
 export function theSite() {
-  site ??= serveFolders({ npm: join(root, 'target/web/npm'), pages: join(here, 'pages') })
+  const web = join(root, 'target/web')
+  site ??= serveFolders({ npm: join(web, 'npm'), rust: join(web, 'rust'), pages: join(here, 'pages') })
   return site
 }
 

@@ -11,12 +11,14 @@ import { pageChecks } from './page.mjs'
 import { pathChecks } from './paths.mjs'
 import { protobufChecks } from './protobuf.mjs'
 import { relayChecks } from './relay.mjs'
+import { rustChecks } from './rust.mjs'
 import { webSysChecks } from './web-sys.mjs'
 
 try {
   await packageChecks()
   await protobufChecks()
   await webSysChecks()
+  await rustChecks()
   await nodeChecks()
   await apiChecks()
   await keptChecks()

@@ -102,7 +102,7 @@ export async function webSysChecks() {
 const PIECE = 70_000
 
 let site
-/** A page with the program: `scripts/web-rust peersox-web probe target/web/rust` builds it. */
+/** A page with the program: `scripts/web-rust` builds it. */
 async function probe(scope) {
   site ??= await serveFolders({ rust: join(root, 'target/web/rust'), pages: join(here, 'pages') })
   const page = await scope.page(`${site}/pages/probe.html`)

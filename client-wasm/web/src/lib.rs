@@ -6,7 +6,7 @@
 //!                                                  socket         WebSocket
 //!                                                  rtc            RTCPeerConnection, RTCDataChannel
 //!                                                  time, wake     setTimeout, performance, events of the page
-//!                                                  random         crypto.getRandomValues
+//!                                                  random, Url    crypto.getRandomValues, URL
 //! ```
 //!
 //! The crate knows no rule of PeerSox. It moves bytes and reports what the browser says; `peersox-core`
@@ -28,9 +28,11 @@ pub mod random;
 pub mod rtc;
 pub mod socket;
 pub mod time;
+mod url;
 pub mod wake;
 
 pub use failure::Failure;
+pub use url::Url;
 
 /// Runs a future to its end on the page's thread.
 ///

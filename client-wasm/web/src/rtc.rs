@@ -18,6 +18,18 @@ pub use connection::{Connection, Events};
 pub use stats::Pair;
 
 use bytes::Bytes;
+use wasm_bindgen::prelude::*;
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(thread_local_v2, js_name = RTCPeerConnection)]
+    static CLASS: Option<JsValue>;
+}
+
+/// Whether there is WebRTC here. Workers have none, and some browsers have it turned off.
+pub fn is_available() -> bool {
+    CLASS.with(Option::is_some)
+}
 
 /// What a connection tells.
 #[derive(Clone, Debug, PartialEq, Eq)]

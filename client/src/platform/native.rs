@@ -24,6 +24,7 @@ pub(crate) use self::legs::Legs;
 pub use self::proxy::Proxies;
 pub use self::tls::Trust;
 pub(crate) use rand_core::OsRng as Random;
+pub(crate) use url::Url;
 
 /// A future that another thread may go on with.
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;

@@ -82,6 +82,11 @@ impl Dialer {
         }))
     }
 
+    /// What goes through the proxies that [`Proxies::from_env`] finds.
+    pub(crate) fn from_env(trust: &Trust) -> Result<Self, crate::Error> {
+        Ok(Self::new(trust.clone(), Proxies::from_env()?))
+    }
+
     /// Whether a proxy leads to this address.
     pub(crate) fn is_proxied(&self, url: &Url) -> bool {
         self.0.proxies.towards(url).is_some()

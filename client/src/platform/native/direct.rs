@@ -11,8 +11,10 @@ use crate::platform::DirectNews;
 pub(crate) struct Direct;
 
 impl Direct {
-    /// The rules ask for no direct path.
-    pub(crate) const MODE: Mode = Mode::Off;
+    /// When to look for a direct path, if a program wants it so.
+    pub(crate) fn mode(_wanted: Mode) -> Mode {
+        Mode::Off
+    }
 
     pub(crate) fn new() -> Self {
         Self

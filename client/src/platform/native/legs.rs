@@ -15,7 +15,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::future::select_all;
 use futures_util::stream::FuturesUnordered;
-use peersox_core::attach::{Ended, LegId};
+use peersox_core::attach::{Ended, LegId, Transports};
 use peersox_core::close::CloseReason;
 use peersox_core::frame::Frame;
 use peersox_proto::v1::RelayEndpoint;
@@ -63,6 +63,9 @@ enum Out {
 }
 
 impl Legs {
+    /// What carries a leg here.
+    pub(crate) const TRANSPORTS: Transports = Transports::ALL;
+
     /// Without any. Legs are connected through `dialer` to relays that `trust` knows.
     pub(crate) fn new(trust: Trust, dialer: Dialer) -> Self {
         Self {
