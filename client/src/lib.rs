@@ -1,40 +1,46 @@
 //! A peer of PeerSox, in native programs and in pages: two devices, one short code, one encrypted connection.
 //!
-//! One device shows a code, the other one types it. Then both have a [`Peer`], and what one of them
-//! sends arrives at the other, also if the network breaks in between:
+//! One device shows a code:
 //!
 //! ```no_run
-//! use peersox_client::{
-//!     Code, Error, Message, Options, OsRng, Peer, Priority, Proof, Server, Trust, Words,
-//! };
+//! # async fn here() -> Result<(), peersox_client::Error> {
+//! use peersox_client::{Code, Message, Options, OsRng, Peer, Priority, Proof, Server, Trust, Words};
 //!
-//! async fn show_a_code() -> Result<(), Error> {
-//!     let server = Server::connect("http://localhost:3000", Trust::default()).await?;
-//!     let created = server.create_pairing().await?;
-//!     let words = Words::random(2, &mut OsRng); // the server never sees these
-//!     let code = Code { nameplate: created.nameplate, words };
-//!     println!("type this on the other device: {code}");
-//!     talk(server, created.pairing, code).await
-//! }
-//!
-//! async fn take_a_code(typed: &str) -> Result<(), Error> {
-//!     let server = Server::connect("http://localhost:3000", Trust::default()).await?;
-//!     let code: Code = typed.parse().expect("a person typed a code");
-//!     let pairing = server.join_pairing(&code.nameplate).await?;
-//!     talk(server, pairing, code).await
-//! }
-//!
-//! async fn talk(server: Server, pairing: peersox_client::Pairing, code: Code) -> Result<(), Error> {
-//!     let peer = Peer::attach(server, pairing, Proof::Code(code), Options::default()).await?;
-//!     peer.connected().await?;
-//!     let mut chat = peer.open("chat", Priority::Interactive).await?; // or: peer.accept().await
-//!     chat.send(Message::Text("hello".into())).await?;
-//!     while let Some(message) = chat.recv().await? {
-//!         println!("{message:?}");
-//!     }
-//!     peer.close().await
-//! }
+//! let server = Server::connect("https://p.example", Trust::default()).await?;
+//! let created = server.create_pairing().await?;
+//! let words = Words::random(2, &mut OsRng); // the server never sees these
+//! let code = Code { nameplate: created.nameplate, words }; // show it to a person
+//! let peer = Peer::attach(server, created.pairing, Proof::Code(code), Options::default()).await?;
+//! peer.connected().await?;
+//! let known = peer.secured(); // secret to store, phrase to compare
+//! let chat = peer.open("chat", Priority::Interactive).await?;
+//! chat.send(Message::Text("hello".into())).await?;
+//! peer.close().await?; // once the other side has read everything
+//! # Ok(())
+//! # }
 //! ```
+//!
+//! On the other device a person types it:
+//!
+//! ```no_run
+//! # async fn there(typed: &str) -> Result<(), Box<dyn std::error::Error>> {
+//! # use peersox_client::{Code, Options, Peer, Proof, Server, Trust};
+//! # let server = Server::connect("https://p.example", Trust::default()).await?;
+//! let code: Code = typed.parse()?;
+//! let pairing = server.join_pairing(&code.nameplate).await?;
+//! let mut peer = Peer::attach(server, pairing, Proof::Code(code), Options::default()).await?;
+//! while let Some(mut channel) = peer.accept().await {
+//!     while let Some(message) = channel.recv().await? {
+//!         println!("{}: {message:?}", channel.name());
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What one of them sends arrives at the other, also if the network breaks in between.
+//! [The examples](https://github.com/peersox/peersox/tree/main/client/examples) are whole programs: a
+//! chat, a file, forwarded TCP connections, datagrams.
 //!
 //! A [`Server`] is the control plane: it creates, joins, restores and revokes pairings. A [`Peer`]
 //! is one endpoint at work: it attaches to the relay over QUIC or WebSocket, attaches again when

@@ -13,14 +13,17 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 /// No wait in these tests is longer: one that is has failed.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The path of `peersox`, built from the present sources: with the features of the whole workspace, so that cargo
-/// compiles no dependency again that it compiled for `cargo test --workspace`.
+/// The path of `peersox`, built from the present sources together with the examples.
+///
+/// Cargo compiles no dependency again that it compiled for `cargo test --workspace`, because the same targets need
+/// it. Without the examples the features of some dependencies differ; without the libraries, how those of build
+/// scripts are compiled.
 pub fn binary() -> &'static PathBuf {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let built = std::process::Command::new(env!("CARGO"))
             .args(["build", "--quiet", "--locked", "--workspace"])
-            .args(["--bin", "peersox"])
+            .args(["--lib", "--bin", "peersox", "--examples"])
             .status()
             .expect("cargo runs");
         assert!(built.success(), "the binary does not build");
@@ -31,6 +34,11 @@ pub fn binary() -> &'static PathBuf {
             .expect("tests are built into target/PROFILE/deps");
         target.join("peersox")
     })
+}
+
+/// The path of an example of a crate.
+pub fn example(name: &str) -> PathBuf {
+    binary().with_file_name("examples").join(name)
 }
 
 /// A running `peersox serve`.
@@ -250,7 +258,8 @@ pub fn noise(len: usize, seed: u64) -> Vec<u8> {
     bytes
 }
 
-fn quiet(command: &mut Command) -> &mut Command {
+/// Gives a program pipes instead of a terminal, and nothing of this process's settings.
+pub fn quiet(command: &mut Command) -> &mut Command {
     for proxy in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
         command.env_remove(proxy).env_remove(proxy.to_lowercase());
     }

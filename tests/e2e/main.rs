@@ -7,6 +7,7 @@ mod client;
 mod connect;
 mod ends;
 mod errors;
+mod examples;
 mod flaps;
 mod forward;
 mod gate;

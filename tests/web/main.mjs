@@ -1,6 +1,7 @@
 // See tests/web/run.
 
 import { apiChecks } from './api.mjs'
+import { exampleChecks } from './examples.mjs'
 import { finish } from './harness.mjs'
 import { keptChecks } from './kept.mjs'
 import { nodeChecks } from './node.mjs'
@@ -21,6 +22,7 @@ try {
   await rustChecks()
   await nodeChecks()
   await apiChecks()
+  await exampleChecks()
   await keptChecks()
   await pathChecks()
   await relayChecks()
