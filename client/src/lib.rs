@@ -64,8 +64,9 @@
 //! | notices sleep and other networks | when told: [`Peer::wake`] | by itself |
 //! | futures | are `Send` | stay on the thread: `wasm_bindgen_futures::spawn_local` runs them |
 //!
-//! The handles, [`Server`], [`Peer`], [`Channel`] and its halves, are `Send` on both. A page needs the server's permission
-//! (`--allow-origin`) if the server does not serve it. `examples/web-chat.rs` is a whole program for a page.
+//! The handles, [`Server`], [`Peer`], [`Channel`] and its halves, are `Send` on both. A page needs the
+//! server's permission (`--allow-origin`) if the server does not serve it. `examples/web-chat.rs` is a whole
+//! program for a page.
 
 mod channel;
 mod command;

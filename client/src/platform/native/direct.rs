@@ -21,6 +21,7 @@ impl Direct {
     }
 
     /// Does one of `Make`, `Offer`, `Accept`, `Answer`, `Add` and `Drop`.
+    #[allow(clippy::needless_pass_by_value, reason = "as on every platform")]
     pub(crate) fn obey(&mut self, action: Action, _servers: &[IceServer]) {
         tracing::warn!(?action, "there are no direct paths here");
     }

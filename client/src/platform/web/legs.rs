@@ -1,7 +1,7 @@
 //! The legs of one peer: a WebSocket each, in which one binary message is one frame.
 //!
-//! The browser takes whatever it is given, and sends it even after the socket was told to close. So frames go to it
-//! directly, as long as little waits there.
+//! The browser takes whatever it is given, and sends it even after the socket was told to close. So frames
+//! go to it directly, as long as little waits there.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -86,8 +86,8 @@ impl Legs {
     /// Sends a frame; the caller has made sure that there is room.
     pub(crate) fn send(&mut self, leg: LegId, frame: Frame) {
         if let Some(made) = self.get(leg) {
-            // It fails only before the socket is open, and nobody sends by then. A frame that meets the end of the
-            // socket is lost like those in the network.
+            // It fails only before the socket is open, and nobody sends by then. A frame that meets the end
+            // of the socket is lost like those in the network.
             let _ = made.sender.send(&frame.into_bytes());
         }
     }
