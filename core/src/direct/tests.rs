@@ -47,8 +47,8 @@ impl Side {
         self.take()
     }
 
-    fn hear(&mut self, signal: Bytes) -> Vec<Action> {
-        self.direct.handle_signal(&signal, self.now);
+    fn hear(&mut self, signal: &[u8]) -> Vec<Action> {
+        self.direct.handle_signal(signal, self.now);
         self.take()
     }
 
@@ -65,7 +65,7 @@ impl Side {
 
     /// Answers an offer: the signal.
     fn answer(&mut self, attempt: u64, offer: Bytes) -> Bytes {
-        let asked = self.hear(offer);
+        let asked = self.hear(&offer);
         assert_eq!(
             asked.last(),
             Some(&Action::Accept(attempt, description(OFFER)))
@@ -114,7 +114,7 @@ fn pair() -> (Side, Side, u64) {
     let (attempt, offer) = a.offer();
     let answer = b.answer(attempt, offer);
     assert_eq!(
-        a.hear(answer),
+        a.hear(&answer),
         [Action::Accept(attempt, description(ANSWER))]
     );
     assert_eq!(a.tell(attempt, Input::Accepted), []);
@@ -144,8 +144,8 @@ fn candidates_wait_for_the_description_they_belong_to() {
         panic!("{told:?}");
     };
     // The other side's wait until its description was taken.
-    b.hear(offer.clone());
-    assert_eq!(b.hear(early.clone()), []);
+    b.hear(&offer);
+    assert_eq!(b.hear(&early), []);
     assert_eq!(
         b.tell(attempt, Input::Accepted),
         [
@@ -153,10 +153,7 @@ fn candidates_wait_for_the_description_they_belong_to() {
             Action::Answer(attempt)
         ]
     );
-    assert_eq!(
-        b.hear(early.clone()),
-        [Action::Add(attempt, candidate("a"))]
-    );
+    assert_eq!(b.hear(&early), [Action::Add(attempt, candidate("a"))]);
 }
 
 #[test]
@@ -164,10 +161,10 @@ fn when_both_offer_the_initiator_wins() {
     let (mut a, mut b) = (Side::new(Role::Initiator), Side::new(Role::Joiner));
     let (ours, offer) = a.offer();
     let (theirs, other) = b.offer();
-    assert_eq!(a.hear(other), []);
+    assert_eq!(a.hear(&other), []);
     let answer = b.answer(ours, offer);
     assert!(b.tell(theirs, Input::Accepted).is_empty(), "it is over");
-    assert_eq!(a.hear(answer), [Action::Accept(ours, description(ANSWER))]);
+    assert_eq!(a.hear(&answer), [Action::Accept(ours, description(ANSWER))]);
 }
 
 #[test]
@@ -210,7 +207,7 @@ fn an_offer_of_the_attempt_given_up_last_is_dropped() {
     a.direct.silent(path, a.now, true);
     a.take();
     let again = signal(&a.tell(attempt, Input::Described(description(OFFER))));
-    assert_eq!(b.hear(again), []);
+    assert_eq!(b.hear(&again), []);
 }
 
 #[test]
@@ -291,12 +288,12 @@ fn a_side_that_is_off_neither_offers_nor_answers() {
     off.direct = Direct::new(Mode::Off, Role::Joiner);
     off.direct.dial(off.now);
     assert_eq!(off.after(10 * SECOND), []);
-    assert_eq!(off.hear(offer.clone()), []);
+    assert_eq!(off.hear(&offer), []);
     assert!(!off.direct.upgrade(off.now));
     // By hand it answers, and offers when asked.
     let mut manual = Side::new(Role::Joiner);
     manual.direct = Direct::new(Mode::Manual, Role::Joiner);
     manual.direct.dial(manual.now);
     assert_eq!(manual.after(10 * SECOND), []);
-    assert!(!manual.hear(offer).is_empty());
+    assert!(!manual.hear(&offer).is_empty());
 }
