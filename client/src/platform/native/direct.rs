@@ -19,6 +19,10 @@ impl Direct {
     }
 
     /// Does one of `Make`, `Offer`, `Accept`, `Answer`, `Add` and `Drop`.
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "a platform with direct paths takes descriptions out of it"
+    )]
     pub(crate) fn obey(&mut self, action: Action, _servers: &[IceServer]) {
         tracing::warn!(?action, "there are no direct paths here");
     }
