@@ -97,7 +97,7 @@ async fn the_other_peers_leave_amid_the_own_farewell_is_a_good_end() {
     };
     for closes in [true, false] {
         let script = [Say::Ticket("one")];
-        let (_control, _relay, peer, leg) = attached(&script, online.clone()).await;
+        let (_control, _relay, peer, leg) = attached(&script, online).await;
         let chat = peer.open("chat", Priority::Normal).await.unwrap();
         let left = CloseReason::PeerLeft;
         let end = match closes {
