@@ -13,14 +13,17 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 /// No wait in these tests is longer: one that is has failed.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The path of `peersox`, built from the present sources together with the examples: with the features of the
-/// whole workspace, so that cargo compiles no dependency again that it compiled for `cargo test --workspace`.
+/// The path of `peersox`, built from the present sources together with the examples.
+///
+/// Cargo compiles no dependency again that it compiled for `cargo test --workspace`, because the same
+/// targets need it. Without the examples the features of some dependencies differ; without the libraries,
+/// how those of build scripts are compiled.
 pub fn binary() -> &'static PathBuf {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let built = std::process::Command::new(env!("CARGO"))
             .args(["build", "--quiet", "--locked", "--workspace"])
-            .args(["--bin", "peersox", "--examples"])
+            .args(["--lib", "--bin", "peersox", "--examples"])
             .status()
             .expect("cargo runs");
         assert!(built.success(), "the binary does not build");
