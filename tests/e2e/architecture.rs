@@ -95,6 +95,16 @@ const NOT_IN_A_SHELL: [&str; 12] = [
 /// What in `client/src` may hold time-outs: the platform those of sockets, the others those of calls to the server.
 const MAY_HOLD_TIMEOUTS: [&str; 4] = ["platform", "server.rs", "rpc", "rpc.rs"];
 
+/// Where pages may wait: for core's next moment, for calls to the server, for the page to wake up; and to throw what a
+/// listener threw, at once.
+const PAGES_MAY_WAIT: [&str; 5] = [
+    "net/shell.ts",
+    "net/grpc.ts",
+    "net/control.ts",
+    "net/wake.ts",
+    "api/client.ts",
+];
+
 const LONGEST_FILE: usize = 500;
 
 #[test]
@@ -250,6 +260,34 @@ fn the_client_decides_nothing_about_a_leg() {
     assert_none(&wrong);
 }
 
+/// The same for pages. `shell.ts` has the one timer that rings when core says so.
+#[test]
+fn the_shell_of_pages_decides_nothing_about_a_leg() {
+    let source = root().join("client-wasm/js/src");
+    let mut wrong = Vec::new();
+    for file in files(&source, &["ts"]) {
+        let inside = file.strip_prefix(&source).expect("it is inside");
+        let may_wait = PAGES_MAY_WAIT.iter().any(|it| inside == Path::new(it));
+        for (number, line) in read(&file).lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            let is_comment = ["*", "/*"]
+                .iter()
+                .any(|it| code.trim_start().starts_with(it));
+            if is_comment {
+                continue;
+            }
+            let mut words = vec!["setInterval", "Math.random"];
+            if !may_wait {
+                words.push("setTimeout");
+            }
+            let words = words.into_iter().filter(|word| code.contains(word));
+            let found = words.map(str::to_owned).chain(close_numbers(code));
+            wrong.extend(found.map(|it| format!("{}:{}: {it}", file.display(), number + 1)));
+        }
+    }
+    assert_none(&wrong);
+}
+
 #[test]
 fn decisions_of_a_shell_are_recognised() {
     for decides in [
@@ -287,19 +325,22 @@ fn decisions(code: &str) -> Vec<String> {
     );
     let reasons = after("CloseReason::").filter(|rest| !rest.starts_with("Done"));
     found.extend(reasons.map(|_| "a close reason".into()));
+    found.extend(close_numbers(code));
+    found
+}
+
+/// The numbers of [`peersox_core::close`] that are written in a line.
+fn close_numbers(code: &str) -> Vec<String> {
     let digits = code.replace('_', "");
     let numbers = digits.split(|c: char| !c.is_ascii_digit());
     let is_close = |number: &&str| {
-        number
-            .parse()
-            .is_ok_and(|it: u32| (4_000..=4_018).contains(&it))
+        let number = number.parse();
+        number.is_ok_and(|it: u32| (4_000..=4_018).contains(&it))
     };
-    found.extend(
-        numbers
-            .filter(is_close)
-            .map(|number| format!("close number {number}")),
-    );
+    let found = numbers.filter(is_close);
     found
+        .map(|number| format!("close number {number}"))
+        .collect()
 }
 
 #[test]
