@@ -12,12 +12,12 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use ::http::request::Parts;
-use ::http::{HeaderMap, HeaderValue, Method, Request, header};
+use ::http::{HeaderMap, HeaderValue, Method, Request, Uri, header, uri};
 use axum::Router;
 use axum::body::Body;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
-use peersox_core::origin::{Allowed, Refused};
+use peersox_core::origin::{Allowed, Authority, Refused};
 use tokio::time::Instant;
 use tonic::Status;
 use tonic::service::Routes;
@@ -59,7 +59,11 @@ fn cors(config: &Config) -> CorsLayer {
     // Browsers remember the answer for two hours at most.
     const MAX_AGE: Duration = Duration::from_secs(2 * 60 * 60);
     let (allowed, refused) = (config.allowed_origins.clone(), Mutex::default());
-    let permits = move |value: &HeaderValue, _: &Parts| permits(&allowed, &refused, value);
+    let permits = move |value: &HeaderValue, request: &Parts| {
+        let own = asked(&request.uri, &request.headers);
+        let own = own.and_then(|own| own.parse().ok());
+        permits(&allowed, &refused, value, own.as_ref())
+    };
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(permits))
         .allow_methods([Method::POST])
@@ -68,12 +72,17 @@ fn cors(config: &Config) -> CorsLayer {
         .max_age(MAX_AGE)
 }
 
-/// Judges the value of an `Origin` header. A browser does not ask about pages of its own server.
-fn permits(allowed: &Allowed, refused: &Mutex<Refused>, value: &HeaderValue) -> bool {
+/// Judges the value of an `Origin` header. Browsers send one for pages of the server itself, too.
+fn permits(
+    allowed: &Allowed,
+    refused: &Mutex<Refused>,
+    value: &HeaderValue,
+    own: Option<&Authority>,
+) -> bool {
     let Some(origin) = value.to_str().ok().and_then(|text| text.parse().ok()) else {
         return false;
     };
-    let permitted = allowed.permits(&origin, None);
+    let permitted = allowed.permits(&origin, own);
     if !permitted
         && refused
             .lock()
@@ -84,16 +93,18 @@ fn permits(allowed: &Allowed, refused: &Mutex<Refused>, value: &HeaderValue) -> 
     permitted
 }
 
+/// `:authority` in HTTP/2, `Host` in HTTP/1.1.
+fn asked<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
+    let authority = uri.authority().map(uri::Authority::as_str);
+    authority.or_else(|| headers.get(header::HOST)?.to_str().ok())
+}
+
 const EXPOSED: [&str; 3] = ["grpc-status", "grpc-message", "grpc-status-details-bin"];
 
 /// Ends a call that has no reply in time. A stream has to begin in time; how long it goes on is the
 /// service's to bound, with [`Deadline`].
 async fn bounded(mut request: Request<Body>, next: Next, most: Duration) -> Response {
-    let asked = request.uri().authority().map(|a| a.as_str().to_owned());
-    let asked = asked.or_else(|| {
-        let host = request.headers().get(header::HOST)?;
-        Some(host.to_str().ok()?.to_owned())
-    });
+    let asked = asked(request.uri(), request.headers()).map(str::to_owned);
     if let Some(asked) = asked {
         request.extensions_mut().insert(Asked(asked));
     }

@@ -19,6 +19,9 @@ async fn an_origin_may_be_written_in_capitals_and_with_its_port() {
         let reply = upgrade(&server, origin, "p.example").await;
         assert!(reply.starts_with("HTTP/1.1 101"), "{origin}: {reply}");
     }
+    // Browsers name the origin of a page of the server itself, too.
+    let reply = preflight(&server, "http://p.example").await;
+    assert!(reply.contains("access-control-allow-origin"), "{reply}");
     for origin in ["https://app.example:8443", "http://app.example", "null"] {
         let reply = preflight(&server, origin).await;
         assert!(!reply.contains("access-control-allow-origin"), "{reply}");
