@@ -64,8 +64,8 @@ impl Side {
     }
 
     /// Answers an offer: the signal.
-    fn answer(&mut self, attempt: u64, offer: Bytes) -> Bytes {
-        let asked = self.hear(&offer);
+    fn answer(&mut self, attempt: u64, offer: &[u8]) -> Bytes {
+        let asked = self.hear(offer);
         assert_eq!(
             asked.last(),
             Some(&Action::Accept(attempt, description(OFFER)))
@@ -112,7 +112,7 @@ fn signal(actions: &[Action]) -> Bytes {
 fn pair() -> (Side, Side, u64) {
     let (mut a, mut b) = (Side::new(Role::Initiator), Side::new(Role::Joiner));
     let (attempt, offer) = a.offer();
-    let answer = b.answer(attempt, offer);
+    let answer = b.answer(attempt, &offer);
     assert_eq!(
         a.hear(&answer),
         [Action::Accept(attempt, description(ANSWER))]
@@ -144,8 +144,8 @@ fn candidates_wait_for_the_description_they_belong_to() {
         panic!("{told:?}");
     };
     // The other side's wait until its description was taken.
-    b.hear(&offer);
-    assert_eq!(b.hear(&early), []);
+    b.hear(offer);
+    assert_eq!(b.hear(early), []);
     assert_eq!(
         b.tell(attempt, Input::Accepted),
         [
@@ -153,7 +153,7 @@ fn candidates_wait_for_the_description_they_belong_to() {
             Action::Answer(attempt)
         ]
     );
-    assert_eq!(b.hear(&early), [Action::Add(attempt, candidate("a"))]);
+    assert_eq!(b.hear(early), [Action::Add(attempt, candidate("a"))]);
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn when_both_offer_the_initiator_wins() {
     let (ours, offer) = a.offer();
     let (theirs, other) = b.offer();
     assert_eq!(a.hear(&other), []);
-    let answer = b.answer(ours, offer);
+    let answer = b.answer(ours, &offer);
     assert!(b.tell(theirs, Input::Accepted).is_empty(), "it is over");
     assert_eq!(a.hear(&answer), [Action::Accept(ours, description(ANSWER))]);
 }
