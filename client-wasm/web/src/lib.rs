@@ -12,7 +12,7 @@
 //! The crate knows no rule of PeerSox. It moves bytes and reports what the browser says; `peersox-core`
 //! decides what to do about that.
 //!
-//! A page runs Rust on one thread. Nothing here is `Send`, and every future runs where [`spawn`] puts it.
+//! A page runs Rust on one thread. Nothing here is `Send`, and every future runs where `spawn` puts it.
 //! A browser delivers what arrives whether or not the program is ready for it: the queues between a
 //! socket and its reader have no bound, and whoever reads must be faster than the network in the long
 //! run. Dropping the reader ends the queue.
