@@ -122,6 +122,10 @@ impl Driver {
     /// receiver that has read everything is still owed its `None`.
     pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
         let end = loop {
+            // Handles that were dropped say goodbye before another frame is answered in their name.
+            if inbox.is_closed() && inbox.is_empty() {
+                return self.hang_up().await;
+            }
             if let Some(end) = self.settle() {
                 break end;
             }
