@@ -1,6 +1,7 @@
 # What people do with this repository; CONTRIBUTING.md says more.
 #
-#   make serve   build and run the server with its page; ARGS="--listen 127.0.0.1:3000" passes flags on
+#   make serve   build and run the server with its page; ARGS="--listen 127.0.0.1:3000" passes flags on;
+#                pairings survive a restart in target/state, unless PEERSOX_STATE or --state names another file
 #   make test    install what the tests need, then run all of them
 #   make check   what can be judged without running the program
 #   make fmt     format the code
@@ -12,7 +13,8 @@ SHELL := /bin/bash
 
 serve:
 	@scripts/page || echo "hint: the page could not be built; the server shows what was built last, or a plain status page" >&2
-	cargo run --release --locked --package peersox -- serve $(ARGS)
+	@mkdir -p -m 700 target/state
+	PEERSOX_STATE=$${PEERSOX_STATE:-target/state/peersox} cargo run --release --locked --package peersox -- serve $(ARGS)
 
 web:
 	scripts/page
@@ -25,6 +27,7 @@ check:
 	cargo clippy --workspace --all-targets --locked -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked
 	scripts/buf lint proto
+	scripts/deny
 	scripts/wasm-check
 	scripts/web --check
 
