@@ -46,7 +46,19 @@ pub struct Server {
     scheme: &'static str,
     pub port: u16,
     pub child: Child,
-    stderr: Lines<BufReader<ChildStderr>>,
+    /// Nothing once somebody records it.
+    stderr: Option<Lines<BufReader<ChildStderr>>>,
+}
+
+/// What a server says from a moment on.
+pub struct Record(tokio::task::JoinHandle<String>);
+
+impl Record {
+    /// Stops the server; gives all that it said.
+    pub async fn end(self, server: Server) -> String {
+        server.stop().await;
+        soon(self.0).await.expect("the reader ends with the server")
+    }
 }
 
 impl Server {
@@ -84,8 +96,20 @@ impl Server {
             },
             port,
             child,
-            stderr,
+            stderr: Some(stderr),
         }
+    }
+
+    /// Reads what it says from now on, as fast as it says it.
+    pub fn record(&mut self) -> Record {
+        let mut stderr = self.stderr.take().expect("recorded once");
+        Record(tokio::spawn(async move {
+            let mut all = String::new();
+            while let Ok(Some(line)) = stderr.next_line().await {
+                all = all + &line + "\n";
+            }
+            all
+        }))
     }
 
     pub fn url(&self) -> String {
@@ -118,7 +142,9 @@ impl Server {
     pub async fn stop(mut self) -> std::process::ExitStatus {
         signal(&self.child, "TERM");
         let status = soon(self.child.wait()).await.expect("it can be waited for");
-        while let Ok(Some(_)) = self.stderr.next_line().await {}
+        if let Some(stderr) = &mut self.stderr {
+            while let Ok(Some(_)) = stderr.next_line().await {}
+        }
         status
     }
 }

@@ -19,6 +19,7 @@ mod proxy;
 mod restart;
 mod rules;
 mod saved;
+mod secrets;
 mod stubs;
 mod tls;
 mod transfer;

@@ -57,7 +57,7 @@ async fn neither_a_recording_nor_the_servers_memory_holds_plaintext_or_words() {
 
 /// Everything that a process can write to, at one moment: heap, stacks, what it has read from files
 /// and sockets.
-fn memory(process: &Child) -> Vec<u8> {
+pub fn memory(process: &Child) -> Vec<u8> {
     let pid = process.id().unwrap();
     signal(process, "STOP");
     let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
@@ -84,7 +84,7 @@ fn memory(process: &Child) -> Vec<u8> {
     all
 }
 
-fn holds(haystack: &[u8], needle: &[u8]) -> bool {
+pub fn holds(haystack: &[u8], needle: &[u8]) -> bool {
     let first = needle[0];
     let starts = haystack
         .iter()

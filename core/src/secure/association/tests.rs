@@ -23,6 +23,48 @@ fn a_code_secures_and_a_secret_restores() {
     }
 }
 
+/// Forward secrecy: a recording and the pairing secret, stolen later, open nothing of what was said.
+#[test]
+fn a_stolen_secret_opens_no_recording() {
+    let mut pair = Pair::with_codes(CODE, CODE);
+    let mut recorded = Vec::new();
+    let mut secret = None;
+    // The pairing itself, and a connection of peers that come back with what they stored.
+    for _ in 0..2 {
+        pair.kick();
+        while let Some((from, frame)) = pair.wire.front().cloned() {
+            recorded.push((from, frame));
+            pair.deliver_one(|_| {});
+        }
+        for role in Role::BOTH {
+            let frame = pair.peers[role.index()].seal_copy(Lane::Reliable, b"the brass key");
+            recorded.push((role, frame.unwrap()));
+        }
+        let stolen = pair.peers[0].secret().unwrap().clone();
+        for role in Role::BOTH {
+            pair.restart(role, stolen.clone());
+        }
+        secret = Some(stolen);
+    }
+    for role in Role::BOTH {
+        for begins in [false, true] {
+            let secret = secret.clone().unwrap();
+            let mut thief = Association::with_secret(role, PAIRING, secret, Bytes::new());
+            let mut rng = Seeded::new(2);
+            if begins {
+                thief.on_path_up(&mut rng);
+            }
+            for (from, frame) in &recorded {
+                if *from != role {
+                    let told = thief.handle(frame.clone(), &mut rng);
+                    assert!(!matches!(told, Ok(Some(_))), "{role} reads {told:?}");
+                }
+            }
+            assert_ne!(thief.state(), State::Secured, "{role}");
+        }
+    }
+}
+
 #[test]
 fn hellos_and_the_phrase_are_told() {
     let mut pair = Pair::with_codes(CODE, CODE);

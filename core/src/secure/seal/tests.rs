@@ -124,6 +124,40 @@ fn rekeying_spends_an_epoch_only_if_it_was_used() {
     assert!(open(&mut b, &frame).is_ok());
 }
 
+/// Whoever takes the keys out of a process after a rekey cannot open what was sealed before.
+#[test]
+fn keys_that_are_passed_follow_from_none_that_are_held() {
+    let (mut a, mut b) = pair();
+    let old = seal(&mut a, LANE, b"old");
+    open(&mut b, &old).unwrap();
+    a.rekey();
+    for _ in 0..=GRACE {
+        let frame = seal(&mut a, LANE, b"new");
+        open(&mut b, &frame).unwrap();
+    }
+    let (sealer, opener) = (&a.sealers[0], &b.openers[0]);
+    assert!(opener.before.is_none(), "the older key goes");
+    for chain in [&sealer.chain, &opener.chain] {
+        let mut chain = chain.clone();
+        for _ in 0..4 * MAX_AHEAD {
+            let (cipher, next) = ratchet(&chain);
+            assert!(!opens(&cipher, &old));
+            chain = next;
+        }
+    }
+    assert!(!opens(&sealer.cipher, &old) && !opens(&opener.newest.cipher, &old));
+    // The search would have found it: the first key follows from the first chain.
+    assert!(opens(&pair().0.sealers[0].cipher, &old));
+}
+
+fn opens(cipher: &aead::Key, frame: &[u8]) -> bool {
+    let (head, rest) = frame.split_at(HEADROOM);
+    let (ciphertext, tag) = rest.split_last_chunk().unwrap();
+    let counter = Header::parse(frame).unwrap().counter;
+    let opened = cipher.open(nonce(counter), head, &mut ciphertext.to_vec(), tag);
+    opened.is_ok()
+}
+
 #[test]
 fn counters_end() {
     let (mut a, _) = pair();
