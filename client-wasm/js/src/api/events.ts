@@ -92,8 +92,11 @@ export interface ClientEvents {
     /** What went wrong, if something did. */
     error: PeerSoxError | null
   }
-  /** Something failed that no promise tells of. */
-  error: PeerSoxError
+  /**
+   * Something failed that may have no other way to tell: an offer of files that cannot be taken, or a message that was
+   * refused, whether or not its `send` was awaited. The end of a channel or of the client is not told here.
+   */
+  error: PeerSoxError | TypeError
 }
 
 /** The names of events. */

@@ -192,6 +192,14 @@ export class Shell {
     this.#hear(() => this.#machine.close(patience))
   }
 
+  /** Ends it without a word: to the relay it is as if the network had broken, so that another one may come instead. */
+  quit(): void {
+    this.#hear(() => {
+      this.#links.stop()
+      this.#end({ reason: 'closed' satisfies CloseReason, message: 'this side closed the connection', error: null })
+    })
+  }
+
   /** Numbers for `stats()`. */
   stats() {
     const now = clock()
