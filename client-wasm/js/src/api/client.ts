@@ -20,6 +20,7 @@ import { type Engine, engineNow, loadEngine } from '../net/engine.js'
 import { BusyError, PeerSoxError, UpgradeError } from './errors.js'
 import { abortable } from '../net/failure.js'
 import { type Kind, MESSAGE_CHANNEL, Messages } from './messages.js'
+import { GUESSES } from './guesses.js'
 import { loadTransfers } from '../transfer/ondemand.js'
 import type { OutgoingTransfer } from '../transfer/outgoing.js'
 import { Pairings } from './pairings.js'
@@ -174,10 +175,12 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
   /**
    * Makes a code and waits for the other device in the background. Resolves as soon as there is a code to show.
    *
-   * `initPairing({ words: 0 })` makes a code of digits only.
+   * `initPairing({ words: 0 })` makes a code of digits only. Rejects with a {@link RateLimitedError} when three codes of this
+   * page were tried with wrong words within an hour: a server that guesses is not to be given more.
    */
   initPairing(options: CodeOptions = {}): Promise<NewPairing> {
     return this.#exclusively(options.signal, async (signal) => {
+      GUESSES.checkShowing()
       const pairing = await this.#control.create({ ...options, signal })
       try {
         await this.#begin(pairing, signal)

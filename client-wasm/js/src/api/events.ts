@@ -35,6 +35,11 @@ export interface ClientEvents {
   'pairing.joined': { pairingId: string }
   /** Nobody did, in time. The client is closed. */
   'pairing.expired': { pairingId: string }
+  /**
+   * The other side, or whoever poses as it, has tried the code, right or wrong: it is spent, however this ends. A page that
+   * shows another code by itself counts these.
+   */
+  'code.used': { pairingId: string }
   /** The peers are sure of each other. Comes again with fresh keys. */
   'peer.secured': {
     /** Three words that are the same on both devices if nobody is in between. */

@@ -22,6 +22,7 @@ import { Channel } from './channel.js'
 import type { End } from './end.js'
 import { ClosedError, type PeerSoxError, UpgradeError } from './errors.js'
 import type { ClientEvents } from './events.js'
+import { GUESSES } from './guesses.js'
 import type { ClientOptions, Pairing, PathKind, Priority, Stats, Status } from './types.js'
 import { Waiters } from './waiters.js'
 
@@ -80,6 +81,7 @@ export class Session implements ShellListener {
 
   /** Makes the shell of a pairing. */
   begin(engine: Engine, pairing: Pairing): void {
+    GUESSES.check(pairing)
     const options = this.#options
     this.#pairing = { ...pairing }
     this.#attached = this.#connected = this.#everConnected = this.#online = this.#restarted = this.#expired = false
@@ -258,7 +260,9 @@ export class Session implements ShellListener {
       () => {
         // Whoever closes the client says goodbye by itself.
         const isClosed = signal.reason instanceof ClosedError
-        if (!isClosed && !this.#attached && this.#pairing?.id === pairing.id) this.close(0)
+        if (isClosed || this.#attached || this.#pairing?.id !== pairing.id) return
+        if (pairing.role === 'joiner') void this.abandon()
+        this.close(0)
       },
       { once: true },
     )
@@ -295,6 +299,15 @@ export class Session implements ShellListener {
     }
   }
 
+  codeUsed(): void {
+    const pairing = this.#pairing!
+    GUESSES.used(pairing)
+    // Whoever stores it now stores nothing that could be tried again.
+    const { code: _code, codeExpiresAt: _until, ...rest } = pairing
+    this.#pairing = rest
+    this.#host.emit('code.used', { pairingId: pairing.id })
+  }
+
   peerAway(grace: number): void {
     this.#online = false
     this.#grace = grace
@@ -303,8 +316,8 @@ export class Session implements ShellListener {
   secured(phrase: string, name: string): void {
     const secret = this.#shell?.secret()
     if (this.#pairing && secret !== undefined) {
-      const { code: _code, codeExpiresAt: _until, ...rest } = this.#pairing
-      this.#pairing = { ...rest, secret: toBase64(secret) }
+      this.#pairing = { ...this.#pairing, secret: toBase64(secret) }
+      GUESSES.right(this.#pairing.id)
     }
     this.#phrase = phrase
     this.#peerName = name

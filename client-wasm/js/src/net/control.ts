@@ -8,6 +8,7 @@
 
 import * as wire from '#wire'
 import { fromBase64, toBase64, toHex } from './bytes.js'
+import { watchPolicy } from './causes.js'
 import type { Engine } from './engine.js'
 import { PairingInvalidError, PeerSoxError } from '../api/errors.js'
 import { abortable, failure } from './failure.js'
@@ -28,6 +29,7 @@ export class Control {
     this.#url = url
     this.#engine = engine
     this.#ready = ready
+    watchPolicy()
   }
 
   /** Makes a pairing. One that is given up meanwhile is withdrawn. */
