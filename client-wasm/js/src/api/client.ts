@@ -237,7 +237,9 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
       kept = this.#session.pairing as Pairing
     }
     const name = options.name ?? kept.name
-    const stored: Pairing = { ...kept, storedAt: Date.now(), ...(name === undefined ? {} : { name }) }
+    // The server forgets in minutes what nobody asked it to keep.
+    const restorableUntil = await this.#control.keep(kept, options)
+    const stored: Pairing = { ...kept, restorableUntil, storedAt: Date.now(), ...(name === undefined ? {} : { name }) }
     await this.#pairings.put(stored)
     return stored
   }

@@ -32,7 +32,8 @@ export class Control {
   async create(options: CodeOptions): Promise<NewPairing> {
     const words = options.words ?? 2
     if (!Number.isInteger(words) || words < 0 || words > 16) throw new TypeError('a code has 0 to 16 words')
-    const asked = this.#ask('CreatePairing', NOTHING, wire.CreatePairingResponse, options)
+    const request = encode(wire.CreatePairingRequest, { secret_bits: words * WORD_BITS, ephemeral: true })
+    const asked = this.#ask('CreatePairing', request, wire.CreatePairingResponse, options)
     const [made, engine] = await Promise.all([asked, this.#engine])
     return {
       server: this.#url,
@@ -49,7 +50,7 @@ export class Control {
     const engine = await this.#engine
     const code = engine.parseCode(String(typed))
     // The words stay here: only the digits are sent.
-    const request = encode(wire.JoinPairingRequest, { nameplate: nameplateOf(code) })
+    const request = encode(wire.JoinPairingRequest, { nameplate: nameplateOf(code), ephemeral: true })
     const joined = await this.#ask('JoinPairing', request, wire.JoinPairingResponse, options)
     return {
       server: this.#url,
@@ -70,6 +71,16 @@ export class Control {
       if (error instanceof PairingInvalidError) return false
       throw error
     }
+  }
+
+  /**
+   * Has the server keep a pairing, for both peers: it forgets the others some minutes after their last use. Answers
+   * until when it can be restored, in milliseconds since the Unix epoch.
+   */
+  async keep(pairing: Pairing, options: Abortable): Promise<number> {
+    const request = encode(wire.GetPairingRequest, { credential: fromBase64(pairing.credential), keep: true })
+    const kept = await this.#ask('GetPairing', request, wire.GetPairingResponse, options)
+    return kept.restorable_until_millis
   }
 
   async revoke(pairing: Pairing, options: Abortable): Promise<void> {
@@ -127,12 +138,13 @@ export function nameplateOf(code: string): string {
   return code.split('-', 1)[0]!
 }
 
-/** Every request that names a pairing has its credential as field 1 and nothing else. */
+/** Every request that names a pairing has its credential as field 1. */
 function credential(pairing: Pairing): Uint8Array {
   return encode(wire.GetPairingRequest, { credential: fromBase64(pairing.credential) })
 }
 
-const NOTHING = new Uint8Array()
+/** What one secret word adds, in bits. */
+const WORD_BITS = 10
 const EVENT_JOINED = 2
 const EVENT_EXPIRED = 6
 /** Milliseconds. */
