@@ -111,7 +111,7 @@ pub use platform::Proxies;
 pub use platform::{MaybeSend, Trust};
 /// The system's random numbers, for [`Words::random`].
 pub use rand_core::OsRng;
-pub use server::{Created, Pairing, PairingEvent, Server, State};
+pub use server::{Created, Pairing, PairingEvent, Server, State, Terms};
 
 /// Name and version of this software, told to servers and relays and, sealed, to the other peer.
 pub(crate) const AGENT: &str = concat!("peersox/", env!("CARGO_PKG_VERSION"));

@@ -43,8 +43,22 @@ pub struct Created {
     pub pairing: Pairing,
     /// The digits. Secret words, if wanted, are appended by the caller.
     pub nameplate: Nameplate,
-    /// When the digits stop working.
+    /// Until when the digits work if the server hears nothing more of this peer. While it is
+    /// attached, or watches, they go on working.
     pub expires_at: Timestamp,
+}
+
+/// What a pairing is made for: what the server is told when it is created or joined.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// How hard the secret words are to guess that will be appended to the digits, in bits
+    /// (`Words::entropy_bits`). The fewer there are, the more digits the server gives. Counts for
+    /// [`Server::create_pairing_on`] only.
+    pub secret_bits: u32,
+    /// The pairing need not outlive its use: the server forgets it some minutes after both peers
+    /// have left, if both say so and neither calls [`Server::keep`]. Otherwise it can be restored
+    /// for days after each use.
+    pub ephemeral: bool,
 }
 
 /// The state of a pairing, from [`Server::restore`].
@@ -124,12 +138,24 @@ impl Server {
         reply.map_err(|status| self.error(&status))
     }
 
-    /// Creates a pairing.
+    /// Creates a pairing on the default [`Terms`]: the server keeps it, and gives a code that is
+    /// long enough without secret words.
     ///
     /// # Errors
     /// [`Error::RateLimited`], or any failure to reach the server.
     pub async fn create_pairing(&self) -> Result<Created, Error> {
-        let request = v1::CreatePairingRequest {};
+        self.create_pairing_on(&Terms::default()).await
+    }
+
+    /// Creates a pairing on these terms.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`], or any failure to reach the server.
+    pub async fn create_pairing_on(&self, terms: &Terms) -> Result<Created, Error> {
+        let request = v1::CreatePairingRequest {
+            secret_bits: terms.secret_bits,
+            ephemeral: terms.ephemeral,
+        };
         let reply = self.calls.unary(request).await;
         let reply = reply.map_err(|status| self.error(&status))?;
         let nameplate = reply
@@ -143,13 +169,26 @@ impl Server {
         })
     }
 
-    /// Redeems a nameplate, once.
+    /// Redeems a nameplate, once, on the default [`Terms`]: the server keeps the pairing.
     ///
     /// # Errors
     /// [`Error::CodeNotFound`], [`Error::RateLimited`], or any failure to reach the server.
     pub async fn join_pairing(&self, nameplate: &Nameplate) -> Result<Pairing, Error> {
+        self.join_pairing_on(nameplate, &Terms::default()).await
+    }
+
+    /// Redeems a nameplate, once, on these terms.
+    ///
+    /// # Errors
+    /// [`Error::CodeNotFound`], [`Error::RateLimited`], or any failure to reach the server.
+    pub async fn join_pairing_on(
+        &self,
+        nameplate: &Nameplate,
+        terms: &Terms,
+    ) -> Result<Pairing, Error> {
         let request = v1::JoinPairingRequest {
             nameplate: nameplate.to_string(),
+            ephemeral: terms.ephemeral,
         };
         let reply = self.calls.unary(request).await;
         let reply = reply.map_err(|status| self.error(&status))?;
@@ -161,8 +200,23 @@ impl Server {
     /// # Errors
     /// [`Error::CredentialInvalid`], or any failure to reach the server.
     pub async fn restore(&self, credential: Bytes) -> Result<(Pairing, State), Error> {
+        self.ask(credential, false).await
+    }
+
+    /// Keeps a pairing, for both peers and for good: it can be restored for days after each use.
+    /// Call it when the credential is stored. Answers until when, if it is not used again.
+    ///
+    /// # Errors
+    /// [`Error::CredentialInvalid`], or any failure to reach the server.
+    pub async fn keep(&self, pairing: &Pairing) -> Result<Timestamp, Error> {
+        let (_, state) = self.ask(pairing.credential.clone(), true).await?;
+        Ok(state.restorable_until)
+    }
+
+    async fn ask(&self, credential: Bytes, keep: bool) -> Result<(Pairing, State), Error> {
         let request = v1::GetPairingRequest {
             credential: credential.clone(),
+            keep,
         };
         let reply = self.calls.unary(request).await;
         let reply = reply.map_err(|status| self.error(&status))?;

@@ -37,6 +37,7 @@ impl<S: Store> PairingService for Pairing<S> {
             restore_ttl_seconds: seconds(config.pairing.restore_ttl),
             relay_limits: Some(config.relay_limits),
             transports: transports.into_iter().map(Into::into).collect(),
+            ..v1::GetConfigResponse::default()
         }))
     }
 

@@ -122,7 +122,7 @@ pub(crate) fn from<T>(address: &str, message: T) -> tonic::Request<T> {
 }
 
 pub(crate) async fn create(client: &mut Client) -> CreatePairingResponse {
-    let reply = client.create_pairing(CreatePairingRequest {}).await;
+    let reply = client.create_pairing(CreatePairingRequest::default()).await;
     reply.unwrap().into_inner()
 }
 
@@ -131,7 +131,12 @@ pub(crate) async fn join(
     nameplate: &str,
 ) -> Result<JoinPairingResponse, Status> {
     let nameplate = nameplate.to_owned();
-    let reply = client.join_pairing(JoinPairingRequest { nameplate }).await;
+    let reply = client
+        .join_pairing(JoinPairingRequest {
+            nameplate,
+            ..Default::default()
+        })
+        .await;
     reply.map(tonic::Response::into_inner)
 }
 
@@ -140,7 +145,12 @@ pub(crate) async fn view(
     credential: &bytes::Bytes,
 ) -> Result<GetPairingResponse, Status> {
     let credential = credential.clone();
-    let reply = client.get_pairing(GetPairingRequest { credential }).await;
+    let reply = client
+        .get_pairing(GetPairingRequest {
+            credential,
+            ..Default::default()
+        })
+        .await;
     reply.map(tonic::Response::into_inner)
 }
 

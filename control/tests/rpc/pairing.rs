@@ -163,7 +163,10 @@ async fn of_many_who_redeem_at_once_one_wins() {
     for at in 0..200 {
         let (mut client, nameplate) = (client.clone(), nameplate.clone());
         tasks.spawn(async move {
-            let message = JoinPairingRequest { nameplate };
+            let message = JoinPairingRequest {
+                nameplate,
+                ..Default::default()
+            };
             let request = from(&format!("10.0.0.{at}"), message);
             client.join_pairing(request).await.map(drop)
         });
@@ -285,7 +288,10 @@ async fn guessing_and_hoarding_are_slowed_down() {
     );
     assert_eq!(wait.unwrap().as_secs_f64().round(), 180.0);
     assert_eq!(wrong, 20);
-    let right = JoinPairingRequest { nameplate: waiting };
+    let right = JoinPairingRequest {
+        nameplate: waiting,
+        ..Default::default()
+    };
     let status = client.join_pairing(right.clone()).await.unwrap_err();
     assert_eq!(
         status.code(),
@@ -298,7 +304,7 @@ async fn guessing_and_hoarding_are_slowed_down() {
     for _ in 0..59 {
         create(&mut client).await;
     }
-    let status = client.create_pairing(CreatePairingRequest {}).await;
+    let status = client.create_pairing(CreatePairingRequest::default()).await;
     let (_, reason, wait) = told(&status.unwrap_err());
     assert_eq!(reason, "RATE_LIMITED");
     server.pass(wait.unwrap() + Duration::from_millis(1));
@@ -310,7 +316,7 @@ async fn a_full_store_says_so() {
     let server = Server::with_store(Config::default(), Memory::new(1)).await;
     let mut client = server.client().await;
     create(&mut client).await;
-    let status = client.create_pairing(CreatePairingRequest {}).await;
+    let status = client.create_pairing(CreatePairingRequest::default()).await;
     let (code, reason, wait) = told(&status.unwrap_err());
     assert_eq!(
         (code, reason.as_str()),
@@ -332,7 +338,7 @@ async fn a_call_that_takes_too_long_is_ended() {
     let mut client = server.client().await;
     let mut last = None;
     for at in 0..65 {
-        let request = from(&format!("10.0.0.{at}"), CreatePairingRequest {});
+        let request = from(&format!("10.0.0.{at}"), CreatePairingRequest::default());
         let created = client.create_pairing(request).await.unwrap().into_inner();
         last = Some(created.credential.clone());
         let outcome = delete(&mut client, &created.credential).await;

@@ -74,7 +74,7 @@ fn unframed(mut body: &[u8]) -> (Option<Bytes>, String) {
 #[tokio::test]
 async fn a_browser_can_call() {
     let server = Server::start().await;
-    let body = framed(&CreatePairingRequest {});
+    let body = framed(&CreatePairingRequest::default());
     let (head, body) = raw(server.address, &post("CreatePairing", WEB), &body).await;
     assert!(head.starts_with("http/1.1 200"), "{head}");
     assert!(
@@ -106,7 +106,10 @@ async fn a_browser_can_call() {
 async fn an_error_reaches_a_browser_whole() {
     let server = Server::start().await;
     let nameplate = "12".to_owned();
-    let body = framed(&JoinPairingRequest { nameplate });
+    let body = framed(&JoinPairingRequest {
+        nameplate,
+        ..Default::default()
+    });
     let (head, body) = raw(server.address, &post("JoinPairing", WEB), &body).await;
     assert!(head.starts_with("http/1.1 200"), "{head}");
     let told = format!("{head}{}", unframed(&body).1);
@@ -148,7 +151,12 @@ async fn only_listed_origins_may_call() {
         }
 
         let call = post("CreatePairing", &format!("{WEB}origin: {origin}\r\n"));
-        let (head, _) = raw(server.address, &call, &framed(&CreatePairingRequest {})).await;
+        let (head, _) = raw(
+            server.address,
+            &call,
+            &framed(&CreatePairingRequest::default()),
+        )
+        .await;
         assert_eq!(head.contains(&yes), allowed, "{head}");
         if allowed {
             let exposed =
@@ -161,9 +169,10 @@ async fn only_listed_origins_may_call() {
 #[tokio::test]
 async fn junk_gets_a_clear_answer() {
     let server = Server::start().await;
-    let body = framed(&CreatePairingRequest {});
+    let body = framed(&CreatePairingRequest::default());
     let too_large = framed(&JoinPairingRequest {
         nameplate: "1".repeat(70_000),
+        ..Default::default()
     });
     let grpc = "content-type: application/grpc-web+proto\r\n";
     // Status 12 is UNIMPLEMENTED.

@@ -146,7 +146,10 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
     this.#messages.intake.readySoon()
   }
 
-  /** The pairing in use, with the secret as soon as there is one; to be stored elsewhere, for instance. */
+  /**
+   * The pairing in use, with the secret as soon as there is one. Who stores it by other means than the option `storage`
+   * calls {@link PeerSoxClient.storePairing}, too: without that the server forgets it some minutes after its last use.
+   */
   get pairing(): Pairing | null {
     const pairing = this.#session.pairing
     return pairing && { ...pairing }
@@ -239,8 +242,8 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
   }
 
   /**
-   * Keeps a pairing, by default the one in use, so that it can be restored without a code. Resolves when it is
-   * kept: not before the two devices have met.
+   * Keeps a pairing, by default the one in use, so that it can be restored without a code: here, and on the server, which
+   * forgets others some minutes after their last use. Resolves when it is kept: not before the two devices have met.
    */
   async storePairing(
     pairing?: Pairing | null,
@@ -253,7 +256,10 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
       kept = this.#session.pairing as Pairing
     }
     const name = options.name ?? kept.name
-    const stored: Pairing = { ...kept, storedAt: Date.now(), ...(name === undefined ? {} : { name }) }
+    // The server forgets in minutes what nobody asked it to keep.
+    const asked = kept
+    const restorableUntil = await this.#turn.run(options.signal, (signal) => this.#control.keep(asked, { signal }))
+    const stored: Pairing = { ...kept, restorableUntil, storedAt: Date.now(), ...(name === undefined ? {} : { name }) }
     await this.#pairings.put(stored)
     return stored
   }

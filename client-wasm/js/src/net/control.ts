@@ -44,7 +44,8 @@ export class Control {
   }
 
   async #create(words: number): Promise<NewPairing> {
-    const asked = this.#ask('CreatePairing', NOTHING, wire.CreatePairingResponse, {})
+    const request = encode(wire.CreatePairingRequest, { secret_bits: words * WORD_BITS, ephemeral: true })
+    const asked = this.#ask('CreatePairing', request, wire.CreatePairingResponse, {})
     const [made, engine] = await Promise.all([asked, this.#engine])
     return {
       server: this.#url,
@@ -75,7 +76,7 @@ export class Control {
 
   async #join(code: string): Promise<Pairing> {
     // The words stay here: only the digits are sent.
-    const request = encode(wire.JoinPairingRequest, { nameplate: nameplateOf(code) })
+    const request = encode(wire.JoinPairingRequest, { nameplate: nameplateOf(code), ephemeral: true })
     const joined = await this.#ask('JoinPairing', request, wire.JoinPairingResponse, {})
     return {
       server: this.#url,
@@ -96,6 +97,16 @@ export class Control {
       if (error instanceof PairingInvalidError) return false
       throw error
     }
+  }
+
+  /**
+   * Has the server keep a pairing, for both peers: it forgets the others some minutes after their last use. Answers
+   * until when it can be restored, in milliseconds since the Unix epoch.
+   */
+  async keep(pairing: Pairing, options: Abortable): Promise<number> {
+    const request = encode(wire.GetPairingRequest, { credential: fromBase64(pairing.credential), keep: true })
+    const kept = await this.#ask('GetPairing', request, wire.GetPairingResponse, options)
+    return kept.restorable_until_millis
   }
 
   async revoke(pairing: Pairing, options: Abortable): Promise<void> {
@@ -163,12 +174,13 @@ export function nameplateOf(code: string): string {
   return code.split('-', 1)[0]!
 }
 
-/** Every request that names a pairing has its credential as field 1 and nothing else. */
+/** Every request that names a pairing has its credential as field 1. */
 function credential(pairing: Pairing): Uint8Array {
   return encode(wire.GetPairingRequest, { credential: fromBase64(pairing.credential) })
 }
 
-const NOTHING = new Uint8Array()
+/** What one secret word adds, in bits. */
+const WORD_BITS = 10
 const JOINS = new Joins()
 /** Milliseconds by which the clocks of the server and of this device may differ. */
 const SLACK = 2_000

@@ -15,22 +15,23 @@ import type { Pairing } from '../api/types.js'
 
 /** See the module. */
 export class Joins {
-  readonly #kept = new Map<string, Promise<Pairing>>()
+  readonly #kept = new Map<string, { joined: Promise<Pairing> }>()
 
   /** What came of an earlier call with this code, or will. It is the caller's then. */
   take(server: string, nameplate: string): Promise<Pairing> | undefined {
     const key = keyOf(server, nameplate)
-    const joined = this.#kept.get(key)
+    const kept = this.#kept.get(key)
     this.#kept.delete(key)
-    return joined
+    return kept?.joined
   }
 
   /** Keeps what a call was given up for. `withdraw` is called if nobody takes it. */
   leave(server: string, nameplate: string, joined: Promise<Pairing>, withdraw: (pairing: Pairing) => Promise<void>): void {
     const key = keyOf(server, nameplate)
-    this.#kept.set(key, joined)
+    const kept = { joined }
+    this.#kept.set(key, kept)
     /** Whether it was nobody's. */
-    const drop = () => this.#kept.get(key) === joined && this.#kept.delete(key)
+    const drop = () => this.#kept.get(key) === kept && this.#kept.delete(key)
     joined.then(
       (pairing) => {
         const timer: unknown = setTimeout(() => {
