@@ -28,7 +28,7 @@ export class Leg {
     const socket = new WebSocket(url, SUBPROTOCOL)
     socket.binaryType = 'arraybuffer'
     socket.onopen = () => listener.open()
-    socket.onmessage = ({ data }) => listener.frame(new Uint8Array(data instanceof ArrayBuffer ? data : []))
+    socket.onmessage = ({ data }) => listener.frame(new Uint8Array(typeof data === 'string' ? [] : data))
     // 1006 says that nobody said anything.
     socket.onclose = ({ code }) => listener.closed(code === 1006 ? -1 : code)
     this.#socket = socket
