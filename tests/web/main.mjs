@@ -1,5 +1,7 @@
 // See tests/web/run.
 
+import { apiFaultChecks } from './api-faults.mjs'
+import { apiLifeChecks } from './api-life.mjs'
 import { apiChecks } from './api.mjs'
 import { exampleChecks } from './examples.mjs'
 import { finish } from './harness.mjs'
@@ -22,6 +24,8 @@ try {
   await rustChecks()
   await nodeChecks()
   await apiChecks()
+  await apiLifeChecks()
+  await apiFaultChecks()
   await exampleChecks()
   await keptChecks()
   await pathChecks()
