@@ -75,23 +75,26 @@ export async function apiLifeChecks() {
 
   await check('embedded: listeners that come and go take no message of others', async (scope) => {
     const { a, b } = await pair(scope, { a: { webrtc: 'off' } })
-    const got = b.evaluate(async () => {
-      const got = []
-      client.once('message', (text) => got.push(`once ${text}`))
+    await b.evaluate(() => {
+      globalThis.got = []
       const other = () => got.push('a listener that is gone')
       client.on('string', other)
+      client.addEventListener('binary', other)
       client.off('string', other)
-      await new Promise((resolve) => client.on('message', function first() {
-        client.off('message', first)
-        resolve()
-      }))
-      while (got.length < 3) got.push(`read ${await client.receive()}`)
-      return got.join()
+      client.removeEventListener('binary', other)
+      client.once('message', (text) => got.push(`once ${text}`))
     })
     await a.evaluate(async () => {
       for (const text of ['1', '2', '3']) await client.send(text)
+      // Everything has arrived there when this has.
+      await client.ping()
     })
-    equal(await got, 'once 1,read 2,read 3', 'messages')
+    const reading = b.evaluate(async () => {
+      for (let more = 2; more > 0; more--) got.push(`read ${await client.receive()}`)
+      return got.join()
+    })
+    for (const text of ['4', '5']) await a.evaluate((text) => client.send(text), text)
+    equal(await reading, 'once 1,read 2,read 3', 'messages')
   })
 
   await check('embedded: handlers may be set in any order, and a kind that nobody hears waits', async (scope) => {

@@ -63,7 +63,7 @@ async function rebuild() {
   write('slim', slim)
   write('peersox', whole)
   write('slim-transfer', transfers)
-  const inlined = `export const deflated=${JSON.stringify(deflated(transfer.wasm))};\n`
+  const inlined = `export const deflated="${deflated(transfer.wasm).replace(/.{1000}/g, '$&\\\n')}";\n`
   write('peersox-transfer', { ...transfers, text: transfers.text.replace(MAPPED, `${inlined}$&`) })
   writeFileSync(join(npm, 'peersox.wasm'), engine.wasm)
   writeFileSync(join(npm, 'peersox-transfer.wasm'), transfer.wasm)
