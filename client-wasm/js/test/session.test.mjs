@@ -278,6 +278,12 @@ test('a code that was redeemed and not tried can be typed again, one with a leg 
 test('a code that was tried is spent: it is told, not kept, and connects no second time', (t) => {
   const pairing = fresh('joiner')
   const { tell, events, session, begin } = begun(t, pairing)
+  const other = fresh('joiner', 'code of this test')
+  const typed = begun(t, other)
+  typed.tell(Told.CodeUsed)
+  typed.tell(Told.End, End.CodeMismatch, 0, -1, 'no')
+  // The same code, and another pairing that a server says it leads to.
+  assert.throws(() => begun(t, { ...other, id: 'f'.repeat(32) }), { code: 'pairing-invalid' })
   tell(Told.CodeUsed)
   assert.deepEqual(events.at(-1), ['code.used', { pairingId: pairing.id }])
   assert.deepEqual([session.pairing.id, session.pairing.code], [pairing.id, undefined])

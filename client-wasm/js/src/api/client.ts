@@ -220,9 +220,9 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
    *
    * A code works once: a pairing whose code was tried and that has no secret is refused with a {@link PairingInvalidError}.
    */
-  async connect(pairing: Pairing, options: Abortable = {}): Promise<Status> {
+  connect(pairing: Pairing, options: Abortable = {}): Promise<Status> {
     if (pairing.server.replace(/\/+$/, '') !== this.url) {
-      throw new TypeError(`this pairing is of ${pairing.server}, not of ${this.url}`)
+      return Promise.reject(new TypeError(`this pairing is of ${pairing.server}, not of ${this.url}`))
     }
     return this.#exclusively(options.signal, async (signal) => {
       await this.#begin(pairing, signal)
@@ -437,8 +437,8 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
   }
 
   /** Makes a pairing while no other is made or used, until the caller's signal aborts or the client is closed. */
-  async #exclusively<T>(signal: AbortSignal | undefined, act: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    if (this.#session.isOpen && !this.#closing) throw busy()
+  #exclusively<T>(signal: AbortSignal | undefined, act: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    if (this.#session.isOpen && !this.#closing) return Promise.reject(busy())
     return this.#turn.make(signal, async (signal) => {
       await abortable(Promise.resolve(this.#closing), signal)
       return act(signal)

@@ -13,7 +13,7 @@ import type { Pairing } from './types.js'
 
 /** See the module. A page has one, see {@link GUESSES}. */
 export class Guesses {
-  /** Pairings whose codes were tried, the oldest first. */
+  /** Pairings whose codes were tried, and codes that were typed and tried, the oldest first. */
   readonly #used = new Set<string>()
   /** When codes that this page showed were tried. Those that led to a secret are taken out again. */
   #shown: { id: string; at: number }[] = []
@@ -21,7 +21,7 @@ export class Guesses {
   /** Throws if the code of a pairing must not be tried any more. */
   check(pairing: Pairing): void {
     if (pairing.secret || !pairing.code) return
-    if (this.#used.has(pairing.id)) {
+    if (this.#used.has(pairing.id) || (pairing.role === 'joiner' && this.#used.has(pairing.code))) {
       throw new PairingInvalidError('pairing-invalid', 'the code of this pairing was used, and a code works once; pair the two devices again')
     }
     if (pairing.role === 'initiator') this.checkShowing()
@@ -40,6 +40,8 @@ export class Guesses {
   /** The code of a pairing was tried. */
   used(pairing: Pairing): void {
     this.#used.add(pairing.id)
+    // A server that guesses would answer with another pairing when the same code is typed again.
+    if (pairing.code && pairing.role === 'joiner') this.#used.add(pairing.code)
     for (const id of this.#used) {
       if (this.#used.size <= REMEMBERED) break
       this.#used.delete(id)
@@ -57,7 +59,7 @@ export class Guesses {
 const FREE = 3
 /** Milliseconds. */
 const HOUR = 3_600_000
-/** Pairings; nobody has so many codes tried on one page. */
+/** Entries; nobody has so many codes tried on one page. */
 const REMEMBERED = 10_000
 
 /** Those of this page. */

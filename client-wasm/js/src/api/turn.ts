@@ -14,37 +14,45 @@ export class Turn {
   /** The call that makes a pairing, if there is one. */
   #maker: symbol | null = null
 
-  /** Whether a pairing is being made. */
-  get isMaking(): boolean {
-    return this.#maker !== null
-  }
-
-  /** Runs a call until it is done, the caller's signal aborts, or the client is closed. */
-  async run<T>(signal: AbortSignal | undefined, act: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  /**
+   * Runs a call until it is done, the caller's signal aborts, or the client is closed. Whoever closes the client need not
+   * hear of it: the promise does not count as unhandled then.
+   */
+  run<T>(signal: AbortSignal | undefined, act: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const life = this.#life.signal
     const given = new AbortController()
-    const causes = [this.#life.signal, ...(signal ? [signal] : [])].map((cause) => {
+    const hush = () => void done.catch(() => {})
+    const causes = [life, ...(signal ? [signal] : [])].map((cause) => {
       const abort = () => given.abort(cause.reason)
       if (cause.aborted) abort()
       cause.addEventListener('abort', abort)
       return () => cause.removeEventListener('abort', abort)
     })
-    try {
-      return await act(given.signal)
-    } finally {
-      for (const forget of causes) forget()
+    const run = async () => {
+      try {
+        return await act(given.signal)
+      } finally {
+        for (const forget of causes) forget()
+        life.removeEventListener('abort', hush)
+      }
     }
+    const done = run()
+    life.addEventListener('abort', hush)
+    return done
   }
 
   /** The same for a call that makes a pairing, of which there is one at a time. */
-  async make<T>(signal: AbortSignal | undefined, act: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    if (this.#maker) throw busy()
+  make<T>(signal: AbortSignal | undefined, act: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    if (this.#maker) return Promise.reject(busy())
     const maker = Symbol()
     this.#maker = maker
-    try {
-      return await this.run(signal, act)
-    } finally {
-      if (this.#maker === maker) this.#maker = null
-    }
+    return this.run(signal, async (signal) => {
+      try {
+        return await act(signal)
+      } finally {
+        if (this.#maker === maker) this.#maker = null
+      }
+    })
   }
 
   /** Gives up everything; what is begun afterwards is not concerned. */
