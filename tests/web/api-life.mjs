@@ -55,7 +55,10 @@ export async function apiLifeChecks() {
       return (await client.initPairing()).code
     })
     equal(await gone, 'peer-closed', 'the other side')
-    await a.evaluate((code) => client.pair(code).then(() => client.connected()), code)
+    await a.evaluate((code) => {
+      client.pair(code)
+      return client.connected()
+    }, code)
   })
 
   await check('embedded: eight codes that wait in one browser hold no connection each', async (scope) => {

@@ -230,10 +230,15 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
     })
   }
 
-  /** Resolves when messages flow; at once if they do already. */
+  /** Resolves when messages flow; at once if they do already. A call that is making the pairing is waited for. */
   connected(options: Abortable = {}): Promise<void> {
     if (this.#session.isConnected) return Promise.resolve()
-    return this.#session.wait(this.#session.whenConnected, options.signal)
+    const connected = this.#turn.run(options.signal, async (signal) => {
+      await abortable(Promise.resolve(this.#turn.making), signal)
+      if (!this.#session.isConnected) await this.#session.wait(this.#session.whenConnected, signal)
+    })
+    connected.catch(() => {})
+    return connected
   }
 
   /** Whether the server still knows a pairing. Extends its life. Rejects only if the server cannot be asked. */

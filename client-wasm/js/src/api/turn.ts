@@ -12,7 +12,12 @@ import { BusyError, ClosedError } from './errors.js'
 export class Turn {
   #life = new AbortController()
   /** The call that makes a pairing, if there is one. */
-  #maker: symbol | null = null
+  #making: Promise<unknown> | null = null
+
+  /** Settles as the call does that makes a pairing; null if there is none. */
+  get making(): Promise<unknown> | null {
+    return this.#making
+  }
 
   /**
    * Runs a call until it is done, the caller's signal aborts, or the client is closed. Whoever closes the client need not
@@ -43,21 +48,21 @@ export class Turn {
 
   /** The same for a call that makes a pairing, of which there is one at a time. */
   make<T>(signal: AbortSignal | undefined, act: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    if (this.#maker) return Promise.reject(busy())
-    const maker = Symbol()
-    this.#maker = maker
-    return this.run(signal, async (signal) => {
+    if (this.#making) return Promise.reject(busy())
+    const making: Promise<T> = this.run(signal, async (signal) => {
       try {
         return await act(signal)
       } finally {
-        if (this.#maker === maker) this.#maker = null
+        if (this.#making === making) this.#making = null
       }
     })
+    this.#making = making
+    return making
   }
 
   /** Gives up everything; what is begun afterwards is not concerned. */
   end(): void {
-    this.#maker = null
+    this.#making = null
     this.#life.abort(closed())
     this.#life = new AbortController()
   }
