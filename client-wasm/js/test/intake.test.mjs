@@ -9,13 +9,14 @@ const soon = () => new Promise(setImmediate)
 
 /** What arrives, and who listens to which kind. */
 function flow(...arrived) {
-  const it = { arrived, text: null, bytes: null }
+  const it = { arrived, text: null, bytes: null, full: 0 }
   it.intake = new Intake({
     take: () => it.arrived.shift(),
     isHeard: () => it.text !== null || it.bytes !== null,
     hears: (message) => it[kindOf(message)] !== null,
     push: (message) => it[kindOf(message)](message),
     sizeOf: (message) => message.length,
+    full: () => it.full++,
   })
   /** Sets a listener, as the client's setters do. */
   it.set = (kind, listener) => {
@@ -48,13 +49,14 @@ test('a kind that nobody hears waits, and does not stop the other one', async ()
   assert.deepEqual(bytes, [[2]])
 })
 
-test('what waits unheard is bounded: then its sender is stopped', async () => {
+test('what waits unheard is bounded: then its sender is stopped, which is told once', async () => {
   const large = Array.from({ length: 4 }, (_, at) => new Uint8Array(MAX_HELD / 2).fill(at))
   const it = flow(...large, 'text')
   const got = []
   it.set('text', (message) => got.push(message))
   await soon()
-  assert.deepEqual([got, it.arrived.length], [[], 3])
+  it.intake.ready()
+  assert.deepEqual([got, it.arrived.length, it.full], [[], 3, 1])
   for (const it of large) got.push(it[0])
   it.set('bytes', (message) => got.push(message[0]))
   await soon()

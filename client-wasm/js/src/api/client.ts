@@ -112,6 +112,7 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
       (kind) => this.#hears(kind),
       (message) => this.#hear(message),
       (datagram) => this.emit('datagram', datagram),
+      () => this.#report(new BusyError('busy', STUCK)) || console.warn(STUCK),
     )
     const messages = this.#messages
     this.datagrams = {
@@ -481,6 +482,7 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
 const TRANSFER_CHANNEL = 'peersox.transfer'
 
 const RESET_REFUSED = 1
+const STUCK = 'nothing more arrives: a megabyte of messages of a kind that nobody listens to waits, text or binary'
 /** Milliseconds. */
 const CLOSE_PATIENCE = 5_000
 

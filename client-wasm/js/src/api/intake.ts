@@ -25,6 +25,8 @@ export interface Flow<T> {
   push(value: T): void
   /** Bytes that it takes. */
   sizeOf(value: T): number
+  /** So much is held that nothing moves any more until some of it is taken. */
+  full?(): void
 }
 
 /**
@@ -37,6 +39,7 @@ export class Intake<T> implements AsyncIterable<T> {
   #held: T[] = []
   #heldBytes = 0
   #isPushing = false
+  #isFull = false
   #ended = false
   #error: unknown = null
   #readable: ReadableStream<T> | undefined
@@ -180,7 +183,11 @@ export class Intake<T> implements AsyncIterable<T> {
       flow.push(this.#unhold(at))
       return true
     }
-    if (this.#heldBytes >= MAX_HELD) return false
+    if (this.#heldBytes >= MAX_HELD) {
+      if (!this.#isFull) flow.full?.()
+      this.#isFull = true
+      return false
+    }
     const value = flow.take()
     if (value === undefined) return false
     if (flow.hears(value)) flow.push(value)
@@ -200,6 +207,7 @@ export class Intake<T> implements AsyncIterable<T> {
   #unhold(at: number): T {
     const [value] = this.#held.splice(at, 1) as [T]
     this.#heldBytes -= this.#flow.sizeOf(value) + OVERHEAD
+    this.#isFull = false
     return value
   }
 }

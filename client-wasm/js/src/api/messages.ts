@@ -39,6 +39,7 @@ export class Messages {
     hears: (kind: Kind) => boolean,
     hear: (message: string | ArrayBuffer) => void,
     hearDatagram: (datagram: Uint8Array) => void,
+    full: () => void,
   ) {
     this.#open = open
     this.intake = new Intake<string | ArrayBuffer>({
@@ -47,6 +48,7 @@ export class Messages {
       hears: (message) => hears(typeof message === 'string' ? 'string' : 'binary'),
       push: hear,
       sizeOf,
+      full,
     })
     const isHeard = () => hears('datagram')
     const take = () => this.#datagrams.shift()

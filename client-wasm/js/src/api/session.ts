@@ -392,8 +392,10 @@ export class Session implements ShellListener {
     this.#end = end
     for (const channel of [...this.#channels.values()]) channel.connectionEnded(end)
     this.#watch?.abort()
-    const reason = this.#expired ? 'expired' : end.reason
-    const message = this.#expired ? 'nobody used the code in time' : end.message
+    // Whatever the server says of the code: one that was tried ends as the engine says.
+    const isExpired = this.#expired && end.reason === 'closed'
+    const reason = isExpired ? 'expired' : end.reason
+    const message = isExpired ? 'nobody used the code in time' : end.message
     const wasThere = this.#everConnected
     this.#attached = this.#connected = false
     this.#path = null
