@@ -292,6 +292,7 @@ export class Shell {
         return this.#later((to) => to.peerOnline())
       case Told.PeerAway:
         return this.#later((to) => to.peerAway(a))
+      case Told.CodeUsed:
       case Told.Draining:
         return
       case Told.DatagramsDropped:
