@@ -58,7 +58,9 @@ fn code(error: &anyhow::Error) -> u8 {
     }
     match error.downcast_ref::<Error>() {
         Some(Error::CodeMalformed(_) | Error::ServerUrl { .. } | Error::ProxyVariable { .. }) => 2,
-        Some(Error::CodeNotFound | Error::CredentialInvalid | Error::Burnt(_)) => 3,
+        Some(
+            Error::CodeNotFound | Error::CredentialInvalid | Error::Burnt(_) | Error::CodeSpent,
+        ) => 3,
         Some(Error::Closed(CloseReason::PeerLeft | CloseReason::Revoked)) => 4,
         Some(Error::Tampered) => 6,
         Some(

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use futures_util::{Stream, StreamExt as _};
 use peersox_client::{
-    Choice, Code, Error, Options, OsRng, Pairing, PairingEvent, Peer, Presence, Proof, Server,
-    Status, Trust, Words,
+    Choice, Code, Error, Invite, Options, Pairing, Peer, Presence, Proof, Replaced, Server, Status,
+    Step, Terms, Trust,
 };
 use serde_json::json;
 use tokio::sync::watch;
@@ -76,9 +75,9 @@ pub(crate) async fn meet(
     }
 }
 
-/// Shows a code and waits until the other device has typed it. One that expires is replaced by a new
-/// one for as long as it takes; one that was spent by a wrong guess a few times only, because each
-/// code is another guess for whoever makes them.
+/// Shows a code and waits until the other device has typed it. The rules are those of [`Invite`]: one code
+/// for as long as the server knows it, and no more than three that took a message of the other side, because
+/// each of them is a guess for whoever makes them.
 async fn show_code(
     remote: &Remote,
     new_code: &NewCode,
@@ -86,34 +85,88 @@ async fn show_code(
     voice: Voice,
 ) -> anyhow::Result<Met> {
     let server = server(remote, remote.server()).await?;
-    let mut spent = 0;
+    let mut invite = Invite::new(server.clone(), new_code.words.into(), options(remote, true));
+    let mut waiting = Waiting::new(&server);
+    let mut followed = None;
     loop {
-        let created = server.create_pairing().await.context("cannot get a code")?;
-        let words = Words::random(new_code.words.into(), &mut OsRng);
-        let code = Code {
-            nameplate: created.nameplate,
-            words,
-        };
-        show(&code, &server, command, voice);
-
-        let events = server.watch(&created.pairing).await?;
-        let (pairing, proof) = (created.pairing, Proof::Code(code));
-        let attached = Peer::attach(server.clone(), pairing.clone(), proof, options(remote));
-        let mut peer = attached.await?;
-        let followed = voice.follow(&mut peer);
-        tokio::select! {
-            connected = peer.connected() => match connected {
-                Ok(()) => return Ok(Met { peer, server: server.url().to_owned(), pairing }),
-                Err(Error::Burnt(burnt)) if spent < MAX_SPENT => {
-                    spent += 1;
-                    voice.say(&burnt.to_string(), &json!({"event": "code_spent", "why": burnt.to_string()}));
+        match invite.next().await.context("no code is shown any more")? {
+            Step::Show(code) => {
+                show(&code, &server, command, voice);
+                if let Some((peer, pairing)) = invite.shown() {
+                    waiting.holds(pairing.clone(), peer.status());
+                    followed = Some(voice.follow(peer));
                 }
-                Err(error) => return Err(error.into()),
-            },
-            () = expired(events) => {
-                followed.abort();
-                voice.say("nobody typed this code in time; here is another", &json!({"event": "code_expired"}));
             }
+            Step::Replaced(why, error) => {
+                waiting.is_over();
+                if let Some(followed) = followed.take() {
+                    followed.abort();
+                }
+                match why {
+                    Replaced::Used => {
+                        let why = error.to_string();
+                        voice.say(&why, &json!({"event": "code_spent", "why": why}));
+                    }
+                    Replaced::Gone => voice.say(
+                        "the server does not know this code any more; another one follows",
+                        &json!({"event": "code_expired"}),
+                    ),
+                }
+            }
+            Step::Met(peer, pairing) => {
+                waiting.is_over();
+                return Ok(Met {
+                    peer,
+                    server: server.url().to_owned(),
+                    pairing,
+                });
+            }
+        }
+    }
+}
+
+/// Takes back a code that nobody has typed yet when the command ends, so that whoever types it later hears at
+/// once that nobody waits. Dropping it asks the server in a task of its own, which gets the moment that an
+/// interrupted command waits.
+struct Waiting {
+    server: Server,
+    held: Option<(Pairing, watch::Receiver<Status>)>,
+}
+
+impl Waiting {
+    fn new(server: &Server) -> Self {
+        Self {
+            server: server.clone(),
+            held: None,
+        }
+    }
+
+    fn holds(&mut self, pairing: Pairing, status: watch::Receiver<Status>) {
+        self.held = Some((pairing, status));
+    }
+
+    fn is_over(&mut self) {
+        self.held = None;
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let Some((pairing, status)) = self.held.take() else {
+            return;
+        };
+        let status = *status.borrow();
+        // The other device is there, and hears that this one hangs up.
+        if status.presence != Presence::Absent || status.code_used {
+            return;
+        }
+        let server = self.server.clone();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                if let Err(error) = server.delete_pairing(&pairing).await {
+                    tracing::debug!(%error, "the code was not taken back");
+                }
+            });
         }
     }
 }
@@ -125,7 +178,11 @@ async fn join(remote: &Remote, code: &[String], voice: Voice) -> anyhow::Result<
         .parse()
         .map_err(|malformed| Failure::Usage(format!("this is not a code: {malformed}")))?;
     let server = server(remote, remote.server()).await?;
-    let pairing = server.join_pairing(&code.nameplate).await?;
+    let terms = Terms {
+        ephemeral: true,
+        ..Terms::default()
+    };
+    let pairing = server.join_pairing_on(&code.nameplate, &terms).await?;
     attach(remote, server, pairing, Proof::Code(code), voice).await
 }
 
@@ -156,8 +213,17 @@ async fn attach(
     voice: Voice,
 ) -> anyhow::Result<Met> {
     let url = server.url().to_owned();
-    let mut peer = Peer::attach(server, pairing.clone(), proof, options(remote)).await?;
+    let once = matches!(proof, Proof::Code(_));
+    let mut peer = Peer::start(server, pairing.clone(), proof, options(remote, once))?;
     voice.follow(&mut peer);
+    peer.attached().await?;
+    // A saved device is waited for anyway, and that was said.
+    if once && peer.status().borrow().presence == Presence::Absent {
+        voice.say(
+            "waiting for the device that shows the code",
+            &json!({"event": "waiting", "for": null}),
+        );
+    }
     peer.connected().await?;
     Ok(Met {
         peer,
@@ -208,7 +274,8 @@ pub(crate) async fn server(remote: &Remote, url: &str) -> anyhow::Result<Server>
     }
 }
 
-fn options(remote: &Remote) -> Options {
+/// `once` unless this device, and with it the other one, is saved.
+fn options(remote: &Remote, once: bool) -> Options {
     let transport = match remote.transport {
         Transport::Auto => Choice::Auto,
         Transport::Quic => Choice::Only(peersox_client::Transport::Quic),
@@ -217,6 +284,7 @@ fn options(remote: &Remote) -> Options {
     Options {
         transport,
         patience: Duration::from_secs(remote.wait),
+        once,
         ..Options::default()
     }
 }
@@ -241,18 +309,4 @@ fn show(code: &Code, server: &Server, command: &str, voice: Voice) {
         ),
         &json!({"event": "code", "code": *text}),
     );
-}
-
-/// How often a code that was spent by a wrong guess is replaced.
-const MAX_SPENT: u32 = 2;
-
-/// Resolves when the code has expired; a stream that breaks tells nothing.
-async fn expired(events: impl Stream<Item = Result<PairingEvent, Error>>) {
-    let mut events = std::pin::pin!(events);
-    while let Some(Ok(event)) = events.next().await {
-        if event == PairingEvent::Expired {
-            return;
-        }
-    }
-    std::future::pending().await
 }

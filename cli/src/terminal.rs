@@ -129,6 +129,7 @@ fn describe(event: &Event, connected_before: bool) -> (String, Value) {
             json!({"event": "direct_failed", "why": why.text()}),
         ),
         Event::PeerOnline => (String::new(), json!({"event": "peer_online"})),
+        Event::CodeUsed => (String::new(), json!({"event": "code_used"})),
         Event::PeerAway { grace } => (
             format!(
                 "the other side is away; waiting up to {} s for it",

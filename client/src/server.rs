@@ -1,6 +1,7 @@
 //! The control plane, seen from a peer: pairing and opening sessions over gRPC.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
@@ -34,6 +35,8 @@ pub struct Pairing {
     pub role: Role,
     /// The opaque credential.
     pub credential: Bytes,
+    /// Whether a peer may still come with a code. Clones share it.
+    code: Arc<AtomicBool>,
 }
 
 /// A pairing just created, and what a person needs to carry across.
@@ -163,7 +166,7 @@ impl Server {
             .parse()
             .map_err(|_| Error::Protocol("the nameplate is no nameplate"))?;
         Ok(Created {
-            pairing: pairing(&reply.pairing_id, Role::Initiator, reply.credential)?,
+            pairing: Pairing::fresh(&reply.pairing_id, Role::Initiator, reply.credential)?,
             nameplate,
             expires_at: timestamp(reply.code_expires_at_millis),
         })
@@ -192,7 +195,7 @@ impl Server {
         };
         let reply = self.calls.unary(request).await;
         let reply = reply.map_err(|status| self.error(&status))?;
-        pairing(&reply.pairing_id, Role::Joiner, reply.credential)
+        Pairing::fresh(&reply.pairing_id, Role::Joiner, reply.credential)
     }
 
     /// Validates a stored credential and extends the time for which it can be restored.
@@ -229,7 +232,8 @@ impl Server {
             peer_online: reply.peer_online,
             restorable_until: timestamp(reply.restorable_until_millis),
         };
-        Ok((pairing(&reply.pairing_id, role, credential)?, state))
+        let id = pairing_id(&reply.pairing_id)?;
+        Ok((Pairing::stored(id, role, credential), state))
     }
 
     /// Streams what happens to a pairing, beginning with its present state.
@@ -288,6 +292,32 @@ impl Server {
     }
 }
 
+impl Pairing {
+    /// A pairing that was stored. Its peers come with [`Proof::Secret`](crate::Proof::Secret): whatever code
+    /// it began with is spent.
+    #[must_use]
+    pub fn stored(id: PairingId, role: Role, credential: Bytes) -> Self {
+        Self {
+            id,
+            role,
+            credential,
+            code: Arc::default(),
+        }
+    }
+
+    /// A pairing that was just created or joined.
+    fn fresh(id: &[u8], role: Role, credential: Bytes) -> Result<Self, Error> {
+        let pairing = Self::stored(pairing_id(id)?, role, credential);
+        pairing.code.store(true, Ordering::Relaxed);
+        Ok(pairing)
+    }
+
+    /// Takes the right to come with a code, which there is once.
+    pub(crate) fn take_code(&self) -> bool {
+        self.code.swap(false, Ordering::Relaxed)
+    }
+}
+
 impl std::fmt::Debug for Pairing {
     /// Never shows the credential.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -320,15 +350,9 @@ fn parse(url: &str) -> Result<Url, Error> {
     Ok(parsed)
 }
 
-fn pairing(id: &[u8], role: Role, credential: Bytes) -> Result<Pairing, Error> {
-    let id = id
-        .try_into()
-        .map_err(|_| Error::Protocol("the pairing id has the wrong length"))?;
-    Ok(Pairing {
-        id,
-        role,
-        credential,
-    })
+fn pairing_id(id: &[u8]) -> Result<PairingId, Error> {
+    id.try_into()
+        .map_err(|_| Error::Protocol("the pairing id has the wrong length"))
 }
 
 fn timestamp(millis: i64) -> Timestamp {

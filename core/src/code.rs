@@ -32,8 +32,9 @@ pub use words::Words;
 
 /// A pairing code: nameplate and secret words.
 ///
-/// `Display` is the canonical form and shows the secret; `Debug` does not.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// `Display` is the canonical form and shows the secret; `Debug` does not. It cannot be cloned: a code makes
+/// one peer, and gives whoever sits at the other end one guess.
+#[derive(Debug, PartialEq, Eq)]
 pub struct Code {
     /// The part the server knows.
     pub nameplate: Nameplate,

@@ -12,6 +12,8 @@ mod flaps;
 mod forward;
 mod gate;
 mod harness;
+mod hostile;
+mod meeting;
 mod nobody;
 mod origins;
 mod proxies;

@@ -133,6 +133,7 @@ impl World {
             Event::Attached { .. }
             | Event::AttemptFailed { .. }
             | Event::PeerOnline
+            | Event::CodeUsed
             | Event::PeerAway(_)
             | Event::Draining(_)
             | Event::DatagramsDropped(_)
