@@ -8,6 +8,8 @@ import { nodeChecks } from './node.mjs'
 import { packageChecks } from './package.mjs'
 import { pageFileChecks } from './page-files.mjs'
 import { pageReturnChecks } from './page-return.mjs'
+import { pageStateChecks } from './page-states.mjs'
+import { pageTrustChecks } from './page-trust.mjs'
 import { pageChecks } from './page.mjs'
 import { pathChecks } from './paths.mjs'
 import { protobufChecks } from './protobuf.mjs'
@@ -29,6 +31,8 @@ try {
   await pageChecks()
   await pageFileChecks()
   await pageReturnChecks()
+  await pageTrustChecks()
+  await pageStateChecks()
 } finally {
   await finish()
 }

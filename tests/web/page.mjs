@@ -6,7 +6,7 @@ import jsQR from 'jsqr'
 import { PNG } from 'pngjs'
 import { equal } from './embed.mjs'
 import { check } from './harness.mjs'
-import { connected, direct, heard, meet, ownOnly, say, showCode, shown, typeCode } from './people.mjs'
+import { connected, direct, follow, heard, meet, ownOnly, say, showCode, shown, typeCode } from './people.mjs'
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 
@@ -33,7 +33,7 @@ export async function pageChecks() {
     const { url } = await scope.server()
     const a = await scope.page(url)
     const code = await showCode(a)
-    const b = await scope.page(`${url}/#${code}`)
+    const b = await follow(scope, `${url}/#${code}`)
     await connected(a)
     await connected(b)
     equal(await b.evaluate(() => location.hash), '', 'the fragment')
@@ -143,7 +143,7 @@ export async function pageChecks() {
     if (/<script(?![^>]*src=)|\sstyle=|<style|\son\w+=/.test(html)) throw new Error('something is inline')
     const again = await fetch(url, { headers: { 'accept-encoding': 'br', 'if-none-match': index.headers.get('etag') } })
     equal(again.status, 304, 'status')
-    const kinds = { js: 'text/javascript; charset=utf-8', css: 'text/css; charset=utf-8', wasm: 'application/wasm', svg: 'image/svg+xml' }
+    const kinds = { js: 'text/javascript; charset=utf-8', css: 'text/css; charset=utf-8', wasm: 'application/wasm', svg: 'image/svg+xml', webmanifest: 'application/manifest+json' }
     let size = 0
     const paths = [...html.matchAll(/"(assets\/[^"]+)"/g)].map(([, path]) => path)
     for (const path of paths) {
