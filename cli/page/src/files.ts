@@ -2,9 +2,11 @@
 
 import type { TransferEntry } from 'peersox'
 import { remarkable } from './consent.js'
-import { h, icon } from './dom.js'
+import { h, icon, say } from './dom.js'
 import { bytes, plural } from './format.js'
+import { download } from './saving.js'
 import { cleanPath } from './text.js'
+import { archiveName, canPack, pack, type Packed } from './zip.js'
 
 /** How many names are listed. */
 export const MAX_NAMES = 200
@@ -61,4 +63,28 @@ export function savables(files: readonly Savable[]): HTMLElement[] {
   )
   if (files.length > MAX_NAMES) rows.push(h('li', { class: 'soft' }, `and ${(files.length - MAX_NAMES).toLocaleString('en')} more`))
   return rows
+}
+
+/** A button that saves everything as one archive; `null` where that makes no sense. `files` gives them when it is pressed. */
+export function packButton(
+  listed: readonly { path: readonly string[]; size: number }[],
+  isFirst: boolean,
+  files: () => Promise<Packed[]>,
+  done: () => void,
+): HTMLButtonElement | null {
+  if (!canPack(listed)) return null
+  const text = h('span', {}, 'Save as .zip')
+  const button = h('button', { class: isFirst ? 'primary' : '' }, icon('folder'), text)
+  button.addEventListener('click', async () => {
+    button.disabled = true
+    say(text, 'Packing …')
+    try {
+      download(archiveName(listed), await pack(await files()))
+      done()
+    } finally {
+      button.disabled = false
+      say(text, 'Save as .zip')
+    }
+  })
+  return button
 }

@@ -37,7 +37,7 @@ export type Item =
   | TextItem
   | TransferItem
   | { kind: 'note'; text: string; at: number }
-  | { kind: 'bytes'; blob: Blob; at: number }
+  | { kind: 'bytes'; blob: Blob; isSaved: boolean; at: number }
   /** Files that arrived before this page was loaded. */
   | { kind: 'kept'; set: KeptSet; at: number }
 
@@ -54,9 +54,9 @@ export function isAsking(item: Item): item is TransferItem {
   return item.kind === 'transfer' && !item.mine && !item.isStopped && item.destination === null && item.transfer.state === 'offered'
 }
 
-/** Whether files arrived that nobody has saved. */
+/** Whether bytes arrived that nobody has saved. */
 export function isUnsaved(item: Item): boolean {
-  return item.kind === 'transfer' && item.unsaved > 0
+  return (item.kind === 'transfer' && item.unsaved > 0) || (item.kind === 'bytes' && !item.isSaved)
 }
 
 /** Whether files were sent or received, and none is missing. */

@@ -1,7 +1,7 @@
 /** Files that arrived before this page was loaded, to be saved or deleted. */
 
 import { announce, h, icon, say } from './dom.js'
-import { type Savable, savables } from './files.js'
+import { packButton, type Savable, savables } from './files.js'
 import { bytes, plural, timeOfDay } from './format.js'
 import { type KeptSet, keptBlob, keptSaved } from './kept.js'
 import { removeFolder } from './private.js'
@@ -43,7 +43,13 @@ export function keptCard(set: KeptSet, changed: () => void): HTMLElement {
     )
     saves.replaceChildren(...savables(rows))
     const all = h('button', { class: left ? 'primary' : '', onclick: () => files.forEach((file) => void save(file)) }, icon('down'), 'Save all')
-    buttons.replaceChildren(...(files.length > 1 ? [all] : []), h('button', { class: 'quiet', onclick: () => void remove() }, icon('trash'), 'Delete'))
+    const packed = () => Promise.all(files.map(async (it) => ({ path: it.path, blob: await keptBlob(set, it), modified: null })))
+    const zip = packButton(files, false, packed, () => {
+      for (const file of files) void keptSaved(set, file)
+      draw()
+      changed()
+    })
+    buttons.replaceChildren(...(files.length > 1 ? [all] : []), ...(zip ? [zip] : []), h('button', { class: 'quiet', onclick: () => void remove() }, icon('trash'), 'Delete'))
   }
   const element = h(
     'article',

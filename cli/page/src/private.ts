@@ -18,6 +18,9 @@ const ROOT = 'received'
 /** The name of what lies beside the files. */
 export const ABOUT = 'about.json'
 
+/** How often `about.json` is written while files arrive. Milliseconds. */
+const NOTE_EVERY = 2_000
+
 /** What `about.json` says of one file. */
 export interface AboutFile {
   /** The number that is its name. */
@@ -51,6 +54,7 @@ export class PrivateSink implements TransferSink {
   readonly #about: About
   readonly #entries = new Map<number, { entry: TransferEntry; size: number }>()
   readonly #writer = new Writer()
+  #noted = 0
 
   /** Of one offer, whose folder has this name. */
   constructor(folder: string, from: { pairing: string | null; title: string }) {
@@ -79,6 +83,8 @@ export class PrivateSink implements TransferSink {
       close: async () => {
         await this.#writer.close()
         this.#entries.set(entry.index, { entry, size })
+        // What is complete is found again, even if the page is closed before the rest has come.
+        if (Date.now() - this.#noted > NOTE_EVERY) await this.remember()
       },
       abort: () => this.#writer.close(),
     }
@@ -93,6 +99,7 @@ export class PrivateSink implements TransferSink {
   /** Notes what is complete, so that a page that comes back can offer it. */
   async remember(): Promise<void> {
     if (this.#entries.size === 0) return
+    this.#noted = Date.now()
     const saved = new Set(this.#about.files.filter((it) => it.saved).map((it) => it.index))
     this.#about.files = [...this.#entries.values()].map(({ entry, size }) => ({
       index: entry.index,

@@ -318,7 +318,7 @@ export class Session extends EventTarget {
     client.on('transfer', own((transfer) => this.#onTransfer(transfer)))
     client.on('error', own((error) => {
       // A message that is too large says so itself.
-      if (error.code !== 'too-large') this.#note(`Files were refused: ${message(error)}`)
+      if ((error as { code?: string }).code !== 'too-large') this.#note(`Files were refused: ${message(error)}`)
     }))
     client.onString = (text) => this.#hear(text)
     client.onBinary = (data) => this.#hear(data)
@@ -409,7 +409,7 @@ export class Session extends EventTarget {
 
   #hear(data: string | ArrayBuffer): void {
     if (typeof data === 'string') this.#add({ kind: 'text', mine: false, text: data, at: Date.now(), state: 'delivered', why: '' })
-    else this.#add({ kind: 'bytes', blob: new Blob([data]), at: Date.now() })
+    else this.#add({ kind: 'bytes', blob: new Blob([data]), isSaved: false, at: Date.now() })
   }
 
   #onChannel(channel: Channel): void {
@@ -477,7 +477,7 @@ export class Session extends EventTarget {
   }
 
   #add(item: Item): void {
-    const isNeeded = (it: Item) => isUnsaved(it) || isRunning(it) || isAsking(it)
+    const isNeeded = (it: Item) => (it.kind === 'transfer' && isUnsaved(it)) || isRunning(it) || isAsking(it)
     for (const gone of this.#history.add(item, isNeeded)) {
       if (gone.kind === 'transfer' && gone.destination) release(gone.destination)
       this.dispatchEvent(new CustomEvent('gone', { detail: gone }))

@@ -241,13 +241,18 @@ export class Talk {
       }
       case 'kept':
         return keptCard(item.set, () => this.#app.keptChanged())
-      case 'bytes':
+      case 'bytes': {
+        const save = () => {
+          item.isSaved = true
+          download('message.bin', item.blob)
+        }
         return h(
           'div',
           { class: 'line theirs' },
-          h('p', { class: 'bubble binary' }, h('button', { class: 'link', onclick: () => download('message.bin', item.blob) }, icon('down'), `A binary message, ${bytes(item.blob.size)}`)),
+          h('p', { class: 'bubble binary' }, h('button', { class: 'link', onclick: save }, icon('down'), `A binary message, ${bytes(item.blob.size)}`)),
           time,
         )
+      }
       case 'transfer': {
         const card = new TransferCard(this.session, item)
         this.#cards.set(item, card)
@@ -309,14 +314,16 @@ export class Talk {
   }
 
   /** Asks first if something would be stopped by it. */
+  async #mayStop(question: string, yes: string): Promise<boolean> {
+    const running = this.session.running.length
+    if (running === 0) return true
+    const what = running === 1 ? 'A transfer is under way. This stops it.' : `${running} transfers are under way. This stops them.`
+    return ask(question, what, yes, 'Stay')
+  }
+
   async #hangUp(): Promise<void> {
-    const { session } = this
-    const running = session.running.length
-    if (running > 0) {
-      const what = running === 1 ? 'A transfer is under way.' : `${running} transfers are under way.`
-      if (!(await ask('Hang up?', `${what} Hanging up stops ${running === 1 ? 'it' : 'them'}.`, 'Stop and hang up', 'Stay'))) return
-    }
-    session.leave()
+    if (!(await this.#mayStop('Hang up?', 'Stop and hang up'))) return
+    this.session.leave()
     this.#title.focus()
   }
 
@@ -463,6 +470,7 @@ export class Talk {
   }
 
   async #forget(): Promise<void> {
+    if (!(await this.#mayStop(`Forget ${this.session.title}?`, 'Stop and forget'))) return
     await this.session.forget()
     this.#app.remove(this.session)
   }

@@ -2,13 +2,13 @@
 
 import type { IncomingTransfer, TransferProgress } from 'peersox'
 import { announce, h, icon, say, show } from './dom.js'
-import { names, savables, warnings } from './files.js'
+import { names, packButton, savables, warnings } from './files.js'
 import { bytes, clock, plural, rate } from './format.js'
 import type { TransferItem } from './items.js'
 import { CAN_PICK, discard, download, downloads, HAS_PRIVATE, heldBytes, noteSaved, pick, place, whyNoPlace } from './saving.js'
 import { message, type Session } from './session.js'
 import { settings } from './settings.js'
-import { cleanPath, fileName } from './text.js'
+import { cleanName, cleanPath, fileName } from './text.js'
 
 /** Above this, a place on the disk is asked for first where that is possible: what is there needs no copy. */
 const LARGE = 1_000_000_000
@@ -114,7 +114,7 @@ export class TransferCard {
     switch (state) {
       case 'offered':
         if (mine) return `Waiting for ${peer} to accept`
-        return destination ? 'Starting …' : `${peer} would like to send you this`
+        return destination ? 'Starting …' : `${peer}${this.#host} would like to send you this`
       case 'active':
         if (isAway) return `Goes on when ${peer} is back`
         if (this.#isPausedThere) return `Paused by ${peer}`
@@ -134,6 +134,12 @@ export class TransferCard {
       default:
         return 'Cancelled'
     }
+  }
+
+  /** The machine of the sender, as a program tells it. */
+  get #host(): string {
+    const host = cleanName((this.#item.transfer as { device?: string }).device ?? '')
+    return host && host !== this.#session.ownName ? ` at “${host}”` : ''
   }
 
   get #isPausedThere(): boolean {
@@ -244,6 +250,10 @@ export class TransferCard {
 
   #save({ entry, blob }: Received): void {
     download(fileName(entry.path), blob)
+    this.#noteSaved({ entry })
+  }
+
+  #noteSaved({ entry }: Pick<Received, 'entry'>): void {
     this.#saved.add(entry.index)
     const { destination } = this.#item
     if (destination) void noteSaved(destination, entry.index)
@@ -285,7 +295,18 @@ export class TransferCard {
       this.#session.touched()
     }
     this.#after = [button('trash', 'Remove', remove, 'quiet')]
-    if (files.length > 1) this.#after.unshift(button('down', 'Save all', all, this.#item.unsaved > 0 ? 'primary' : ''))
+    if (files.length > 1) {
+      const isOpen = this.#item.unsaved > 0
+      const hasFolders = files.some((it) => it.entry.path.length > 1)
+      const listed = files.map(({ entry, blob }) => ({ path: entry.path, size: blob.size }))
+      const packed = async () => files.map(({ entry, blob }) => ({ path: entry.path, blob, modified: entry.modified }))
+      const zip = packButton(listed, isOpen && hasFolders, packed, () => {
+        files.forEach((file) => this.#noteSaved(file))
+        again()
+      })
+      const each = button('down', 'Save all', all, isOpen && !(zip && hasFolders) ? 'primary' : '')
+      this.#after.unshift(...(zip && hasFolders ? [zip, each] : zip ? [each, zip] : [each]))
+    }
     this.#buttons.replaceChildren(...this.#after)
   }
 
