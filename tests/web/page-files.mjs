@@ -108,6 +108,21 @@ export async function pageFileChecks() {
     equal(sha256(readFileSync(join(target, 'holiday/lake/far.bin'))), far.hash, 'far.bin')
   })
 
+  await check('page: a folder that is chosen is offered as one', async (scope) => {
+    const { url } = await scope.server()
+    const { a, b } = await meet(scope, url)
+    const folder = join(scope.directory(), 'holiday')
+    mkdirSync(join(folder, 'lake'), { recursive: true })
+    const sent = [file(folder, 'near.bin', 1_000), file(join(folder, 'lake'), 'far.bin', 2_000)]
+    await a.setInputFiles('#folder', folder)
+    await b.locator('.transfer').getByText('holiday/', { exact: true }).waitFor()
+    await b.getByText('2 files · 3.00 kB').waitFor()
+    await b.getByRole('button', { name: 'Accept' }).click()
+    const saved = b.waitForEvent('download')
+    await b.getByRole('button', { name: 'Save holiday/lake/far.bin' }).click()
+    equal(await downloaded(await saved), sent[1].hash, 'far.bin')
+  })
+
   await check('page: a folder that arrives is saved as one archive', async (scope) => {
     const { url } = await scope.server()
     const directory = scope.directory()

@@ -174,6 +174,10 @@ export async function pageChecks() {
         if (encoding === 'br') size += Number(part.headers.get('content-length'))
       }
     }
+    const manifest = new URL(paths.find((it) => it.endsWith('.webmanifest')), `${url}/`)
+    const about = await (await fetch(manifest)).json()
+    equal(new URL(about.start_url, manifest).href, `${url}/`, 'what an installed page starts with')
+    for (const { src } of about.icons) equal((await fetch(new URL(src, manifest))).status, 200, `the icon ${src}`)
     return `${paths.length} parts, ${size} bytes with brotli`
   })
 }

@@ -135,7 +135,7 @@ export class Session extends EventTarget {
 
   /** Whether something is lost if the page is left now. */
   get wouldLose(): boolean {
-    return this.outbox.size > 0 || this.items.some((it) => isUnsaved(it) || isRunning(it))
+    return this.outbox.size > 0 || this.#staged.length > 0 || this.items.some((it) => isUnsaved(it) || isRunning(it))
   }
 
   /** Connects by the pairing it was made with. */
