@@ -9,7 +9,7 @@
  * ```
  */
 
-import { type Channel, ChannelResetError } from 'peersox'
+import { type Channel, ChannelResetError, ClosedError } from 'peersox'
 import type { TextItem } from './items.js'
 import { sentence } from './text.js'
 
@@ -89,8 +89,8 @@ export class Outbox {
         if (entry.channel === channel) entry.cost = new TextEncoder().encode(text).length + ITEM_COST
       },
       (error: unknown) => {
-        // A channel that is over says so by itself, for all that were under way.
-        if (channel.bufferedAmount === 0 || entry.channel !== channel) return
+        // A channel that is over says so by its event, for all that were under way.
+        if (entry.channel !== channel || isEnd(error)) return
         this.#entries = this.#entries.filter((it) => it !== entry)
         entry.item.state = 'lost'
         entry.item.why = sentence(error instanceof Error ? error.message : String(error))
@@ -139,6 +139,10 @@ export class Outbox {
     this.#watch()
     this.#changed()
   }
+}
+
+function isEnd(error: unknown): boolean {
+  return error instanceof ChannelResetError || error instanceof ClosedError
 }
 
 /** The channel by which `peersox connect` is a pipe. */

@@ -32,7 +32,7 @@ import { MESSAGES, Outbox, PIPE } from './outbox.js'
 import { type Destination, placeAgain, release, sinkFor } from './saving.js'
 import { settings } from './settings.js'
 import { keepForTab } from './tab.js'
-import { cleanName, sentence } from './text.js'
+import { cleanName, sentence, wellFormed } from './text.js'
 import { keptByBoth, PAIR } from './together.js'
 
 /** Where a session is. */
@@ -152,7 +152,7 @@ export class Session extends EventTarget {
 
   /** Says something. */
   say(text: string): void {
-    const item: TextItem = { kind: 'text', mine: true, text, at: Date.now(), state: 'sending', why: '' }
+    const item: TextItem = { kind: 'text', mine: true, text: wellFormed(text), at: Date.now(), state: 'sending', why: '' }
     this.#add(item)
     this.outbox.say(item)
   }
@@ -317,8 +317,8 @@ export class Session extends EventTarget {
     client.on('channel', own((channel) => this.#onChannel(channel)))
     client.on('transfer', own((transfer) => this.#onTransfer(transfer)))
     client.on('error', own((error) => {
-      // A message that is too large says so itself.
-      if ((error as { code?: string }).code !== 'too-large') this.#note(`Files were refused: ${message(error)}`)
+      // A message that is refused says so itself.
+      if ((error as { code?: string }).code !== 'too-large' && error.name !== 'TypeError') this.#note(`Files were refused: ${message(error)}`)
     }))
     client.onString = (text) => this.#hear(text)
     client.onBinary = (data) => this.#hear(data)

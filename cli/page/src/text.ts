@@ -34,6 +34,11 @@ export function clip(text: string, most: number): string {
   return `${text.slice(0, end)}…`
 }
 
+/** Text that can be sent: half of a surrogate pair becomes U+FFFD, as it would on the way. */
+export function wellFormed(text: string): string {
+  return text.replace(/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g, '\ufffd')
+}
+
 /** Begins with a capital and ends with a full stop. */
 export function sentence(text: string): string {
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?…]$/.test(text) ? '' : '.'}`
