@@ -135,6 +135,27 @@ export async function pageStateChecks() {
     await b.waitForFunction(() => locks.every((it) => it.released))
   })
 
+  await check('page: a pause is seen on the other side, and so is giving up meanwhile', async (scope) => {
+    const { url } = await scope.server()
+    const { a, b } = await meet(scope, url, {}, relayOnly)
+    const sent = file(scope.directory(), 'long.bin', 60_000_000)
+    await a.setInputFiles('#files', sent.path)
+    await b.getByRole('button', { name: 'Accept' }).click()
+    const card = (page) => page.locator('.transfer')
+    for (const [pauses, sees] of [[b, a], [a, b]]) {
+      await card(pauses).getByRole('button', { name: 'Pause' }).click()
+      await card(pauses).getByText('Paused by you').waitFor()
+      await card(sees).getByText('Paused by “').waitFor()
+      equal(/left|\/s/.test(await card(sees).locator('.numbers').innerText()), false, 'whether a rate is told')
+      await card(pauses).getByRole('button', { name: 'Resume' }).click()
+      await card(sees).getByText(/^(Sending|Receiving) /).waitFor()
+    }
+    await card(b).getByRole('button', { name: 'Pause' }).click()
+    await card(a).getByText('Paused by “').waitFor()
+    await card(a).getByRole('button', { name: 'Cancel' }).click()
+    await b.locator('.transfer[data-state=cancelled]').waitFor()
+  })
+
   await check('page: after success with a terminal it is done, not hung up', async (scope) => {
     const { url } = await scope.server()
     const sent = file(scope.directory(), 'sent.bin', 100_000)
