@@ -44,6 +44,20 @@ export async function pageStateChecks() {
     equal((await b.locator('.line.theirs .bubble').allInnerTexts()).join(), 'one,two,three', 'what arrived')
   })
 
+  await check('page: files that are chosen while the other side is away are shown to wait, and offered when it is back', async (scope) => {
+    const { url } = await scope.server()
+    const { a, b } = await meet(scope, url)
+    await save(a, 'Tablet')
+    await save(b, 'Laptop')
+    await b.close()
+    await a.getByText('Tablet is away').waitFor()
+    await a.setInputFiles('#files', { name: 'later.txt', mimeType: 'text/plain', buffer: Buffer.from('later') })
+    await a.locator('.banner').getByText('1 file will be offered then.').waitFor()
+    const again = await scope.page(url, {}, b.context())
+    await again.getByRole('button', { name: 'Accept' }).click()
+    await done(a, again)
+  })
+
   await check('page: what cannot be delivered any more says so', async (scope) => {
     const { url } = await scope.server()
     const { a, b } = await meet(scope, url)

@@ -2,10 +2,11 @@
 
 import type { Pairing, Sendable } from 'peersox'
 import { guardLeaving, keepAwake } from './awake.js'
+import { ask } from './dialogs.js'
 import { announce, h, show, toast } from './dom.js'
 import { dropped } from './drop.js'
 import { Home, type HomeOwner } from './home.js'
-import type { Item } from './items.js'
+import { isOnlyCopy, type Item } from './items.js'
 import { keptSets } from './kept.js'
 import { linkOf } from './link.js'
 import { HAS_PRIVATE } from './saving.js'
@@ -75,13 +76,16 @@ export class App implements HomeOwner, TalkOwner {
     this.#see(null, true)
   }
 
-  /** Lets go of a session that has ended. */
-  remove(session: Session): void {
+  /** Lets go of a session that has ended, if nothing is lost by it or a person says so. */
+  async remove(session: Session): Promise<void> {
+    const detail = 'Files that are only in the memory of this page were not saved.'
+    if (session.items.some(isOnlyCopy) && !(await ask('Leave them unsaved?', detail, 'Leave them', 'Stay'))) return
     const at = this.sessions.indexOf(session)
     if (at >= 0) this.sessions.splice(at, 1)
     this.#talks.delete(session)
     session.dispose()
     this.home()
+    this.keptChanged()
   }
 
   /** To the clipboard, also where the page is not secure. */

@@ -11,6 +11,9 @@ const MAX_ITEMS = 2_000
 /** How many bytes of memory they may take together. One that is larger by itself is kept while it is the newest. */
 const MAX_BYTES = 64 << 20
 
+/** The most that one offer counts. */
+const MAX_OFFER = 16 << 20
+
 /** See the module. */
 export class History {
   readonly items: Item[] = []
@@ -58,6 +61,7 @@ function weightOf(item: Item): number {
     case 'kept':
       return base + 200 * item.set.files.length
     case 'transfer':
-      return base + item.transfer.entries.reduce((sum, it) => sum + 200 + 4 * it.path.join('/').length, 0)
+      // A large offer does not drive out everything that was said.
+      return base + Math.min(MAX_OFFER, item.transfer.entries.reduce((sum, it) => sum + 200 + 4 * it.path.join('/').length, 0))
   }
 }

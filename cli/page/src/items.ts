@@ -59,6 +59,11 @@ export function isUnsaved(item: Item): boolean {
   return (item.kind === 'transfer' && item.unsaved > 0) || (item.kind === 'bytes' && !item.isSaved)
 }
 
+/** Whether bytes that nobody has saved are nowhere but in the memory of the page. */
+export function isOnlyCopy(item: Item): boolean {
+  return isUnsaved(item) && !(item.kind === 'transfer' && item.destination?.kind === 'private')
+}
+
 /** Whether files were sent or received, and none is missing. */
 export function isAllDone(items: readonly Item[]): boolean {
   const transfers = items.filter((it) => it.kind === 'transfer')

@@ -165,7 +165,7 @@ export class Session extends EventTarget {
   /** Offers files, now or as soon as the other device is there. */
   async offer(files: Sendable[]): Promise<void> {
     if (files.length === 0) return
-    if (this.phase === 'meeting' || this.phase === 'waiting' || this.phase === 'elsewhere') {
+    if (this.phase !== 'connected' && this.phase !== 'ended') {
       this.#staged.push(...files)
       this.#tell()
       return

@@ -18,7 +18,7 @@ export interface TalkOwner {
   /** Shows the first view. */
   home(): void
   /** Lets go of a session that has ended. */
-  remove(session: Session): void
+  remove(session: Session): Promise<void>
   /** Files that an earlier page received were saved or deleted. */
   keptChanged(): void
 }
@@ -352,7 +352,7 @@ export class Talk {
       h('span', {}, text),
       ...(phase === 'elsewhere' ? [button('Use it here', () => session.reconnect())] : []),
       ...(again ? [button('Connect again', () => session.reconnect())] : []),
-      ...(phase === 'ended' && !again ? [button('New connection', () => this.#app.remove(session))] : []),
+      ...(phase === 'ended' && !again ? [button('New connection', () => void this.#app.remove(session))] : []),
     )
     show(this.#banner, text !== '')
   }
@@ -472,7 +472,7 @@ export class Talk {
   async #forget(): Promise<void> {
     if (!(await this.#mayStop(`Forget ${this.session.title}?`, 'Stop and forget'))) return
     await this.session.forget()
-    this.#app.remove(this.session)
+    await this.#app.remove(this.session)
   }
 }
 
