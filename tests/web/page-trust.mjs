@@ -57,9 +57,9 @@ export async function pageTrustChecks() {
     const fragments = ['%', '%E0%A4%A', 'no-code', '<img src=x>', '0'.repeat(100_000), `123456-${'a-'.repeat(5_000)}`]
     for (const fragment of fragments) {
       const page = await scope.page(`${url}/#${fragment}`, {}, context)
-      await page.getByText('The link is damaged').waitFor({ state: 'attached' })
-      // The device is there, and is gone to as soon as it answers.
-      await page.getByText('Laptop').first().waitFor()
+      await page.getByText('The link is damaged').waitFor()
+      await page.locator('.device-row[data-state=on]').getByText('Laptop').waitFor()
+      equal(await page.getByText('The link is damaged').isVisible(), true, 'whether the hint stays when the device is there')
       equal(await page.evaluate(() => location.hash), '', 'the fragment')
       equal(page.problems.join('\n'), '', `errors with #${fragment.slice(0, 20)}`)
       await page.close()

@@ -122,14 +122,14 @@ export class App implements HomeOwner, TalkOwner {
     return sets
   }
 
-  /** Reads the code of a link, and asks about it. Whether there was one. */
+  /** Reads a link, and asks about its code or says what is wrong. Whether there is something to read for a person. */
   #takeLink(): boolean {
     const link = linkOf(location.hash)
     // A code works once: it neither belongs in the history nor into a bookmark.
     if (location.hash) history.replaceState(null, '', location.pathname + location.search)
     if (link.kind === 'code') this.#home.question(link.code)
     if (link.kind === 'damaged') this.#home.damagedLink()
-    return link.kind === 'code'
+    return link.kind !== 'none'
   }
 
   /** Connects again, unless another tab is in the midst of it. */
