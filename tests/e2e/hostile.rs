@@ -57,7 +57,7 @@ const SHOWING: [&[&str]; 5] = [
     &["ping"],
     &["connect"],
     &["pair", "--save", "laptop"],
-    &["forward", "127.0.0.1:0:127.0.0.1:9"],
+    &["forward", "--target", "127.0.0.1:9"],
 ];
 
 /// A file that is there whenever these tests run.
