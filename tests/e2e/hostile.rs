@@ -24,15 +24,23 @@ impl Run {
         String::from_utf8_lossy(&self.stderr).into_owned()
     }
 
-    /// A command that was told a text by somebody else must not hand it to the terminal as it is: escape
-    /// sequences would move the cursor, and bidirectional controls reorder what people read.
     fn is_plain(&self) -> bool {
         let all = [&self.stdout[..], &self.stderr[..]].concat();
-        String::from_utf8_lossy(&all).chars().all(|c| {
-            let reorders = matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-            c == '\n' || !(c.is_control() || reorders)
-        })
+        is_plain(&String::from_utf8_lossy(&all))
     }
+}
+
+/// A command that was told a text by somebody else must not hand it to the terminal as it is: escape sequences
+/// would move the cursor, and bidirectional controls reorder what people read.
+fn is_plain(text: &str) -> bool {
+    let reorder = [
+        '\u{200e}'..='\u{200f}',
+        '\u{202a}'..='\u{202e}',
+        '\u{2066}'..='\u{2069}',
+    ];
+    let reorders = |c| reorder.iter().any(|range| range.contains(&c));
+    text.chars()
+        .all(|c| c == '\n' || !(c.is_control() || reorders(c)))
 }
 
 /// Runs `peersox ARGS… --server URL` to its end, without a terminal.
