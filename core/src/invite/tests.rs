@@ -98,7 +98,7 @@ impl Run {
             0 => self.now = self.now + Duration::from_millis(self.dice.below(90_000)),
             1 if self.asked => self.create(),
             2 | 3 if self.watching => {
-                let event = PairingEvent::try_from(self.dice.below(7) as i32);
+                let event = PairingEvent::try_from(i32::try_from(self.dice.below(7)).unwrap());
                 self.invite.handle(Input::Told(event.unwrap()), self.now);
             }
             4 if self.watching => {
@@ -114,7 +114,7 @@ impl Run {
             6 if self.dice.once_in(4) => self.hang_up(),
             7 if self.dice.once_in(4) => {
                 let any = [Burnt::Mismatch, Burnt::Restarted, Burnt::Spent];
-                let burnt = any[self.dice.below(3) as usize] as u8;
+                let burnt = any[usize::try_from(self.dice.below(3)).unwrap()] as u8;
                 self.say(Frame::new(Lane::Reliable, &[1, 6, burnt]));
             }
             _ => self.guess(),
@@ -180,7 +180,7 @@ impl Run {
     }
 
     fn hang_up(&mut self) {
-        let number = 3_999 + self.dice.below(21) as u16;
+        let number = u16::try_from(3_999 + self.dice.below(21)).unwrap();
         let Some(code) = &mut self.code else { return };
         if let Some(leg) = code.leg.take() {
             let input = endpoint::Input::LegEnded(leg, attach::Ended::Closed(number));

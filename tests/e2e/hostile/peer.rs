@@ -227,7 +227,8 @@ impl Sender {
     async fn end(mut self) -> (Option<i32>, String) {
         let mut said = String::new();
         while let Some(line) = self.lines.next_line().await.unwrap() {
-            said = said + &line + "\n";
+            said.push_str(&line);
+            said.push('\n');
         }
         (self.child.wait().await.unwrap().code(), said)
     }

@@ -196,7 +196,7 @@ async fn guess(mut leg: Leg, state: &State) -> Result<(), Broken> {
 
     let number: usize = hello.ticket.parse().unwrap();
     let pairing = state.codes.lock().unwrap()[number];
-    let guess = format!("{:06}-tulip-velvet", number);
+    let guess = format!("{number:06}-tulip-velvet");
     let (role, rng) = (Role::Joiner, &mut OsRng);
     let mut guesser = Association::with_code(role, pairing, guess.as_bytes(), Bytes::new(), rng);
     let mut said = 0;
@@ -293,11 +293,11 @@ impl PairingService for Service {
         let number = {
             let mut codes = self.0.codes.lock().unwrap();
             let number = codes.len();
-            codes.push(PairingId::from_bytes([number as u8; 16]));
+            codes.push(PairingId::from_bytes([u8::try_from(number).unwrap(); 16]));
             number
         };
         let created = v1::CreatePairingResponse {
-            pairing_id: vec![number as u8; 16].into(),
+            pairing_id: vec![u8::try_from(number).unwrap(); 16].into(),
             credential: number.to_string().into(),
             nameplate: format!("{number:06}"),
             ..v1::CreatePairingResponse::default()

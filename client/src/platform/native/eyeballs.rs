@@ -19,13 +19,9 @@ pub(super) async fn race<T, E, F>(
 where
     F: Future<Output = Result<T, E>>,
 {
-    let mut rest = in_turns(addresses).into_iter();
     let mut attempts = FuturesUnordered::new();
     let mut failure = None;
-    loop {
-        let Some(address) = rest.next() else {
-            break;
-        };
+    for address in in_turns(addresses) {
         attempts.push(connect(address));
         tokio::select! {
             biased;
