@@ -50,6 +50,23 @@ pub(crate) enum Command {
     },
 }
 
+impl Command {
+    /// Whether it speaks to scripts.
+    pub(crate) fn is_json(&self) -> bool {
+        match self {
+            Self::Send(args) => args.remote.json,
+            Self::Receive(args) => args.remote.json,
+            Self::Connect(args) => args.partner.remote.json,
+            Self::Ping(args) => args.partner.remote.json,
+            Self::Forward(args) => args.partner.remote.json,
+            Self::Pair(args) => args.remote.json,
+            Self::Devices(remote) => remote.json,
+            Self::Forget(args) => args.remote.json,
+            Self::Serve(_) | Self::Completions { .. } => false,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   peersox serve                                   on port 3000, for this network

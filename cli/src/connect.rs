@@ -17,6 +17,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::args::Connect;
+use crate::failure;
 use crate::meet::{self, Way};
 use crate::terminal::Voice;
 
@@ -116,14 +117,8 @@ async fn copy_out(mut receiver: Receiver) -> anyhow::Result<()> {
     let mut stdout = tokio::io::stdout();
     while let Some(chunk) = receiver.recv_chunk().await? {
         let bytes: Bytes = chunk.bytes;
-        stdout
-            .write_all(&bytes)
-            .await
-            .context("cannot write to standard output")?;
-        stdout
-            .flush()
-            .await
-            .context("cannot write to standard output")?;
+        stdout.write_all(&bytes).await.map_err(failure::stdout)?;
+        stdout.flush().await.map_err(failure::stdout)?;
     }
     Ok(())
 }

@@ -3,6 +3,9 @@
 use std::process::ExitCode;
 
 use peersox_client::{CloseReason, Error};
+use serde_json::json;
+
+use crate::terminal::Voice;
 
 /// A failure whose exit code is known where it happens.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +25,9 @@ pub(crate) enum Failure {
     /// A file here is in the way, or cannot be read or written.
     #[error("{0}")]
     File(String),
+    /// Whoever read standard output is gone.
+    #[error("nobody reads standard output any more")]
+    Unheard,
     /// The user pressed Ctrl-C.
     #[error("interrupted")]
     Interrupted,
@@ -36,20 +42,32 @@ impl Failure {
             Self::Corrupt(_) => 6,
             Self::File(_) => 7,
             Self::Interrupted => 130,
+            // As a program ends that the system ends by SIGPIPE.
+            Self::Unheard => 141,
         }
     }
 }
 
-/// Says what went wrong and chooses the exit code.
-pub(crate) fn report(result: anyhow::Result<()>) -> ExitCode {
+/// Says what went wrong, as a sentence or as the last event, and chooses the exit code.
+pub(crate) fn report(result: anyhow::Result<()>, voice: Voice) -> ExitCode {
     let Err(error) = result else {
         return ExitCode::SUCCESS;
     };
     let code = code(&error);
-    if code != Failure::Interrupted.code() {
-        eprintln!("peersox: {error:#}");
+    let quiet = [Failure::Interrupted.code(), Failure::Unheard.code()].contains(&code);
+    if voice.is_json() || !quiet {
+        let event = json!({"event": "error", "exit": code, "message": format!("{error:#}")});
+        voice.say(&format!("peersox: {error:#}"), &event);
     }
     ExitCode::from(code)
+}
+
+/// Why standard output cannot be written to.
+pub(crate) fn stdout(error: std::io::Error) -> anyhow::Error {
+    match error.kind() {
+        std::io::ErrorKind::BrokenPipe => Failure::Unheard.into(),
+        _ => Failure::File(format!("cannot write to standard output: {error}")).into(),
+    }
 }
 
 fn code(error: &anyhow::Error) -> u8 {

@@ -12,6 +12,7 @@ mod forward;
 mod meet;
 mod pair;
 mod ping;
+mod plain;
 mod progress;
 mod qr;
 mod saved;
@@ -20,17 +21,42 @@ mod telemetry;
 mod terminal;
 mod transfer;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
+use serde_json::json;
 
 use args::{Cli, Command};
+use terminal::{Voice, out_raw};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error, &arguments),
+    };
     telemetry::start(cli.log.as_deref(), matches!(cli.command, Command::Serve(_)));
-    failure::report(run(cli.command))
+    let voice = Voice::new(cli.command.is_json());
+    failure::report(run(cli.command), voice)
 }
+
+/// Answers a command line that runs nothing: help, the version, or what is wrong with it.
+fn refuse(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+    let text = error.render().to_string();
+    let voice = Voice::new(arguments.iter().any(|it| it == "--json"));
+    if !error.use_stderr() {
+        return failure::report(out_raw(&text), voice);
+    }
+    let lines: Vec<&str> = text.lines().collect();
+    let message = text.trim().trim_start_matches("error: ");
+    let event = json!({"event": "error", "exit": USAGE, "message": message});
+    voice.say_lines(&lines, &event);
+    ExitCode::from(USAGE)
+}
+
+/// The exit code of a command line that is wrong.
+const USAGE: u8 = 2;
 
 fn run(command: Command) -> anyhow::Result<()> {
     rustls::crypto::ring::default_provider()
@@ -51,13 +77,9 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Devices(args) => pair::list(args).await,
             Command::Forget(args) => pair::forget(args).await,
             Command::Completions { shell } => {
-                clap_complete::generate(
-                    shell,
-                    &mut Cli::command(),
-                    "peersox",
-                    &mut std::io::stdout(),
-                );
-                Ok(())
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Cli::command(), "peersox", &mut script);
+                out_raw(&String::from_utf8(script)?)
             }
         }
     });

@@ -231,14 +231,14 @@ fn show(code: &Code, server: &Server, command: &str, voice: Voice) {
     if voice.has_terminal() {
         let link = format!("{}/#{}", server.url().trim_end_matches('/'), *text);
         if let Some(picture) = qr::render(&link) {
-            voice.say(&picture, &json!(null));
+            voice.draw(&picture);
         }
     }
-    voice.say(
-        &format!(
-            "code: {}\non the other device: peersox {command} {other}{}",
-            *text, *text
-        ),
+    voice.say_lines(
+        &[
+            &format!("code: {}", *text),
+            &format!("on the other device: peersox {command} {other}{}", *text),
+        ],
         &json!({"event": "code", "code": *text}),
     );
 }

@@ -21,7 +21,7 @@ use crate::connect::accept;
 use crate::failure::Failure;
 use crate::meet::{self, Met, Way};
 use crate::saved::Devices;
-use crate::terminal::Voice;
+use crate::terminal::{Voice, out, out_json};
 
 /// `peersox pair`.
 pub(crate) async fn run(args: Pair) -> anyhow::Result<()> {
@@ -51,12 +51,12 @@ pub(crate) async fn run(args: Pair) -> anyhow::Result<()> {
     }
     let _ = peer.close().await;
     let name = &args.save;
-    voice.say(
-        &format!(
-            "saved as {name}; from now on, without a code:\n\
-             \x20 peersox send --to {name} FILE\n\
-             \x20 peersox receive --from {name}"
-        ),
+    voice.say_lines(
+        &[
+            &format!("saved as {name}; from now on, without a code:"),
+            &format!("  peersox send --to {name} FILE"),
+            &format!("  peersox receive --from {name}"),
+        ],
         &json!({"event": "saved", "name": name.to_string()}),
     );
     Ok(())
@@ -95,12 +95,9 @@ pub(crate) async fn list(remote: Remote) -> anyhow::Result<()> {
             Err(error) => (String::new(), error.to_string()),
         };
         if remote.json {
-            println!(
-                "{}",
-                json!({"name": name.to_string(), "server": server, "state": state})
-            );
+            out_json(&json!({"name": name.to_string(), "server": server, "state": state}))?;
         } else {
-            println!("{name:<20} {state:<12} {server}");
+            out(&format!("{name:<20} {state:<12} {server}"))?;
         }
     }
     Ok(())

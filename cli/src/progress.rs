@@ -8,6 +8,7 @@ use peersox_core::transfer;
 use serde_json::json;
 use tokio::sync::watch;
 
+use crate::plain;
 use crate::terminal::{Voice, path};
 
 /// Shows progress on standard error.
@@ -42,7 +43,7 @@ impl Progress {
         let path = path(self.status.borrow().leg);
         if let Some(bar) = &self.bar {
             bar.set_position(at.bytes_done);
-            bar.set_message(format!("{path}  {name}"));
+            bar.set_message(format!("{path}  {}", plain::text(name)));
         } else if self.voice.is_json() {
             self.voice.say(
                 "",
@@ -87,7 +88,7 @@ impl Progress {
     /// Breaks off: takes the bar away, so that the error stands alone.
     pub(crate) fn abandon(&self) {
         if let Some(bar) = &self.bar {
-            bar.abandon();
+            bar.finish_and_clear();
         }
     }
 }

@@ -47,6 +47,7 @@ use peersox_relay::listen::quic;
 use peersox_relay::{PresenceEvent, Relay};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
@@ -55,14 +56,15 @@ use tokio_util::task::TaskTracker;
 
 use crate::args::Serve;
 use crate::failure::Failure;
+use crate::terminal::Voice;
 use certificate::Identity;
 use prefix::Prefix;
 
 pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
     let server = Server::start(&args).await?;
-    eprintln!("{}", server.greeting());
+    server.greet();
     interrupted().await?;
-    eprintln!("stopping; a second signal stops at once");
+    Voice::new(false).say("stopping; a second signal stops at once", &Value::Null);
     tokio::select! {
         () = server.stop(Duration::from_secs(args.drain_grace)) => Ok(()),
         second = interrupted() => second.and(Err(Failure::Interrupted.into())),
@@ -159,7 +161,13 @@ impl Server {
         })
     }
 
-    /// Where to go next, for the person who started it.
+    /// Says where to go next, to the person who started it.
+    fn greet(&self) {
+        let greeting = self.greeting();
+        let lines: Vec<&str> = greeting.lines().collect();
+        Voice::new(false).say_lines(&lines, &Value::Null);
+    }
+
     fn greeting(&self) -> String {
         let scheme = if self.secure { "https" } else { "http" };
         let port = self.address.port();

@@ -8,7 +8,8 @@ use peersox_client::{Event, PathKind, Peer, Transport};
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
+use crate::plain;
 
 /// Speaks on standard error.
 #[derive(Clone, Copy, Debug)]
@@ -30,16 +31,36 @@ impl Voice {
         !self.json && std::io::stderr().is_terminal()
     }
 
-    /// Says something: the sentence to people, the event to scripts. An empty sentence is not said.
+    /// Says something in one line: the sentence to people, the event to scripts. An empty sentence is not said.
+    /// Whatever is no visible character is escaped, a newline, too, because names and texts of others stand in
+    /// sentences.
     pub(crate) fn say(self, sentence: &str, event: &Value) {
-        let line = if self.json {
-            event.to_string()
+        let lines: &[&str] = if sentence.is_empty() {
+            &[]
         } else {
-            sentence.to_owned()
+            &[sentence]
         };
-        if !line.is_empty() {
-            // Nobody may be reading any more; that is no reason to stop.
-            let _ = writeln!(std::io::stderr().lock(), "{line}");
+        self.say_lines(lines, event);
+    }
+
+    /// The same in several lines.
+    pub(crate) fn say_lines(self, lines: &[&str], event: &Value) {
+        let mut said = String::new();
+        if self.json {
+            said = plain::json(event) + "\n";
+        } else {
+            for line in lines {
+                said.push_str(&plain::text(line));
+                said.push('\n');
+            }
+        }
+        err(&said);
+    }
+
+    /// Shows a picture to people: lines made by this program, which may hold escape sequences.
+    pub(crate) fn draw(self, picture: &str) {
+        if !self.json {
+            err(&format!("{picture}\n"));
         }
     }
 
@@ -61,6 +82,35 @@ impl Voice {
             }
         })
     }
+}
+
+/// Writes to standard error. Nobody may be reading any more, and that is no reason to stop.
+fn err(text: &str) {
+    let mut stderr = std::io::stderr().lock();
+    let _ = stderr.write_all(text.as_bytes());
+    let _ = stderr.flush();
+}
+
+/// Writes a line to standard output; what is no visible character is escaped.
+///
+/// # Errors
+/// [`Failure::Unheard`] once nobody reads any more, [`Failure::File`] for a full disk.
+pub(crate) fn out(line: &str) -> anyhow::Result<()> {
+    out_raw(&format!("{}\n", plain::text(line)))
+}
+
+/// The same for a value.
+pub(crate) fn out_json(value: &Value) -> anyhow::Result<()> {
+    out_raw(&format!("{}\n", plain::json(value)))
+}
+
+/// The same for a text made by this program, with newlines in it.
+pub(crate) fn out_raw(text: &str) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    let written = stdout.write_all(text.as_bytes());
+    written
+        .and_then(|()| stdout.flush())
+        .map_err(failure::stdout)
 }
 
 /// The path in use, as people see it: `relay·quic`.

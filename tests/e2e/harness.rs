@@ -194,11 +194,16 @@ impl Peer {
         self.event_or_end("code").await.as_ref().map(code)
     }
 
-    /// Waits for its end; gives exit code and all it ever said that was no event.
+    /// Waits for its end; gives exit code and all it ever said that was no event, or was one about its failure.
     pub async fn end(mut self) -> (i32, String) {
         drop(self.stdin.take());
         while self.next().await.is_some() {}
-        let said = self.seen.iter().filter_map(Value::as_str).collect();
+        let said = self.seen.iter().filter_map(|said| match said {
+            Value::String(text) => Some(text.as_str()),
+            event if event["event"] == "error" => event["message"].as_str(),
+            _ => None,
+        });
+        let said = said.collect();
         let status = soon(self.child.wait()).await.expect("it can be waited for");
         (status.code().unwrap_or(-1), said)
     }

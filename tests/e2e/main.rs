@@ -20,5 +20,6 @@ mod restart;
 mod rules;
 mod saved;
 mod stubs;
+mod terminal;
 mod tls;
 mod transfer;
