@@ -40,7 +40,7 @@ pub(crate) enum Command {
     /// Pair with another device for good, so that no code is needed from then on.
     Pair(Pair),
     /// List the saved devices.
-    Devices(Remote),
+    Devices(Devices),
     /// Forget a saved device and revoke the pairing.
     Forget(Forget),
     /// Print a completion script for a shell.
@@ -48,9 +48,36 @@ pub(crate) enum Command {
         /// Which shell.
         shell: Shell,
     },
+    /// Hold the connection to a saved device for other commands, which start this one by themselves.
+    #[command(hide = true)]
+    Hold(Hold),
+    /// Print a manual page in roff.
+    #[command(hide = true)]
+    Man {
+        /// Of which command; without one, of the program.
+        command: Option<String>,
+    },
 }
 
 impl Command {
+    /// The code of the other device among the arguments.
+    pub(crate) fn code(&mut self) -> Option<&mut Vec<String>> {
+        match self {
+            Self::Receive(args) => Some(&mut args.code),
+            Self::Connect(args) => Some(&mut args.partner.code),
+            Self::Ping(args) => Some(&mut args.partner.code),
+            Self::Forward(args) => Some(&mut args.partner.code),
+            Self::Pair(args) => Some(&mut args.code),
+            Self::Send(_)
+            | Self::Devices(_)
+            | Self::Forget(_)
+            | Self::Serve(_)
+            | Self::Completions { .. }
+            | Self::Hold(_)
+            | Self::Man { .. } => None,
+        }
+    }
+
     /// Whether it speaks to scripts.
     pub(crate) fn is_json(&self) -> bool {
         match self {
@@ -60,9 +87,10 @@ impl Command {
             Self::Ping(args) => args.partner.remote.json,
             Self::Forward(args) => args.partner.remote.json,
             Self::Pair(args) => args.remote.json,
-            Self::Devices(remote) => remote.json,
+            Self::Devices(args) => args.remote.json,
             Self::Forget(args) => args.remote.json,
-            Self::Serve(_) | Self::Completions { .. } => false,
+            Self::Hold(args) => args.remote.json,
+            Self::Serve(_) | Self::Completions { .. } | Self::Man { .. } => false,
         }
     }
 }
@@ -183,7 +211,7 @@ pub(crate) struct Serve {
 }
 
 /// What every command that talks to a server takes.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Remote {
     /// The server. Default: http://localhost:3000; for a saved device, always its own.
     #[arg(long, env = "PEERSOX_SERVER", value_name = "URL")]
@@ -200,6 +228,10 @@ pub(crate) struct Remote {
     /// Print one JSON object per event instead of text for people.
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// Draw no QR code.
+    #[arg(long, env = "PEERSOX_NO_QR", hide_env_values = true)]
+    pub(crate) no_qr: bool,
 
     /// Seconds to wait for the other device to appear, and to come back when it is away.
     #[arg(long, default_value_t = 600, value_name = "SECONDS",
@@ -269,18 +301,24 @@ pub(crate) struct Send {
     pub(crate) remote: Remote,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:
   peersox receive 481920-tulip-ember               into this folder, after asking
   peersox receive 481920 tulip ember -o ~/Downloads -y
-  peersox receive 481920-tulip-ember -o - | tar x  to standard output")]
+  peersox receive 481920-tulip-ember -o - | tar x  to standard output
+  peersox receive                                  asks for the code, and completes its words
+  PEERSOX_CODE=481920-tulip-ember peersox receive  for scripts: other users do not see it")]
 pub(crate) struct Receive {
-    /// The code that the sender shows; spaces, case and dashes do not matter.
-    #[arg(value_name = "CODE", required_unless_present = "from")]
+    /// The code that the sender shows; spaces, case and dashes do not matter. Also the link with the code, or `-` for
+    /// the first line of standard input. Default: what PEERSOX_CODE holds, or else it is asked for.
+    #[arg(value_name = "CODE")]
     pub(crate) code: Vec<String>,
     /// Receive from a saved device instead of typing a code.
     #[arg(long, value_name = "NAME", conflicts_with = "code")]
     pub(crate) from: Option<Name>,
+    /// Receive one transfer after the other, until Ctrl-C.
+    #[arg(long, requires = "from", conflicts_with = "code")]
+    pub(crate) keep: bool,
     /// Folder to receive into, or `-` for standard output.
     #[arg(short, long, default_value = ".", value_name = "DIR")]
     pub(crate) output: PathBuf,
@@ -351,6 +389,24 @@ pub(crate) struct Pair {
     pub(crate) save: Name,
     #[command(flatten)]
     pub(crate) new_code: NewCode,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Devices {
+    /// Only the names, one a line, without asking a server.
+    #[arg(long)]
+    pub(crate) names: bool,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Hold {
+    /// The saved device.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Name,
     #[command(flatten)]
     pub(crate) remote: Remote,
 }

@@ -2,9 +2,11 @@
 
 use std::process::ExitCode;
 
-use peersox_client::{CloseReason, Error};
+use peersox_client::{CloseReason, Error, ResetCode, Side};
 use serde_json::json;
 
+use crate::connect;
+use crate::signals::Stop;
 use crate::terminal::Voice;
 
 /// A failure whose exit code is known where it happens.
@@ -28,9 +30,9 @@ pub(crate) enum Failure {
     /// Whoever read standard output is gone.
     #[error("nobody reads standard output any more")]
     Unheard,
-    /// The user pressed Ctrl-C.
+    /// A signal ended the command.
     #[error("interrupted")]
-    Interrupted,
+    Stopped(Stop),
 }
 
 impl Failure {
@@ -41,7 +43,7 @@ impl Failure {
             Self::Unreachable(_) => 5,
             Self::Corrupt(_) => 6,
             Self::File(_) => 7,
-            Self::Interrupted => 130,
+            Self::Stopped(stop) => stop.code(),
             // As a program ends that the system ends by SIGPIPE.
             Self::Unheard => 141,
         }
@@ -54,12 +56,62 @@ pub(crate) fn report(result: anyhow::Result<()>, voice: Voice) -> ExitCode {
         return ExitCode::SUCCESS;
     };
     let code = code(&error);
-    let quiet = [Failure::Interrupted.code(), Failure::Unheard.code()].contains(&code);
+    let quiet = matches!(
+        error.downcast_ref(),
+        Some(Failure::Stopped(_) | Failure::Unheard)
+    );
     if voice.is_json() || !quiet {
-        let event = json!({"event": "error", "exit": code, "message": format!("{error:#}")});
-        voice.say(&format!("peersox: {error:#}"), &event);
+        let message = match error.downcast_ref() {
+            Some(Error::Reset {
+                by: Side::Other,
+                code,
+            }) if NOT_SERVED.contains(code) => {
+                "the other side runs a command that does not fit this one: `send` and `receive` belong together, \
+                 `forward --listen` and `forward --target`, and of the others two alike"
+                    .to_owned()
+            }
+            _ => format!("{error:#}"),
+        };
+        let event = json!({"event": "error", "exit": code, "message": message});
+        voice.say(&format!("peersox: {message}"), &event);
     }
     ExitCode::from(code)
+}
+
+/// How a channel is reset that nobody serves: dropped, refused, or met by another command.
+const NOT_SERVED: [ResetCode; 3] = [
+    ResetCode::CANCELLED,
+    ResetCode::REFUSED,
+    connect::OTHER_COMMAND,
+];
+
+/// Why a server cannot be talked to, and what to try.
+pub(crate) fn server(error: Error) -> anyhow::Error {
+    let Error::Unreachable { server, why, .. } = &error else {
+        return error.into();
+    };
+    let hint = match server.split_once("://") {
+        // What rustls says when the first bytes are no TLS.
+        Some(("https", rest)) if why.contains("InvalidContentType") => {
+            format!("this port speaks http: try --server http://{rest}")
+        }
+        _ => "is it running? start one with `peersox serve`, or name another with --server".into(),
+    };
+    Hinted { error, hint }.into()
+}
+
+/// What the client said, if that is why.
+pub(crate) fn cause(error: &anyhow::Error) -> Option<&Error> {
+    let hinted = || Some(&error.downcast_ref::<Hinted>()?.error);
+    error.downcast_ref::<Error>().or_else(hinted)
+}
+
+/// A failure and what to try, in this order.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}; {hint}")]
+struct Hinted {
+    error: Error,
+    hint: String,
 }
 
 /// Why standard output cannot be written to.
@@ -70,14 +122,19 @@ pub(crate) fn stdout(error: std::io::Error) -> anyhow::Error {
     }
 }
 
-fn code(error: &anyhow::Error) -> u8 {
+/// The exit code of a failure.
+pub(crate) fn code(error: &anyhow::Error) -> u8 {
     if let Some(failure) = error.downcast_ref::<Failure>() {
         return failure.code();
     }
-    match error.downcast_ref::<Error>() {
+    match cause(error) {
         Some(Error::CodeMalformed(_) | Error::ServerUrl { .. } | Error::ProxyVariable { .. }) => 2,
         Some(Error::CodeNotFound | Error::CredentialInvalid | Error::Burnt(_)) => 3,
         Some(Error::Closed(CloseReason::PeerLeft | CloseReason::Revoked)) => 4,
+        Some(Error::Reset {
+            by: Side::Other,
+            code,
+        }) if *code == connect::OTHER_COMMAND => 2,
         Some(Error::Tampered) => 6,
         Some(
             Error::Unreachable { .. }
@@ -93,7 +150,7 @@ fn code(error: &anyhow::Error) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use peersox_client::{Burnt, Cause, NoLeg, ResetCode, Side, Violation};
+    use peersox_client::{Burnt, Cause, NoLeg, Violation};
 
     use super::*;
 

@@ -12,10 +12,11 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::args::{DEFAULT_SERVER, NewCode, Partner, Remote, Transport};
-use crate::failure::Failure;
-use crate::qr;
-use crate::saved::{Devices, Name};
+use crate::args::{NewCode, Partner, Remote, Transport};
+use crate::failure::{self, Failure};
+use crate::invite;
+use crate::saved::{Devices, Name, Saved};
+use crate::share;
 use crate::terminal::Voice;
 
 /// How to meet.
@@ -46,7 +47,7 @@ impl<'a> Way<'a> {
 
 /// A peer that is connected, and what it would need to come back.
 pub(crate) struct Met {
-    pub(crate) peer: Peer,
+    pub(crate) peer: share::Peer,
     pub(crate) server: String,
     pub(crate) pairing: Pairing,
 }
@@ -94,7 +95,7 @@ async fn show_code(
             nameplate: created.nameplate,
             words,
         };
-        show(&code, &server, command, voice);
+        invite::show(&code, &server, command, remote, voice).await?;
 
         let events = server.watch(&created.pairing).await?;
         let (pairing, proof) = (created.pairing, Proof::Code(code));
@@ -103,7 +104,10 @@ async fn show_code(
         let followed = voice.follow(&mut peer);
         tokio::select! {
             connected = peer.connected() => match connected {
-                Ok(()) => return Ok(Met { peer, server: server.url().to_owned(), pairing }),
+                Ok(()) => {
+                    let peer = share::Peer::Own(peer);
+                    return Ok(Met { peer, server: server.url().to_owned(), pairing });
+                }
                 Err(Error::Burnt(burnt)) if spent < MAX_SPENT => {
                     spent += 1;
                     voice.say(&burnt.to_string(), &json!({"event": "code_spent", "why": burnt.to_string()}));
@@ -131,21 +135,31 @@ async fn join(remote: &Remote, code: &[String], voice: Voice) -> anyhow::Result<
 
 /// Comes back to a device that was saved, and waits until it comes back, too.
 async fn come_back(remote: &Remote, name: &Name, voice: Voice) -> anyhow::Result<Met> {
-    let saved = Devices::of_this_user()?.load(name)?;
-    let server = server(remote, &saved.server).await?;
+    let devices = Devices::of_this_user()?;
+    let saved = devices.load(name)?;
     voice.say(
         &format!("waiting for {name}"),
         &json!({"event": "waiting", "for": name.to_string()}),
     );
+    let lent = share::guest::attach(&devices, name, remote, voice).await?;
+    lent.connected().await.map_err(|error| match error {
+        Error::CredentialInvalid => anyhow::Error::new(error).context(format!(
+            "{name} was forgotten by the server or by the other side; `peersox forget {name}`"
+        )),
+        other => failure::server(other),
+    })?;
+    Ok(Met {
+        peer: share::Peer::Lent(lent),
+        server: saved.server,
+        pairing: saved.pairing,
+    })
+}
+
+/// Comes back to a saved device, for the process that holds its leg. Returns once this side is attached.
+pub(crate) async fn restore(remote: &Remote, saved: Saved) -> anyhow::Result<Peer> {
+    let server = server(remote, &saved.server).await?;
     let proof = Proof::Secret(saved.secret);
-    attach(remote, server, saved.pairing, proof, voice)
-        .await
-        .map_err(|error| match error.downcast_ref() {
-            Some(Error::CredentialInvalid) => error.context(format!(
-                "{name} was forgotten by the server or by the other side; `peersox forget {name}`"
-            )),
-            _ => error,
-        })
+    Ok(Peer::attach(server, saved.pairing, proof, options(remote)).await?)
 }
 
 async fn attach(
@@ -160,7 +174,7 @@ async fn attach(
     voice.follow(&mut peer);
     peer.connected().await?;
     Ok(Met {
-        peer,
+        peer: share::Peer::Own(peer),
         server: url,
         pairing,
     })
@@ -190,22 +204,19 @@ pub(crate) async fn absent(mut status: watch::Receiver<Status>, wait: u64) -> an
 
 /// Connects to a server, trusting what the command line says.
 pub(crate) async fn server(remote: &Remote, url: &str) -> anyhow::Result<Server> {
-    let trust = match &remote.ca_cert {
-        Some(path) => {
-            let pem = tokio::fs::read(path).await;
-            let pem = pem.map_err(|error| {
-                Failure::File(format!("cannot read {}: {error}", path.display()))
-            })?;
-            Trust::with_pem(pem)
-        }
-        None => Trust::default(),
+    let trust = trust(remote).await?;
+    Server::connect(url, trust).await.map_err(failure::server)
+}
+
+/// What the command line says about certificates.
+pub(crate) async fn trust(remote: &Remote) -> anyhow::Result<Trust> {
+    let Some(path) = &remote.ca_cert else {
+        return Ok(Trust::default());
     };
-    match Server::connect(url, trust).await {
-        Err(error @ Error::Unreachable { .. }) => Err(anyhow::Error::new(error).context(
-            "is it running? start one with `peersox serve`, or name another with --server",
-        )),
-        other => Ok(other?),
-    }
+    let pem = tokio::fs::read(path).await;
+    let pem =
+        pem.map_err(|error| Failure::File(format!("cannot read {}: {error}", path.display())))?;
+    Ok(Trust::with_pem(pem))
 }
 
 fn options(remote: &Remote) -> Options {
@@ -219,28 +230,6 @@ fn options(remote: &Remote) -> Options {
         patience: Duration::from_secs(remote.wait),
         ..Options::default()
     }
-}
-
-fn show(code: &Code, server: &Server, command: &str, voice: Voice) {
-    let text = code.canonical();
-    let other = if server.url().trim_end_matches('/') == DEFAULT_SERVER {
-        String::new()
-    } else {
-        format!("--server {} ", server.url())
-    };
-    if voice.has_terminal() {
-        let link = format!("{}/#{}", server.url().trim_end_matches('/'), *text);
-        if let Some(picture) = qr::render(&link) {
-            voice.draw(&picture);
-        }
-    }
-    voice.say_lines(
-        &[
-            &format!("code: {}", *text),
-            &format!("on the other device: peersox {command} {other}{}", *text),
-        ],
-        &json!({"event": "code", "code": *text}),
-    );
 }
 
 /// How often a code that was spent by a wrong guess is replaced.

@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use peersox_client::{Error, Message, Peer, Server};
+use peersox_client::{Error, Message, Server};
 use peersox_core::channel::Priority;
 use serde_json::json;
 
@@ -21,6 +21,7 @@ use crate::connect::accept;
 use crate::failure::Failure;
 use crate::meet::{self, Met, Way};
 use crate::saved::Devices;
+use crate::share::Peer;
 use crate::terminal::{Voice, out, out_json};
 
 /// `peersox pair`.
@@ -63,22 +64,22 @@ pub(crate) async fn run(args: Pair) -> anyhow::Result<()> {
 }
 
 async fn agree(peer: &mut Peer, opens: bool) -> anyhow::Result<()> {
-    let mut channel = if opens {
+    let channel = if opens {
         peer.open(CHANNEL, Priority::Interactive).await?
     } else {
         accept(peer, CHANNEL).await?
     };
-    channel.send(Message::Text(SAVED.into())).await?;
-    channel.finish().await?;
-    match channel.recv().await? {
+    let (sender, mut receiver) = channel.split();
+    sender.send(Message::Text(SAVED.into())).await?;
+    sender.finish().await?;
+    match receiver.recv().await? {
         Some(Message::Text(text)) if text == SAVED => {}
         Some(_) | None => {
             let text = "the other side could not save the pairing";
             return Err(Failure::Declined(text.into()).into());
         }
     }
-    let _ = channel.recv().await;
-    let (sender, _receiver) = channel.split();
+    let _ = receiver.recv().await;
     sender.flushed().await?;
     Ok(())
 }

@@ -21,45 +21,70 @@ pub(crate) async fn run(args: Ping) -> anyhow::Result<()> {
         return Ok(peer.ended().await?);
     }
     let status = peer.status();
-    let mut round_trips = Vec::new();
+    let mut measured = Measured {
+        round_trips: Vec::new(),
+        as_json: args.partner.remote.json,
+    };
     let mut pace = tokio::time::interval(Duration::from_millis(args.interval.max(1)));
     for number in 1..=args.count {
         pace.tick().await;
         let round_trip = peer.ping().await?;
         let leg = status.borrow().leg;
-        round_trips.push(round_trip);
+        measured.round_trips.push(round_trip);
         if args.partner.remote.json {
             out_json(&json!({"event": "pong", "seq": number, "rtt_us": micros(round_trip)}))?;
         } else {
             let path = path(leg);
-            out(&format!("{number}: {:.3} ms over {path}", millis(round_trip)))?;
+            out(&format!(
+                "{number}: {:.3} ms over {path}",
+                millis(round_trip)
+            ))?;
         }
     }
-    summarise(&mut round_trips, args.partner.remote.json)?;
+    measured.summarise()?;
     peer.close().await?;
     Ok(())
 }
 
-fn summarise(round_trips: &mut [Duration], as_json: bool) -> anyhow::Result<()> {
-    round_trips.sort_unstable();
-    let at = |percent| rank(round_trips, percent);
-    let count = u32::try_from(round_trips.len()).unwrap_or(u32::MAX);
-    let mean = round_trips.iter().sum::<Duration>() / count.max(1);
-    let (min, median, p99, max) = (at(0), at(50), at(99), at(100));
-    if as_json {
-        return out_json(&json!({
-            "event": "summary", "count": count, "min_us": micros(min), "mean_us": micros(mean),
-            "p50_us": micros(median), "p99_us": micros(p99), "max_us": micros(max),
-        }));
+/// What was measured so far. Its summary is also said if the command ends early, by Ctrl-C or with the connection.
+struct Measured {
+    round_trips: Vec<Duration>,
+    as_json: bool,
+}
+
+impl Drop for Measured {
+    fn drop(&mut self) {
+        // Whoever does not read any more is told by the end of the command.
+        let _ = self.summarise();
     }
-    out(&format!(
-        "{count} round trips: min {:.3}, mean {:.3}, median {:.3}, p99 {:.3}, max {:.3} ms",
-        millis(min),
-        millis(mean),
-        millis(median),
-        millis(p99),
-        millis(max)
-    ))
+}
+
+impl Measured {
+    fn summarise(&mut self) -> anyhow::Result<()> {
+        let mut round_trips = std::mem::take(&mut self.round_trips);
+        if round_trips.is_empty() {
+            return Ok(());
+        }
+        round_trips.sort_unstable();
+        let at = |percent| rank(&round_trips, percent);
+        let count = u32::try_from(round_trips.len()).unwrap_or(u32::MAX);
+        let mean = round_trips.iter().sum::<Duration>() / count.max(1);
+        let (min, median, p99, max) = (at(0), at(50), at(99), at(100));
+        if self.as_json {
+            return out_json(&json!({
+                "event": "summary", "count": count, "min_us": micros(min), "mean_us": micros(mean),
+                "p50_us": micros(median), "p99_us": micros(p99), "max_us": micros(max),
+            }));
+        }
+        out(&format!(
+            "{count} round trips: min {:.3}, mean {:.3}, median {:.3}, p99 {:.3}, max {:.3} ms",
+            millis(min),
+            millis(mean),
+            millis(median),
+            millis(p99),
+            millis(max)
+        ))
+    }
 }
 
 /// The smallest value that at least `percent` of all values do not exceed: the nearest rank. Of a few values the

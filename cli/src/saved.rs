@@ -197,6 +197,11 @@ impl Devices {
         fs::remove_file(&file).map_err(|error| unusable(&file, &error))
     }
 
+    /// Where the files are.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.0
+    }
+
     fn file(&self, name: &Name) -> PathBuf {
         self.0.join(format!("{name}.json"))
     }

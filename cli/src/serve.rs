@@ -56,18 +56,22 @@ use tokio_util::task::TaskTracker;
 
 use crate::args::Serve;
 use crate::failure::Failure;
+use crate::greeting::{self, Place};
+use crate::reach;
+use crate::signals::Signals;
 use crate::terminal::Voice;
 use certificate::Identity;
 use prefix::Prefix;
 
 pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
     let server = Server::start(&args).await?;
-    server.greet();
-    interrupted().await?;
+    server.greet(args.public_url.as_ref());
+    let mut signals = Signals::listen()?;
+    signals.next().await;
     Voice::new(false).say("stopping; a second signal stops at once", &Value::Null);
     tokio::select! {
         () = server.stop(Duration::from_secs(args.drain_grace)) => Ok(()),
-        second = interrupted() => second.and(Err(Failure::Interrupted.into())),
+        second = signals.next() => Err(Failure::Stopped(second).into()),
     }
 }
 
@@ -162,43 +166,17 @@ impl Server {
     }
 
     /// Says where to go next, to the person who started it.
-    fn greet(&self) {
-        let greeting = self.greeting();
-        let lines: Vec<&str> = greeting.lines().collect();
+    fn greet(&self, public: Option<&PublicUrl>) {
+        let public = public.map(|url| format!("{}{}", url.origin(), url.path()));
+        let place = Place {
+            address: self.address,
+            tls: self.secure,
+            quic: self.quic.is_some(),
+            public: public.as_deref(),
+        };
+        let lines = greeting::lines(&place, &reach::addresses());
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
         Voice::new(false).say_lines(&lines, &Value::Null);
-    }
-
-    fn greeting(&self) -> String {
-        let scheme = if self.secure { "https" } else { "http" };
-        let port = self.address.port();
-        let here = if self.address.ip().is_unspecified() {
-            "localhost".to_owned()
-        } else {
-            SocketAddr::new(self.address.ip(), port).ip().to_string()
-        };
-        let here = if here.contains(':') {
-            format!("[{here}]")
-        } else {
-            here
-        };
-        let server = format!("{scheme}://{here}:{port}");
-        let option = if server == "http://localhost:3000" {
-            String::new()
-        } else {
-            format!(" --server {server}")
-        };
-        let udp = if self.quic.is_some() {
-            " and UDP (QUIC)"
-        } else {
-            ""
-        };
-        format!(
-            "PeerSox is ready at {server} on TCP{udp}.\n\n\
-             \x20 send:     peersox send{option} FILE\n\
-             \x20 receive:  peersox receive{option} CODE\n\
-             \x20 browser:  {server}/\n\n\
-             From another device, use this machine's name or address instead of {here}."
-        )
     }
 
     /// Stops in good order; takes little longer than `grace`.
@@ -344,17 +322,6 @@ fn acceptor(identity: Identity) -> anyhow::Result<TlsAcceptor> {
         .context("certificate and key do not belong together")?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
-}
-
-/// Resolves on Ctrl-C or SIGTERM.
-async fn interrupted() -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        interrupt = tokio::signal::ctrl_c() => interrupt?,
-        _ = terminate.recv() => {}
-    }
-    Ok(())
 }
 
 fn now() -> Timestamp {

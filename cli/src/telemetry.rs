@@ -1,7 +1,7 @@
 //! The log: to standard error, so that standard output stays data.
 
 use std::fmt;
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, Write};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::RecordFields;
@@ -9,6 +9,7 @@ use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::{DefaultFields, Writer};
 
 use crate::plain;
+use crate::terminal::Look;
 
 /// Starts logging with the filter given, or `info` for a server and errors for a peer.
 pub(crate) fn start(filter: Option<&str>, server: bool) {
@@ -23,19 +24,12 @@ pub(crate) fn start(filter: Option<&str>, server: bool) {
         .fmt_fields(Harmless)
         // A log that cannot be written would be reported by `eprintln!`, which panics for the same reason.
         .log_internal_errors(false)
-        .with_ansi(has_colours())
+        .with_ansi(Look::of_stderr().colours)
         .with_target(false)
         .init();
     if let Some(error) = fault {
         tracing::warn!(%error, "the log filter cannot be used; logging at info");
     }
-}
-
-/// Whether standard error takes colours, and its reader wants them: <https://no-color.org>.
-fn has_colours() -> bool {
-    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb" || term.is_empty());
-    !refused && !dumb && io::stderr().is_terminal()
 }
 
 /// Standard error. Whoever read it may be gone; the program goes on without its log.

@@ -1,14 +1,12 @@
 //! What is said while a command runs: sentences for people, or one JSON object per line.
 
-use std::future::Future;
 use std::io::{IsTerminal as _, Write as _};
-use std::time::Duration;
 
 use peersox_client::{Event, PathKind, Peer, Transport};
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::failure::{self, Failure};
+use crate::failure;
 use crate::plain;
 
 /// Speaks on standard error.
@@ -94,7 +92,7 @@ fn err(text: &str) {
 /// Writes a line to standard output; what is no visible character is escaped.
 ///
 /// # Errors
-/// [`Failure::Unheard`] once nobody reads any more, [`Failure::File`] for a full disk.
+/// Once nobody reads any more, or the disk is full: [`failure::stdout`].
 pub(crate) fn out(line: &str) -> anyhow::Result<()> {
     out_raw(&format!("{}\n", plain::text(line)))
 }
@@ -121,25 +119,53 @@ pub(crate) fn path(leg: Option<Transport>) -> String {
     )
 }
 
-/// Runs a command until it is done or the user interrupts it. A command that ends early has dropped
-/// its peer; that gets a moment to hang up, so that the other side need not wait for it to return.
-pub(crate) async fn until_interrupted(
-    command: impl Future<Output = anyhow::Result<()>>,
-) -> anyhow::Result<()> {
-    let result = tokio::select! {
-        result = command => result,
-        _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted.into()),
-    };
-    if result.is_err() {
-        tokio::time::sleep(FAREWELL).await;
-    }
-    result
+/// What a terminal can show.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Look {
+    /// Characters beyond ASCII.
+    pub(crate) utf8: bool,
+    /// Colours, and its reader wants them: <https://no-color.org>.
+    pub(crate) colours: bool,
+    /// Escape sequences that move the cursor.
+    pub(crate) cursor: bool,
+    pub(crate) columns: usize,
+    pub(crate) rows: usize,
 }
 
-/// Hanging up takes a round trip to the relay; on a busy machine its two tasks wait for their turn, too.
-const FAREWELL: Duration = Duration::from_millis(600);
+impl Look {
+    /// Of the terminal behind standard error.
+    pub(crate) fn of_stderr() -> Self {
+        let size = terminal_size::terminal_size_of(std::io::stderr());
+        let (columns, rows) = size.map_or((80, 24), |(columns, rows)| (columns.0, rows.0));
+        let terminal = std::io::stderr().is_terminal();
+        let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let kind = set("TERM").unwrap_or_else(|| "dumb".into());
+        Self {
+            utf8: is_utf8(set),
+            colours: terminal && set("NO_COLOR").is_none() && has_colours(&kind),
+            cursor: terminal && kind != "dumb",
+            columns: columns.into(),
+            rows: rows.into(),
+        }
+    }
+}
 
-fn describe(event: &Event, connected_before: bool) -> (String, Value) {
+/// Whether the locale says UTF-8: the first of the three variables that is set decides (POSIX).
+fn is_utf8(set: impl Fn(&'static str) -> Option<String>) -> bool {
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
+    let locale = locale.unwrap_or_default().to_ascii_lowercase();
+    locale.contains("utf-8") || locale.contains("utf8")
+}
+
+fn has_colours(kind: &str) -> bool {
+    ![
+        "dumb", "unknown", "vt52", "vt100", "vt102", "vt220", "vt320",
+    ]
+    .contains(&kind)
+}
+
+/// An event for people and for scripts.
+pub(crate) fn describe(event: &Event, connected_before: bool) -> (String, Value) {
     match event {
         Event::Attached { transport, resumed } => {
             let again = if *resumed {
@@ -235,5 +261,29 @@ pub(crate) async fn ask(question: &str, voice: Voice) -> bool {
     match answer.await {
         Ok(Ok(line)) => !line.trim().to_lowercase().starts_with('n'),
         Ok(Err(_)) | Err(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_variable_that_is_set_names_the_locale() {
+        for (set, utf8) in [
+            (&[("LANG", "de_DE.UTF-8")][..], true),
+            (&[("LANG", "C.utf8")], true),
+            (&[("LC_ALL", "C"), ("LANG", "de_DE.UTF-8")], false),
+            (&[("LC_CTYPE", "en_GB.UTF-8"), ("LANG", "C")], true),
+            (&[("LANG", "de_DE.ISO-8859-1")], false),
+            (&[], false),
+        ] {
+            let find = |name| {
+                let found = set.iter().find(|(key, _)| *key == name);
+                found.map(|(_, value)| (*value).to_owned())
+            };
+            assert_eq!(is_utf8(find), utf8, "{set:?}");
+        }
+        assert!(has_colours("xterm-256color") && !has_colours("vt100"));
     }
 }

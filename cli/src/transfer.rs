@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use peersox_client::{Message, Peer, Receiver, Sender};
+use peersox_client::Message;
 use peersox_core::channel::Priority;
 use peersox_core::transfer::{
     self, Action, CHANNEL, CancelCode, DeclineReason, Error, Event, Limits, Offer, TransferId,
@@ -29,6 +29,7 @@ use crate::connect::accept;
 use crate::failure::Failure;
 use crate::meet::{self, Way};
 use crate::progress::Progress;
+use crate::share::{Peer, Receiver, Sender};
 use crate::terminal::{Voice, ask};
 use sink::Sink;
 use source::Source;

@@ -117,12 +117,13 @@ impl Peer {
         Some(self.channel(name, hold))
     }
 
-    /// Measures the time to the other peer and back, through everything in between.
+    /// Measures the time to the other peer and back, through everything in between. The future does not borrow the peer.
     ///
     /// # Errors
     /// The peer's end.
-    pub async fn ping(&self) -> Result<Duration, Error> {
-        ask(&self.commands, Command::Ping).await
+    pub fn ping(&self) -> impl Future<Output = Result<Duration, Error>> + use<> {
+        let commands = self.commands.clone();
+        async move { ask(&commands, Command::Ping).await }
     }
 
     /// Tells the peer that the program was asleep or that its network changed: a leg has to prove at once that it

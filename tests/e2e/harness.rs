@@ -57,9 +57,10 @@ impl Server {
 
     pub async fn start_at(port: u16, options: &[&str]) -> Self {
         let mut command = Command::new(binary());
-        command
-            .args(["serve", "--listen", &format!("127.0.0.1:{port}")])
-            .args(options);
+        command.arg("serve").args(options);
+        if !options.contains(&"--listen") {
+            command.args(["--listen", &format!("127.0.0.1:{port}")]);
+        }
         let mut child = quiet(&mut command).spawn().expect("the server starts");
         let mut stderr = BufReader::new(child.stderr.take().expect("piped")).lines();
         let greeting = "PeerSox is ready at ";
@@ -273,6 +274,7 @@ pub fn quiet(command: &mut Command) -> &mut Command {
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .env_remove("PEERSOX_SERVER")
+        .env_remove("PEERSOX_CODE")
         .env_remove("PEERSOX_STATE")
         .env_remove("PEERSOX_LOG")
 }

@@ -7,13 +7,13 @@ use std::path::Path;
 use crate::harness::{Peer, Server, noise, signal};
 
 /// Two devices that are paired for good: the folder of each, in which it calls the other `other`.
-struct Paired {
+pub struct Paired {
     server: Server,
-    dir: tempfile::TempDir,
+    pub dir: tempfile::TempDir,
 }
 
 impl Paired {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let server = Server::start(&[]).await;
         let dir = tempfile::tempdir().unwrap();
         let paired = Self { server, dir };
@@ -31,7 +31,7 @@ impl Paired {
     }
 
     /// Runs a command on one of the two devices.
-    fn start(&self, device: &str, args: &[&str]) -> Peer {
+    pub fn start(&self, device: &str, args: &[&str]) -> Peer {
         let devices = self.dir.path().join(device);
         Peer::start_with(
             &self.server.url(),
@@ -147,6 +147,6 @@ async fn a_device_that_does_not_return_is_waited_for_as_long_as_asked() {
     assert!(said.contains("did not appear"), "{said}");
 }
 
-fn text(path: &Path) -> &str {
+pub fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
