@@ -309,8 +309,8 @@ pub(crate) struct Send {
   peersox receive                                  asks for the code, and completes its words
   PEERSOX_CODE=481920-tulip-ember peersox receive  for scripts: other users do not see it")]
 pub(crate) struct Receive {
-    /// The code that the sender shows; spaces, case and dashes do not matter. Also the link with the code, or `-` for
-    /// the first line of standard input. Default: what PEERSOX_CODE holds, or else it is asked for.
+    /// The code that the sender shows; spaces, case and dashes do not matter. Also the link with the code, or
+    /// `-` for the first line of standard input. Default: what PEERSOX_CODE holds, or else it is asked for.
     #[arg(value_name = "CODE")]
     pub(crate) code: Vec<String>,
     /// Receive from a saved device instead of typing a code.

@@ -1,5 +1,5 @@
-//! The list of arguments before and after it is read: options in front of the command, a code in the command's place,
-//! and codes that do not stay where every user of the machine sees them.
+//! The list of arguments before and after it is read: options in front of the command, a code in the
+//! command's place, and codes that do not stay where every user of the machine sees them.
 //!
 //! ```text
 //! peersox --json --server URL send FILE   ──► peersox send --json --server URL FILE
@@ -17,7 +17,8 @@ use crate::args::Cli;
 /// The variable that holds a code instead of the arguments.
 pub(crate) const VARIABLE: &str = "PEERSOX_CODE";
 
-/// Moves options that stand before the command behind it, and says `receive` where a code stands for the command.
+/// Moves options that stand before the command behind it, and says `receive` where a code stands for the
+/// command.
 pub(crate) fn in_order(mut arguments: Vec<OsString>) -> Vec<OsString> {
     let cli = Cli::command();
     let mut at = 1;
@@ -42,7 +43,8 @@ pub(crate) fn in_order(mut arguments: Vec<OsString>) -> Vec<OsString> {
     arguments
 }
 
-/// For an option that some command has and the program itself has not: whether the next argument is its value.
+/// For an option that some command has and the program itself has not: whether the next argument is its
+/// value.
 fn of_a_command(cli: &clap::Command, argument: &OsStr) -> Option<bool> {
     let argument = argument.to_str()?;
     let (name, has_value) = match argument.split_once('=') {
@@ -73,9 +75,9 @@ fn looks_like_a_code(text: &str) -> bool {
         || text.starts_with("https://")
 }
 
-/// Starts this program anew, in the same process, with the code in its environment: the arguments of a process can be
-/// read by every user of the machine, its environment by its owner only. Returns if nothing is to be hidden, or if it
-/// cannot be done; then the command goes on as it is.
+/// Starts this program anew, in the same process, with the code in its environment: the arguments of a
+/// process can be read by every user of the machine, its environment by its owner only. Returns if nothing is
+/// to be hidden, or if it cannot be done; then the command goes on as it is.
 pub(crate) fn hide_code(arguments: &[OsString], code: &[String]) {
     let Some(rest) = without_code(arguments, code) else {
         return;
@@ -94,7 +96,8 @@ pub(crate) fn hide_code(arguments: &[OsString], code: &[String]) {
     tracing::debug!(%error, "the code stays in the list of processes");
 }
 
-/// The arguments without the code; `None` if there is none in them, or if what is left would be read otherwise.
+/// The arguments without the code; `None` if there is none in them, or if what is left would be read
+/// otherwise.
 fn without_code(arguments: &[OsString], code: &[String]) -> Option<Vec<OsString>> {
     if code.is_empty() || code == ["-"] {
         return None;

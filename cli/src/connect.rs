@@ -81,8 +81,8 @@ async fn join(
     }
 }
 
-/// Waits for the channel with this name. One of another command ends both commands with the same sentence; others are
-/// dropped, which refuses them.
+/// Waits for the channel with this name. One of another command ends both commands with the same sentence;
+/// others are dropped, which refuses them.
 pub(crate) async fn accept(peer: &mut Peer, name: &str) -> anyhow::Result<Channel> {
     while let Some(channel) = peer.accept(name).await {
         if channel.name() == name {
@@ -130,8 +130,8 @@ pub(crate) fn served_by(channel: &str) -> Option<&'static str> {
     command(channel).map(|(_, serves)| serves)
 }
 
-/// The reset of a channel that another command than the right one serves. Older versions drop such a channel, which
-/// resets it with the code 0.
+/// The reset of a channel that another command than the right one serves. Older versions drop such a channel,
+/// which resets it with the code 0.
 pub(crate) const OTHER_COMMAND: ResetCode = ResetCode(17);
 
 /// How long the other side may take to end.

@@ -66,8 +66,9 @@ pub(crate) fn report(result: anyhow::Result<()>, voice: Voice) -> ExitCode {
                 by: Side::Other,
                 code,
             }) if NOT_SERVED.contains(code) => {
-                "the other side runs a command that does not fit this one: `send` and `receive` belong together, \
-                 `forward --listen` and `forward --target`, and of the others two alike"
+                "the other side runs a command that does not fit this one: `send` and `receive` \
+                 belong together, `forward --listen` and `forward --target`, and of the others two \
+                 alike"
                     .to_owned()
             }
             _ => format!("{error:#}"),
@@ -115,6 +116,10 @@ struct Hinted {
 }
 
 /// Why standard output cannot be written to.
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "the shape that map_err wants"
+)]
 pub(crate) fn stdout(error: std::io::Error) -> anyhow::Error {
     match error.kind() {
         std::io::ErrorKind::BrokenPipe => Failure::Unheard.into(),

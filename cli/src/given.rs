@@ -25,8 +25,8 @@ use crate::failure::Failure;
 use crate::signals::Stop;
 use crate::terminal::Voice;
 
-/// Puts the code into the command, and the server if the code came as a link; asks for it if the command cannot do
-/// without.
+/// Puts the code into the command, and the server if the code came as a link; asks for it if the command
+/// cannot do without.
 pub(crate) fn complete(command: &mut Command) -> anyhow::Result<()> {
     match command {
         Command::Receive(args) if args.from.is_none() => {
@@ -121,6 +121,10 @@ fn ask(voice: Voice) -> anyhow::Result<String> {
     }
 }
 
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "the shape that map_err wants"
+)]
 fn unusable(error: ReadlineError) -> anyhow::Error {
     Failure::File(format!("cannot ask for a code here: {error}")).into()
 }

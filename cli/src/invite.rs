@@ -1,5 +1,5 @@
-//! What the person at this device carries to the other one: a code, the command to type there, and a picture of the
-//! link that a phone's camera reads.
+//! What the person at this device carries to the other one: a code, the command to type there, and a picture
+//! of the link that a phone's camera reads.
 
 use peersox_client::{Code, Server};
 use serde_json::json;
@@ -10,8 +10,8 @@ use crate::qr;
 use crate::reach::Reach;
 use crate::terminal::Voice;
 
-/// Shows a code and how to use it. What is shown for the other device works there: a server that was named by a local
-/// address is called by an address in the network.
+/// Shows a code and how to use it. What is shown for the other device works there: a server that was named by
+/// a local address is called by an address in the network.
 pub(crate) async fn show(
     code: &Code,
     server: &Server,

@@ -9,8 +9,8 @@ use crate::failure;
 use crate::terminal::Voice;
 use crate::transfer;
 
-/// Receives until a signal ends it, or until the device is forgotten. A transfer that fails is told of, and the next one
-/// is waited for.
+/// Receives until a signal ends it, or until the device is forgotten. A transfer that fails is told of, and
+/// the next one is waited for.
 pub(crate) async fn receive(args: Receive) -> anyhow::Result<()> {
     let voice = Voice::new(args.remote.json);
     loop {
@@ -31,8 +31,8 @@ pub(crate) async fn receive(args: Receive) -> anyhow::Result<()> {
     }
 }
 
-/// What no later transfer would mend: wrong usage, a device that is gone, a folder that cannot be used, and standard
-/// output that nobody reads.
+/// What no later transfer would mend: wrong usage, a device that is gone, a folder that cannot be used, and
+/// standard output that nobody reads.
 const ENDS: [u8; 4] = [2, 3, 7, 141];
 
 /// The pause before the server is asked again after a failure.

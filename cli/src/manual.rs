@@ -1,5 +1,5 @@
-//! What is made from the definition of the command line: completion scripts that know the saved devices, and manual
-//! pages.
+//! What is made from the definition of the command line: completion scripts that know the saved devices, and
+//! manual pages.
 
 use anyhow::Context as _;
 use clap::CommandFactory as _;
@@ -42,10 +42,25 @@ fn with_devices(shell: Shell, script: &str) -> String {
             }
             with
         }
-        Shell::Zsh => script.replace(":NAME:_default", &format!(":NAME:($({names}))")),
+        Shell::Zsh => {
+            let lines = script.split_inclusive('\n').map(|line| {
+                let option = line.trim_start().strip_prefix("'--").unwrap_or_default();
+                let of_device = OPTIONS.iter().any(|it| {
+                    option
+                        .strip_prefix(it)
+                        .is_some_and(|rest| rest.starts_with('='))
+                });
+                match of_device {
+                    true => line.replace(":NAME:_default", &format!(":NAME:($({names}))")),
+                    false => line.to_owned(),
+                }
+            });
+            lines.collect()
+        }
         Shell::Fish => {
             let lines = OPTIONS.map(|option| {
-                format!("complete -c peersox -n \"not __fish_is_first_token\" -l {option} -x -a \"({names})\"\n")
+                let seen = "not __fish_is_first_token";
+                format!("complete -c peersox -n \"{seen}\" -l {option} -x -a \"({names})\"\n")
             });
             format!("{script}{}", lines.concat())
         }

@@ -46,7 +46,8 @@ pub(crate) async fn run(args: Ping) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What was measured so far. Its summary is also said if the command ends early, by Ctrl-C or with the connection.
+/// What was measured so far. Its summary is also said if the command ends early, by Ctrl-C or with the
+/// connection.
 struct Measured {
     round_trips: Vec<Duration>,
     as_json: bool,
@@ -87,8 +88,8 @@ impl Measured {
     }
 }
 
-/// The smallest value that at least `percent` of all values do not exceed: the nearest rank. Of a few values the
-/// 99th percentile is the largest.
+/// The smallest value that at least `percent` of all values do not exceed: the nearest rank. Of a few values
+/// the 99th percentile is the largest.
 fn rank(sorted: &[Duration], percent: usize) -> Duration {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
     sorted.get(rank - 1).copied().unwrap_or_default()

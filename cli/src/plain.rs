@@ -1,12 +1,13 @@
-//! Text from outside, made harmless: a server, a peer, a file name or a log field may hold whatever a terminal obeys.
+//! Text from outside, made harmless: a server, a peer, a file name or a log field may hold whatever a
+//! terminal obeys.
 //!
 //! ```text
 //! server, peer, files ──► text(), for people   ESC becomes \x1b, U+202E becomes \u{202e}, a newline \n
 //!                     ──► json(), for scripts  the escapes of JSON, which a parser takes back
 //! ```
 //!
-//! Every way to standard error and standard output of a terminal passes here: sentences, errors, tables, progress
-//! and the log.
+//! Every way to standard error and standard output of a terminal passes here: sentences, errors, tables,
+//! progress and the log.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -16,8 +17,8 @@ use serde::Serialize as _;
 use serde_json::Value;
 use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 
-/// Escapes what is no visible character, and ends a text that is too long with `…`. A newline is escaped, too: no
-/// text from outside begins a line of its own.
+/// Escapes what is no visible character, and ends a text that is too long with `…`. A newline is escaped,
+/// too: no text from outside begins a line of its own.
 pub(crate) fn text(raw: &str) -> Cow<'_, str> {
     let long = raw.len() > MAX_CHARS && raw.chars().nth(MAX_CHARS).is_some();
     if !long && !raw.chars().any(is_unseen) {
@@ -78,8 +79,8 @@ impl Formatter for Escaping {
     }
 }
 
-/// Whether a terminal shows nothing for this character, or obeys it: controls (C0, DEL, C1), line and paragraph
-/// separators, what changes the direction of writing, what has no width, and tags.
+/// Whether a terminal shows nothing for this character, or obeys it: controls (C0, DEL, C1), line and
+/// paragraph separators, what changes the direction of writing, what has no width, and tags.
 fn is_unseen(character: char) -> bool {
     character.is_control()
         || matches!(

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use peersox_client::{Server, Trust};
 
-/// Addresses of this machine in its networks: the one that leads to the internet first, then IPv4. Neither loopback
-/// nor link-local ones, which need the name of an interface.
+/// Addresses of this machine in its networks: the one that leads to the internet first, then IPv4. Neither
+/// loopback nor link-local ones, which need the name of an interface.
 pub(crate) fn addresses() -> Vec<IpAddr> {
     let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
     let up = interfaces.iter().filter(|it| it.is_oper_up());
@@ -28,7 +28,8 @@ fn is_of_a_network(ip: &IpAddr) -> bool {
     }
 }
 
-/// The address that packets to the internet leave from. Nothing is sent: to connect a UDP socket only chooses a route.
+/// The address that packets to the internet leave from. Nothing is sent: to connect a UDP socket only chooses
+/// a route.
 fn main_address() -> Option<IpAddr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
     // An address of documentation (RFC 5737), which no network owns.
@@ -54,7 +55,8 @@ pub(crate) enum Reach {
 }
 
 impl Reach {
-    /// Looks whether a server that was named by a local address answers at another address of this machine, too.
+    /// Looks whether a server that was named by a local address answers at another address of this machine,
+    /// too.
     pub(crate) async fn of(server: &Server, trust: &Trust) -> Self {
         let url = server.url().trim_end_matches('/');
         let Some((before, after)) = around_local_host(url) else {

@@ -1,7 +1,8 @@
-//! One pairing for several commands at a time: `forward --with laptop` goes on while `send --to laptop` sends.
+//! One pairing for several commands at a time: `forward --with laptop` goes on while `send --to laptop`
+//! sends.
 //!
-//! A pairing has one leg per device. The first command that needs a saved device starts a holder, `peersox hold NAME`, which
-//! attaches, and every command over this device, the first included, is its guest:
+//! A pairing has one leg per device. The first command that needs a saved device starts a holder, `peersox
+//! hold NAME`, which attaches, and every command over this device, the first included, is its guest:
 //!
 //! ```text
 //! peersox forward --with laptop ──┐
@@ -10,9 +11,10 @@
 //!      share/guest
 //! ```
 //!
-//! A guest that ends, or is killed, takes its own channels along and no other. The holder ends with its last guest. If the
-//! holder is killed, the first guest that notices starts another: channels are gone, as when the whole program is
-//! restarted, so transfers resume by themselves and forwarded ports serve new connections.
+//! A guest that ends, or is killed, takes its own channels along and no other. The holder ends with its last
+//! guest. If the holder is killed, the first guest that notices starts another: channels are gone, as when
+//! the whole program is restarted, so transfers resume by themselves and forwarded ports serve new
+//! connections.
 //!
 //! A pairing by a code lives as long as its one command, and has no holder.
 
@@ -51,8 +53,8 @@ pub(crate) enum Receiver {
     Lent(guest::Receiver),
 }
 
-/// What the halves say is what those of `peersox_client` say; a channel whose holder or whose partner's command was killed
-/// ends with [`Error::PeerRestarted`].
+/// What the halves say is what those of `peersox_client` say; a channel whose holder or whose partner's
+/// command was killed ends with [`Error::PeerRestarted`].
 impl Peer {
     pub(crate) async fn open(&self, name: &str, priority: Priority) -> Result<Channel, Error> {
         match self {
@@ -64,7 +66,8 @@ impl Peer {
         }
     }
 
-    /// The next channel that the other side opens: of any name if the peer is this process's own, else of this name.
+    /// The next channel that the other side opens: of any name if the peer is this process's own, else of
+    /// this name.
     pub(crate) async fn accept(&mut self, name: &str) -> Option<Channel> {
         match self {
             Self::Own(peer) => peer.accept().await.map(Channel::own),

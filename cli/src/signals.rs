@@ -1,5 +1,5 @@
-//! Signals that end a command: Ctrl-C (INT), what `systemctl stop`, `docker stop` and `timeout` send (TERM), and what a
-//! closed terminal sends (HUP).
+//! Signals that end a command: Ctrl-C (INT), what `systemctl stop`, `docker stop` and `timeout` send (TERM),
+//! and what a closed terminal sends (HUP).
 //!
 //! ```text
 //! first signal ──► the command is dropped, peers say goodbye, codes are withdrawn ──► exit 130, 143 or 129
@@ -76,8 +76,8 @@ impl Signals {
     }
 }
 
-/// Runs a command until it is done or a signal ends it. A command that ends early has dropped its peer; that gets a
-/// moment to hang up, so that the other side need not wait for it to return.
+/// Runs a command until it is done or a signal ends it. A command that ends early has dropped its peer; that
+/// gets a moment to hang up, so that the other side need not wait for it to return.
 pub(crate) async fn until_stopped(
     command: impl Future<Output = anyhow::Result<()>>,
 ) -> anyhow::Result<()> {
@@ -109,7 +109,8 @@ async fn stop(stopped: &mut watch::Receiver<Option<Stop>>) -> Stop {
     }
 }
 
-/// Whether whoever started this program wants it to outlive the terminal. Linux tells; elsewhere HUP ends a command.
+/// Whether whoever started this program wants it to outlive the terminal. Linux tells; elsewhere HUP ends a
+/// command.
 fn ignores_hang_up() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     ignored(&status) & HANG_UP_BIT != 0
@@ -127,12 +128,12 @@ fn ignored(status: &str) -> u64 {
 /// SIGHUP is signal 1, the lowest bit.
 const HANG_UP_BIT: u64 = 1;
 
-/// Hanging up takes a round trip to the relay, withdrawing a code one to the server; on a busy machine their tasks wait
-/// for their turn, too.
+/// Hanging up takes a round trip to the relay, withdrawing a code one to the server; on a busy machine their
+/// tasks wait for their turn, too.
 const FAREWELL: Duration = Duration::from_millis(600);
 
-/// For how long a command that was told to end may go on, in all. A thread that is blocked for ever does not hold the
-/// process longer.
+/// For how long a command that was told to end may go on, in all. A thread that is blocked for ever does not
+/// hold the process longer.
 const GOODBYE: Duration = Duration::from_secs(3);
 
 #[cfg(test)]

@@ -46,8 +46,8 @@ impl Write for Log {
     }
 }
 
-/// Writes the fields of events and spans so that nothing in them is more than text: their values come from peers,
-/// proxies and pages.
+/// Writes the fields of events and spans so that nothing in them is more than text: their values come from
+/// peers, proxies and pages.
 struct Harmless;
 
 impl<'writer> FormatFields<'writer> for Harmless {

@@ -29,9 +29,9 @@ impl Voice {
         !self.json && std::io::stderr().is_terminal()
     }
 
-    /// Says something in one line: the sentence to people, the event to scripts. An empty sentence is not said.
-    /// Whatever is no visible character is escaped, a newline, too, because names and texts of others stand in
-    /// sentences.
+    /// Says something in one line: the sentence to people, the event to scripts. An empty sentence is not
+    /// said. Whatever is no visible character is escaped, a newline, too, because names and texts of others
+    /// stand in sentences.
     pub(crate) fn say(self, sentence: &str, event: &Value) {
         let lines: &[&str] = if sentence.is_empty() {
             &[]

@@ -112,8 +112,8 @@ const COMMANDS: [&[&str]; 4] = [
     &["forward", "--target", "localhost:1", "--wait", "1"],
 ];
 
-/// Runs a command in sentences and in JSON; looks at each byte that it says. `heard` is part of what it must say, so
-/// that nothing is proven by silence.
+/// Runs a command in sentences and in JSON; looks at each byte that it says. `heard` is part of what it must
+/// say, so that nothing is proven by silence.
 async fn is_harmless(command: &[&str], url: &str, heard: &str) {
     for json in [&[][..], &["--json"]] {
         let mut child = Command::new(binary());

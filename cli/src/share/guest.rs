@@ -31,8 +31,8 @@ enum Ask {
     Close,
 }
 
-/// Becomes a guest of the device's holder, which is started if there is none. Returns at once, whether or not the device is
-/// there; events are said by `voice`.
+/// Becomes a guest of the device's holder, which is started if there is none. Returns at once, whether or not
+/// the device is there; events are said by `voice`.
 pub(crate) async fn attach(
     devices: &Devices,
     name: &Name,
@@ -252,7 +252,8 @@ async fn arrive(place: &Place, remote: &Remote) -> anyhow::Result<Line> {
                     return Ok((BufReader::new(read), write));
                 }
             }
-            // Of several that are started at once, the lock lets one live; it may still be that of a holder that ends.
+            // Of several that are started at once, the lock lets one live; it may still be that of a holder
+            // that ends.
             if attempt % START_AGAIN == 0 {
                 start(place.name(), remote)?;
             }

@@ -1,5 +1,5 @@
-//! `peersox hold NAME`: holds the leg of a saved device and lends it to commands. Nobody types this command; the first
-//! guest starts it.
+//! `peersox hold NAME`: holds the leg of a saved device and lends it to commands. Nobody types this command;
+//! the first guest starts it.
 //!
 //! One task owns the peer and hands channels out. Each connection of a guest is a task, and ends with it.
 
@@ -116,6 +116,16 @@ impl Desk {
         let mut first = std::pin::pin!(first);
         loop {
             tokio::select! {
+                // What happened is told before a guest is greeted with how things stand.
+                biased;
+                Ok(event) = events.recv() => {
+                    self.tell(&event, connected_before);
+                    connected_before |= event == Event::Connected;
+                }
+                Ok(()) = status.changed() => {
+                    let stands = Told::from(&*status.borrow_and_update());
+                    let _ = self.told.send(stands);
+                }
                 letter = self.inbox.recv() => match letter {
                     Some(Letter::Attach(line, write)) => {
                         self.guests += 1;
@@ -128,6 +138,7 @@ impl Desk {
                         tokio::spawn(lend(opened, line, write));
                     }
                     Some(Letter::Accept(name, line, write)) => {
+                        self.wanting.retain(|(_, line, _)| !is_gone(line));
                         self.wanting.push_back((name, line, write));
                         self.hand_out();
                     }
@@ -155,22 +166,10 @@ impl Desk {
                     Some(channel) => self.take(channel),
                     None => {
                         let ended = peer.ended().await;
-                        self.tell_end(ended.err().as_ref().unwrap_or(&Error::PeerDone)).await;
+                        self.tell_end(ended.err().as_ref()).await;
                         return Parting::Done;
                     }
                 },
-                event = events.recv() => {
-                    if let Ok(event) = event {
-                        self.tell(&event, connected_before);
-                        connected_before |= event == Event::Connected;
-                    }
-                }
-                changed = status.changed() => {
-                    if changed.is_ok() {
-                        let stands = Told::from(&*status.borrow_and_update());
-                        let _ = self.told.send(stands);
-                    }
-                }
                 () = &mut first, if self.guests == 0 => return Parting::Done,
             }
         }
@@ -218,8 +217,8 @@ impl Desk {
         let _ = self.told.send(said);
     }
 
-    async fn tell_end(&mut self, error: &Error) {
-        let fault = Some(Fault::from(error));
+    async fn tell_end(&mut self, error: Option<&Error>) {
+        let fault = error.map(Fault::from);
         let _ = self.told.send(Told::Ended { fault });
         // The tasks of the guests pass it on.
         tokio::time::sleep(LAST_GUEST).await;

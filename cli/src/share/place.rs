@@ -1,5 +1,5 @@
-//! Where a holder and its guests meet: a lock and a socket beside the file of the saved device, in the folder that only
-//! this user enters.
+//! Where a holder and its guests meet: a lock and a socket beside the file of the saved device, in the folder
+//! that only this user enters.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -73,8 +73,8 @@ impl Place {
         matches!((owner, caller), (Ok(owner), Ok(caller)) if owner == caller || caller == 0)
     }
 
-    /// The path of the socket. The system takes some hundred bytes only: a longer one leads over the open folder, which has
-    /// to stay open meanwhile.
+    /// The path of the socket. The system takes some hundred bytes only: a longer one leads over the open
+    /// folder, which has to stay open meanwhile.
     fn socket(&self) -> io::Result<(PathBuf, Option<File>)> {
         let file = format!(".{}.sock", self.name);
         let path = self.folder.join(&file);

@@ -1,15 +1,17 @@
 //! What a guest and a holder say to each other over the Unix socket.
 //!
-//! A guest opens one connection for itself and one for each of its channels; the first line of each says which. Lines are
-//! JSON. A connection of a channel goes on with frames:
+//! A guest opens one connection for itself and one for each of its channels; the first line of each says
+//! which. Lines are JSON. A connection of a channel goes on with frames:
 //!
 //! ```text
 //! kind (1 byte) | length (4 bytes, big endian) | payload
 //! 0 binary, last   1 binary, more follows   2 text, last   3 text, more follows
-//! 4 finish         5 reset (code, 4 bytes)  6 flushed: asked by the guest, answered by the holder   7 fault (JSON)
+//! 4 finish         5 reset (code, 4 bytes)  7 fault (JSON)
+//! 6 flushed: asked by the guest, answered by the holder
 //! ```
 //!
-//! The end of a connection without a reset, or on a guest's own connection without a goodbye, means that the guest was killed.
+//! The end of a connection without a reset, or on a guest's own connection without a goodbye, means that the
+//! guest was killed.
 
 use std::io;
 use std::time::Duration;
