@@ -230,7 +230,8 @@ pub(crate) struct Remote {
     pub(crate) json: bool,
 
     /// Draw no QR code.
-    #[arg(long, env = "PEERSOX_NO_QR", hide_env_values = true)]
+    #[arg(long, env = "PEERSOX_NO_QR", hide_env_values = true,
+          value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) no_qr: bool,
 
     /// Seconds to wait for the other device to appear, and to come back when it is away.

@@ -71,6 +71,10 @@ pub(crate) fn report(result: anyhow::Result<()>, voice: Voice) -> ExitCode {
                  alike"
                     .to_owned()
             }
+            Some(Error::Reset {
+                by: Side::Other,
+                code: ResetCode::CANCELLED,
+            }) => "the other side broke off".to_owned(),
             _ => format!("{error:#}"),
         };
         let event = json!({"event": "error", "exit": code, "message": message});
@@ -79,12 +83,8 @@ pub(crate) fn report(result: anyhow::Result<()>, voice: Voice) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// How a channel is reset that nobody serves: dropped, refused, or met by another command.
-const NOT_SERVED: [ResetCode; 3] = [
-    ResetCode::CANCELLED,
-    ResetCode::REFUSED,
-    connect::OTHER_COMMAND,
-];
+/// How a channel is reset that nobody serves: refused, or met by another command.
+const NOT_SERVED: [ResetCode; 2] = [ResetCode::REFUSED, connect::OTHER_COMMAND];
 
 /// Why a server cannot be talked to, and what to try.
 pub(crate) fn server(error: Error) -> anyhow::Error {
@@ -139,7 +139,12 @@ pub(crate) fn code(error: &anyhow::Error) -> u8 {
         Some(Error::Reset {
             by: Side::Other,
             code,
-        }) if *code == connect::OTHER_COMMAND => 2,
+        }) if NOT_SERVED.contains(code) => 2,
+        // A command that is broken off drops its channels and its peer; either may arrive first.
+        Some(Error::Reset {
+            by: Side::Other,
+            code: ResetCode::CANCELLED,
+        }) => 4,
         Some(Error::Tampered) => 6,
         Some(
             Error::Unreachable { .. }
@@ -182,7 +187,7 @@ mod tests {
             (Error::NotTaken, 5),
             (Error::NoLeg(no_leg), 5),
             (Error::Tampered, 6),
-            (Error::Reset { by, code: reset }, 1),
+            (Error::Reset { by, code: reset }, 4),
             (Error::PeerRestarted, 1),
             (Error::Broken(Violation::Flood), 1),
             (Error::Gone, 1),

@@ -101,8 +101,8 @@ async fn nobody_who_stops_reading_makes_a_command_panic() {
     for args in [&["completions", "zsh"][..], &["--version"]] {
         let mut command = Command::new(binary());
         let full = File::options().write(true).open("/dev/full").unwrap();
-        let output = quiet(command.args(args)).stdout(Stdio::from(full)).output();
-        let output = soon(output).await.unwrap();
+        let child = quiet(command.args(args)).stdout(Stdio::from(full)).spawn();
+        let output = soon(child.unwrap().wait_with_output()).await.unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(7), "{args:?}: {said}");
         assert!(said.contains("cannot write to standard output"), "{said}");
@@ -191,5 +191,6 @@ async fn a_sender_hears_when_the_reader_of_its_stream_is_gone() {
     let (exit, said) = sends.end().await;
     assert_eq!(exit, 4, "{said}");
     let (exit, said) = receives.end().await;
-    assert_eq!(exit, 141, "{said}");
+    assert!([7, 141].contains(&exit), "{exit}: {said}");
+    assert!(!said.contains("panicked"), "{said}");
 }

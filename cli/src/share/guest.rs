@@ -24,6 +24,9 @@ pub(crate) struct Peer {
     asks: mpsc::Sender<Ask>,
     status: watch::Receiver<Status>,
     end: watch::Receiver<Option<Result<(), Error>>>,
+    /// Each channel holds a copy; `gone` ends with the last of them.
+    alive: mpsc::Sender<()>,
+    gone: mpsc::Receiver<()>,
 }
 
 enum Ask {
@@ -57,11 +60,14 @@ pub(crate) async fn attach(
         let ended = visit.run(line).await;
         ends.send_replace(Some(ended));
     });
+    let (alive, gone) = mpsc::channel(1);
     Ok(Peer {
         place,
         asks,
         status,
         end,
+        alive,
+        gone,
     })
 }
 
@@ -108,7 +114,9 @@ impl Peer {
         let asking = async {
             loop {
                 match ask_for(&self.place, request).await {
-                    Ok(Answered::Here(line, write)) => return Ok(halves(line, write)),
+                    Ok(Answered::Here(line, write)) => {
+                        return Ok(halves(line, write, self.alive.clone()));
+                    }
                     Ok(Answered::Not(fault)) => return Err(fault.into()),
                     // A holder is being started in place of one that was killed.
                     Err(_) => tokio::time::sleep(BREATH).await,
@@ -146,7 +154,11 @@ impl Peer {
         }
     }
 
-    pub(super) async fn close(self) -> Result<(), Error> {
+    pub(super) async fn close(mut self) -> Result<(), Error> {
+        // The holder has to know of everything that was said over the channels before it parts.
+        let (alive, _) = mpsc::channel(1);
+        self.alive = alive;
+        let _ = tokio::time::timeout(SETTLE, self.gone.recv()).await;
         let _ = self.asks.send(Ask::Close).await;
         self.ended().await
     }
@@ -316,7 +328,7 @@ async fn ask_for(place: &Place, request: &Request) -> std::io::Result<Answered> 
     }
 }
 
-/// The sending half of a channel. Dropped, it resets the channel, unless both directions have ended.
+/// The sending half of a channel. Once both are dropped the channel is reset, unless both directions have ended.
 pub(crate) struct Sender {
     frames: mpsc::Sender<Frame>,
     state: watch::Receiver<State>,
@@ -340,17 +352,22 @@ struct State {
     fault: Option<Error>,
 }
 
-fn halves(mut line: BufReader<OwnedReadHalf>, mut write: OwnedWriteHalf) -> (Sender, Receiver) {
+fn halves(
+    mut line: BufReader<OwnedReadHalf>,
+    mut write: OwnedWriteHalf,
+    alive: mpsc::Sender<()>,
+) -> (Sender, Receiver) {
     let (frames, mut to_write) = mpsc::channel::<Frame>(1);
     let (arrives, chunks) = mpsc::channel(1);
     let (states, state) = watch::channel(State::default());
     let reader = tokio::spawn(async move {
         loop {
             let fault = match wire::read(&mut line).await {
-                Ok(Some(Frame::Piece(chunk))) => match arrives.send(chunk).await {
-                    Ok(()) => continue,
-                    Err(_) => return,
-                },
+                Ok(Some(Frame::Piece(chunk))) => {
+                    // Once nobody reads, what comes until the holder's end is dropped.
+                    let _ = arrives.send(chunk).await;
+                    continue;
+                }
                 Ok(Some(Frame::Finish)) => {
                     states.send_modify(|state| state.finished = true);
                     continue;
@@ -361,7 +378,7 @@ fn halves(mut line: BufReader<OwnedReadHalf>, mut write: OwnedWriteHalf) -> (Sen
                 }
                 Ok(Some(Frame::Fault(fault))) => fault.into(),
                 // The holder was killed, and its successor knows nothing of this channel.
-                Ok(Some(Frame::Reset(_)) | None) | Err(_) => Error::PeerRestarted,
+                Ok(Some(Frame::Reset(_) | Frame::Done) | None) | Err(_) => Error::PeerRestarted,
             };
             states.send_modify(|state| state.fault = Some(fault));
             return;
@@ -372,12 +389,11 @@ fn halves(mut line: BufReader<OwnedReadHalf>, mut write: OwnedWriteHalf) -> (Sen
             if wire::write(&mut write, &frame).await.is_err() {
                 return;
             }
-            if matches!(frame, Frame::Reset(_)) {
-                return;
-            }
         }
-        let _ = wire::write(&mut write, &Frame::Reset(ResetCode::CANCELLED)).await;
-        reader.abort();
+        let _ = wire::write(&mut write, &Frame::Done).await;
+        // The holder closes the connection when it has read so far.
+        let _ = reader.await;
+        drop(alive);
     });
     let sender = Sender {
         frames: frames.clone(),
@@ -464,6 +480,10 @@ impl Receiver {
 
 /// The longest message that [`Receiver::recv`] collects, in bytes, as in `peersox_client`.
 const MAX_MESSAGE: usize = 64 * 1024 * 1024;
+
+/// How long the holder may take to read what was said over channels. A channel that is still open is not waited for
+/// longer.
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// After how many attempts to reach a holder another one is started: a second.
 const START_AGAIN: u32 = 20;

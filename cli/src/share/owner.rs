@@ -396,10 +396,9 @@ async fn lend(channel: Result<Channel, Error>, mut line: Line, mut write: OwnedW
                     }
                     Err(error) => Err(error),
                 },
-                Ok(Some(Frame::Reset(code))) => {
-                    let _ = sender.reset(code).await;
-                    return;
-                }
+                Ok(Some(Frame::Reset(code))) => sender.reset(code).await,
+                // Dropping the channel does what is right: it has ended, or is reset.
+                Ok(Some(Frame::Done)) => return,
                 Ok(Some(Frame::Fault(_))) | Err(_) | Ok(None) => {
                     let _ = sender.reset(wire::GUEST_KILLED).await;
                     return;

@@ -7,10 +7,10 @@
 //! kind (1 byte) | length (4 bytes, big endian) | payload
 //! 0 binary, last   1 binary, more follows   2 text, last   3 text, more follows
 //! 4 finish         5 reset (code, 4 bytes)  7 fault (JSON)
-//! 6 flushed: asked by the guest, answered by the holder
+//! 6 flushed: asked by the guest, answered by the holder   8 done: the guest has dropped the channel
 //! ```
 //!
-//! The end of a connection without a reset, or on a guest's own connection without a goodbye, means that the
+//! The end of a connection without `done`, or on a guest's own connection without a goodbye, means that the
 //! guest was killed.
 
 use std::io;
@@ -190,6 +190,7 @@ pub(super) enum Frame {
     Reset(ResetCode),
     Flushed,
     Fault(Fault),
+    Done,
 }
 
 /// Writes a line of JSON.
@@ -226,6 +227,7 @@ pub(super) async fn write(to: &mut (impl AsyncWrite + Unpin), frame: &Frame) -> 
         Frame::Reset(code) => (5, Bytes::copy_from_slice(&code.0.to_be_bytes())),
         Frame::Flushed => (6, Bytes::new()),
         Frame::Fault(fault) => (7, serde_json::to_vec(fault)?.into()),
+        Frame::Done => (8, Bytes::new()),
     };
     let length = u32::try_from(payload.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
     let mut head = [kind, 0, 0, 0, 0];
@@ -268,6 +270,7 @@ pub(super) async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Opti
         }
         6 => Frame::Flushed,
         7 => Frame::Fault(serde_json::from_slice(&payload)?),
+        8 => Frame::Done,
         _ => return Err(io::ErrorKind::InvalidData.into()),
     }))
 }
@@ -303,6 +306,7 @@ mod tests {
             Frame::Reset(ResetCode(18)),
             Frame::Flushed,
             Frame::Fault(Fault::Closed(4001)),
+            Frame::Done,
         ];
         for frame in &frames {
             write(&mut wire, frame).await.unwrap();
