@@ -27,10 +27,8 @@ fn with_devices(shell: Shell, script: &str) -> String {
             let mut of_device = false;
             for line in script.lines() {
                 let option = line.trim();
-                if let Some(option) = option.strip_suffix(')') {
-                    of_device = OPTIONS
-                        .iter()
-                        .any(|it| option.strip_prefix("--") == Some(it));
+                if let Some(case) = option.strip_suffix(')').filter(|it| it.starts_with('-')) {
+                    of_device = OPTIONS.iter().any(|it| case.strip_prefix("--") == Some(it));
                 }
                 match of_device && option.starts_with("COMPREPLY=($(compgen -f") {
                     true => with.push_str(&format!(
@@ -44,12 +42,7 @@ fn with_devices(shell: Shell, script: &str) -> String {
         }
         Shell::Zsh => {
             let lines = script.split_inclusive('\n').map(|line| {
-                let option = line.trim_start().strip_prefix("'--").unwrap_or_default();
-                let of_device = OPTIONS.iter().any(|it| {
-                    option
-                        .strip_prefix(it)
-                        .is_some_and(|rest| rest.starts_with('='))
-                });
+                let of_device = OPTIONS.iter().any(|it| line.contains(&format!("--{it}=[")));
                 match of_device {
                     true => line.replace(":NAME:_default", &format!(":NAME:($({names}))")),
                     false => line.to_owned(),
@@ -105,7 +98,7 @@ mod tests {
 
     #[test]
     fn scripts_ask_for_the_saved_devices() {
-        for (shell, expected) in [(Shell::Bash, 6), (Shell::Zsh, 4), (Shell::Fish, 3)] {
+        for (shell, expected) in [(Shell::Bash, 5), (Shell::Zsh, 5), (Shell::Fish, 3)] {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "peersox", &mut script);
             let script = with_devices(shell, &String::from_utf8(script).unwrap());
