@@ -243,6 +243,10 @@ pub(crate) struct Send {
     /// Files and folders, or `-` for standard input.
     #[arg(required = true, value_name = "FILE|DIR|-")]
     pub(crate) paths: Vec<PathBuf>,
+    /// What the only thing that is sent is called there, instead of its own name; standard input is
+    /// called `stdin` otherwise.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
     /// Send to a saved device instead of showing a code.
     #[arg(long, value_name = "NAME")]
     pub(crate) to: Option<Name>,
@@ -267,7 +271,10 @@ pub(crate) struct Receive {
     /// Folder to receive into, or `-` for standard output.
     #[arg(short, long, default_value = ".", value_name = "DIR")]
     pub(crate) output: PathBuf,
-    /// Accept without asking.
+    /// What the file or folder is called here, instead of its own name; for one of them.
+    #[arg(long, value_name = "NAME", value_parser = file_name)]
+    pub(crate) name: Option<String>,
+    /// Accept without asking. Without a terminal to ask on, nothing is accepted unless this is given.
     #[arg(short, long)]
     pub(crate) yes: bool,
     /// Replace files that exist, instead of choosing another name.
@@ -348,6 +355,15 @@ pub(crate) struct Forget {
     pub(crate) local: bool,
     #[command(flatten)]
     pub(crate) remote: Remote,
+}
+
+/// The name of a file in a folder.
+fn file_name(name: &str) -> Result<String, String> {
+    let names = peersox_core::transfer::Names::Unix;
+    match peersox_core::transfer::SafePath::on(names, &[name]) {
+        Ok(path) => Ok(path.to_string()),
+        Err(error) => Err(format!("this is no name of a file: {error}")),
+    }
 }
 
 const EXAMPLES: &str = "\

@@ -87,7 +87,7 @@ impl Progress {
     /// Breaks off: takes the bar away, so that the error stands alone.
     pub(crate) fn abandon(&self) {
         if let Some(bar) = &self.bar {
-            bar.abandon();
+            bar.finish_and_clear();
         }
     }
 }

@@ -171,19 +171,3 @@ fn kind_name(kind: PathKind) -> &'static str {
         PathKind::Direct => "direct",
     }
 }
-
-/// Asks a person; without one, the answer is yes: whoever typed the code wants what it brings.
-pub(crate) async fn ask(question: &str, voice: Voice) -> bool {
-    if !voice.has_terminal() || !std::io::stdin().is_terminal() {
-        return true;
-    }
-    voice.say(&format!("{question} [Y/n]"), &Value::Null);
-    let answer = tokio::task::spawn_blocking(|| {
-        let mut line = String::new();
-        std::io::stdin().read_line(&mut line).map(|_| line)
-    });
-    match answer.await {
-        Ok(Ok(line)) => !line.trim().to_lowercase().starts_with('n'),
-        Ok(Err(_)) | Err(_) => false,
-    }
-}

@@ -9,6 +9,7 @@ mod ends;
 mod errors;
 mod examples;
 mod flaps;
+mod folders;
 mod forward;
 mod gate;
 mod harness;

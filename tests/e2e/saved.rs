@@ -55,7 +55,7 @@ async fn saved_devices_meet_without_a_code_in_both_directions() {
     for (from, to) in [("a", "b"), ("b", "a")] {
         let into = paired.dir.path().join(format!("into-{to}"));
         let sender = paired.start(from, &["send", "--to", "other", text(&file)]);
-        let args = ["receive", "--from", "other", "-o", text(&into)];
+        let args = ["receive", "-y", "--from", "other", "-o", text(&into)];
         let receiver = paired.start(to, &args);
         assert_eq!(receiver.end().await, (0, String::new()));
         assert_eq!(sender.end().await, (0, String::new()));
@@ -72,7 +72,7 @@ async fn either_side_of_a_transfer_is_killed_and_started_again() {
     let send = ["send", "--to", "other", text(&file)];
     for victim in ["receiver", "sender"] {
         let into = paired.dir.path().join(victim);
-        let receive = ["receive", "--from", "other", "-o", text(&into)];
+        let receive = ["receive", "-y", "--from", "other", "-o", text(&into)];
         let mut sender = paired.start("a", &send);
         let mut receiver = paired.start("b", &receive);
         // The first report is of the beginning; by the second, a part is on the disk.

@@ -439,7 +439,7 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
     try {
       // Meanwhile the offer waits in the channel.
       const transfers = await loadTransfers(this.#options.transferWasm)
-      const transfer = await transfers.receive(channel)
+      const transfer = await transfers.receive(channel, this)
       if (transfer) this.emit('transfer', transfer)
     } catch (error) {
       channel.reset(RESET_REFUSED)

@@ -62,6 +62,8 @@ fn conversation() -> Vec<Value> {
         size,
         modified: modified.map(Timestamp::from_millis),
         executable,
+        mode: None,
+        data_bytes: None,
     };
     let entries = vec![
         entry(&["box"], Kind::Directory, None, None, false),
@@ -96,10 +98,12 @@ fn conversation() -> Vec<Value> {
                         receiver.accept(choices).unwrap();
                     }
                     Event::Store => receiver.stored().unwrap(),
-                    Event::Nothing | Event::Write { .. } | Event::Finish { .. } => {}
+                    _ => {}
                 }
             }
-            Action::Read { entry, offset, max } => {
+            Action::Read {
+                entry, offset, max, ..
+            } => {
                 let at = usize::try_from(offset).unwrap();
                 let file = FILES[entry as usize - 1];
                 sender
