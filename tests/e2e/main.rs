@@ -5,6 +5,7 @@
 mod architecture;
 mod client;
 mod connect;
+mod consent;
 mod ends;
 mod errors;
 mod examples;

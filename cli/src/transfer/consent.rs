@@ -1,10 +1,11 @@
 //! The question before an offer is taken: what is offered, by whom, and what of it deserves a second
 //! look.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 
 use peersox_core::transfer::{Named, Offer, Summary};
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use crate::terminal::Voice;
 
@@ -105,36 +106,52 @@ fn plural(count: u32, what: &str) -> String {
     }
 }
 
-/// Asks a person until the answer is yes or no. The end of the input is no. Enter alone is yes, unless
-/// something is hidden: then somebody has to type it.
-pub(super) async fn ask(offer: &Offer, voice: Voice) -> Answer {
-    if !voice.has_terminal() || !std::io::stdin().is_terminal() {
-        return Answer::Nobody;
-    }
-    let is_hidden = offer.summary().hidden.count > 0;
-    let (question, enter) = if is_hidden {
-        ("accept, with what is hidden? [y/N]", Answer::No)
-    } else {
-        ("accept? [Y/n]", Answer::Yes)
-    };
-    loop {
-        voice.say(question, &Value::Null);
-        let read = tokio::task::spawn_blocking(|| {
-            let mut line = String::new();
-            let _ = std::io::stderr().flush();
-            std::io::stdin()
-                .read_line(&mut line)
-                .map(|read| (read, line))
-        });
-        let Ok(Ok((read, line))) = read.await else {
-            return Answer::No;
-        };
-        if read == 0 {
-            return Answer::No;
+/// Reads what a person types. A line that nobody waits for any more is for the next question.
+#[derive(Default)]
+pub(super) struct Person {
+    reading: Option<JoinHandle<std::io::Result<(usize, String)>>>,
+}
+
+impl Person {
+    /// Asks until the answer is yes or no. The end of the input is no. Enter alone is yes, unless
+    /// something is hidden: then somebody has to type it.
+    pub(super) async fn ask(&mut self, offer: &Offer, voice: Voice) -> Answer {
+        if !voice.has_terminal() || !std::io::stdin().is_terminal() {
+            return Answer::Nobody;
         }
-        match understand(&line, enter) {
-            Some(answer) => return answer,
-            None => voice.say("please answer yes or no", &Value::Null),
+        let is_hidden = offer.summary().hidden.count > 0;
+        let (question, enter) = if is_hidden {
+            ("accept, with what is hidden? [y/N]", Answer::No)
+        } else {
+            ("accept? [Y/n]", Answer::Yes)
+        };
+        loop {
+            voice.say(question, &Value::Null);
+            let Some(line) = self.line().await else {
+                return Answer::No;
+            };
+            match understand(&line, enter) {
+                Some(answer) => return answer,
+                None => voice.say("please answer yes or no", &Value::Null),
+            }
+        }
+    }
+
+    /// The next line; none at the end of the input.
+    async fn line(&mut self) -> Option<String> {
+        let reading = self.reading.get_or_insert_with(|| {
+            tokio::task::spawn_blocking(|| {
+                let mut line = String::new();
+                std::io::stdin()
+                    .read_line(&mut line)
+                    .map(|read| (read, line))
+            })
+        });
+        let read = reading.await;
+        self.reading = None;
+        match read {
+            Ok(Ok((1.., line))) => Some(line),
+            Ok(Ok(_) | Err(_)) | Err(_) => None,
         }
     }
 }

@@ -10,7 +10,7 @@ use peersox_core::transfer::{
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::consent::{self, Answer};
+use super::consent::{self, Answer, Person};
 use super::sink::{Sink, Unstorable};
 use super::{Broken, Ended, conclude, device, failure, name, next, restarted};
 use crate::args::{NewCode, Receive};
@@ -41,6 +41,7 @@ async fn accept_until_received(
     voice: Voice,
 ) -> Result<Ended, Broken> {
     let mut consent = Consent::default();
+    let mut person = Person::default();
     loop {
         let (sender, mut receiver) = accept(peer, CHANNEL).await?.split();
         let mut receiving = Receiving {
@@ -59,6 +60,7 @@ async fn accept_until_received(
             agent: peer.secured().map(|it| it.agent).unwrap_or_default(),
             status: peer.status(),
             consent: &mut consent,
+            person: &mut person,
             storing: None,
             failed: Vec::new(),
         };
@@ -104,6 +106,7 @@ struct Receiving<'a> {
     status: watch::Receiver<Status>,
     /// What was agreed to: offered again after a restart, it is not asked about twice.
     consent: &'a mut Consent,
+    person: &'a mut Person,
     storing: Option<Storing>,
     /// What the sender could not read, in its words.
     failed: Vec<String>,
@@ -260,7 +263,7 @@ impl Receiving<'_> {
     /// Asks, and hears meanwhile if the sender gives up.
     async fn ask(&mut self, offer: &Offer, receiver: &mut Receiver) -> anyhow::Result<Answer> {
         tokio::select! {
-            answer = consent::ask(offer, self.voice) => Ok(answer),
+            answer = self.person.ask(offer, self.voice) => Ok(answer),
             said = next(receiver) => match self.machine.handle(said?) {
                 Ok(_) => anyhow::bail!("the other side sent files before they were accepted"),
                 Err(error) => Err(failure(error, offer)),
