@@ -268,7 +268,8 @@ pub(crate) struct Receive {
     /// Receive from a saved device instead of typing a code.
     #[arg(long, value_name = "NAME", conflicts_with = "code")]
     pub(crate) from: Option<Name>,
-    /// Folder to receive into, or `-` for standard output.
+    /// Folder to receive into, or `-` for standard output; a file, as in `new.txt`, if one file with
+    /// that extension is offered.
     #[arg(short, long, default_value = ".", value_name = "DIR")]
     pub(crate) output: PathBuf,
     /// What the file or folder is called here, instead of its own name; for one of them.

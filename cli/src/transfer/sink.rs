@@ -16,11 +16,12 @@ mod parts;
 mod place;
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fmt;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use peersox_core::transfer::{Choice, Entry, Offer, Report};
+use peersox_core::transfer::{Choice, Entry, Kind, Offer, Report};
 
 use self::folder::Folder;
 use crate::args::Receive;
@@ -47,6 +48,8 @@ impl fmt::Display for Unstorable {
 }
 
 impl Unstorable {
+    // Errors and texts alike.
+    #[allow(clippy::needless_pass_by_value)]
     pub(super) fn new(path: impl Into<PathBuf>, why: impl ToString) -> Self {
         Self {
             path: path.into(),
@@ -100,18 +103,19 @@ impl Sink {
             }
             return Ok(());
         }
-        if args.output.exists() && !args.output.is_dir() {
+        let (output, name) = target(args, offer);
+        if output.exists() && !output.is_dir() {
             let why = "it is no folder; -o names a folder, --name the file in it";
-            return Err(Unstorable::new(&args.output, why));
+            return Err(Unstorable::new(output, why));
         }
-        if args.name.is_some() {
+        if name.is_some() {
             let first = offer.entries().first().map_or("", |it| it.path.root());
             if offer.entries().iter().any(|it| it.path.root() != first) {
                 let why = "--name is the name of one file or folder, and more are offered";
                 return Err(Unstorable::usage(why));
             }
         }
-        parts::check_room(&args.output, offer)
+        parts::check_room(&output, offer)
     }
 
     /// Prepares to receive into the folder of `args`, and says how to take each file.
@@ -123,10 +127,11 @@ impl Sink {
         if args.output == Path::new("-") {
             return Ok((Self::Stdout, HashMap::new()));
         }
+        let (output, name) = target(args, offer);
         let options = folder::Options {
-            output: &args.output,
+            output: &output,
             overwrite: args.overwrite,
-            name: args.name.as_deref(),
+            name: name.as_deref(),
         };
         let (folder, choices) = Folder::open(&options, offer, voice)?;
         Ok((Self::Folder(Box::new(folder)), choices))
@@ -187,6 +192,33 @@ impl Sink {
             Self::Folder(folder) => place::store(folder, offer),
             Self::Stdout => Ok(Report::default()),
         }
+    }
+}
+
+/// The folder that is received into, and the name there if it is not that of the offer. `-o` names the
+/// folder; but `-o new.txt` names the file if one file is offered, `.txt` or without an extension as a
+/// stream is, and no folder of that name is there.
+fn target(args: &Receive, offer: &Offer) -> (PathBuf, Option<String>) {
+    let output = &args.output;
+    let [file] = offer.entries() else {
+        return (output.clone(), args.name.clone());
+    };
+    let is_file = file.kind == Kind::File && file.path.components().count() == 1;
+    let extension = output.extension();
+    let offered = Path::new(file.path.name()).extension();
+    let fits = extension.is_some() && (offered == extension || offered.is_none());
+    let is_free = !output.exists() || (args.overwrite && output.is_file());
+    let is_open = output.to_str().is_some_and(|it| !it.ends_with('/'));
+    let name = output.file_name().and_then(OsStr::to_str);
+    match (name, output.parent()) {
+        (Some(name), Some(folder))
+            if args.name.is_none() && is_file && fits && is_free && is_open =>
+        {
+            let here = folder.as_os_str().is_empty();
+            let folder = if here { Path::new(".") } else { folder };
+            (folder.to_owned(), Some(name.to_owned()))
+        }
+        _ => (output.clone(), args.name.clone()),
     }
 }
 

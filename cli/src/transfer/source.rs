@@ -72,6 +72,8 @@ pub(crate) struct Unreadable {
 }
 
 impl Unreadable {
+    // Errors and texts alike.
+    #[allow(clippy::needless_pass_by_value)]
     fn new(path: &Path, why: impl ToString) -> Self {
         let (path, why) = (path.to_owned(), why.to_string());
         Self { path, why }

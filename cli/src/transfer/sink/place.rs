@@ -161,8 +161,10 @@ impl Placing<'_> {
 
     /// Modes and times of folders that were made here, the innermost first.
     fn finish_folders(&mut self, offer: &Offer) -> Result<(), Unstorable> {
-        let folders = offer.entries().iter().rev();
-        for entry in folders.filter(|entry| entry.kind == Kind::Directory) {
+        let folders = offer.entries().iter();
+        let mut folders: Vec<_> = folders.filter(|it| it.kind == Kind::Directory).collect();
+        folders.sort_unstable_by(|a, b| b.path.cmp(&a.path));
+        for entry in folders {
             let place = self.folder.places.of(&entry.path);
             if !self.dirs.made.contains(&place) {
                 continue;

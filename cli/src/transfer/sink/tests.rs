@@ -127,6 +127,47 @@ fn nothing_is_replaced_behind_a_symbolic_link() {
     assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 1);
 }
 
+#[test]
+fn a_file_may_be_named_in_place_of_a_folder() {
+    use clap::Parser as _;
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    fs::create_dir(at("folder.txt")).unwrap();
+    let place = |arguments: &[&str], offered: &[(&[&str], Option<u64>)]| {
+        let arguments = [&["peersox", "receive", "481920-tulip-ember"], arguments].concat();
+        let command = crate::args::Cli::parse_from(arguments).command;
+        let crate::args::Command::Receive(args) = command else {
+            panic!("another command");
+        };
+        let (folder, name) = target(&args, &offer(offered));
+        (folder.to_str().unwrap().to_owned(), name)
+    };
+    let file: &[(&[&str], Option<u64>)] = &[(&["a.txt"], Some(1))];
+    let (here, named) = (dir.path().to_str().unwrap(), |it: &str| Some(it.to_owned()));
+    assert_eq!(
+        place(&["-o", &at("new.txt")], file),
+        (here.to_owned(), named("new.txt"))
+    );
+    assert_eq!(
+        place(&["-o", "new.txt"], file),
+        (".".to_owned(), named("new.txt"))
+    );
+    let stream: &[(&[&str], Option<u64>)] = &[(&["stdin"], Some(1))];
+    assert_eq!(
+        place(&["-o", "a.sql"], stream),
+        (".".to_owned(), named("a.sql"))
+    );
+    for folder in ["new", "new.d", "folder.txt", "new.txt/"] {
+        assert_eq!(place(&["-o", &at(folder)], file), (at(folder), None));
+    }
+    let many: &[(&[&str], Option<u64>)] = &[(&["a.txt"], Some(1)), (&["b.txt"], Some(1))];
+    assert_eq!(
+        place(&["-o", "new.txt"], many),
+        ("new.txt".to_owned(), None)
+    );
+    assert_eq!(place(&["--name", "b"], file), (".".to_owned(), named("b")));
+}
+
 fn listing(entries: Vec<Entry>, links: Vec<Link>) -> Offer {
     let id = TransferId::of(&entries);
     let listing = Listing {

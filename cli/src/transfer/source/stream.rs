@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use tokio::task::JoinHandle;
@@ -49,7 +49,7 @@ impl Stream {
                     State::Unopened | State::Reading(_) => None,
                 };
                 *idle = State::Reading(tokio::task::spawn_blocking(move || {
-                    let mut reader = match reader.map_or_else(|| open(path), Ok) {
+                    let mut reader = match reader.map_or_else(|| open(&path), Ok) {
                         Ok(reader) => reader,
                         Err(error) => return (Box::new(std::io::empty()) as _, Err(error)),
                     };
@@ -74,7 +74,7 @@ impl Stream {
     }
 }
 
-fn open(path: PathBuf) -> std::io::Result<Box<dyn Read + Send>> {
+fn open(path: &Path) -> std::io::Result<Box<dyn Read + Send>> {
     Ok(Box::new(File::open(path)?))
 }
 
