@@ -65,7 +65,7 @@ impl Link {
         self.modified
     }
 
-    pub(super) fn parse(link: v1::TransferLink, names: Names) -> Result<Self, OfferError> {
+    pub(super) fn parse(link: &v1::TransferLink, names: Names) -> Result<Self, OfferError> {
         let path = SafePath::on(names, &link.path)?;
         let modified = link.modified_millis.map(Timestamp::from_millis);
         Self::new(path.clone(), &link.target, modified).ok_or(OfferError::LinkOutside(path))

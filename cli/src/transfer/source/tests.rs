@@ -29,7 +29,7 @@ fn folders_are_walked_in_order_with_links_that_stay_inside() {
     std::fs::create_dir_all(folder.join("b")).unwrap();
     std::fs::write(folder.join("b/two"), b"2222").unwrap();
     std::fs::write(folder.join("a"), b"1").unwrap();
-    std::fs::set_permissions(folder.join("a"), PermissionsExt::from_mode(0o600)).unwrap();
+    std::fs::set_permissions(folder.join("a"), std::fs::Permissions::from_mode(0o600)).unwrap();
     std::os::unix::fs::symlink("a", folder.join("link")).unwrap();
     std::os::unix::fs::symlink("/etc/passwd", folder.join("out")).unwrap();
     std::os::unix::fs::symlink("../../x", folder.join("b/up")).unwrap();

@@ -1,8 +1,8 @@
 //! Walks what was named into entries and links.
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::OsStr;
-use std::fs::{DirEntry, File, Metadata, OpenOptions};
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -24,13 +24,6 @@ pub(super) struct Walk<F> {
     notice: F,
     /// How many of the names above are not what they are here.
     changed: usize,
-}
-
-/// A child of a folder, with the name that it is sent under.
-struct Child {
-    entry: DirEntry,
-    name: String,
-    is_changed: bool,
 }
 
 impl<F: FnMut(Notice)> Walk<F> {
@@ -76,7 +69,7 @@ impl<F: FnMut(Notice)> Walk<F> {
             (None, Some(own)) => {
                 let name = as_text(own);
                 let is_changed = name.as_bytes() != own.as_bytes();
-                (name, is_changed.then(|| own.as_bytes().to_vec()))
+                (name, is_changed.then_some(own))
             }
             (None, None) => {
                 let text = format!("{} has no name; give it one with --name", path.display());
@@ -85,7 +78,7 @@ impl<F: FnMut(Notice)> Walk<F> {
         };
         self.roots.push((self.next_number(), real.clone()));
         if let Some(original) = original {
-            self.renamed(original, &name);
+            self.renamed(original, &name, false);
         }
         self.add(&real, &mut vec![name], &metadata)
     }
@@ -94,13 +87,16 @@ impl<F: FnMut(Notice)> Walk<F> {
         u32::try_from(self.listing.entries.len()).unwrap_or(u32::MAX)
     }
 
-    fn renamed(&mut self, original: Vec<u8>, name: &str) {
+    fn renamed(&mut self, own: &OsStr, name: &str, is_link: bool) {
         (self.notice)(Notice::Renamed {
-            from: shown(&original),
+            from: shown(own.as_bytes()),
             to: name.to_owned(),
         });
-        let number = self.next_number();
-        self.listing.originals.push((number, original));
+        // The receiver hears of entries, and not of links.
+        if !is_link {
+            let (number, own) = (self.next_number(), own.as_bytes().to_vec());
+            self.listing.originals.push((number, own));
+        }
     }
 
     fn left_out(&mut self, path: &Path, names: &[String], why: &str) {
@@ -153,68 +149,44 @@ impl<F: FnMut(Notice)> Walk<F> {
             return Ok(());
         }
         self.push(path, names, metadata, None)?;
-        for child in self.children(path)? {
-            let path = child.entry.path();
-            let metadata = child
-                .entry
-                .metadata()
+        let list = sorted_names(path).map_err(|error| unreadable(path, &error))?;
+        let mut taken = HashSet::new();
+        if list.iter().any(|name| name.to_str().is_none()) {
+            taken.extend(
+                list.iter()
+                    .filter_map(|name| name.to_str().map(str::to_owned)),
+            );
+        }
+        for own in list {
+            let path = path.join(&own);
+            let metadata = path
+                .symlink_metadata()
                 .map_err(|error| unreadable(&path, &error))?;
-            if child.is_changed && !metadata.is_symlink() {
-                self.renamed(child.entry.file_name().as_bytes().to_vec(), &child.name);
-            }
-            self.changed += usize::from(child.is_changed);
-            names.push(child.name);
+            let (name, is_changed) = match own.into_string() {
+                Ok(name) => (name, false),
+                Err(own) => {
+                    let name = free_text(&own, &mut taken);
+                    self.renamed(&own, &name, metadata.is_symlink());
+                    (name, true)
+                }
+            };
+            self.changed += usize::from(is_changed);
+            names.push(name);
             self.add(&path, names, &metadata)?;
             names.pop();
-            self.changed -= usize::from(child.is_changed);
+            self.changed -= usize::from(is_changed);
         }
         Ok(())
     }
 
-    /// The same order every time gives the same transfer id, which resuming needs.
-    fn children(&self, path: &Path) -> anyhow::Result<Vec<Child>> {
-        let list = std::fs::read_dir(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-        let mut list = list.map_err(|error| unreadable(path, &error))?;
-        list.sort_by_cached_key(DirEntry::file_name);
-        let is_text = |entry: &DirEntry| entry.file_name().to_str().is_some();
-        let mut taken: HashSet<String> = if list.iter().all(is_text) {
-            HashSet::new()
-        } else {
-            let names = list.iter().map(DirEntry::file_name);
-            names.filter_map(|name| name.into_string().ok()).collect()
-        };
-        let child = |entry: DirEntry| {
-            let (name, is_changed) = match entry.file_name().into_string() {
-                Ok(name) => (name, false),
-                Err(name) => {
-                    let text = as_text(&name);
-                    let mut free = text.clone();
-                    let mut number = 1;
-                    while !taken.insert(free.clone()) {
-                        free = format!("{text} ({number})");
-                        number += 1;
-                    }
-                    (free, true)
-                }
-            };
-            Child {
-                entry,
-                name,
-                is_changed,
-            }
-        };
-        Ok(list.into_iter().map(child).collect())
-    }
-
     fn link(&mut self, path: &Path, names: &[String], metadata: &Metadata) {
         let target = std::fs::read_link(path);
-        let target = target.as_ref().ok().and_then(|it| it.to_str());
+        let Some(target) = target.as_ref().ok().and_then(|it| it.to_str()) else {
+            return self.left_out(path, names, "a link to a name that is no UTF-8");
+        };
         let modified = metadata.modified().ok().map(Into::into);
-        let link = target.and_then(|target| {
-            let path = SafePath::on(Names::Unix, names).ok()?;
-            Link::new(path, target, modified)
-        });
-        match link {
+        let place = SafePath::on(Names::Unix, names).ok();
+        match place.and_then(|place| Link::new(place, target, modified)) {
             Some(link) => self.listing.links.push(link),
             None => self.left_out(path, names, "a link that leads out of what is sent"),
         }
@@ -289,6 +261,26 @@ fn is_as_long_as_it_says(file: &File, size: u64) -> io::Result<bool> {
         }
     };
     Ok((read == 1) == (size > 0))
+}
+
+/// The names in a folder. The same order every time gives the same transfer id, which resuming needs.
+fn sorted_names(path: &Path) -> io::Result<Vec<OsString>> {
+    let list = std::fs::read_dir(path)?.map(|entry| entry.map(|it| it.file_name()));
+    let mut list = list.collect::<io::Result<Vec<_>>>()?;
+    list.sort_unstable();
+    Ok(list)
+}
+
+/// A name as text that nothing beside it has.
+fn free_text(name: &OsStr, taken: &mut HashSet<String>) -> String {
+    let text = as_text(name);
+    let mut free = text.clone();
+    let mut number = 1;
+    while !taken.insert(free.clone()) {
+        free = format!("{text} ({number})");
+        number += 1;
+    }
+    free
 }
 
 /// A name as text: `%` and two hexadecimal digits for each byte that is no UTF-8.

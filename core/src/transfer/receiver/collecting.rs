@@ -45,7 +45,7 @@ impl Collecting {
             self.add(&entry, settings)?;
         }
         for link in links {
-            let link = Link::parse(link, settings.names)?;
+            let link = Link::parse(&link, settings.names)?;
             self.count(link.path().as_str().len() + link.target().len(), settings)?;
             self.listing.links.push(link);
         }
