@@ -20,6 +20,7 @@ class Scripted {
   numbers = () => Float64Array.of(3, 0, 3, -1, 0)
   digest = () => new Uint8Array(32).fill(script.digest ?? 7)
   device = () => 'laptop'
+  pauses = () => true
   pausedThere = () => script.pausedThere ?? false
   pause = (paused) => script.calls.push(`pause ${paused}`)
   pending = () => false

@@ -218,6 +218,12 @@ impl Incoming {
         offer.map_or_else(String::new, |it| it.device().to_owned())
     }
 
+    /// Whether the sender stops when this side says that it pauses.
+    #[must_use]
+    pub fn pauses(&self) -> bool {
+        self.machine.abilities().pauses
+    }
+
     /// Tells the sender that this side pauses, or goes on.
     pub fn pause(&mut self, paused: bool) {
         self.machine.pause(paused);

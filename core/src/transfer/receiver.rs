@@ -151,6 +151,12 @@ impl Receiver {
         self.progress
     }
 
+    /// What the sender understands; nothing before its offer.
+    #[must_use]
+    pub const fn abilities(&self) -> Abilities {
+        self.theirs
+    }
+
     /// The next message to send, if there is one. Ask after every call, also one that failed.
     pub fn poll_message(&mut self) -> Option<Bytes> {
         self.outbox.pop_front()

@@ -154,7 +154,7 @@ impl Sender {
         &self.device
     }
 
-    /// Whether the receiver says that it has paused.
+    /// Whether the receiver says that it has paused. Nothing is sent meanwhile.
     #[must_use]
     pub const fn is_paused_there(&self) -> bool {
         self.paused_there
@@ -187,12 +187,15 @@ impl Sender {
                 }
                 State::Sending(current) if current.is_complete() => self.finish_file(),
                 State::Sending(current) => {
-                    if current.size.is_none() {
+                    if current.size.is_none() || self.paused_there {
                         // Nobody knows how long the next bytes take.
                         self.outbox.flush();
                         if let Some(message) = self.outbox.pop() {
                             return Action::Send(message);
                         }
+                    }
+                    if self.paused_there {
+                        return Action::Wait;
                     }
                     return current.next_read(self.theirs.holes);
                 }

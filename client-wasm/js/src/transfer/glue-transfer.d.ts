@@ -36,6 +36,7 @@ declare module '#transfer' {
   export class Incoming {
     constructor()
     digest(): Uint8Array
+    pauses(): boolean
     device(): string
     dataAt(): number
     dataLen(): number

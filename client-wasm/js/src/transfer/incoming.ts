@@ -190,6 +190,7 @@ export class IncomingTransfer extends Transfer {
     }
     // What was said last is still to arrive.
     void this.#channel.finish()
+    this.#drain()
     if (error === null && this.#missing > 0) {
       const text = `the other side could not read ${this.#missing === 1 ? 'a file' : `${this.#missing} files`}; the others are here`
       error = new TransferError('transfer-failed', text)
@@ -198,8 +199,18 @@ export class IncomingTransfer extends Transfer {
     this.#line.free()
   }
 
+  /** Drops what still comes: a sender closes in good order only if all was read. */
+  #drain(): void {
+    const channel = this.#channel
+    channel.onReady = () => {
+      while (channel.takeNow() !== undefined) {}
+    }
+    channel.onReady()
+  }
+
   async #turn(): Promise<boolean> {
-    await this.unpaused()
+    // A sender that stops is read on: it may give up meanwhile.
+    if (!this.#machine.pauses()) await this.unpaused()
     const ask = await this.#next()
     const [machine, entry] = [this.#machine, this.#machine.entry()]
     try {

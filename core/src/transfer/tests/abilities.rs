@@ -170,12 +170,16 @@ fn a_pause_is_told_to_sides_that_want_to_know() {
     receiver.pause(true);
     sender.handle(receiver.poll_message().unwrap()).unwrap();
     assert!(sender.is_paused_there());
+    assert_eq!(sender.poll(), Action::Wait, "nothing is sent meanwhile");
     sender.pause(true);
     let Action::Send(message) = sender.poll() else {
         panic!("nothing is said");
     };
     assert_eq!(receiver.handle(message), Ok(Event::Paused(true)));
     assert_eq!(sender.device(), "desktop");
+    receiver.pause(false);
+    sender.handle(receiver.poll_message().unwrap()).unwrap();
+    assert!(matches!(sender.poll(), Action::Read { .. }));
 
     let (mut sender, mut receiver) = accepted(&offer, Abilities::default(), Abilities::default());
     receiver.pause(true);
