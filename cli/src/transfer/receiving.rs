@@ -134,6 +134,8 @@ impl Receiving<'_> {
                 self.decide(receiver).await?;
             } else {
                 tokio::task::block_in_place(|| self.obey_all(event))?;
+                // An interrupt is heard between two messages, however fast they come.
+                tokio::task::yield_now().await;
             }
             if let Some(Storing {
                 offer, progress, ..

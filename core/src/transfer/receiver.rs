@@ -201,12 +201,9 @@ impl Receiver {
     pub fn next_event(&mut self) -> Option<Result<Event, Error>> {
         let message = self.inbox.pop_front()?;
         Some(match message::decode(message) {
-            Ok(
-                message @ (Message::Chunk(_)
-                | Message::Hole(_)
-                | Message::EntryEnd(_)
-                | Message::EntryFailed(_)),
-            ) => self.act_on(message),
+            Ok(message @ (Message::Chunk(_) | Message::EntryEnd(_) | Message::EntryFailed(_))) => {
+                self.act_on(message)
+            }
             Ok(other) => Err(self.fail(Fault::OutOfTurn(message::name(&other)))),
             Err(fault) => Err(self.fail(fault)),
         })

@@ -268,8 +268,8 @@ impl Sender {
                 offset,
                 length,
             };
-            let message = message::encode(Message::Hole(hole));
-            self.outbox.push_batched(message, self.theirs.batches);
+            // Alone: hashing takes the receiver far longer than the message is.
+            self.outbox.push(message::encode(Message::Hole(hole)));
         }
         Ok(())
     }

@@ -217,6 +217,7 @@ fn what_this_side_does_not_understand_is_a_fault() {
         (Abilities::ALL, hole(u64::MAX)),
         (Abilities::ALL, batch(vec![])),
         (Abilities::ALL, batch(vec![end()])),
+        (Abilities::ALL, batch(vec![hole(1)])),
         (Abilities::ALL, batch(vec![batch(vec![hole(1)])])),
     ] {
         let (_, mut receiver) = accepted(&offer, Abilities::ALL, abilities);

@@ -50,7 +50,7 @@ fn what_needs_an_ability_has_not_changed() {
     }));
     let mut report = Report::default();
     report.stored_as("a:b", "a_b");
-    let messages = vec![failed.clone(), hole.clone()];
+    let messages = vec![failed.clone(), failed.clone()];
     for (name, message) in [
         ("hole", hole),
         ("entry_failed", failed),
