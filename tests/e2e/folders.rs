@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use crate::harness::{Peer, Server, noise, signal};
@@ -250,7 +250,7 @@ async fn an_interrupted_receiver_says_that_it_can_go_on() {
 async fn send(
     server: &Server,
     what: &Path,
-    into: &PathBuf,
+    into: &Path,
     options: &[&str],
 ) -> ((i32, String), (i32, String)) {
     let arguments = [&["send", text(what)], options].concat();

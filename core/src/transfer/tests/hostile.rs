@@ -105,7 +105,7 @@ fn files_of_unknown_size_have_a_limit_too() {
 #[test]
 fn messages_out_of_turn_are_faults() {
     let end = || Message::End(v1::TransferEnd {});
-    let done = || Message::Done(v1::TransferDone {});
+    let done = || Message::Done(v1::TransferDone::default());
     for message in [end(), done(), Message::Accept(Default::default())] {
         let result = receiver(Limits::default()).handle(message::encode(message));
         assert!(
@@ -143,7 +143,7 @@ fn answers_must_fit_the_offer() {
     let answer = |resumes, skipped| v1::TransferAccept {
         resumes,
         skipped,
-        more: false,
+        ..v1::TransferAccept::default()
     };
     for (accept, fault) in [
         (answer(vec![resume(0, 0, &[0; 32])], vec![]), Offset),
@@ -177,6 +177,7 @@ fn bad_offers_are_declined() {
             transfer_id: Bytes::from_static(&[0; 16]),
             entries,
             more,
+            ..v1::TransferOffer::default()
         }))
     };
     let sender = || Sender::new(offer_of(&[vec![1]], None));
