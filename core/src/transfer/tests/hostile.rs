@@ -156,6 +156,11 @@ fn answers_must_fit_the_offer() {
         (answer(vec![], vec![u32::MAX]), NoSuchFile),
     ] {
         let mut sender = Sender::new(offer_of(&[vec![1; 10], vec![]], Some(1)));
+        let early = message::encode(Message::Accept(accept.clone()));
+        let before = Sender::new(sender.offer().clone()).handle(early);
+        let out_of_turn = matches!(before, Err(Error::Peer(Fault::OutOfTurn(_))));
+        assert!(out_of_turn, "an answer before the offer: {before:?}");
+        while let Action::Send(_) = sender.poll() {}
         let result = sender.handle(message::encode(Message::Accept(accept)));
         let Err(Error::Peer(Fault::Accept { fault: found, .. })) = result else {
             panic!("{fault:?} passed as {result:?}");
