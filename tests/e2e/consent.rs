@@ -158,6 +158,7 @@ async fn an_answer_is_for_one_offer_and_not_for_its_id() {
     assert!(question.contains("photo.jpg"), "{question}");
     person.types("quit\n").await;
     person.sees("please answer yes or no").await;
+    person.sees("accept? [Y/n]").await;
     person.types("y\n").await;
     machine.handle(heard(&mut receiver).await).unwrap();
 
