@@ -72,7 +72,7 @@ impl Placing<'_> {
                 // Private before something is in it, and writable until everything is.
                 let mode = Mode::from_raw_mode(u32::from(mode) | 0o700);
                 match rustix::fs::fchmod(self.dirs.at(&place)?, mode) {
-                    Ok(()) | Err(Errno::PERM | Errno::OPNOTSUPP) => {}
+                    Ok(()) | Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) => {}
                     Err(error) => return Err(self.wrong(&place, error)),
                 }
             }
@@ -94,7 +94,7 @@ impl Placing<'_> {
             let mode = Mode::from_raw_mode(mode);
             // A file system that knows no modes keeps its own.
             match rustix::fs::chmodat(parts, &part, mode, AtFlags::empty()) {
-                Ok(()) | Err(Errno::PERM | Errno::OPNOTSUPP) => {}
+                Ok(()) | Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) => {}
                 Err(error) => return Err(self.wrong(&place, error)),
             }
         }
@@ -141,7 +141,13 @@ impl Placing<'_> {
                 }
                 self.touched.insert(folder);
             }
-            Err(error @ (Errno::PERM | Errno::OPNOTSUPP | Errno::EXIST | Errno::ISDIR)) => {
+            Err(
+                error @ (Errno::PERM
+                | Errno::OPNOTSUPP
+                | Errno::NOSYS
+                | Errno::EXIST
+                | Errno::ISDIR),
+            ) => {
                 let why = if matches!(error, Errno::EXIST | Errno::ISDIR) {
                     "something with the name of this link is there"
                 } else {
@@ -176,7 +182,7 @@ impl Placing<'_> {
             if let Some(mode) = entry.mode {
                 let mode = Mode::from_raw_mode(u32::from(mode));
                 match rustix::fs::fchmod(fd, mode) {
-                    Ok(()) | Err(Errno::PERM | Errno::OPNOTSUPP) => {}
+                    Ok(()) | Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) => {}
                     Err(error) => return Err(self.wrong(&place, error)),
                 }
             }
