@@ -134,15 +134,28 @@ pub(crate) struct Serve {
           value_parser = clap::value_parser!(u64).range(1..=604_800))]
     pub(crate) turn_lifetime: u64,
 
-    /// Digits of a nameplate, 4 to 12.
+    /// The fewest digits of a nameplate, 4 to 12. Codes have more where the odds of guessing ask for
+    /// it: with the longest life of a day, six at least.
     #[arg(long, env = "PEERSOX_DIGITS", default_value_t = 6,
           value_parser = clap::value_parser!(u8).range(4..=12))]
     pub(crate) digits: u8,
 
-    /// Seconds for which a code can be joined.
+    /// Seconds for which a code can be joined after its creator was last heard of.
     #[arg(long, env = "PEERSOX_CODE_TTL", default_value_t = 130, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) code_ttl: u64,
+
+    /// Seconds for which a code can be joined at most, however long its creator waits. A shorter time
+    /// allows for fewer digits.
+    #[arg(long, env = "PEERSOX_CODE_MAX", default_value_t = 86_400, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(1..=604_800))]
+    pub(crate) code_max: u64,
+
+    /// Seconds for which a pairing is remembered after both peers have left, unless one of them asked
+    /// to keep it.
+    #[arg(long, env = "PEERSOX_UNKEPT_TTL", default_value_t = 600, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(1..=604_800))]
+    pub(crate) unkept_ttl: u64,
 
     /// Largest frame in bytes.
     #[arg(long, env = "PEERSOX_MAX_FRAME", default_value_t = 65_536, value_name = "BYTES",

@@ -41,6 +41,7 @@ use peersox_control::{AnyStore, ClientAddr, Directory, directory};
 use peersox_core::code::Digits;
 use peersox_core::id::PairingId;
 use peersox_core::origin::{self, Origin};
+use peersox_core::pairing;
 use peersox_core::ticket::{Signer, Verifier};
 use peersox_core::time::Timestamp;
 use peersox_relay::listen::quic;
@@ -99,7 +100,8 @@ impl Server {
             .transpose()?;
         let secure = tls.is_some();
 
-        let (store, secret) = state::open(args.state.as_deref()).await?;
+        let (store, secret) =
+            state::open(args.state.as_deref(), &pairing_config(args), now()).await?;
         let signer = secret.signer();
         let verifier = Verifier::new(&[signer.public_key()])?;
         let (relay, presence) = Relay::new(relay_config(args), verifier, now);
@@ -284,17 +286,23 @@ fn control(
     };
     let config = peersox_control::Config {
         server_version: env!("CARGO_PKG_VERSION").to_owned(),
-        pairing: peersox_core::pairing::Config {
-            digits: Digits::new(args.digits).unwrap_or_default(),
-            code_ttl: Duration::from_secs(args.code_ttl),
-            ..peersox_core::pairing::Config::default()
-        },
+        pairing: pairing_config(args),
         relay_limits: relay.config().announced(),
         allowed_origins: allowed_origins(args),
         ..peersox_control::Config::default()
     };
     let directory = Directory::new(directory, certificates);
     Control::new(config, store, signer, directory, Arc::new(now))
+}
+
+fn pairing_config(args: &Serve) -> pairing::Config {
+    pairing::Config {
+        digits: Digits::new(args.digits).unwrap_or_default(),
+        code_ttl: Duration::from_secs(args.code_ttl),
+        code_max: Duration::from_secs(args.code_max),
+        unkept_ttl: Duration::from_secs(args.unkept_ttl),
+        ..pairing::Config::default()
+    }
 }
 
 fn relay_config(args: &Serve) -> peersox_relay::Config {

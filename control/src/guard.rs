@@ -88,12 +88,17 @@ impl Guard {
     pub fn join(&self, address: IpAddr, now: Timestamp) -> Result<JoinAttempt<'_>, Duration> {
         let key = AddressKey::from(address);
         let mut budgets = lock(&self.budgets);
+        let is_clean = budgets.failed_joins.is_full(&key, moment(now));
         budgets.failed_joins.take(&key, 1, moment(now))?;
         if let Err(wait) = budgets.failed_joins_overall.take(1, moment(now)) {
             budgets.failed_joins.give_back(&key, 1);
             return Err(wait);
         }
-        Ok(JoinAttempt { guard: self, key })
+        Ok(JoinAttempt {
+            guard: self,
+            key,
+            is_clean,
+        })
     }
 
     /// Counts a new pairing.
@@ -129,9 +134,16 @@ impl Guard {
 pub struct JoinAttempt<'a> {
     guard: &'a Guard,
     key: AddressKey,
+    is_clean: bool,
 }
 
 impl JoinAttempt<'_> {
+    /// Whether no failed join is on record for this address.
+    #[must_use]
+    pub const fn is_clean(&self) -> bool {
+        self.is_clean
+    }
+
     /// It was no failed guess: it succeeded, or could not be tried.
     pub fn forgive(self) {
         let mut budgets = lock(&self.guard.budgets);

@@ -22,6 +22,7 @@ pub mod ice;
 mod rpc;
 mod service;
 pub mod store;
+mod vigil;
 
 pub use config::Config;
 pub use directory::Directory;

@@ -1,6 +1,8 @@
 //! The calls: convert, let the service do it, convert back. No rules in here.
 
 mod convert;
+#[cfg(test)]
+mod guesser;
 mod pairing;
 mod status;
 mod watch;

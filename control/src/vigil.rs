@@ -73,6 +73,12 @@ impl Vigil {
         }
     }
 
+    /// How many watches are open.
+    pub(crate) fn watches(&self) -> usize {
+        let signs = self.lock();
+        signs.values().flat_map(|signs| signs.watches).sum()
+    }
+
     /// A leg came or went. The pairing itself is told by its presence.
     pub(crate) fn leg(&self, pairing: PairingId, role: Role, online: bool) {
         let now = (self.clock)();

@@ -148,6 +148,14 @@ impl<K: Ord + Clone> Buckets<K> {
         }
     }
 
+    /// Whether nothing is missing from the bucket of `key`.
+    #[must_use]
+    pub fn is_full(&self, key: &K, now: Moment) -> bool {
+        let full = approximate(self.limit.capacity);
+        let bucket = self.buckets.get(key);
+        bucket.is_none_or(|bucket| bucket.tokens_at(now) >= full)
+    }
+
     /// How many keys are known.
     #[must_use]
     pub fn len(&self) -> usize {

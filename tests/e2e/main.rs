@@ -12,6 +12,7 @@ mod flaps;
 mod forward;
 mod gate;
 mod harness;
+mod leases;
 mod nobody;
 mod origins;
 mod proxies;

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
-use peersox_core::pairing::{Admit, Create, Join, Revoke, View};
+use peersox_core::pairing::{Admit, Create, Join, Keep, Revoke, View};
 use peersox_core::ticket::Claims;
 use peersox_core::time::Timestamp;
 use peersox_proto::v1;
@@ -37,7 +37,8 @@ impl<S: Store> PairingService for Pairing<S> {
             restore_ttl_seconds: seconds(config.pairing.restore_ttl),
             relay_limits: Some(config.relay_limits),
             transports: transports.into_iter().map(Into::into).collect(),
-            ..v1::GetConfigResponse::default()
+            code_max_seconds: seconds(config.pairing.code_life()),
+            unkept_ttl_seconds: seconds(config.pairing.unkept_ttl),
         }))
     }
 
@@ -45,9 +46,19 @@ impl<S: Store> PairingService for Pairing<S> {
         &self,
         request: Request<v1::CreatePairingRequest>,
     ) -> Result<Response<v1::CreatePairingResponse>, Status> {
-        let budget = self.0.guard.create(address(&request), (self.0.clock)());
+        let now = (self.0.clock)();
+        let budget = self.0.guard.create(address(&request), now);
         budget.map_err(status::rate_limited)?;
-        let created = self.0.execute(&Create).await?;
+        let asked = request.get_ref();
+        let secret_bits = asked.secret_bits;
+        let digits = self.0.odds().digits(secret_bits, now);
+        let create = Create {
+            digits: digits.ok_or(Failure::NoNameplate)?,
+            secret_bits,
+            ephemeral: asked.ephemeral,
+        };
+        let created = self.0.execute(&create).await?;
+        self.0.odds().created(create.digits, secret_bits);
         tracing::debug!(pairing = %created.view.id, "created");
         Ok(Response::new(convert::created(&created)))
     }
@@ -57,15 +68,33 @@ impl<S: Store> PairingService for Pairing<S> {
         request: Request<v1::JoinPairingRequest>,
     ) -> Result<Response<v1::JoinPairingResponse>, Status> {
         let nameplate = convert::nameplate(request.get_ref()).map_err(status::malformed)?;
-        let attempt = self.0.guard.join(address(&request), (self.0.clock)());
+        let now = (self.0.clock)();
+        let attempt = self.0.guard.join(address(&request), now);
         let attempt = attempt.map_err(status::rate_limited)?;
-        let joined = self.0.execute(&Join { nameplate }).await;
+        let (digits, is_clean) = (nameplate.digits(), attempt.is_clean());
+        let tried = self.0.odds().attempt(digits, is_clean, now);
+        let tried = match tried {
+            Ok(tried) => tried,
+            Err(wait) => {
+                attempt.forgive();
+                return Err(status::rate_limited(wait));
+            }
+        };
+        let ephemeral = request.get_ref().ephemeral;
+        let joined = self
+            .0
+            .execute(&Join {
+                nameplate,
+                ephemeral,
+            })
+            .await;
         match &joined {
-            // A guess that found nothing is what the budget is for.
+            // A guess that found nothing is what the budgets are for.
             Err(Failure::Reject(_)) => drop(attempt),
             Ok(_)
             | Err(Failure::NoNameplate | Failure::Full | Failure::Contended | Failure::Store(_)) => {
-                attempt.forgive()
+                attempt.forgive();
+                self.0.odds().forgive(tried);
             }
         }
         let joined = joined?;
@@ -77,7 +106,14 @@ impl<S: Store> PairingService for Pairing<S> {
         &self,
         request: Request<v1::GetPairingRequest>,
     ) -> Result<Response<v1::GetPairingResponse>, Status> {
-        let view = self.admit(&request.get_ref().credential).await?;
+        let asked = request.get_ref();
+        let view = if asked.keep {
+            let credential = convert::credential(&asked.credential);
+            let credential = credential.map_err(status::rejected)?;
+            self.0.execute(&Keep { credential }).await?
+        } else {
+            self.admit(&asked.credential).await?
+        };
         Ok(Response::new(convert::view(&view)))
     }
 

@@ -28,6 +28,7 @@ use super::status;
 use crate::guard::WatchPlace;
 use crate::service::Shared;
 use crate::store::{Notice, Store, Stored, Version};
+use crate::vigil::Sign;
 
 /// Opens the stream of a peer that has shown its credential; until `end`, if the caller set one.
 pub(crate) async fn open<S: Store>(
@@ -38,6 +39,7 @@ pub(crate) async fn open<S: Store>(
     let place = shared.guard.watch(peer.id);
     let place = place.ok_or_else(status::too_many_watches)?;
     let failed = |error| status::store(&error);
+    let sign = shared.vigil.watch(peer.id, peer.role);
     let notices = shared.store.watch(peer.id).await.map_err(failed)?;
     let loaded = shared.store.load(peer.id, (shared.clock)()).await;
     let loaded = loaded.map_err(failed)?;
@@ -54,6 +56,7 @@ pub(crate) async fn open<S: Store>(
         queue: VecDeque::new(),
         ended: false,
         _place: place,
+        _sign: sign,
     };
     watch.begin(&loaded);
     let next = |mut watch: Watch<S>| async move { Some((watch.next().await?, watch)) };
@@ -74,6 +77,8 @@ struct Watch<S> {
     queue: VecDeque<Result<PairingEvent, Status>>,
     ended: bool,
     _place: WatchPlace,
+    /// Keeps the pairing alive.
+    _sign: Sign,
 }
 
 impl<S: Store> Watch<S> {
@@ -213,6 +218,7 @@ mod tests {
     use super::*;
     use crate::{Config, Control, Directory, Memory, directory};
     use futures_util::FutureExt as _;
+    use peersox_core::code::Digits;
     use peersox_core::pairing::{Admit, Create};
     use peersox_core::ticket::Signer;
 
@@ -224,7 +230,12 @@ mod tests {
         let signer = Signer::from_seed(&[1; 32]);
         let config = Config::default();
         let (control, _) = Control::new(config, Memory::default(), signer, directory, clock);
-        let credential = control.0.execute(&Create).await.unwrap().credential;
+        let create = Create {
+            digits: Digits::default(),
+            secret_bits: 20,
+            ephemeral: true,
+        };
+        let credential = control.0.execute(&create).await.unwrap().credential;
         let view = control.0.execute(&Admit { credential }).await.unwrap();
         (control, view)
     }

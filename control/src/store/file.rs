@@ -10,9 +10,9 @@
 //! `record` is what a pairing looks like at rest, `tables` are the rules within a transaction,
 //! `writer` is the one thread that writes, `open` decides whether a file is ours.
 //!
-//! A commit is answered when it would survive a power cut, with one exception: that a peer came or
-//! went is written with the next such commit or sweep. It means nothing to the next process, which
-//! begins with nobody attached.
+//! A commit is answered when it would survive a power cut, with two exceptions, which are written with
+//! the next other commit or sweep: that a peer came or went, which means nothing to the next process,
+//! as it begins with nobody attached; and that a pairing lives longer, which costs some of that time.
 
 mod open;
 mod record;
@@ -23,9 +23,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::stream::BoxStream;
-use peersox_core::code::Nameplate;
+use peersox_core::code::{Census, Nameplate};
 use peersox_core::id::PairingId;
-use peersox_core::pairing::Write;
+use peersox_core::pairing::{Config, Write};
 use peersox_core::time::Timestamp;
 use redb::{Database, ReadTransaction, ReadableDatabase as _};
 use zeroize::Zeroizing;
@@ -52,21 +52,30 @@ impl File {
     pub const DEFAULT_MAX: usize = Memory::DEFAULT_MAX;
 
     /// Opens the file, or creates it readable by its owner only. Whoever was attached to a relay
-    /// is no longer.
+    /// is no longer, and has from `now` on the time of `config` to come back.
     ///
     /// A file that a killed process left behind is repaired and verified, which reads all of it:
     /// call it at start-up, and expect a second for a hundred thousand pairings.
     ///
     /// # Errors
     /// [`OpenError`] if the file is not ours, not readable, damaged, or in use.
-    pub async fn open(path: impl Into<PathBuf>) -> Result<Self, OpenError> {
-        Self::with_room(path, Self::DEFAULT_MAX).await
+    pub async fn open(
+        path: impl Into<PathBuf>,
+        config: &Config,
+        now: Timestamp,
+    ) -> Result<Self, OpenError> {
+        Self::with_room(path, config, now, Self::DEFAULT_MAX).await
     }
 
-    async fn with_room(path: impl Into<PathBuf>, max: usize) -> Result<Self, OpenError> {
-        let path = path.into();
+    async fn with_room(
+        path: impl Into<PathBuf>,
+        config: &Config,
+        now: Timestamp,
+        max: usize,
+    ) -> Result<Self, OpenError> {
+        let (path, config) = (path.into(), *config);
         let opening = tokio::task::spawn_blocking(move || {
-            let (database, secret) = open::open(&path)?;
+            let (database, secret) = open::open(&path, &config, now)?;
             let (database, watchers) = (Arc::new(database), Arc::default());
             let writer = Writer::start(Arc::clone(&database), Arc::clone(&watchers), max)
                 .map_err(|error| OpenError::Unreadable { path, error })?;
@@ -130,6 +139,10 @@ impl Store for File {
         self.writer.carry_out(Work::Sweep, now).await?;
         lock(&self.watchers).tidy();
         Ok(())
+    }
+
+    async fn census(&self) -> Result<Census, StoreError> {
+        self.read(tables::census).await
     }
 }
 

@@ -121,8 +121,21 @@ pub(crate) fn from<T>(address: &str, message: T) -> tonic::Request<T> {
     request
 }
 
+/// As a client that does not know that one has to ask for a pairing to be kept, and has two words.
 pub(crate) async fn create(client: &mut Client) -> CreatePairingResponse {
-    let reply = client.create_pairing(CreatePairingRequest::default()).await;
+    create_with(client, 20, false).await
+}
+
+pub(crate) async fn create_with(
+    client: &mut Client,
+    secret_bits: u32,
+    ephemeral: bool,
+) -> CreatePairingResponse {
+    let request = CreatePairingRequest {
+        secret_bits,
+        ephemeral,
+    };
+    let reply = client.create_pairing(request).await;
     reply.unwrap().into_inner()
 }
 

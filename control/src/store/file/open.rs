@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use peersox_core::pairing::Config;
+use peersox_core::time::Timestamp;
 use rand_core::{OsRng, RngCore as _};
 use redb::backends::FileBackend;
 use redb::{
@@ -71,7 +73,11 @@ pub enum OpenError {
 }
 
 /// Opens or creates a file and gives its secret. Blocks.
-pub(super) fn open(path: &Path) -> Result<(Database, Zeroizing<[u8; 32]>), OpenError> {
+pub(super) fn open(
+    path: &Path,
+    config: &Config,
+    now: Timestamp,
+) -> Result<(Database, Zeroizing<[u8; 32]>), OpenError> {
     let opened = OpenOptions::new()
         .read(true)
         .write(true)
@@ -101,7 +107,7 @@ pub(super) fn open(path: &Path) -> Result<(Database, Zeroizing<[u8; 32]>), OpenE
     if !is_fresh(&database).map_err(|error| damaged(path, error))? {
         check_schema(path, &database)?;
     }
-    let secret = settle(&database).map_err(|error| damaged(path, error))?;
+    let secret = settle(&database, config, now).map_err(|error| damaged(path, error))?;
     Ok((database, secret))
 }
 
@@ -138,9 +144,13 @@ fn check_schema(path: &Path, database: &Database) -> Result<(), OpenError> {
 }
 
 /// Writes what a new file begins with, and clears in an old one what ended with its last process.
-fn settle(database: &Database) -> Result<Zeroizing<[u8; 32]>, StoreError> {
+fn settle(
+    database: &Database,
+    config: &Config,
+    now: Timestamp,
+) -> Result<Zeroizing<[u8; 32]>, StoreError> {
     let transaction = database.begin_write().map_err(failed)?;
-    Tables::open(&transaction)?.clear_presence()?;
+    Tables::open(&transaction)?.clear_presence(config, now)?;
     let secret = secret(&transaction)?;
     transaction.commit().map_err(failed)?;
     Ok(secret)
