@@ -37,7 +37,7 @@ pub(crate) struct Shared<S> {
     pub(crate) store: S,
     pub(crate) signer: Signer,
     pub(crate) directory: Directory,
-    pub(crate) guard: Guard,
+    pub(crate) guard: Arc<Guard>,
     pub(crate) clock: Clock,
     pub(crate) revocations: mpsc::Sender<PairingId>,
     pub(crate) stop: CancellationToken,
@@ -61,7 +61,7 @@ impl<S: Store> Control<S> {
     ) -> (Self, mpsc::Receiver<PairingId>) {
         let (revocations, revoked) = mpsc::channel(REVOCATIONS);
         let shared = Shared {
-            guard: Guard::new(config.guard, clock()),
+            guard: Arc::new(Guard::new(&config.guard, clock())),
             config,
             store,
             signer,
@@ -74,7 +74,8 @@ impl<S: Store> Control<S> {
         (Self(Arc::new(shared)), revoked)
     }
 
-    /// The services: pairing, `grpc.health.v1`, reflection (v1 and v1alpha), over gRPC and gRPC-Web.
+    /// The services: pairing, `grpc.health.v1`, and reflection (v1 and v1alpha) if the configuration says so,
+    /// over gRPC and gRPC-Web.
     ///
     /// Made to be merged with other routes, and served by a listener that speaks HTTP/1.1 and HTTP/2
     /// and inserts [`crate::ClientAddr`] into each request.
@@ -94,11 +95,14 @@ impl<S: Store> Control<S> {
         let health =
             tonic_health::server::HealthService::from_health_reporter(self.0.health.clone());
         let health = tonic_health::pb::health_server::HealthServer::new(health);
-        let services = Routes::new(pairing)
-            .add_service(health.max_decoding_message_size(MAX_REQUEST))
-            .add_service(reflection().build_v1().expect(DESCRIPTORS))
-            .add_service(reflection().build_v1alpha().expect(DESCRIPTORS));
-        http::router(services, &self.0.config)
+        let mut services =
+            Routes::new(pairing).add_service(health.max_decoding_message_size(MAX_REQUEST));
+        if self.0.config.reflection {
+            services = services
+                .add_service(reflection().build_v1().expect(DESCRIPTORS))
+                .add_service(reflection().build_v1alpha().expect(DESCRIPTORS));
+        }
+        http::router(services, &self.0.config, Arc::clone(&self.0.guard))
     }
 
     /// Forgets what is over, every ten seconds, until [`Control::stop`]. Run it once, in a task of

@@ -1,6 +1,6 @@
 //! `peersox.v1.PairingService`.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
@@ -85,8 +85,9 @@ impl<S: Store> PairingService for Pairing<S> {
         request: Request<v1::WatchPairingRequest>,
     ) -> Result<Response<Self::WatchPairingStream>, Status> {
         let view = self.admit(&request.get_ref().credential).await?;
+        let from = address(&request);
         let end = request.extensions().get().map(|Deadline(end)| *end);
-        let watch = watch::open(Arc::clone(&self.0), &view, end).await?;
+        let watch = watch::open(Arc::clone(&self.0), &view, from, end).await?;
         Ok(Response::new(watch))
     }
 
@@ -94,6 +95,10 @@ impl<S: Store> PairingService for Pairing<S> {
         &self,
         request: Request<v1::OpenSessionRequest>,
     ) -> Result<Response<v1::OpenSessionResponse>, Status> {
+        // The relay beside this service refuses legs by now; another server may have them.
+        if self.0.stop.is_cancelled() {
+            return Err(status::draining());
+        }
         // A request that cannot be answered must not count as a use of the pairing.
         let asked = request
             .extensions()
@@ -146,8 +151,7 @@ impl<S: Store> Pairing<S> {
 }
 
 fn address<T>(request: &Request<T>) -> IpAddr {
-    let known = request.extensions().get().map(|ClientAddr(addr)| *addr);
-    known.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED))
+    ClientAddr::of(request.extensions().get())
 }
 
 fn seconds(duration: std::time::Duration) -> u32 {

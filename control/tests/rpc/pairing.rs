@@ -353,7 +353,11 @@ async fn a_call_that_takes_too_long_is_ended() {
 
 #[tokio::test]
 async fn the_deployment_describes_itself() {
-    let server = Server::start().await;
+    let server = Server::with(Config {
+        reflection: true,
+        ..Config::default()
+    })
+    .await;
     let mut client = server.client().await;
     let config = client
         .get_config(GetConfigRequest {})
