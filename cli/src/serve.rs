@@ -147,6 +147,7 @@ impl Server {
         let router = router(&control, &relay, quic.is_some(), public);
         let http = http::Http {
             listener,
+            most: sockets::most_connections(),
             tls,
             router,
             prefix: Prefix::of(args.public_url.as_ref()),

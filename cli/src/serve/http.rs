@@ -41,6 +41,8 @@ use super::prefix::{Prefix, Way};
 /// What the accept loop needs.
 pub(crate) struct Http {
     pub(crate) listener: TcpListener,
+    /// How many connections there may be.
+    pub(crate) most: u64,
     pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) router: Router,
     /// The path that a proxy may pass on.
@@ -57,6 +59,7 @@ impl Http {
     pub(crate) async fn run(self, stop: CancellationToken, tasks: TaskTracker) {
         let Self {
             listener,
+            most,
             tls,
             router,
             prefix,
@@ -64,7 +67,7 @@ impl Http {
             unmetered,
         } = self;
         let forwarded = Arc::new(forwarded);
-        let pool = Pool::new(MAX_CONNECTIONS, &unmetered);
+        let pool = Pool::new(most, &unmetered);
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -82,7 +85,7 @@ impl Http {
             let place = match pool.take(address.ip(), 1) {
                 Ok(place) => place,
                 Err(Full::Cap) => {
-                    tracing::warn!("connection refused: {MAX_CONNECTIONS} are open");
+                    tracing::warn!("connection refused: {most} are open");
                     continue;
                 }
                 Err(Full::Share) => {
@@ -316,9 +319,6 @@ fn to_https(request: &Request<Incoming>) -> Response<Body> {
 
 /// The first byte of a TLS record that carries a handshake (RFC 8446, section 5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
-
-/// Two sockets per pair leave room for some thousands of pairs within common file limits.
-const MAX_CONNECTIONS: u64 = 16_384;
 
 /// How many bytes of one stream may wait, each way, in bytes. The relay counts with the same number.
 const STREAM_WINDOW: u32 = 256 * 1024;

@@ -50,6 +50,24 @@ fn socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Soc
     Ok(socket)
 }
 
+/// How many connections there may be, so that the system's limit of open files is never the one that is reached:
+/// it asks nobody for a share.
+pub(super) fn most_connections() -> u64 {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let files = open_files(&limits).unwrap_or(u64::MAX);
+    (files / 4 * 3).min(MOST_CONNECTIONS)
+}
+
+/// The soft limit of open files, as Linux writes it; nothing if there is none or the system is another.
+fn open_files(limits: &str) -> Option<u64> {
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// Two sockets per pair leave room for some thousands of pairs.
+const MOST_CONNECTIONS: u64 = 16_384;
 /// Where the server listens unless told otherwise.
 const PORT: u16 = 3000;
 /// Connections that wait to be accepted.
@@ -86,6 +104,17 @@ mod tests {
             let (_, from) = socket.recv_from(&mut [0; 8]).unwrap();
             assert_eq!(from.ip().to_canonical(), host);
         }
+    }
+
+    #[test]
+    fn open_files_bound_connections() {
+        let limits = "Limit  Soft Limit  Hard Limit  Units\n\
+                      Max open files            1024                 524288               files\n";
+        assert_eq!(open_files(limits), Some(1024));
+        for other in ["", "Max open files  unlimited  unlimited  files\n"] {
+            assert_eq!(open_files(other), None);
+        }
+        assert!((1..=MOST_CONNECTIONS).contains(&most_connections()));
     }
 
     #[test]
