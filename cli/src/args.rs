@@ -1,15 +1,17 @@
 //! The command line.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use peersox_control::directory::PublicUrl;
 use peersox_control::ice;
+use peersox_core::limit::Network;
 use peersox_core::origin::Origin;
 
 use crate::saved::Name;
+use crate::serve::forwarded::ProxyHeader;
 
 /// Two devices, one short code, one channel over the best path the network allows.
 #[derive(Debug, Parser)]
@@ -58,9 +60,10 @@ pub(crate) enum Command {
   peersox serve --state peersox.state             remembers pairings over a restart
   peersox serve --public-url https://p.example    behind a proxy that terminates TLS")]
 pub(crate) struct Serve {
-    /// Address for TCP (gRPC, gRPC-Web, WebSocket, page) and UDP (QUIC).
-    #[arg(long, env = "PEERSOX_LISTEN", default_value = "0.0.0.0:3000")]
-    pub(crate) listen: SocketAddr,
+    /// Address for TCP (gRPC, gRPC-Web, WebSocket, page) and UDP (QUIC). Default: port 3000 of every
+    /// address of this machine, IPv6 and IPv4.
+    #[arg(long, env = "PEERSOX_LISTEN", value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
 
     /// Certificate chain in PEM, for TLS on TCP and for QUIC.
     #[arg(
@@ -99,14 +102,30 @@ pub(crate) struct Serve {
     )]
     pub(crate) allow_origin: Vec<Origin>,
 
-    /// Proxy whose `X-Forwarded-For` is believed. May be repeated. Default: none.
+    /// Proxy, or network of proxies, that is believed about the address of a client. May be repeated. Default:
+    /// none.
     #[arg(
         long,
         env = "PEERSOX_TRUST_PROXY",
         value_delimiter = ',',
-        value_name = "ADDRESS"
+        value_name = "CIDR"
     )]
-    pub(crate) trust_proxy: Vec<IpAddr>,
+    pub(crate) trust_proxy: Vec<Network>,
+
+    /// The header in which trusted proxies write the address of a client. What a client itself writes there has
+    /// to be replaced or added to by the proxy.
+    #[arg(long, env = "PEERSOX_PROXY_HEADER", value_enum, default_value_t)]
+    pub(crate) proxy_header: ProxyHeader,
+
+    /// Network whose addresses have no budgets and no shares of their own: one's own NAT, or a bench. May be
+    /// repeated. Default: none.
+    #[arg(
+        long,
+        env = "PEERSOX_UNMETERED",
+        value_delimiter = ',',
+        value_name = "CIDR"
+    )]
+    pub(crate) unmetered: Vec<Network>,
 
     /// Do not listen for QUIC on UDP.
     #[arg(long, env = "PEERSOX_NO_QUIC")]
@@ -166,6 +185,21 @@ pub(crate) struct Serve {
     #[arg(long, env = "PEERSOX_HOLD", default_value_t = 262_144, value_name = "BYTES",
           value_parser = clap::value_parser!(u32).range(65_536..=16_777_216))]
     pub(crate) hold: u32,
+
+    /// Bytes of memory for all frames that wait, the buffers of transports included.
+    #[arg(long, env = "PEERSOX_RELAY_MEMORY", default_value_t = 536_870_912, value_name = "BYTES",
+          value_parser = clap::value_parser!(u64).range(4_194_304..=1_099_511_627_776))]
+    pub(crate) relay_memory: u64,
+
+    /// Bytes per second that one peer may send through the relay before it is slowed down; each frame counts
+    /// 256 bytes more. An address may send four times as much.
+    #[arg(long, env = "PEERSOX_LEG_RATE", default_value_t = 1_073_741_824, value_name = "BYTES",
+          value_parser = clap::value_parser!(u64).range(65_536..=1_099_511_627_776))]
+    pub(crate) leg_rate: u64,
+
+    /// Serve gRPC reflection.
+    #[arg(long, env = "PEERSOX_REFLECTION")]
+    pub(crate) reflection: bool,
 
     /// Seconds for which a lost peer is waited for.
     #[arg(long, env = "PEERSOX_PARK_GRACE", default_value_t = 30, value_name = "SECONDS",

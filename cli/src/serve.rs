@@ -17,10 +17,12 @@
 
 mod asset;
 mod certificate;
+pub(crate) mod forwarded;
 mod http;
 mod ice;
 mod page;
 mod prefix;
+mod sockets;
 mod state;
 
 use std::net::SocketAddr;
@@ -40,6 +42,7 @@ use peersox_control::ice::Servers;
 use peersox_control::{AnyStore, ClientAddr, Directory, directory};
 use peersox_core::code::Digits;
 use peersox_core::id::PairingId;
+use peersox_core::limit::Limit;
 use peersox_core::origin::{self, Origin};
 use peersox_core::pairing;
 use peersox_core::ticket::{Signer, Verifier};
@@ -57,6 +60,7 @@ use tokio_util::task::TaskTracker;
 use crate::args::Serve;
 use crate::failure::Failure;
 use certificate::Identity;
+use forwarded::Forwarded;
 use prefix::Prefix;
 
 pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
@@ -86,12 +90,12 @@ struct Server {
 impl Server {
     async fn start(args: &Serve) -> anyhow::Result<Self> {
         let ice_servers = ice::servers(args)?;
-        let listener = TcpListener::bind(args.listen).await.with_context(|| {
-            format!(
-                "cannot listen on {}; choose another port with --listen",
-                args.listen
-            )
+        let listener = sockets::tcp(args.listen).with_context(|| {
+            let asked = args.listen.map(|listen| listen.to_string());
+            let asked = asked.unwrap_or_else(|| "port 3000".to_owned());
+            format!("cannot listen on {asked}; choose another port with --listen")
         })?;
+        let listener = TcpListener::from_std(listener)?;
         let address = listener.local_addr()?;
         let identity = identity(args)?;
         let tls = identity
@@ -114,9 +118,11 @@ impl Server {
                 let first = identity.map_or_else(Identity::self_signed, Ok)?;
                 let config = first.clone().quic()?;
                 let keys = secret.quic_keys();
-                let endpoint = quic::bind(config, &keys, address).with_context(|| {
-                    format!("cannot listen for QUIC on UDP {address}; --no-quic does without")
-                })?;
+                let endpoint = sockets::udp(address)
+                    .and_then(|socket| quic::on_socket(config, &keys, socket))
+                    .with_context(|| {
+                        format!("cannot listen for QUIC on UDP {address}; --no-quic does without")
+                    })?;
                 if !secure {
                     let rotation = certificate::rotate(endpoint.clone(), first, digests);
                     tasks.spawn(stop.clone().run_until_cancelled_owned(rotation));
@@ -143,10 +149,22 @@ impl Server {
         let router = router(&control, &relay, quic.is_some(), public);
         let http = http::Http {
             listener,
+            most: sockets::most_connections(),
             tls,
             router,
             prefix: Prefix::of(args.public_url.as_ref()),
-            trusted_proxies: args.trust_proxy.clone().into(),
+            forwarded: Forwarded {
+                trusted: args.trust_proxy.iter().copied().collect(),
+                header: args.proxy_header,
+                ..Forwarded::default()
+            },
+            // All clients of a proxy come from its address.
+            unmetered: args
+                .unmetered
+                .iter()
+                .chain(&args.trust_proxy)
+                .copied()
+                .collect(),
         };
         tasks.spawn(http.run(stop.clone(), tasks.clone()));
         tracing::info!(%address, tls = secure, quic = quic.is_some(), "listening");
@@ -287,6 +305,11 @@ fn control(
     let config = peersox_control::Config {
         server_version: env!("CARGO_PKG_VERSION").to_owned(),
         pairing: pairing_config(args),
+        guard: peersox_control::guard::Config {
+            unmetered: args.unmetered.iter().copied().collect(),
+            ..peersox_control::guard::Config::default()
+        },
+        reflection: args.reflection,
         relay_limits: relay.config().announced(),
         allowed_origins: allowed_origins(args),
         ..peersox_control::Config::default()
@@ -309,6 +332,10 @@ fn relay_config(args: &Serve) -> peersox_relay::Config {
     let mut config = peersox_relay::Config {
         hold_bytes: args.hold as usize,
         allowed_origins: Some(allowed_origins(args)),
+        memory: args.relay_memory,
+        leg_rate: Limit::per(args.leg_rate, Duration::from_secs(1)),
+        host_rate: peersox_relay::Config::host_rate(args.leg_rate),
+        unmetered: args.unmetered.iter().copied().collect(),
         ..peersox_relay::Config::default()
     };
     config.limits.frame_bytes = args.max_frame as usize;

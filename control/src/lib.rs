@@ -19,6 +19,7 @@ pub mod directory;
 pub mod guard;
 mod http;
 pub mod ice;
+mod living;
 mod rpc;
 mod service;
 pub mod store;

@@ -8,3 +8,4 @@ mod status;
 mod watch;
 
 pub(crate) use pairing::Pairing;
+pub(crate) use status::{busy, too_many_watches};

@@ -24,6 +24,7 @@ use crate::config::Config;
 use crate::directory::Directory;
 use crate::guard::Guard;
 use crate::http;
+use crate::living::Living;
 use crate::rpc;
 use crate::store::{Commit, Outcome, Store, StoreError};
 use crate::vigil::{Due, Vigil};
@@ -40,9 +41,10 @@ pub(crate) struct Shared<S> {
     pub(crate) store: S,
     pub(crate) signer: Signer,
     pub(crate) directory: Directory,
-    pub(crate) guard: Guard,
+    pub(crate) guard: Arc<Guard>,
     odds: Mutex<Odds>,
     pub(crate) vigil: Vigil,
+    pub(crate) living: Living,
     pub(crate) clock: Clock,
     pub(crate) revocations: mpsc::Sender<PairingId>,
     pub(crate) stop: CancellationToken,
@@ -66,9 +68,10 @@ impl<S: Store> Control<S> {
     ) -> (Self, mpsc::Receiver<PairingId>) {
         let (revocations, revoked) = mpsc::channel(REVOCATIONS);
         let shared = Shared {
-            guard: Guard::new(config.guard, clock()),
+            guard: Arc::new(Guard::new(&config.guard, clock())),
             odds: Mutex::new(Odds::new(config.pairing.digits, config.pairing.code_life())),
             vigil: Vigil::new(Arc::clone(&clock), config.pairing.shortest_life()),
+            living: Living::default(),
             config,
             store,
             signer,
@@ -81,7 +84,8 @@ impl<S: Store> Control<S> {
         (Self(Arc::new(shared)), revoked)
     }
 
-    /// The services: pairing, `grpc.health.v1`, reflection (v1 and v1alpha), over gRPC and gRPC-Web.
+    /// The services: pairing, `grpc.health.v1`, and reflection (v1 and v1alpha) if the configuration says so,
+    /// over gRPC and gRPC-Web.
     ///
     /// Made to be merged with other routes, and served by a listener that speaks HTTP/1.1 and HTTP/2
     /// and inserts [`crate::ClientAddr`] into each request.
@@ -101,11 +105,14 @@ impl<S: Store> Control<S> {
         let health =
             tonic_health::server::HealthService::from_health_reporter(self.0.health.clone());
         let health = tonic_health::pb::health_server::HealthServer::new(health);
-        let services = Routes::new(pairing)
-            .add_service(health.max_decoding_message_size(MAX_REQUEST))
-            .add_service(reflection().build_v1().expect(DESCRIPTORS))
-            .add_service(reflection().build_v1alpha().expect(DESCRIPTORS));
-        http::router(services, &self.0.config)
+        let mut services =
+            Routes::new(pairing).add_service(health.max_decoding_message_size(MAX_REQUEST));
+        if self.0.config.reflection {
+            services = services
+                .add_service(reflection().build_v1().expect(DESCRIPTORS))
+                .add_service(reflection().build_v1alpha().expect(DESCRIPTORS));
+        }
+        http::router(services, &self.0.config, Arc::clone(&self.0.guard))
     }
 
     /// Sweeps every ten seconds, or as often as short lives need it, until [`Control::stop`]. Run it
@@ -206,7 +213,13 @@ impl<S: Store> Shared<S> {
         stream::iter(self.vigil.due())
             .for_each_concurrent(PROLONGED_AT_ONCE, |due| self.prolong(due))
             .await;
-        self.store.sweep((self.clock)()).await?;
+        let now = (self.clock)();
+        self.store.sweep(now).await?;
+        for pairing in self.living.overdue(now) {
+            let stored = self.store.load(pairing, now).await?;
+            let end = stored.map(|stored| stored.pairing.expires_at());
+            self.living.found(pairing, end);
+        }
         self.odds().begin_census();
         let census = self.store.census().await?;
         self.odds().census(census);

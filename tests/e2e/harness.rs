@@ -56,10 +56,13 @@ impl Server {
     }
 
     pub async fn start_at(port: u16, options: &[&str]) -> Self {
+        Self::start_on(&format!("127.0.0.1:{port}"), options).await
+    }
+
+    /// On an address of this machine.
+    pub async fn start_on(address: &str, options: &[&str]) -> Self {
         let mut command = Command::new(binary());
-        command
-            .args(["serve", "--listen", &format!("127.0.0.1:{port}")])
-            .args(options);
+        command.args(["serve", "--listen", address]).args(options);
         let mut child = quiet(&mut command).spawn().expect("the server starts");
         let mut stderr = BufReader::new(child.stderr.take().expect("piped")).lines();
         let greeting = "PeerSox is ready at ";
@@ -112,6 +115,16 @@ impl Server {
         signal(&self.child, "KILL");
         let status = soon(self.child.wait()).await.expect("it can be waited for");
         assert_eq!(status.code(), None, "it ended before it was killed");
+    }
+
+    /// Asks it to stop and gives what it said from its greeting on.
+    pub async fn log_until_stopped(&mut self) -> Vec<String> {
+        signal(&self.child, "TERM");
+        let mut log = Vec::new();
+        while let Some(line) = soon(self.stderr.next_line()).await.expect("readable") {
+            log.push(line);
+        }
+        log
     }
 
     /// Asks it to stop and waits until it has.

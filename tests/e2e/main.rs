@@ -11,6 +11,7 @@ mod examples;
 mod flaps;
 mod forward;
 mod gate;
+mod guards;
 mod harness;
 mod leases;
 mod nobody;

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use peersox_core::code::Digits;
-use peersox_core::limit::Limit;
 use peersox_core::ticket::Signer;
 use peersox_core::time::Timestamp;
 use peersox_proto::v1::pairing_service_server::PairingService as _;
@@ -46,8 +45,6 @@ impl World {
         let mut config = Config::default();
         config.pairing.digits = Digits::MIN;
         config.pairing.code_max = Duration::from_secs(LIFE);
-        // What this test is about must hold without a limit of all addresses together.
-        config.guard.failed_joins_overall = Limit::per(1_000_000, Duration::from_secs(1));
         let (control, _) = Control::new(
             config,
             Memory::default(),

@@ -1,9 +1,10 @@
 //! `peersox.v1.PairingService`.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
+use peersox_core::limit::Full;
 use peersox_core::pairing::{Admit, Create, Join, Keep, Revoke, View};
 use peersox_core::ticket::Claims;
 use peersox_core::time::Timestamp;
@@ -49,6 +50,13 @@ impl<S: Store> PairingService for Pairing<S> {
         let now = (self.0.clock)();
         let budget = self.0.guard.create(address(&request), now);
         budget.map_err(status::rate_limited)?;
+        let place = self.0.guard.pairing(address(&request));
+        let place = match place {
+            Ok(place) => Some(place),
+            Err(Full::Share) => return Err(Failure::Full.into()),
+            // Some of those that held a place had to make room; the store knows whether there is more.
+            Err(Full::Cap) => None,
+        };
         let asked = request.get_ref();
         let secret_bits = asked.secret_bits;
         let digits = self.0.odds().digits(secret_bits, now);
@@ -59,6 +67,10 @@ impl<S: Store> PairingService for Pairing<S> {
         };
         let created = self.0.execute(&create).await?;
         self.0.odds().created(create.digits, secret_bits);
+        if let Some(place) = place {
+            let end = created.code_expires_at;
+            self.0.living.hold(created.view.id, place, end);
+        }
         tracing::debug!(pairing = %created.view.id, "created");
         Ok(Response::new(convert::created(&created)))
     }
@@ -122,8 +134,9 @@ impl<S: Store> PairingService for Pairing<S> {
         request: Request<v1::WatchPairingRequest>,
     ) -> Result<Response<Self::WatchPairingStream>, Status> {
         let view = self.admit(&request.get_ref().credential).await?;
+        let from = address(&request);
         let end = request.extensions().get().map(|Deadline(end)| *end);
-        let watch = watch::open(Arc::clone(&self.0), &view, end).await?;
+        let watch = watch::open(Arc::clone(&self.0), &view, from, end).await?;
         Ok(Response::new(watch))
     }
 
@@ -131,6 +144,10 @@ impl<S: Store> PairingService for Pairing<S> {
         &self,
         request: Request<v1::OpenSessionRequest>,
     ) -> Result<Response<v1::OpenSessionResponse>, Status> {
+        // The relay beside this service refuses legs by now; another server may have them.
+        if self.0.stop.is_cancelled() {
+            return Err(status::draining());
+        }
         // A request that cannot be answered must not count as a use of the pairing.
         let asked = request
             .extensions()
@@ -167,6 +184,7 @@ impl<S: Store> PairingService for Pairing<S> {
         // First a place to say it, then the deed: what is revoked is surely told to the relay.
         let place = self.0.revocations.reserve().await;
         let revoked = self.0.execute(&Revoke { credential }).await?;
+        self.0.living.found(revoked, None);
         if let Ok(place) = place {
             place.send(revoked);
         }
@@ -183,8 +201,7 @@ impl<S: Store> Pairing<S> {
 }
 
 fn address<T>(request: &Request<T>) -> IpAddr {
-    let known = request.extensions().get().map(|ClientAddr(addr)| *addr);
-    known.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED))
+    ClientAddr::of(request.extensions().get())
 }
 
 fn seconds(duration: std::time::Duration) -> u32 {

@@ -11,6 +11,7 @@
 //! nobody takes, and who falls too far behind starts again from the present state.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,9 +35,10 @@ use crate::vigil::Sign;
 pub(crate) async fn open<S: Store>(
     shared: Arc<Shared<S>>,
     peer: &View,
+    from: IpAddr,
     end: Option<Instant>,
 ) -> Result<BoxStream<'static, Result<WatchPairingResponse, Status>>, Status> {
-    let place = shared.guard.watch(peer.id);
+    let place = shared.guard.watch(peer.id, from);
     let place = place.ok_or_else(status::too_many_watches)?;
     let failed = |error| status::store(&error);
     let sign = shared.vigil.watch(peer.id, peer.role);
@@ -219,6 +221,7 @@ mod tests {
     use crate::{Config, Control, Directory, Memory, directory};
     use futures_util::FutureExt as _;
     use peersox_core::code::Digits;
+    use peersox_core::limit::UNKNOWN;
     use peersox_core::pairing::{Admit, Create};
     use peersox_core::ticket::Signer;
 
@@ -247,7 +250,9 @@ mod tests {
             (41, PairingEvent::PeerOnline),
         ] {
             let (control, view) = waiting().await;
-            let watch = open(Arc::clone(&control.0), &view, None).await.unwrap();
+            let watch = open(Arc::clone(&control.0), &view, UNKNOWN, None)
+                .await
+                .unwrap();
             for at in 0..changes {
                 let online = at % 2 == 0;
                 control

@@ -28,6 +28,7 @@ use peersox_core::id::PairingId;
 use peersox_core::pairing::{Config, Write};
 use peersox_core::time::Timestamp;
 use redb::{Database, ReadTransaction, ReadableDatabase as _};
+use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use super::watchers::Watchers;
@@ -44,6 +45,7 @@ pub struct File {
     writer: Writer,
     database: Arc<Database>,
     watchers: Arc<Mutex<Watchers>>,
+    readers: Semaphore,
     secret: Zeroizing<[u8; 32]>,
 }
 
@@ -83,6 +85,7 @@ impl File {
                 writer,
                 database,
                 watchers,
+                readers: Semaphore::new(READERS),
                 secret,
             })
         });
@@ -101,6 +104,8 @@ impl File {
         &self,
         look: impl FnOnce(&ReadTransaction) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        // Never closed, so waiting fails in no case. Who waits is bounded by the calls in progress.
+        let _turn = self.readers.acquire().await;
         let database = Arc::clone(&self.database);
         let reading = move || look(&database.begin_read().map_err(failed)?);
         let read = tokio::task::spawn_blocking(reading).await;
@@ -151,6 +156,9 @@ impl Store for File {
 fn lock(watchers: &Mutex<Watchers>) -> std::sync::MutexGuard<'_, Watchers> {
     watchers.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// Reads at a time: each takes a thread for as long as the disk takes.
+const READERS: usize = 32;
 
 /// What the database says went wrong.
 fn failed(error: impl Into<redb::Error>) -> StoreError {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod documented;
+mod guards;
 mod harness;
 mod pairing;
 mod watch;

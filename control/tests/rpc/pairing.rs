@@ -6,7 +6,6 @@ use std::time::Duration;
 use data_encoding::BASE64;
 use peersox_control::{Config, Memory};
 use peersox_core::id::PairingId;
-use peersox_core::limit::Limit;
 use peersox_core::role::Role as CoreRole;
 use peersox_core::ticket::Claims;
 use peersox_proto::v1::*;
@@ -458,9 +457,7 @@ async fn codes_with_few_secret_bits_are_longer() {
 /// and old ones are given up; nobody who has not failed is refused meanwhile.
 #[tokio::test]
 async fn guesses_make_codes_longer_and_lock_nobody_out() {
-    let mut config = Config::default();
-    config.guard.failed_joins_overall = Limit::per(1_000_000, Duration::from_secs(1));
-    let server = Server::with(config).await;
+    let server = Server::start().await;
     let mut client = server.client().await;
     let before = create(&mut client).await;
     let mut watch = client
@@ -543,7 +540,11 @@ async fn a_call_that_takes_too_long_is_ended() {
 
 #[tokio::test]
 async fn the_deployment_describes_itself() {
-    let server = Server::start().await;
+    let server = Server::with(Config {
+        reflection: true,
+        ..Config::default()
+    })
+    .await;
     let mut client = server.client().await;
     let config = client
         .get_config(GetConfigRequest {})

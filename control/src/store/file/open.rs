@@ -1,6 +1,6 @@
 //! Whether a file is ours, and making one that is.
 
-use std::fs::OpenOptions;
+use std::fs::{OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -24,6 +24,18 @@ pub enum OpenError {
     /// The system refused, or has no such folder.
     #[error("cannot use {} as the state file: {error}", path.display())]
     Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// Others than its owner have access, and that cannot be taken away.
+    #[error(
+        "others have access to {}, which holds the key that signs tickets, and its mode cannot be changed \
+         ({error}); make it 0600, or name another file",
+        path.display()
+    )]
+    Exposed {
         /// The file.
         path: PathBuf,
         /// What the system said.
@@ -88,10 +100,16 @@ pub(super) fn open(
     let file = opened.map_err(|error| unreadable(path, error))?;
     let metadata = file.metadata().map_err(|error| unreadable(path, error))?;
     if metadata.permissions().mode() & OTHERS != 0 {
+        let owner_only = Permissions::from_mode(OWNER_ONLY);
+        file.set_permissions(owner_only)
+            .map_err(|error| OpenError::Exposed {
+                path: path.to_owned(),
+                error,
+            })?;
         tracing::warn!(
             path = %path.display(),
-            "others than its owner have access to the state file, which holds the key that signs \
-             tickets; chmod 600 takes it away"
+            "others than its owner had access to the state file, which holds the key that signs \
+             tickets; its mode is 0600 from now on; if somebody may have read it, remove it and pair anew"
         );
     }
     let database = FileBackend::new(file)

@@ -252,6 +252,17 @@ async fn only_the_owner_may_read_it() {
 }
 
 #[tokio::test]
+async fn a_file_that_others_may_read_is_closed_to_them() {
+    let folder = folder();
+    drop(open(&folder).await.unwrap());
+    let path = folder.path().join("state");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o664)).unwrap();
+    let _store = open(&folder).await.unwrap();
+    let mode = fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[tokio::test]
 async fn a_file_serves_one_store_at_a_time() {
     let folder = folder();
     let store = open(&folder).await.unwrap();
