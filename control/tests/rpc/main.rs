@@ -6,6 +6,7 @@
 mod documented;
 mod guards;
 mod harness;
+mod lives;
 mod pairing;
 mod watch;
 mod web;

@@ -124,6 +124,8 @@ impl Odds {
     }
 
     /// A try was no failed guess: it found a code, or could not be carried out.
+    // By value, since it is forgiven once.
+    #[allow(clippy::needless_pass_by_value)]
     pub fn forgive(&mut self, attempt: Attempt) {
         let slot = &mut self.spent[index(attempt.digits)];
         slot.share = (slot.share - attempt.cost).max(0.0);
