@@ -75,7 +75,8 @@ async fn a_code_lives_as_long_as_the_command_that_shows_it() {
     let server = Server::start(&["--code-ttl", "2"]).await;
     let control = connect(&server).await;
     let mut waits = Command::start(&server.url(), &["connect"]);
-    let mut dies = Command::start(&server.url(), &["connect"]);
+    // The end of a killed process is told by TCP at once, and by QUIC after half a minute of silence.
+    let mut dies = Command::start(&server.url(), &["connect", "--transport", "ws"]);
     let (works, late) = (waits.code().await, dies.code().await);
     dies.event("attached").await;
     waits.event("attached").await;
