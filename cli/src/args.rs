@@ -28,7 +28,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run control, relay and page in one process on one TCP and UDP port.
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Send files, folders or standard input to another device.
     Send(Send),
     /// Receive what another device sends.

@@ -41,7 +41,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         .build()?;
     let result = runtime.block_on(async {
         match command {
-            Command::Serve(args) => serve::run(args).await,
+            Command::Serve(args) => serve::run(*args).await,
             Command::Send(args) => terminal::until_interrupted(transfer::send(args)).await,
             Command::Receive(args) => terminal::until_interrupted(transfer::receive(args)).await,
             Command::Connect(args) => terminal::until_interrupted(connect::run(args)).await,
