@@ -40,7 +40,14 @@ pub(crate) async fn run(args: Pair) -> anyhow::Result<()> {
         .context("connected without keys: a defect of this program")?;
     devices.save(&args.save, &server, &pairing, &secured)?;
 
-    let agreed = tokio::time::timeout(PATIENCE, agree(&mut peer, args.code.is_empty())).await;
+    let agreeing = async {
+        // The server forgets in minutes what nobody asks it to keep.
+        let control = meet::server(&args.remote, &server).await?;
+        let kept = control.keep(&pairing).await;
+        kept.context("the server does not keep the pairing")?;
+        agree(&mut peer, args.code.is_empty()).await
+    };
+    let agreed = tokio::time::timeout(PATIENCE, agreeing).await;
     let agreed = agreed.unwrap_or_else(|_| {
         let text = "the other side did not say that it has saved the pairing";
         Err(Failure::Unreachable(text.into()).into())
