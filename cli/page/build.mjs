@@ -25,6 +25,7 @@ const KINDS = {
   css: 'text/css; charset=utf-8',
   js: 'text/javascript; charset=utf-8',
   svg: 'image/svg+xml',
+  webmanifest: 'application/manifest+json',
   wasm: 'application/wasm',
 }
 
@@ -45,7 +46,11 @@ const script = asset('page', 'js', await bundle('main.ts', 'esm', urls))
 const css = await transform(readFileSync(join(here, 'page.css'), 'utf8'), { loader: 'css', minify: true })
 const style = asset('page', 'css', Buffer.from(css.code))
 const icon = asset('icon', 'svg', readFileSync(join(here, 'icon.svg')))
-const names = { wasm, script, style, icon }
+// Addresses in it are relative to itself: the page is above it, the icon beside it.
+const about = JSON.parse(readFileSync(join(here, 'manifest.json'), 'utf8'))
+about.icons = about.icons.map((it) => ({ ...it, src: icon.replace('assets/', '') }))
+const manifest = asset('manifest', 'webmanifest', Buffer.from(JSON.stringify(about)))
+const names = { wasm, script, style, icon, manifest }
 const html = readFileSync(join(here, 'index.html'), 'utf8').replace(/%(\w+)%/g, (_, name) => names[name])
 part('/', 'index.html', Buffer.from(html))
 writeFileSync(join(site, 'embed.txt'), parts.map((it) => `${it.join('\t')}\n`).join(''))

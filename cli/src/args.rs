@@ -1,15 +1,21 @@
 //! The command line.
 
-use std::net::{IpAddr, SocketAddr};
+mod devices;
+
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use peersox_control::directory::PublicUrl;
 use peersox_control::ice;
+use peersox_core::limit::Network;
 use peersox_core::origin::Origin;
 
 use crate::saved::Name;
+use crate::serve::forwarded::ProxyHeader;
+
+pub(crate) use devices::{Devices, Forget, Hold, Pair};
 
 /// Two devices, one short code, one channel over the best path the network allows.
 #[derive(Debug, Parser)]
@@ -26,7 +32,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run control, relay and page in one process on one TCP and UDP port.
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Send files, folders or standard input to another device.
     Send(Send),
     /// Receive what another device sends.
@@ -40,7 +46,7 @@ pub(crate) enum Command {
     /// Pair with another device for good, so that no code is needed from then on.
     Pair(Pair),
     /// List the saved devices.
-    Devices(Remote),
+    Devices(Devices),
     /// Forget a saved device and revoke the pairing.
     Forget(Forget),
     /// Print a completion script for a shell.
@@ -48,6 +54,51 @@ pub(crate) enum Command {
         /// Which shell.
         shell: Shell,
     },
+    /// Hold the connection to a saved device for other commands, which start this one by themselves.
+    #[command(hide = true)]
+    Hold(Hold),
+    /// Print a manual page in roff.
+    #[command(hide = true)]
+    Man {
+        /// Of which command; without one, of the program.
+        command: Option<String>,
+    },
+}
+
+impl Command {
+    /// The code of the other device among the arguments.
+    pub(crate) fn code(&mut self) -> Option<&mut Vec<String>> {
+        match self {
+            Self::Receive(args) => Some(&mut args.code),
+            Self::Connect(args) => Some(&mut args.partner.code),
+            Self::Ping(args) => Some(&mut args.partner.code),
+            Self::Forward(args) => Some(&mut args.partner.code),
+            Self::Pair(args) => Some(&mut args.code),
+            Self::Send(_)
+            | Self::Devices(_)
+            | Self::Forget(_)
+            | Self::Serve(_)
+            | Self::Completions { .. }
+            | Self::Hold(_)
+            | Self::Man { .. } => None,
+        }
+    }
+
+    /// Whether it speaks to scripts.
+    pub(crate) fn is_json(&self) -> bool {
+        match self {
+            Self::Send(args) => args.remote.json,
+            Self::Receive(args) => args.remote.json,
+            Self::Connect(args) => args.partner.remote.json,
+            Self::Ping(args) => args.partner.remote.json,
+            Self::Forward(args) => args.partner.remote.json,
+            Self::Pair(args) => args.remote.json,
+            Self::Devices(args) => args.remote.json,
+            Self::Forget(args) => args.remote.json,
+            Self::Hold(args) => args.remote.json,
+            Self::Serve(_) | Self::Completions { .. } | Self::Man { .. } => false,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -58,9 +109,10 @@ pub(crate) enum Command {
   peersox serve --state peersox.state             remembers pairings over a restart
   peersox serve --public-url https://p.example    behind a proxy that terminates TLS")]
 pub(crate) struct Serve {
-    /// Address for TCP (gRPC, gRPC-Web, WebSocket, page) and UDP (QUIC).
-    #[arg(long, env = "PEERSOX_LISTEN", default_value = "0.0.0.0:3000")]
-    pub(crate) listen: SocketAddr,
+    /// Address for TCP (gRPC, gRPC-Web, WebSocket, page) and UDP (QUIC). Default: port 3000 of every
+    /// address of this machine, IPv6 and IPv4.
+    #[arg(long, env = "PEERSOX_LISTEN", value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
 
     /// Certificate chain in PEM, for TLS on TCP and for QUIC.
     #[arg(
@@ -99,14 +151,30 @@ pub(crate) struct Serve {
     )]
     pub(crate) allow_origin: Vec<Origin>,
 
-    /// Proxy whose `X-Forwarded-For` is believed. May be repeated. Default: none.
+    /// Proxy, or network of proxies, that is believed about the address of a client. May be repeated. Default:
+    /// none.
     #[arg(
         long,
         env = "PEERSOX_TRUST_PROXY",
         value_delimiter = ',',
-        value_name = "ADDRESS"
+        value_name = "CIDR"
     )]
-    pub(crate) trust_proxy: Vec<IpAddr>,
+    pub(crate) trust_proxy: Vec<Network>,
+
+    /// The header in which trusted proxies write the address of a client. What a client itself writes there has
+    /// to be replaced or added to by the proxy.
+    #[arg(long, env = "PEERSOX_PROXY_HEADER", value_enum, default_value_t)]
+    pub(crate) proxy_header: ProxyHeader,
+
+    /// Network whose addresses have no budgets and no shares of their own: one's own NAT, or a bench. May be
+    /// repeated. Default: none.
+    #[arg(
+        long,
+        env = "PEERSOX_UNMETERED",
+        value_delimiter = ',',
+        value_name = "CIDR"
+    )]
+    pub(crate) unmetered: Vec<Network>,
 
     /// Do not listen for QUIC on UDP.
     #[arg(long, env = "PEERSOX_NO_QUIC")]
@@ -134,15 +202,28 @@ pub(crate) struct Serve {
           value_parser = clap::value_parser!(u64).range(1..=604_800))]
     pub(crate) turn_lifetime: u64,
 
-    /// Digits of a nameplate, 4 to 12.
+    /// The fewest digits of a nameplate, 4 to 12. Codes have more where the odds of guessing ask for
+    /// it: with the longest life of a day, six at least.
     #[arg(long, env = "PEERSOX_DIGITS", default_value_t = 6,
           value_parser = clap::value_parser!(u8).range(4..=12))]
     pub(crate) digits: u8,
 
-    /// Seconds for which a code can be joined.
+    /// Seconds for which a code can be joined after its creator was last heard of.
     #[arg(long, env = "PEERSOX_CODE_TTL", default_value_t = 130, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) code_ttl: u64,
+
+    /// Seconds for which a code can be joined at most, however long its creator waits. A shorter time
+    /// allows for fewer digits.
+    #[arg(long, env = "PEERSOX_CODE_MAX", default_value_t = 86_400, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(1..=604_800))]
+    pub(crate) code_max: u64,
+
+    /// Seconds for which a pairing is remembered after both peers have left, unless one of them asked
+    /// to keep it.
+    #[arg(long, env = "PEERSOX_UNKEPT_TTL", default_value_t = 600, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(1..=604_800))]
+    pub(crate) unkept_ttl: u64,
 
     /// Largest frame in bytes.
     #[arg(long, env = "PEERSOX_MAX_FRAME", default_value_t = 65_536, value_name = "BYTES",
@@ -153,6 +234,21 @@ pub(crate) struct Serve {
     #[arg(long, env = "PEERSOX_HOLD", default_value_t = 262_144, value_name = "BYTES",
           value_parser = clap::value_parser!(u32).range(65_536..=16_777_216))]
     pub(crate) hold: u32,
+
+    /// Bytes of memory for all frames that wait, the buffers of transports included.
+    #[arg(long, env = "PEERSOX_RELAY_MEMORY", default_value_t = 536_870_912, value_name = "BYTES",
+          value_parser = clap::value_parser!(u64).range(4_194_304..=1_099_511_627_776))]
+    pub(crate) relay_memory: u64,
+
+    /// Bytes per second that one peer may send through the relay before it is slowed down; each frame counts
+    /// 256 bytes more. An address may send four times as much.
+    #[arg(long, env = "PEERSOX_LEG_RATE", default_value_t = 1_073_741_824, value_name = "BYTES",
+          value_parser = clap::value_parser!(u64).range(65_536..=1_099_511_627_776))]
+    pub(crate) leg_rate: u64,
+
+    /// Serve gRPC reflection.
+    #[arg(long, env = "PEERSOX_REFLECTION")]
+    pub(crate) reflection: bool,
 
     /// Seconds for which a lost peer is waited for.
     #[arg(long, env = "PEERSOX_PARK_GRACE", default_value_t = 30, value_name = "SECONDS",
@@ -166,7 +262,7 @@ pub(crate) struct Serve {
 }
 
 /// What every command that talks to a server takes.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Remote {
     /// The server. Default: http://localhost:3000; for a saved device, always its own.
     #[arg(long, env = "PEERSOX_SERVER", value_name = "URL")]
@@ -183,6 +279,11 @@ pub(crate) struct Remote {
     /// Print one JSON object per event instead of text for people.
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// Draw no QR code.
+    #[arg(long, env = "PEERSOX_NO_QR", hide_env_values = true,
+          value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) no_qr: bool,
 
     /// Seconds to wait for the other device to appear, and to come back when it is away.
     #[arg(long, default_value_t = 600, value_name = "SECONDS",
@@ -243,6 +344,10 @@ pub(crate) struct Send {
     /// Files and folders, or `-` for standard input.
     #[arg(required = true, value_name = "FILE|DIR|-")]
     pub(crate) paths: Vec<PathBuf>,
+    /// What the only thing that is sent is called there, instead of its own name; standard input is
+    /// called `stdin` otherwise.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
     /// Send to a saved device instead of showing a code.
     #[arg(long, value_name = "NAME")]
     pub(crate) to: Option<Name>,
@@ -252,22 +357,32 @@ pub(crate) struct Send {
     pub(crate) remote: Remote,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:
   peersox receive 481920-tulip-ember               into this folder, after asking
   peersox receive 481920 tulip ember -o ~/Downloads -y
-  peersox receive 481920-tulip-ember -o - | tar x  to standard output")]
+  peersox receive 481920-tulip-ember -o - | tar x  to standard output
+  peersox receive                                  asks for the code, and completes its words
+  PEERSOX_CODE=481920-tulip-ember peersox receive  for scripts: other users do not see it")]
 pub(crate) struct Receive {
-    /// The code that the sender shows; spaces, case and dashes do not matter.
-    #[arg(value_name = "CODE", required_unless_present = "from")]
+    /// The code that the sender shows; spaces, case and dashes do not matter. Also the link with the code, or
+    /// `-` for the first line of standard input. Default: what PEERSOX_CODE holds, or else it is asked for.
+    #[arg(value_name = "CODE")]
     pub(crate) code: Vec<String>,
     /// Receive from a saved device instead of typing a code.
     #[arg(long, value_name = "NAME", conflicts_with = "code")]
     pub(crate) from: Option<Name>,
-    /// Folder to receive into, or `-` for standard output.
+    /// Receive one transfer after the other, until Ctrl-C.
+    #[arg(long, requires = "from", conflicts_with = "code")]
+    pub(crate) keep: bool,
+    /// Folder to receive into, or `-` for standard output; a file, as in `new.txt`, if one file with
+    /// that extension is offered.
     #[arg(short, long, default_value = ".", value_name = "DIR")]
     pub(crate) output: PathBuf,
-    /// Accept without asking.
+    /// What the file or folder is called here, instead of its own name; for one of them.
+    #[arg(long, value_name = "NAME", value_parser = file_name)]
+    pub(crate) name: Option<String>,
+    /// Accept without asking. Without a terminal to ask on, nothing is accepted unless this is given.
     #[arg(short, long)]
     pub(crate) yes: bool,
     /// Replace files that exist, instead of choosing another name.
@@ -320,34 +435,13 @@ pub(crate) struct Forward {
     pub(crate) partner: Partner,
 }
 
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  peersox pair --save laptop                    shows a code; the other device becomes `laptop`
-  peersox pair 481920-tulip-ember --save phone  on the other device
-  peersox send --to laptop FILE                 from then on, without a code")]
-pub(crate) struct Pair {
-    /// The code that the other side shows. Without one, a code is shown here.
-    #[arg(value_name = "CODE")]
-    pub(crate) code: Vec<String>,
-    /// What the other device is called here.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) save: Name,
-    #[command(flatten)]
-    pub(crate) new_code: NewCode,
-    #[command(flatten)]
-    pub(crate) remote: Remote,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Forget {
-    /// The saved device.
-    #[arg(value_name = "NAME")]
-    pub(crate) name: Name,
-    /// Only here: do not revoke the pairing on the server.
-    #[arg(long)]
-    pub(crate) local: bool,
-    #[command(flatten)]
-    pub(crate) remote: Remote,
+/// The name of a file in a folder.
+fn file_name(name: &str) -> Result<String, String> {
+    let names = peersox_core::transfer::Names::Unix;
+    match peersox_core::transfer::SafePath::on(names, &[name]) {
+        Ok(path) => Ok(path.to_string()),
+        Err(error) => Err(format!("this is no name of a file: {error}")),
+    }
 }
 
 const EXAMPLES: &str = "\

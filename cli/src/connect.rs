@@ -7,17 +7,20 @@
 
 use std::io::IsTerminal as _;
 use std::pin::pin;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::{Bytes, BytesMut};
-use peersox_client::{Channel, Chunk, Error, Peer, Receiver, Sender};
-use peersox_core::channel::Priority;
+use peersox_client::{Chunk, Error};
+use peersox_core::channel::{Priority, ResetCode};
 use peersox_core::role::Role;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::args::Connect;
+use crate::failure::{self, Failure};
 use crate::meet::{self, Way};
+use crate::share::{Channel, Peer, Receiver, Sender};
 use crate::terminal::Voice;
 
 pub(crate) async fn run(args: Connect) -> anyhow::Result<()> {
@@ -78,11 +81,19 @@ async fn join(
     }
 }
 
-/// Waits for the channel with this name; others are dropped, which refuses them.
+/// Waits for the channel with this name. One of another command ends both commands with the same sentence;
+/// others are dropped, which refuses them.
 pub(crate) async fn accept(peer: &mut Peer, name: &str) -> anyhow::Result<Channel> {
-    while let Some(channel) = peer.accept().await {
+    while let Some(channel) = peer.accept(name).await {
         if channel.name() == name {
             return Ok(channel);
+        }
+        if let Some(fault) = other_command(channel.name(), name) {
+            let (sender, _receiver) = channel.split();
+            let _ = sender.reset(OTHER_COMMAND).await;
+            // The other side ends when it hears of that, and this side waits for it to hear.
+            let _ = tokio::time::timeout(FAREWELL, peer.ended()).await;
+            return Err(fault);
         }
         tracing::debug!(
             name = channel.name(),
@@ -91,6 +102,40 @@ pub(crate) async fn accept(peer: &mut Peer, name: &str) -> anyhow::Result<Channe
     }
     Err(peer.ended().await.err().unwrap_or(Error::PeerDone).into())
 }
+
+/// Why a channel of one command cannot be served by another, if both are known.
+fn other_command(theirs: &str, ours: &str) -> Option<anyhow::Error> {
+    let (theirs, fits) = command(theirs)?;
+    let (ours, _) = command(ours)?;
+    let text = format!(
+        "the other side runs `peersox {theirs}`, this side `peersox {ours}`; \
+         run `peersox {fits}` here"
+    );
+    Some(Failure::Usage(text).into())
+}
+
+/// Who opens the channels of this name, and what serves them on the other side.
+fn command(channel: &str) -> Option<(&'static str, &'static str)> {
+    match channel {
+        "peersox.transfer" => Some(("send", "receive")),
+        CHANNEL => Some(("connect", "connect")),
+        "peersox.forward" => Some(("forward --listen", "forward --target")),
+        "peersox.pair" => Some(("pair", "pair")),
+        _ => None,
+    }
+}
+
+/// What has to run here to serve a channel of this name.
+pub(crate) fn served_by(channel: &str) -> Option<&'static str> {
+    command(channel).map(|(_, serves)| serves)
+}
+
+/// The reset of a channel that another command than the right one serves. Older versions drop such a channel,
+/// which resets it with the code 0.
+pub(crate) const OTHER_COMMAND: ResetCode = ResetCode(17);
+
+/// How long the other side may take to end.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Sends what is read here, up to its end, and waits until the other side has read it.
 async fn copy_in(sender: &Sender) -> anyhow::Result<()> {
@@ -116,14 +161,8 @@ async fn copy_out(mut receiver: Receiver) -> anyhow::Result<()> {
     let mut stdout = tokio::io::stdout();
     while let Some(chunk) = receiver.recv_chunk().await? {
         let bytes: Bytes = chunk.bytes;
-        stdout
-            .write_all(&bytes)
-            .await
-            .context("cannot write to standard output")?;
-        stdout
-            .flush()
-            .await
-            .context("cannot write to standard output")?;
+        stdout.write_all(&bytes).await.map_err(failure::stdout)?;
+        stdout.flush().await.map_err(failure::stdout)?;
     }
     Ok(())
 }
@@ -133,3 +172,19 @@ const CHANNEL: &str = "peersox.pipe";
 
 /// How much is read at a time: about what one record carries.
 const PIECE: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_of_two_commands_that_do_not_fit_is_named() {
+        let error = other_command("peersox.transfer", CHANNEL)
+            .unwrap()
+            .to_string();
+        assert!(error.contains("runs `peersox send`"), "{error}");
+        assert!(error.contains("run `peersox receive` here"), "{error}");
+        assert!(other_command("chat", CHANNEL).is_none());
+        assert_eq!(peersox_core::transfer::CHANNEL, "peersox.transfer");
+    }
+}

@@ -2,7 +2,12 @@
 
 use std::process::ExitCode;
 
-use peersox_client::{CloseReason, Error};
+use peersox_client::{CloseReason, Error, ResetCode, Side};
+use serde_json::json;
+
+use crate::connect;
+use crate::signals::Stop;
+use crate::terminal::Voice;
 
 /// A failure whose exit code is known where it happens.
 #[derive(Debug, thiserror::Error)]
@@ -22,9 +27,12 @@ pub(crate) enum Failure {
     /// A file here is in the way, or cannot be read or written.
     #[error("{0}")]
     File(String),
-    /// The user pressed Ctrl-C.
+    /// Whoever read standard output is gone.
+    #[error("nobody reads standard output any more")]
+    Unheard,
+    /// A signal ended the command.
     #[error("interrupted")]
-    Interrupted,
+    Stopped(Stop),
 }
 
 impl Failure {
@@ -35,31 +43,110 @@ impl Failure {
             Self::Unreachable(_) => 5,
             Self::Corrupt(_) => 6,
             Self::File(_) => 7,
-            Self::Interrupted => 130,
+            Self::Stopped(stop) => stop.code(),
+            // As a program ends that the system ends by SIGPIPE.
+            Self::Unheard => 141,
         }
     }
 }
 
-/// Says what went wrong and chooses the exit code.
-pub(crate) fn report(result: anyhow::Result<()>) -> ExitCode {
+/// Says what went wrong, as a sentence or as the last event, and chooses the exit code.
+pub(crate) fn report(result: anyhow::Result<()>, voice: Voice) -> ExitCode {
     let Err(error) = result else {
         return ExitCode::SUCCESS;
     };
     let code = code(&error);
-    if code != Failure::Interrupted.code() {
-        eprintln!("peersox: {error:#}");
+    let quiet = matches!(
+        error.downcast_ref(),
+        Some(Failure::Stopped(_) | Failure::Unheard)
+    );
+    if voice.is_json() || !quiet {
+        let message = match error.downcast_ref() {
+            Some(Error::Reset {
+                by: Side::Other,
+                code,
+            }) if NOT_SERVED.contains(code) => {
+                "the other side runs a command that does not fit this one: `send` and `receive` \
+                 belong together, `forward --listen` and `forward --target`, and of the others two \
+                 alike"
+                    .to_owned()
+            }
+            Some(Error::Reset {
+                by: Side::Other,
+                code: ResetCode::CANCELLED,
+            }) => "the other side broke off".to_owned(),
+            _ => format!("{error:#}"),
+        };
+        let event = json!({"event": "error", "exit": code, "message": message});
+        voice.say(&format!("peersox: {message}"), &event);
     }
     ExitCode::from(code)
 }
 
-fn code(error: &anyhow::Error) -> u8 {
+/// How a channel is reset that nobody serves: refused, or met by another command.
+const NOT_SERVED: [ResetCode; 2] = [ResetCode::REFUSED, connect::OTHER_COMMAND];
+
+/// Why a server cannot be talked to, and what to try.
+pub(crate) fn server(error: Error) -> anyhow::Error {
+    let Error::Unreachable { server, why, .. } = &error else {
+        return error.into();
+    };
+    let hint = match server.split_once("://") {
+        // What rustls says when the first bytes are no TLS.
+        Some(("https", rest)) if why.contains("InvalidContentType") => {
+            format!("this port speaks http: try --server http://{rest}")
+        }
+        _ => "is it running? start one with `peersox serve`, or name another with --server".into(),
+    };
+    Hinted { error, hint }.into()
+}
+
+/// What the client said, if that is why.
+pub(crate) fn cause(error: &anyhow::Error) -> Option<&Error> {
+    let hinted = || Some(&error.downcast_ref::<Hinted>()?.error);
+    error.downcast_ref::<Error>().or_else(hinted)
+}
+
+/// A failure and what to try, in this order.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}; {hint}")]
+struct Hinted {
+    error: Error,
+    hint: String,
+}
+
+/// Why standard output cannot be written to.
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "the shape that map_err wants"
+)]
+pub(crate) fn stdout(error: std::io::Error) -> anyhow::Error {
+    match error.kind() {
+        std::io::ErrorKind::BrokenPipe => Failure::Unheard.into(),
+        _ => Failure::File(format!("cannot write to standard output: {error}")).into(),
+    }
+}
+
+/// The exit code of a failure.
+pub(crate) fn code(error: &anyhow::Error) -> u8 {
     if let Some(failure) = error.downcast_ref::<Failure>() {
         return failure.code();
     }
-    match error.downcast_ref::<Error>() {
+    match cause(error) {
         Some(Error::CodeMalformed(_) | Error::ServerUrl { .. } | Error::ProxyVariable { .. }) => 2,
-        Some(Error::CodeNotFound | Error::CredentialInvalid | Error::Burnt(_)) => 3,
+        Some(
+            Error::CodeNotFound | Error::CredentialInvalid | Error::Burnt(_) | Error::CodeSpent,
+        ) => 3,
         Some(Error::Closed(CloseReason::PeerLeft | CloseReason::Revoked)) => 4,
+        Some(Error::Reset {
+            by: Side::Other,
+            code,
+        }) if NOT_SERVED.contains(code) => 2,
+        // A command that is broken off drops its channels and its peer; either may arrive first.
+        Some(Error::Reset {
+            by: Side::Other,
+            code: ResetCode::CANCELLED,
+        }) => 4,
         Some(Error::Tampered) => 6,
         Some(
             Error::Unreachable { .. }
@@ -75,7 +162,7 @@ fn code(error: &anyhow::Error) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use peersox_client::{Burnt, Cause, NoLeg, ResetCode, Side, Violation};
+    use peersox_client::{Burnt, Cause, NoLeg, Violation};
 
     use super::*;
 
@@ -102,7 +189,7 @@ mod tests {
             (Error::NotTaken, 5),
             (Error::NoLeg(no_leg), 5),
             (Error::Tampered, 6),
-            (Error::Reset { by, code: reset }, 1),
+            (Error::Reset { by, code: reset }, 4),
             (Error::PeerRestarted, 1),
             (Error::Broken(Violation::Flood), 1),
             (Error::Gone, 1),

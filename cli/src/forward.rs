@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::BytesMut;
-use peersox_client::{Channel, Chunk, Error, Peer, Receiver, Sender};
+use peersox_client::{Chunk, Error};
 use peersox_core::channel::{Priority, ResetCode};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -24,6 +24,7 @@ use tokio::task::JoinSet;
 
 use crate::args::Forward;
 use crate::meet::{self, Way};
+use crate::share::{Channel, Peer, Receiver, Sender};
 use crate::terminal::Voice;
 
 pub(crate) async fn run(args: Forward) -> anyhow::Result<()> {
@@ -104,7 +105,7 @@ async fn accept_here(peer: &mut Peer, listener: &TcpListener, voice: Voice) -> a
 async fn accept_there(peer: &mut Peer, target: &str, voice: Voice) -> anyhow::Result<()> {
     let mut connections = JoinSet::new();
     loop {
-        let Some(channel) = peer.accept().await else {
+        let Some(channel) = peer.accept(CHANNEL).await else {
             return Ok(peer.ended().await?);
         };
         while connections.try_join_next().is_some() {}

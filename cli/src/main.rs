@@ -6,33 +6,73 @@
 //! standard error.
 
 mod args;
+mod argv;
 mod connect;
 mod failure;
 mod forward;
+mod given;
+mod greeting;
+mod invite;
+mod keep;
+mod manual;
 mod meet;
 mod pair;
 mod ping;
+mod plain;
 mod progress;
 mod qr;
+mod reach;
 mod saved;
 mod serve;
+mod share;
+mod signals;
 mod telemetry;
 mod terminal;
 mod transfer;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::Parser as _;
+use serde_json::json;
 
 use args::{Cli, Command};
+use signals::until_stopped;
+use terminal::{Voice, out_raw};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let arguments = argv::in_order(std::env::args_os().collect());
+    let mut cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error, &arguments),
+    };
     telemetry::start(cli.log.as_deref(), matches!(cli.command, Command::Serve(_)));
-    failure::report(run(cli.command))
+    if let Some(code) = cli.command.code() {
+        argv::hide_code(&arguments, code);
+    }
+    let voice = Voice::new(cli.command.is_json());
+    failure::report(run(cli.command), voice)
 }
 
-fn run(command: Command) -> anyhow::Result<()> {
+/// Answers a command line that runs nothing: help, the version, or what is wrong with it.
+fn refuse(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+    let text = error.render().to_string();
+    let voice = Voice::new(arguments.iter().any(|it| it == "--json"));
+    if !error.use_stderr() {
+        return failure::report(out_raw(&text), voice);
+    }
+    let lines: Vec<&str> = text.lines().collect();
+    let message = text.trim().trim_start_matches("error: ");
+    let event = json!({"event": "error", "exit": USAGE, "message": message});
+    voice.say_lines(&lines, &event);
+    ExitCode::from(USAGE)
+}
+
+/// The exit code of a command line that is wrong.
+const USAGE: u8 = 2;
+
+fn run(mut command: Command) -> anyhow::Result<()> {
+    given::complete(&mut command)?;
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("another TLS provider was installed first"))?;
@@ -41,24 +81,20 @@ fn run(command: Command) -> anyhow::Result<()> {
         .build()?;
     let result = runtime.block_on(async {
         match command {
-            Command::Serve(args) => serve::run(args).await,
-            Command::Send(args) => terminal::until_interrupted(transfer::send(args)).await,
-            Command::Receive(args) => terminal::until_interrupted(transfer::receive(args)).await,
-            Command::Connect(args) => terminal::until_interrupted(connect::run(args)).await,
-            Command::Ping(args) => terminal::until_interrupted(ping::run(args)).await,
-            Command::Forward(args) => terminal::until_interrupted(forward::run(args)).await,
-            Command::Pair(args) => terminal::until_interrupted(pair::run(args)).await,
-            Command::Devices(args) => pair::list(args).await,
+            Command::Serve(args) => serve::run(*args).await,
+            Command::Send(args) => until_stopped(transfer::send(args)).await,
+            Command::Receive(args) if args.keep => until_stopped(keep::receive(args)).await,
+            Command::Receive(args) => until_stopped(transfer::receive(args)).await,
+            Command::Connect(args) => until_stopped(connect::run(args)).await,
+            Command::Ping(args) => until_stopped(ping::run(args)).await,
+            Command::Forward(args) => until_stopped(forward::run(args)).await,
+            Command::Pair(args) => until_stopped(pair::run(args)).await,
+            Command::Devices(args) if args.names => manual::names(),
+            Command::Devices(args) => pair::list(args.remote).await,
             Command::Forget(args) => pair::forget(args).await,
-            Command::Completions { shell } => {
-                clap_complete::generate(
-                    shell,
-                    &mut Cli::command(),
-                    "peersox",
-                    &mut std::io::stdout(),
-                );
-                Ok(())
-            }
+            Command::Hold(args) => share::owner::run(args).await,
+            Command::Completions { shell } => manual::completions(shell),
+            Command::Man { command } => manual::page(command.as_deref()),
         }
     });
     // A thread may be blocked in reading a terminal that nobody types on.

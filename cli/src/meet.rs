@@ -3,19 +3,19 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use futures_util::{Stream, StreamExt as _};
 use peersox_client::{
-    Choice, Code, Error, Options, OsRng, Pairing, PairingEvent, Peer, Presence, Proof, Server,
-    Status, Trust, Words,
+    Choice, Code, Error, Invite, Options, Pairing, Peer, Presence, Proof, Replaced, Server, Status,
+    Step, Terms, Trust,
 };
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::args::{DEFAULT_SERVER, NewCode, Partner, Remote, Transport};
-use crate::failure::Failure;
-use crate::qr;
-use crate::saved::{Devices, Name};
+use crate::args::{NewCode, Partner, Remote, Transport};
+use crate::failure::{self, Failure};
+use crate::invite;
+use crate::saved::{Devices, Name, Saved};
+use crate::share;
 use crate::terminal::Voice;
 
 /// How to meet.
@@ -46,7 +46,7 @@ impl<'a> Way<'a> {
 
 /// A peer that is connected, and what it would need to come back.
 pub(crate) struct Met {
-    pub(crate) peer: Peer,
+    pub(crate) peer: share::Peer,
     pub(crate) server: String,
     pub(crate) pairing: Pairing,
 }
@@ -76,9 +76,9 @@ pub(crate) async fn meet(
     }
 }
 
-/// Shows a code and waits until the other device has typed it. One that expires is replaced by a new
-/// one for as long as it takes; one that was spent by a wrong guess a few times only, because each
-/// code is another guess for whoever makes them.
+/// Shows a code and waits until the other device has typed it. The rules are those of [`Invite`]: one code
+/// for as long as the server knows it, and no more than three that took a message of the other side, because
+/// each of them is a guess for whoever makes them.
 async fn show_code(
     remote: &Remote,
     new_code: &NewCode,
@@ -86,34 +86,88 @@ async fn show_code(
     voice: Voice,
 ) -> anyhow::Result<Met> {
     let server = server(remote, remote.server()).await?;
-    let mut spent = 0;
+    let mut invite = Invite::new(server.clone(), new_code.words.into(), options(remote, true));
+    let mut waiting = Waiting::new(&server);
+    let mut followed = None;
     loop {
-        let created = server.create_pairing().await.context("cannot get a code")?;
-        let words = Words::random(new_code.words.into(), &mut OsRng);
-        let code = Code {
-            nameplate: created.nameplate,
-            words,
-        };
-        show(&code, &server, command, voice);
-
-        let events = server.watch(&created.pairing).await?;
-        let (pairing, proof) = (created.pairing, Proof::Code(code));
-        let attached = Peer::attach(server.clone(), pairing.clone(), proof, options(remote));
-        let mut peer = attached.await?;
-        let followed = voice.follow(&mut peer);
-        tokio::select! {
-            connected = peer.connected() => match connected {
-                Ok(()) => return Ok(Met { peer, server: server.url().to_owned(), pairing }),
-                Err(Error::Burnt(burnt)) if spent < MAX_SPENT => {
-                    spent += 1;
-                    voice.say(&burnt.to_string(), &json!({"event": "code_spent", "why": burnt.to_string()}));
+        match invite.next().await.context("no code is shown any more")? {
+            Step::Show(code) => {
+                invite::show(&code, &server, command, remote, voice).await?;
+                if let Some((peer, pairing)) = invite.shown() {
+                    waiting.holds(pairing.clone(), peer.status());
+                    followed = Some(voice.follow(peer));
                 }
-                Err(error) => return Err(error.into()),
-            },
-            () = expired(events) => {
-                followed.abort();
-                voice.say("nobody typed this code in time; here is another", &json!({"event": "code_expired"}));
             }
+            Step::Replaced(why, error) => {
+                waiting.is_over();
+                if let Some(followed) = followed.take() {
+                    followed.abort();
+                }
+                match why {
+                    Replaced::Used => {
+                        let why = error.to_string();
+                        voice.say(&why, &json!({"event": "code_spent", "why": why}));
+                    }
+                    Replaced::Gone => voice.say(
+                        "the server does not know this code any more; another one follows",
+                        &json!({"event": "code_expired"}),
+                    ),
+                }
+            }
+            Step::Met(peer, pairing) => {
+                waiting.is_over();
+                return Ok(Met {
+                    peer: share::Peer::Own(peer),
+                    server: server.url().to_owned(),
+                    pairing,
+                });
+            }
+        }
+    }
+}
+
+/// Takes back a code that nobody has typed yet when the command ends, so that whoever types it later hears at
+/// once that nobody waits. Dropping it asks the server in a task of its own, which gets the moment that an
+/// interrupted command waits.
+struct Waiting {
+    server: Server,
+    held: Option<(Pairing, watch::Receiver<Status>)>,
+}
+
+impl Waiting {
+    fn new(server: &Server) -> Self {
+        Self {
+            server: server.clone(),
+            held: None,
+        }
+    }
+
+    fn holds(&mut self, pairing: Pairing, status: watch::Receiver<Status>) {
+        self.held = Some((pairing, status));
+    }
+
+    fn is_over(&mut self) {
+        self.held = None;
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let Some((pairing, status)) = self.held.take() else {
+            return;
+        };
+        let status = *status.borrow();
+        // The other device is there, and hears that this one hangs up.
+        if status.presence != Presence::Absent || status.code_used {
+            return;
+        }
+        let server = self.server.clone();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                if let Err(error) = server.delete_pairing(&pairing).await {
+                    tracing::debug!(%error, "the code was not taken back");
+                }
+            });
         }
     }
 }
@@ -125,27 +179,41 @@ async fn join(remote: &Remote, code: &[String], voice: Voice) -> anyhow::Result<
         .parse()
         .map_err(|malformed| Failure::Usage(format!("this is not a code: {malformed}")))?;
     let server = server(remote, remote.server()).await?;
-    let pairing = server.join_pairing(&code.nameplate).await?;
+    let terms = Terms {
+        ephemeral: true,
+        ..Terms::default()
+    };
+    let pairing = server.join_pairing_on(&code.nameplate, &terms).await?;
     attach(remote, server, pairing, Proof::Code(code), voice).await
 }
 
 /// Comes back to a device that was saved, and waits until it comes back, too.
 async fn come_back(remote: &Remote, name: &Name, voice: Voice) -> anyhow::Result<Met> {
-    let saved = Devices::of_this_user()?.load(name)?;
-    let server = server(remote, &saved.server).await?;
+    let devices = Devices::of_this_user()?;
+    let saved = devices.load(name)?;
     voice.say(
         &format!("waiting for {name}"),
         &json!({"event": "waiting", "for": name.to_string()}),
     );
+    let lent = share::guest::attach(&devices, name, remote, voice).await?;
+    lent.connected().await.map_err(|error| match error {
+        Error::CredentialInvalid => anyhow::Error::new(error).context(format!(
+            "{name} was forgotten by the server or by the other side; `peersox forget {name}`"
+        )),
+        other => failure::server(other),
+    })?;
+    Ok(Met {
+        peer: share::Peer::Lent(lent),
+        server: saved.server,
+        pairing: saved.pairing,
+    })
+}
+
+/// Comes back to a saved device, for the process that holds its leg. Returns once this side is attached.
+pub(crate) async fn restore(remote: &Remote, saved: Saved) -> anyhow::Result<Peer> {
+    let server = server(remote, &saved.server).await?;
     let proof = Proof::Secret(saved.secret);
-    attach(remote, server, saved.pairing, proof, voice)
-        .await
-        .map_err(|error| match error.downcast_ref() {
-            Some(Error::CredentialInvalid) => error.context(format!(
-                "{name} was forgotten by the server or by the other side; `peersox forget {name}`"
-            )),
-            _ => error,
-        })
+    Ok(Peer::attach(server, saved.pairing, proof, options(remote, false)).await?)
 }
 
 async fn attach(
@@ -156,11 +224,20 @@ async fn attach(
     voice: Voice,
 ) -> anyhow::Result<Met> {
     let url = server.url().to_owned();
-    let mut peer = Peer::attach(server, pairing.clone(), proof, options(remote)).await?;
+    let once = matches!(proof, Proof::Code(_));
+    let mut peer = Peer::start(server, pairing.clone(), proof, options(remote, once))?;
     voice.follow(&mut peer);
+    peer.attached().await?;
+    // A saved device is waited for anyway, and that was said.
+    if once && peer.status().borrow().presence == Presence::Absent {
+        voice.say(
+            "waiting for the device that shows the code",
+            &json!({"event": "waiting", "for": null}),
+        );
+    }
     peer.connected().await?;
     Ok(Met {
-        peer,
+        peer: share::Peer::Own(peer),
         server: url,
         pairing,
     })
@@ -190,25 +267,23 @@ pub(crate) async fn absent(mut status: watch::Receiver<Status>, wait: u64) -> an
 
 /// Connects to a server, trusting what the command line says.
 pub(crate) async fn server(remote: &Remote, url: &str) -> anyhow::Result<Server> {
-    let trust = match &remote.ca_cert {
-        Some(path) => {
-            let pem = tokio::fs::read(path).await;
-            let pem = pem.map_err(|error| {
-                Failure::File(format!("cannot read {}: {error}", path.display()))
-            })?;
-            Trust::with_pem(pem)
-        }
-        None => Trust::default(),
-    };
-    match Server::connect(url, trust).await {
-        Err(error @ Error::Unreachable { .. }) => Err(anyhow::Error::new(error).context(
-            "is it running? start one with `peersox serve`, or name another with --server",
-        )),
-        other => Ok(other?),
-    }
+    let trust = trust(remote).await?;
+    Server::connect(url, trust).await.map_err(failure::server)
 }
 
-fn options(remote: &Remote) -> Options {
+/// What the command line says about certificates.
+pub(crate) async fn trust(remote: &Remote) -> anyhow::Result<Trust> {
+    let Some(path) = &remote.ca_cert else {
+        return Ok(Trust::default());
+    };
+    let pem = tokio::fs::read(path).await;
+    let pem =
+        pem.map_err(|error| Failure::File(format!("cannot read {}: {error}", path.display())))?;
+    Ok(Trust::with_pem(pem))
+}
+
+/// `once` unless this device, and with it the other one, is saved.
+fn options(remote: &Remote, once: bool) -> Options {
     let transport = match remote.transport {
         Transport::Auto => Choice::Auto,
         Transport::Quic => Choice::Only(peersox_client::Transport::Quic),
@@ -217,42 +292,7 @@ fn options(remote: &Remote) -> Options {
     Options {
         transport,
         patience: Duration::from_secs(remote.wait),
+        once,
         ..Options::default()
     }
-}
-
-fn show(code: &Code, server: &Server, command: &str, voice: Voice) {
-    let text = code.canonical();
-    let other = if server.url().trim_end_matches('/') == DEFAULT_SERVER {
-        String::new()
-    } else {
-        format!("--server {} ", server.url())
-    };
-    if voice.has_terminal() {
-        let link = format!("{}/#{}", server.url().trim_end_matches('/'), *text);
-        if let Some(picture) = qr::render(&link) {
-            voice.say(&picture, &json!(null));
-        }
-    }
-    voice.say(
-        &format!(
-            "code: {}\non the other device: peersox {command} {other}{}",
-            *text, *text
-        ),
-        &json!({"event": "code", "code": *text}),
-    );
-}
-
-/// How often a code that was spent by a wrong guess is replaced.
-const MAX_SPENT: u32 = 2;
-
-/// Resolves when the code has expired; a stream that breaks tells nothing.
-async fn expired(events: impl Stream<Item = Result<PairingEvent, Error>>) {
-    let mut events = std::pin::pin!(events);
-    while let Some(Ok(event)) = events.next().await {
-        if event == PairingEvent::Expired {
-            return;
-        }
-    }
-    std::future::pending().await
 }

@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use peersox_client::{Error, Message, Peer, Server};
+use peersox_client::{Error, Message, Server};
 use peersox_core::channel::Priority;
 use serde_json::json;
 
@@ -21,7 +21,8 @@ use crate::connect::accept;
 use crate::failure::Failure;
 use crate::meet::{self, Met, Way};
 use crate::saved::Devices;
-use crate::terminal::Voice;
+use crate::share::Peer;
+use crate::terminal::{Voice, out, out_json};
 
 /// `peersox pair`.
 pub(crate) async fn run(args: Pair) -> anyhow::Result<()> {
@@ -40,7 +41,14 @@ pub(crate) async fn run(args: Pair) -> anyhow::Result<()> {
         .context("connected without keys: a defect of this program")?;
     devices.save(&args.save, &server, &pairing, &secured)?;
 
-    let agreed = tokio::time::timeout(PATIENCE, agree(&mut peer, args.code.is_empty())).await;
+    let agreeing = async {
+        // The server forgets in minutes what nobody asks it to keep.
+        let control = meet::server(&args.remote, &server).await?;
+        let kept = control.keep(&pairing).await;
+        kept.context("the server does not keep the pairing")?;
+        agree(&mut peer, args.code.is_empty()).await
+    };
+    let agreed = tokio::time::timeout(PATIENCE, agreeing).await;
     let agreed = agreed.unwrap_or_else(|_| {
         let text = "the other side did not say that it has saved the pairing";
         Err(Failure::Unreachable(text.into()).into())
@@ -51,34 +59,34 @@ pub(crate) async fn run(args: Pair) -> anyhow::Result<()> {
     }
     let _ = peer.close().await;
     let name = &args.save;
-    voice.say(
-        &format!(
-            "saved as {name}; from now on, without a code:\n\
-             \x20 peersox send --to {name} FILE\n\
-             \x20 peersox receive --from {name}"
-        ),
+    voice.say_lines(
+        &[
+            &format!("saved as {name}; from now on, without a code:"),
+            &format!("  peersox send --to {name} FILE"),
+            &format!("  peersox receive --from {name}"),
+        ],
         &json!({"event": "saved", "name": name.to_string()}),
     );
     Ok(())
 }
 
 async fn agree(peer: &mut Peer, opens: bool) -> anyhow::Result<()> {
-    let mut channel = if opens {
+    let channel = if opens {
         peer.open(CHANNEL, Priority::Interactive).await?
     } else {
         accept(peer, CHANNEL).await?
     };
-    channel.send(Message::Text(SAVED.into())).await?;
-    channel.finish().await?;
-    match channel.recv().await? {
+    let (sender, mut receiver) = channel.split();
+    sender.send(Message::Text(SAVED.into())).await?;
+    sender.finish().await?;
+    match receiver.recv().await? {
         Some(Message::Text(text)) if text == SAVED => {}
         Some(_) | None => {
             let text = "the other side could not save the pairing";
             return Err(Failure::Declined(text.into()).into());
         }
     }
-    let _ = channel.recv().await;
-    let (sender, _receiver) = channel.split();
+    let _ = receiver.recv().await;
     sender.flushed().await?;
     Ok(())
 }
@@ -95,12 +103,9 @@ pub(crate) async fn list(remote: Remote) -> anyhow::Result<()> {
             Err(error) => (String::new(), error.to_string()),
         };
         if remote.json {
-            println!(
-                "{}",
-                json!({"name": name.to_string(), "server": server, "state": state})
-            );
+            out_json(&json!({"name": name.to_string(), "server": server, "state": state}))?;
         } else {
-            println!("{name:<20} {state:<12} {server}");
+            out(&format!("{name:<20} {state:<12} {server}"))?;
         }
     }
     Ok(())

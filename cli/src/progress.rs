@@ -8,7 +8,8 @@ use peersox_core::transfer;
 use serde_json::json;
 use tokio::sync::watch;
 
-use crate::terminal::{Voice, path};
+use crate::plain;
+use crate::terminal::{Look, Voice, path};
 
 /// Shows progress on standard error.
 pub(crate) struct Progress {
@@ -22,7 +23,8 @@ pub(crate) struct Progress {
 impl Progress {
     /// Begins. The total in bytes is unknown for a pipe.
     pub(crate) fn begin(voice: Voice, total: Option<u64>, status: watch::Receiver<Status>) -> Self {
-        let bar = voice.has_terminal().then(|| bar(total));
+        let look = Look::of_stderr();
+        let bar = (voice.has_terminal() && look.cursor).then(|| bar(total, look));
         Self {
             voice,
             bar,
@@ -42,7 +44,7 @@ impl Progress {
         let path = path(self.status.borrow().leg);
         if let Some(bar) = &self.bar {
             bar.set_position(at.bytes_done);
-            bar.set_message(format!("{path}  {name}"));
+            bar.set_message(format!("{path}  {}", plain::text(name)));
         } else if self.voice.is_json() {
             self.voice.say(
                 "",
@@ -87,21 +89,29 @@ impl Progress {
     /// Breaks off: takes the bar away, so that the error stands alone.
     pub(crate) fn abandon(&self) {
         if let Some(bar) = &self.bar {
-            bar.abandon();
+            bar.finish_and_clear();
         }
     }
 }
 
-fn bar(total: Option<u64>) -> ProgressBar {
-    let template = match total {
-        Some(_) => {
-            "{bar:28} {percent:>3} %  {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left  {msg}"
+/// A bar in one line of the terminal, however narrow that is; what does not fit of the path and name is cut.
+fn bar(total: Option<u64>, look: Look) -> ProgressBar {
+    let template = match (total, look.columns) {
+        (Some(_), 100..) => {
+            "{bar:24} {percent:>3} %  {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left  {wide_msg}"
         }
-        None => "{spinner} {bytes}  {bytes_per_sec}  {msg}",
+        (Some(_), 72..) => {
+            "{bar:10} {percent:>3} %  {bytes}/{total_bytes}  {bytes_per_sec}  {eta}  {wide_msg}"
+        }
+        (Some(_), 28..) => "{percent:>3} %  {bytes_per_sec}  {eta}  {wide_msg}",
+        (Some(_), _) => "{percent:>3} %",
+        (None, 28..) => "{bytes}  {bytes_per_sec}  {wide_msg}",
+        (None, _) => "{bytes}",
     };
+    let chars = if look.utf8 { "██▌ " } else { "## " };
     let style = ProgressStyle::with_template(template)
         .expect("the template is correct")
-        .progress_chars("██▌ ");
+        .progress_chars(chars);
     let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new);
     bar.with_style(style)
 }
@@ -126,8 +136,18 @@ mod tests {
     }
 
     #[test]
-    fn both_templates_parse() {
-        bar(Some(1)).finish_and_clear();
-        bar(None).finish_and_clear();
+    fn all_templates_parse() {
+        for columns in [0, 27, 28, 40, 72, 99, 100, 300] {
+            for (total, utf8) in [(Some(1), true), (None, false)] {
+                let look = Look {
+                    utf8,
+                    colours: true,
+                    cursor: true,
+                    columns,
+                    rows: 24,
+                };
+                bar(total, look).finish_and_clear();
+            }
+        }
     }
 }

@@ -197,6 +197,11 @@ impl Devices {
         fs::remove_file(&file).map_err(|error| unusable(&file, &error))
     }
 
+    /// Where the files are.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.0
+    }
+
     fn file(&self, name: &Name) -> PathBuf {
         self.0.join(format!("{name}.json"))
     }
@@ -217,11 +222,11 @@ fn parse(text: &str) -> Result<Saved, String> {
     let secret = bytes(&stored.secret)?;
     Ok(Saved {
         server: stored.server,
-        pairing: Pairing {
-            id: stored.pairing,
-            role: stored.role,
-            credential: bytes(&stored.credential)?.to_vec().into(),
-        },
+        pairing: Pairing::stored(
+            stored.pairing,
+            stored.role,
+            bytes(&stored.credential)?.to_vec().into(),
+        ),
         secret: PairingSecret::try_from(&secret[..]).map_err(|error| error.to_string())?,
     })
 }
@@ -311,11 +316,11 @@ mod tests {
     }
 
     fn pairing() -> Pairing {
-        Pairing {
-            id: PairingId::from_bytes([7; 16]),
-            role: Role::Joiner,
-            credential: vec![8; 48].into(),
-        }
+        Pairing::stored(
+            PairingId::from_bytes([7; 16]),
+            Role::Joiner,
+            vec![8; 48].into(),
+        )
     }
 
     fn secured() -> Secured {

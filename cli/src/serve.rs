@@ -17,10 +17,12 @@
 
 mod asset;
 mod certificate;
+pub(crate) mod forwarded;
 mod http;
 mod ice;
 mod page;
 mod prefix;
+mod sockets;
 mod state;
 
 use std::net::SocketAddr;
@@ -40,13 +42,16 @@ use peersox_control::ice::Servers;
 use peersox_control::{AnyStore, ClientAddr, Directory, directory};
 use peersox_core::code::Digits;
 use peersox_core::id::PairingId;
+use peersox_core::limit::Limit;
 use peersox_core::origin::{self, Origin};
+use peersox_core::pairing;
 use peersox_core::ticket::{Signer, Verifier};
 use peersox_core::time::Timestamp;
 use peersox_relay::listen::quic;
 use peersox_relay::{PresenceEvent, Relay};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
@@ -55,17 +60,23 @@ use tokio_util::task::TaskTracker;
 
 use crate::args::Serve;
 use crate::failure::Failure;
+use crate::greeting::{self, Place};
+use crate::reach;
+use crate::signals::Signals;
+use crate::terminal::Voice;
 use certificate::Identity;
+use forwarded::Forwarded;
 use prefix::Prefix;
 
 pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
     let server = Server::start(&args).await?;
-    eprintln!("{}", server.greeting());
-    interrupted().await?;
-    eprintln!("stopping; a second signal stops at once");
+    server.greet(args.public_url.as_ref());
+    let mut signals = Signals::listen()?;
+    signals.next().await;
+    Voice::new(false).say("stopping; a second signal stops at once", &Value::Null);
     tokio::select! {
         () = server.stop(Duration::from_secs(args.drain_grace)) => Ok(()),
-        second = interrupted() => second.and(Err(Failure::Interrupted.into())),
+        second = signals.next() => Err(Failure::Stopped(second).into()),
     }
 }
 
@@ -85,12 +96,12 @@ struct Server {
 impl Server {
     async fn start(args: &Serve) -> anyhow::Result<Self> {
         let ice_servers = ice::servers(args)?;
-        let listener = TcpListener::bind(args.listen).await.with_context(|| {
-            format!(
-                "cannot listen on {}; choose another port with --listen",
-                args.listen
-            )
+        let listener = sockets::tcp(args.listen).with_context(|| {
+            let asked = args.listen.map(|listen| listen.to_string());
+            let asked = asked.unwrap_or_else(|| "port 3000".to_owned());
+            format!("cannot listen on {asked}; choose another port with --listen")
         })?;
+        let listener = TcpListener::from_std(listener)?;
         let address = listener.local_addr()?;
         let identity = identity(args)?;
         let tls = identity
@@ -99,7 +110,8 @@ impl Server {
             .transpose()?;
         let secure = tls.is_some();
 
-        let (store, secret) = state::open(args.state.as_deref()).await?;
+        let (store, secret) =
+            state::open(args.state.as_deref(), &pairing_config(args), now()).await?;
         let signer = secret.signer();
         let verifier = Verifier::new(&[signer.public_key()])?;
         let (relay, presence) = Relay::new(relay_config(args), verifier, now);
@@ -112,9 +124,11 @@ impl Server {
                 let first = identity.map_or_else(Identity::self_signed, Ok)?;
                 let config = first.clone().quic()?;
                 let keys = secret.quic_keys();
-                let endpoint = quic::bind(config, &keys, address).with_context(|| {
-                    format!("cannot listen for QUIC on UDP {address}; --no-quic does without")
-                })?;
+                let endpoint = sockets::udp(address)
+                    .and_then(|socket| quic::on_socket(config, &keys, socket))
+                    .with_context(|| {
+                        format!("cannot listen for QUIC on UDP {address}; --no-quic does without")
+                    })?;
                 if !secure {
                     let rotation = certificate::rotate(endpoint.clone(), first, digests);
                     tasks.spawn(stop.clone().run_until_cancelled_owned(rotation));
@@ -141,10 +155,22 @@ impl Server {
         let router = router(&control, &relay, quic.is_some(), public);
         let http = http::Http {
             listener,
+            most: sockets::most_connections(),
             tls,
             router,
             prefix: Prefix::of(args.public_url.as_ref()),
-            trusted_proxies: args.trust_proxy.clone().into(),
+            forwarded: Forwarded {
+                trusted: args.trust_proxy.iter().copied().collect(),
+                header: args.proxy_header,
+                ..Forwarded::default()
+            },
+            // All clients of a proxy come from its address.
+            unmetered: args
+                .unmetered
+                .iter()
+                .chain(&args.trust_proxy)
+                .copied()
+                .collect(),
         };
         tasks.spawn(http.run(stop.clone(), tasks.clone()));
         tracing::info!(%address, tls = secure, quic = quic.is_some(), "listening");
@@ -159,38 +185,18 @@ impl Server {
         })
     }
 
-    /// Where to go next, for the person who started it.
-    fn greeting(&self) -> String {
-        let scheme = if self.secure { "https" } else { "http" };
-        let port = self.address.port();
-        let here = if self.address.ip().is_unspecified() {
-            "localhost".to_owned()
-        } else {
-            SocketAddr::new(self.address.ip(), port).ip().to_string()
+    /// Says where to go next, to the person who started it.
+    fn greet(&self, public: Option<&PublicUrl>) {
+        let public = public.map(|url| format!("{}{}", url.origin(), url.path()));
+        let place = Place {
+            address: self.address,
+            tls: self.secure,
+            quic: self.quic.is_some(),
+            public: public.as_deref(),
         };
-        let here = if here.contains(':') {
-            format!("[{here}]")
-        } else {
-            here
-        };
-        let server = format!("{scheme}://{here}:{port}");
-        let option = if server == "http://localhost:3000" {
-            String::new()
-        } else {
-            format!(" --server {server}")
-        };
-        let udp = if self.quic.is_some() {
-            " and UDP (QUIC)"
-        } else {
-            ""
-        };
-        format!(
-            "PeerSox is ready at {server} on TCP{udp}.\n\n\
-             \x20 send:     peersox send{option} FILE\n\
-             \x20 receive:  peersox receive{option} CODE\n\
-             \x20 browser:  {server}/\n\n\
-             From another device, use this machine's name or address instead of {here}."
-        )
+        let lines = greeting::lines(&place, &reach::addresses());
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        Voice::new(false).say_lines(&lines, &Value::Null);
     }
 
     /// Stops in good order; takes little longer than `grace`.
@@ -284,11 +290,12 @@ fn control(
     };
     let config = peersox_control::Config {
         server_version: env!("CARGO_PKG_VERSION").to_owned(),
-        pairing: peersox_core::pairing::Config {
-            digits: Digits::new(args.digits).unwrap_or_default(),
-            code_ttl: Duration::from_secs(args.code_ttl),
-            ..peersox_core::pairing::Config::default()
+        pairing: pairing_config(args),
+        guard: peersox_control::guard::Config {
+            unmetered: args.unmetered.iter().copied().collect(),
+            ..peersox_control::guard::Config::default()
         },
+        reflection: args.reflection,
         relay_limits: relay.config().announced(),
         allowed_origins: allowed_origins(args),
         ..peersox_control::Config::default()
@@ -297,10 +304,24 @@ fn control(
     Control::new(config, store, signer, directory, Arc::new(now))
 }
 
+fn pairing_config(args: &Serve) -> pairing::Config {
+    pairing::Config {
+        digits: Digits::new(args.digits).unwrap_or_default(),
+        code_ttl: Duration::from_secs(args.code_ttl),
+        code_max: Duration::from_secs(args.code_max),
+        unkept_ttl: Duration::from_secs(args.unkept_ttl),
+        ..pairing::Config::default()
+    }
+}
+
 fn relay_config(args: &Serve) -> peersox_relay::Config {
     let mut config = peersox_relay::Config {
         hold_bytes: args.hold as usize,
         allowed_origins: Some(allowed_origins(args)),
+        memory: args.relay_memory,
+        leg_rate: Limit::per(args.leg_rate, Duration::from_secs(1)),
+        host_rate: peersox_relay::Config::host_rate(args.leg_rate),
+        unmetered: args.unmetered.iter().copied().collect(),
         ..peersox_relay::Config::default()
     };
     config.limits.frame_bytes = args.max_frame as usize;
@@ -336,17 +357,6 @@ fn acceptor(identity: Identity) -> anyhow::Result<TlsAcceptor> {
         .context("certificate and key do not belong together")?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
-}
-
-/// Resolves on Ctrl-C or SIGTERM.
-async fn interrupted() -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        interrupt = tokio::signal::ctrl_c() => interrupt?,
-        _ = terminate.recv() => {}
-    }
-    Ok(())
 }
 
 fn now() -> Timestamp {

@@ -1,10 +1,17 @@
 //! The log: to standard error, so that standard output stays data.
 
-use std::io::IsTerminal as _;
+use std::fmt;
+use std::io::{self, Write};
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::fmt::FormatFields;
+use tracing_subscriber::fmt::format::{DefaultFields, Writer};
 
-/// Starts logging with the filter given, or `info` for a server and warnings for a peer.
+use crate::plain;
+use crate::terminal::Look;
+
+/// Starts logging with the filter given, or `info` for a server and errors for a peer.
 pub(crate) fn start(filter: Option<&str>, server: bool) {
     let filter = filter.unwrap_or(if server { "info" } else { "error" });
     let (filter, fault) = match EnvFilter::try_new(filter) {
@@ -13,11 +20,44 @@ pub(crate) fn start(filter: Option<&str>, server: bool) {
     };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(|| Log)
+        .fmt_fields(Harmless)
+        // A log that cannot be written would be reported by `eprintln!`, which panics for the same reason.
+        .log_internal_errors(false)
+        .with_ansi(Look::of_stderr().colours)
         .with_target(false)
         .init();
     if let Some(error) = fault {
         tracing::warn!(%error, "the log filter cannot be used; logging at info");
+    }
+}
+
+/// Standard error. Whoever read it may be gone; the program goes on without its log.
+struct Log;
+
+impl Write for Log {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let _ = io::stderr().lock().write_all(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes the fields of events and spans so that nothing in them is more than text: their values come from
+/// peers, proxies and pages.
+struct Harmless;
+
+impl<'writer> FormatFields<'writer> for Harmless {
+    fn format_fields<R: RecordFields>(
+        &self,
+        mut writer: Writer<'writer>,
+        fields: R,
+    ) -> fmt::Result {
+        let mut raw = String::new();
+        DefaultFields::new().format_fields(Writer::new(&mut raw), fields)?;
+        writer.write_str(&plain::text(&raw))
     }
 }

@@ -1,14 +1,13 @@
 //! What is said while a command runs: sentences for people, or one JSON object per line.
 
-use std::future::Future;
 use std::io::{IsTerminal as _, Write as _};
-use std::time::Duration;
 
 use peersox_client::{Event, PathKind, Peer, Transport};
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::failure::Failure;
+use crate::failure;
+use crate::plain;
 
 /// Speaks on standard error.
 #[derive(Clone, Copy, Debug)]
@@ -30,16 +29,36 @@ impl Voice {
         !self.json && std::io::stderr().is_terminal()
     }
 
-    /// Says something: the sentence to people, the event to scripts. An empty sentence is not said.
+    /// Says something in one line: the sentence to people, the event to scripts. An empty sentence is not
+    /// said. Whatever is no visible character is escaped, a newline, too, because names and texts of others
+    /// stand in sentences.
     pub(crate) fn say(self, sentence: &str, event: &Value) {
-        let line = if self.json {
-            event.to_string()
+        let lines: &[&str] = if sentence.is_empty() {
+            &[]
         } else {
-            sentence.to_owned()
+            &[sentence]
         };
-        if !line.is_empty() {
-            // Nobody may be reading any more; that is no reason to stop.
-            let _ = writeln!(std::io::stderr().lock(), "{line}");
+        self.say_lines(lines, event);
+    }
+
+    /// The same in several lines.
+    pub(crate) fn say_lines(self, lines: &[&str], event: &Value) {
+        let mut said = String::new();
+        if self.json {
+            said = plain::json(event) + "\n";
+        } else {
+            for line in lines {
+                said.push_str(&plain::text(line));
+                said.push('\n');
+            }
+        }
+        err(&said);
+    }
+
+    /// Shows a picture to people: lines made by this program, which may hold escape sequences.
+    pub(crate) fn draw(self, picture: &str) {
+        if !self.json {
+            err(&format!("{picture}\n"));
         }
     }
 
@@ -63,6 +82,35 @@ impl Voice {
     }
 }
 
+/// Writes to standard error. Nobody may be reading any more, and that is no reason to stop.
+fn err(text: &str) {
+    let mut stderr = std::io::stderr().lock();
+    let _ = stderr.write_all(text.as_bytes());
+    let _ = stderr.flush();
+}
+
+/// Writes a line to standard output; what is no visible character is escaped.
+///
+/// # Errors
+/// Once nobody reads any more, or the disk is full: [`failure::stdout`].
+pub(crate) fn out(line: &str) -> anyhow::Result<()> {
+    out_raw(&format!("{}\n", plain::text(line)))
+}
+
+/// The same for a value.
+pub(crate) fn out_json(value: &Value) -> anyhow::Result<()> {
+    out_raw(&format!("{}\n", plain::json(value)))
+}
+
+/// The same for a text made by this program, with newlines in it.
+pub(crate) fn out_raw(text: &str) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    let written = stdout.write_all(text.as_bytes());
+    written
+        .and_then(|()| stdout.flush())
+        .map_err(failure::stdout)
+}
+
 /// The path in use, as people see it: `relay·quic`.
 pub(crate) fn path(leg: Option<Transport>) -> String {
     leg.map_or_else(
@@ -71,25 +119,53 @@ pub(crate) fn path(leg: Option<Transport>) -> String {
     )
 }
 
-/// Runs a command until it is done or the user interrupts it. A command that ends early has dropped
-/// its peer; that gets a moment to hang up, so that the other side need not wait for it to return.
-pub(crate) async fn until_interrupted(
-    command: impl Future<Output = anyhow::Result<()>>,
-) -> anyhow::Result<()> {
-    let result = tokio::select! {
-        result = command => result,
-        _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted.into()),
-    };
-    if result.is_err() {
-        tokio::time::sleep(FAREWELL).await;
-    }
-    result
+/// What a terminal can show.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Look {
+    /// Characters beyond ASCII.
+    pub(crate) utf8: bool,
+    /// Colours, and its reader wants them: <https://no-color.org>.
+    pub(crate) colours: bool,
+    /// Escape sequences that move the cursor.
+    pub(crate) cursor: bool,
+    pub(crate) columns: usize,
+    pub(crate) rows: usize,
 }
 
-/// Hanging up takes a round trip to the relay; on a busy machine its two tasks wait for their turn, too.
-const FAREWELL: Duration = Duration::from_millis(600);
+impl Look {
+    /// Of the terminal behind standard error.
+    pub(crate) fn of_stderr() -> Self {
+        let size = terminal_size::terminal_size_of(std::io::stderr());
+        let (columns, rows) = size.map_or((80, 24), |(columns, rows)| (columns.0, rows.0));
+        let terminal = std::io::stderr().is_terminal();
+        let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let kind = set("TERM").unwrap_or_else(|| "dumb".into());
+        Self {
+            utf8: is_utf8(set),
+            colours: terminal && set("NO_COLOR").is_none() && has_colours(&kind),
+            cursor: terminal && kind != "dumb",
+            columns: columns.into(),
+            rows: rows.into(),
+        }
+    }
+}
 
-fn describe(event: &Event, connected_before: bool) -> (String, Value) {
+/// Whether the locale says UTF-8: the first of the three variables that is set decides (POSIX).
+fn is_utf8(set: impl Fn(&'static str) -> Option<String>) -> bool {
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
+    let locale = locale.unwrap_or_default().to_ascii_lowercase();
+    locale.contains("utf-8") || locale.contains("utf8")
+}
+
+fn has_colours(kind: &str) -> bool {
+    ![
+        "dumb", "unknown", "vt52", "vt100", "vt102", "vt220", "vt320",
+    ]
+    .contains(&kind)
+}
+
+/// An event for people and for scripts.
+pub(crate) fn describe(event: &Event, connected_before: bool) -> (String, Value) {
     match event {
         Event::Attached { transport, resumed } => {
             let again = if *resumed {
@@ -129,6 +205,7 @@ fn describe(event: &Event, connected_before: bool) -> (String, Value) {
             json!({"event": "direct_failed", "why": why.text()}),
         ),
         Event::PeerOnline => (String::new(), json!({"event": "peer_online"})),
+        Event::CodeUsed => (String::new(), json!({"event": "code_used"})),
         Event::PeerAway { grace } => (
             format!(
                 "the other side is away; waiting up to {} s for it",
@@ -172,18 +249,26 @@ fn kind_name(kind: PathKind) -> &'static str {
     }
 }
 
-/// Asks a person; without one, the answer is yes: whoever typed the code wants what it brings.
-pub(crate) async fn ask(question: &str, voice: Voice) -> bool {
-    if !voice.has_terminal() || !std::io::stdin().is_terminal() {
-        return true;
-    }
-    voice.say(&format!("{question} [Y/n]"), &Value::Null);
-    let answer = tokio::task::spawn_blocking(|| {
-        let mut line = String::new();
-        std::io::stdin().read_line(&mut line).map(|_| line)
-    });
-    match answer.await {
-        Ok(Ok(line)) => !line.trim().to_lowercase().starts_with('n'),
-        Ok(Err(_)) | Err(_) => false,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_variable_that_is_set_names_the_locale() {
+        for (set, utf8) in [
+            (&[("LANG", "de_DE.UTF-8")][..], true),
+            (&[("LANG", "C.utf8")], true),
+            (&[("LC_ALL", "C"), ("LANG", "de_DE.UTF-8")], false),
+            (&[("LC_CTYPE", "en_GB.UTF-8"), ("LANG", "C")], true),
+            (&[("LANG", "de_DE.ISO-8859-1")], false),
+            (&[], false),
+        ] {
+            let find = |name| {
+                let found = set.iter().find(|(key, _)| *key == name);
+                found.map(|(_, value)| (*value).to_owned())
+            };
+            assert_eq!(is_utf8(find), utf8, "{set:?}");
+        }
+        assert!(has_colours("xterm-256color") && !has_colours("vt100"));
     }
 }

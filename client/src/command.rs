@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Wake,
     Upgrade(Reply<bool>),
     Close,
+    /// Hang up at once.
+    HangUp,
 }
 
 /// Where the driver puts the answer to a command.

@@ -84,6 +84,7 @@ impl Driver {
                 upgrade_after: options.upgrade_after,
             },
             direct: Direct::mode(options.direct),
+            once: options.once,
         };
         let code;
         let identity = Identity {
@@ -136,6 +137,10 @@ impl Driver {
                 (attempt, news) = self.direct.next() => self.on_direct(attempt, news),
                 Some((call, answer)) = self.calls.next() => self.on_answer(call, answer),
                 command = inbox.recv() => match command {
+                    Some(Command::HangUp) => {
+                        self.say_done();
+                        break End::Closed { flushed: false };
+                    }
                     Some(command) => self.on_command(command),
                     None => return self.hang_up().await,
                 },
@@ -146,7 +151,7 @@ impl Driver {
         };
         let verdict = self.verdict(end);
         self.desk.end(&told_to_channels(end, &verdict));
-        self.outlets.status.send_replace(<_>::default());
+        self.outlets.over();
         self.legs.finish().await;
         self.outlets.end.send_replace(Some(verdict));
         drop(self.outlets);
@@ -157,10 +162,14 @@ impl Driver {
 
     /// Every handle was dropped without a farewell.
     async fn hang_up(mut self) {
+        self.say_done();
+        self.legs.finish().await;
+    }
+
+    fn say_done(&mut self) {
         for leg in self.legs.open() {
             self.legs.hang_up(leg, Some(CloseReason::Done));
         }
-        self.legs.finish().await;
     }
 
     fn tell(&mut self, input: Input) {
@@ -347,6 +356,7 @@ impl Driver {
                 retry_in,
             },
             endpoint::Event::PeerOnline => Event::PeerOnline,
+            endpoint::Event::CodeUsed => Event::CodeUsed,
             endpoint::Event::PeerAway(grace) => Event::PeerAway { grace },
             endpoint::Event::Draining(_) => Event::Draining,
             endpoint::Event::DatagramsDropped(count) => Event::DatagramsDropped(count),

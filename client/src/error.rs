@@ -109,6 +109,10 @@ pub enum Error {
     /// The two codes do not match, or the pairing was disturbed: the code is spent.
     #[error(transparent)]
     Burnt(#[from] Burnt),
+    /// A peer of this pairing has come with a code before, or the pairing is one that was stored: make
+    /// another code.
+    #[error("this code was used before; make a new one")]
+    CodeSpent,
     /// What arrives is forged, over every path.
     #[error("{}", End::Tampered)]
     Tampered,

@@ -37,6 +37,9 @@ pub enum Event {
     },
     /// The other peer is attached to the relay.
     PeerOnline,
+    /// The code took a message of the other side, or of whoever poses as it. That is the one guess that a
+    /// code gives: it is spent, however this ends.
+    CodeUsed,
     /// The other peer's leg was lost; the relay waits for it.
     PeerAway {
         /// For how long.
@@ -84,6 +87,8 @@ pub struct Status {
     pub presence: Presence,
     /// Whether messages flow.
     pub connected: bool,
+    /// Whether the code is spent: see [`Event::CodeUsed`]. It stays so when the peer ends.
+    pub code_used: bool,
     /// The time to the relay and back, once measured.
     pub relay_rtt: Option<Duration>,
 }

@@ -4,14 +4,17 @@
 //!
 //! ```no_run
 //! # async fn here() -> Result<(), peersox_client::Error> {
-//! use peersox_client::{Code, Message, Options, OsRng, Peer, Priority, Proof, Server, Trust, Words};
+//! use peersox_client::{Invite, Message, Options, Priority, Server, Step, Trust};
 //!
 //! let server = Server::connect("https://p.example", Trust::default()).await?;
-//! let created = server.create_pairing().await?;
-//! let words = Words::random(2, &mut OsRng); // the server never sees these
-//! let code = Code { nameplate: created.nameplate, words }; // show it to a person
-//! let peer = Peer::attach(server, created.pairing, Proof::Code(code), Options::default()).await?;
-//! peer.connected().await?;
+//! let mut invite = Invite::new(server, 2, Options::default()); // two words, which the server never sees
+//! let peer = loop {
+//!     match invite.next().await? {
+//!         Step::Show(code) => println!("{code}"),
+//!         Step::Replaced(_, why) => println!("another code follows: {why}"),
+//!         Step::Met(peer, _pairing) => break peer,
+//!     }
+//! };
 //! let known = peer.secured(); // secret to store, phrase to compare
 //! let chat = peer.open("chat", Priority::Interactive).await?;
 //! chat.send(Message::Text("hello".into())).await?;
@@ -61,7 +64,8 @@
 //! | legs to the relay | QUIC, WebSocket | WebSocket |
 //! | direct paths | none yet | WebRTC, but in a worker: [`Options::direct`] |
 //! | proxies, [`Trust`] | chosen by the program | the browser's |
-//! | notices sleep and other networks | when told: [`Peer::wake`] | by itself |
+//! | notices sleep | by itself | by itself |
+//! | notices other networks | when told: [`Peer::wake`] | by itself |
 //! | futures | are `Send` | stay on the thread: `wasm_bindgen_futures::spawn_local` runs them |
 //!
 //! The handles, [`Server`], [`Peer`], [`Channel`] and its halves, are `Send` on both. A page needs the
@@ -73,6 +77,7 @@ mod command;
 mod driver;
 mod error;
 mod event;
+mod invite;
 mod options;
 mod peer;
 mod platform;
@@ -92,6 +97,7 @@ const _: () = {
 pub use channel::{Channel, Receiver, Sender};
 pub use error::{Error, NoLeg, Side};
 pub use event::{Event, Presence, Secured, Status};
+pub use invite::{Guesses, Invite, Replaced, Step};
 pub use options::{Choice, Options, Proof};
 pub use peer::Peer;
 pub use peersox_core::attach::{Cause, Transport};
@@ -111,7 +117,7 @@ pub use platform::Proxies;
 pub use platform::{MaybeSend, Trust};
 /// The system's random numbers, for [`Words::random`].
 pub use rand_core::OsRng;
-pub use server::{Created, Pairing, PairingEvent, Server, State};
+pub use server::{Created, Pairing, PairingEvent, Server, State, Terms};
 
 /// Name and version of this software, told to servers and relays and, sealed, to the other peer.
 pub(crate) const AGENT: &str = concat!("peersox/", env!("CARGO_PKG_VERSION"));

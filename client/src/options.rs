@@ -13,9 +13,13 @@ use peersox_core::secure::PairingSecret;
 pub struct Options {
     /// Which transports to use for the leg to the relay.
     pub transport: Choice,
-    /// For how long to go on trying when the relay or the server cannot be reached, after the first leg;
-    /// [`Duration::MAX`], the default, never gives up: a closed lid may stay closed for a night.
+    /// For how long to go on trying when the relay or the server cannot be reached. [`Duration::MAX`], the
+    /// default, gives up the first leg after 30 s and no other one ever: a closed lid may stay closed for a
+    /// night.
     pub patience: Duration,
+    /// Whether neither side saves the pairing: a peer that the relay has given up cannot come back then, and
+    /// soon afterwards this one ends with [`PeerLost`](crate::CloseReason::PeerLost).
+    pub once: bool,
     /// The longest message that [`Receiver::recv`](crate::Receiver::recv) collects, in bytes.
     pub max_message: usize,
     /// After how long on a WebSocket QUIC is tried again, doubled with each failure up to ten
@@ -33,6 +37,7 @@ impl Default for Options {
         Self {
             transport: Choice::Auto,
             patience: attach.patience,
+            once: false,
             max_message: 64 * 1024 * 1024,
             upgrade_after: attach.upgrade_after,
             direct: DirectMode::default(),
@@ -61,9 +66,14 @@ impl Choice {
 }
 
 /// What this side of a pairing proves itself with. The server sees neither.
-#[derive(Clone, Debug)]
+///
+/// It cannot be cloned, because each peer that proves a code gives whoever sits at the other end one guess at
+/// it.
+#[derive(Debug)]
 pub enum Proof {
-    /// The whole code, as it is shown or was typed. One code makes one [`Peer`](crate::Peer), ever.
+    /// The whole code, as it is shown or was typed. One code makes one [`Peer`](crate::Peer), ever: the
+    /// second peer of one pairing that comes with a code is refused
+    /// ([`Error::CodeSpent`](crate::Error::CodeSpent)).
     Code(Code),
     /// What an earlier code brought: [`Secured::secret`](crate::Secured::secret).
     Secret(PairingSecret),

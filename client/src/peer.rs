@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use peersox_core::channel::Priority;
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::Error;
 use crate::channel::Channel;
@@ -26,6 +26,8 @@ pub struct Peer {
     early: Option<broadcast::Receiver<Event>>,
     status: watch::Receiver<Status>,
     secured: watch::Receiver<Option<Secured>>,
+    /// Whether there ever was a leg.
+    attached: watch::Receiver<bool>,
     /// `None` until the peer ends.
     end: watch::Receiver<Option<Verdict>>,
 }
@@ -35,31 +37,53 @@ impl Peer {
     /// Whatever the two exchange from then on is sealed with keys that follow from `proof`.
     ///
     /// # Errors
-    /// [`Error::CredentialInvalid`], or any failure to reach the server or the relay. This first
-    /// time nothing is tried again; later, `options.patience` holds.
+    /// As [`Peer::start`] and [`Peer::attached`].
     pub async fn attach(
         server: Server,
         pairing: Pairing,
         proof: Proof,
         options: Options,
     ) -> Result<Self, Error> {
+        let peer = Self::start(server, pairing, proof, options)?;
+        peer.attached().await?;
+        Ok(peer)
+    }
+
+    /// Begins to attach, and returns at once: [`Peer::events`] tells of each attempt, and [`Peer::attached`]
+    /// waits for one that succeeds.
+    ///
+    /// # Errors
+    /// [`Error::CodeSpent`] if `proof` is a code and this pairing was used with a code before, or was stored.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a proof is good for one peer"
+    )]
+    pub fn start(
+        server: Server,
+        pairing: Pairing,
+        proof: Proof,
+        options: Options,
+    ) -> Result<Self, Error> {
+        if matches!(proof, Proof::Code(_)) && !pairing.take_code() {
+            return Err(Error::CodeSpent);
+        }
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let (offers, incoming) = mpsc::channel(INCOMING);
         let (events, early) = broadcast::channel(EVENTS);
         let (status_sender, status) = watch::channel(Status::default());
         let (secured_sender, secured) = watch::channel(None);
         let (end_sender, end) = watch::channel(None);
-        let (attached_sender, attached) = oneshot::channel();
+        let (attached_sender, attached) = watch::channel(false);
         let outlets = Outlets {
             events: events.clone(),
             status: status_sender,
             secured: secured_sender,
             end: end_sender,
-            attached: Some(attached_sender),
+            attached: attached_sender,
         };
         let driver = Driver::new(server, pairing, &proof, &options, offers, outlets);
         spawn(driver.run(inbox));
-        let peer = Self {
+        Ok(Self {
             commands,
             incoming,
             max_message: options.max_message,
@@ -67,12 +91,20 @@ impl Peer {
             early: Some(early),
             status,
             secured,
+            attached,
             end,
-        };
-        match attached.await {
-            Ok(()) => Ok(peer),
-            Err(_) => Err(peer.ended().await.err().unwrap_or(Error::Gone)),
-        }
+        })
+    }
+
+    /// Waits until there is, or was, a leg to the relay.
+    ///
+    /// # Errors
+    /// [`Error::CredentialInvalid`]; what kept this side from the server or the relay for longer than
+    /// `options.patience`; the peer's end, before that.
+    pub async fn attached(&self) -> Result<(), Error> {
+        let mut attached = self.attached.clone();
+        self.before_the_end(async { attached.wait_for(|it| *it).await.is_ok() })
+            .await
     }
 
     /// Waits until messages flow.
@@ -81,16 +113,37 @@ impl Peer {
     /// The peer's end, before that.
     pub async fn connected(&self) -> Result<(), Error> {
         let mut status = self.status.clone();
-        let connected = async {
-            if status.wait_for(|status| status.connected).await.is_err() {
+        self.before_the_end(async { status.wait_for(|it| it.connected).await.is_ok() })
+            .await
+    }
+
+    /// Waits for something; a future that gives false will never have it.
+    async fn before_the_end(&self, it: impl Future<Output = bool>) -> Result<(), Error> {
+        let it = async {
+            if !it.await {
                 std::future::pending::<()>().await;
             }
         };
         tokio::select! {
             biased;
-            () = connected => Ok(()),
+            () = it => Ok(()),
             ended = self.ended() => ended.and(Err(Error::PeerDone)),
         }
+    }
+
+    /// Whether this peer came with a code that is spent: its exchange took a message of the other side, or of
+    /// whoever poses as it. That is the one guess that a code gives. Final once the peer has ended.
+    #[must_use]
+    pub fn is_code_used(&self) -> bool {
+        self.status.borrow().code_used
+    }
+
+    /// Hangs up at once, whatever the other side has not read, and waits until nothing is heard any more.
+    /// Tells whether the code was used: [`Peer::is_code_used`].
+    pub async fn abandon(self) -> bool {
+        let _ = self.commands.send(Command::HangUp).await;
+        let _ = self.ended().await;
+        self.is_code_used()
     }
 
     /// What was agreed on with the other peer, once it is: before [`Peer::connected`] returns.
@@ -117,12 +170,13 @@ impl Peer {
         Some(self.channel(name, hold))
     }
 
-    /// Measures the time to the other peer and back, through everything in between.
+    /// Measures the time to the other peer and back, through everything in between. The future does not borrow the peer.
     ///
     /// # Errors
     /// The peer's end.
-    pub async fn ping(&self) -> Result<Duration, Error> {
-        ask(&self.commands, Command::Ping).await
+    pub fn ping(&self) -> impl Future<Output = Result<Duration, Error>> + use<> {
+        let commands = self.commands.clone();
+        async move { ask(&commands, Command::Ping).await }
     }
 
     /// Tells the peer that the program was asleep or that its network changed: a leg has to prove at once that it

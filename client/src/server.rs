@@ -1,6 +1,7 @@
 //! The control plane, seen from a peer: pairing and opening sessions over gRPC.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
@@ -34,6 +35,8 @@ pub struct Pairing {
     pub role: Role,
     /// The opaque credential.
     pub credential: Bytes,
+    /// Whether a peer may still come with a code. Clones share it.
+    code: Arc<AtomicBool>,
 }
 
 /// A pairing just created, and what a person needs to carry across.
@@ -43,8 +46,22 @@ pub struct Created {
     pub pairing: Pairing,
     /// The digits. Secret words, if wanted, are appended by the caller.
     pub nameplate: Nameplate,
-    /// When the digits stop working.
+    /// Until when the digits work if the server hears nothing more of this peer. While it is
+    /// attached, or watches, they go on working.
     pub expires_at: Timestamp,
+}
+
+/// What a pairing is made for: what the server is told when it is created or joined.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// How hard the secret words are to guess that will be appended to the digits, in bits
+    /// (`Words::entropy_bits`). The fewer there are, the more digits the server gives. Counts for
+    /// [`Server::create_pairing_on`] only.
+    pub secret_bits: u32,
+    /// The pairing need not outlive its use: the server forgets it some minutes after both peers
+    /// have left, if both say so and neither calls [`Server::keep`]. Otherwise it can be restored
+    /// for days after each use.
+    pub ephemeral: bool,
 }
 
 /// The state of a pairing, from [`Server::restore`].
@@ -124,12 +141,24 @@ impl Server {
         reply.map_err(|status| self.error(&status))
     }
 
-    /// Creates a pairing.
+    /// Creates a pairing on the default [`Terms`]: the server keeps it, and gives a code that is
+    /// long enough without secret words.
     ///
     /// # Errors
     /// [`Error::RateLimited`], or any failure to reach the server.
     pub async fn create_pairing(&self) -> Result<Created, Error> {
-        let request = v1::CreatePairingRequest {};
+        self.create_pairing_on(&Terms::default()).await
+    }
+
+    /// Creates a pairing on these terms.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`], or any failure to reach the server.
+    pub async fn create_pairing_on(&self, terms: &Terms) -> Result<Created, Error> {
+        let request = v1::CreatePairingRequest {
+            secret_bits: terms.secret_bits,
+            ephemeral: terms.ephemeral,
+        };
         let reply = self.calls.unary(request).await;
         let reply = reply.map_err(|status| self.error(&status))?;
         let nameplate = reply
@@ -137,23 +166,36 @@ impl Server {
             .parse()
             .map_err(|_| Error::Protocol("the nameplate is no nameplate"))?;
         Ok(Created {
-            pairing: pairing(&reply.pairing_id, Role::Initiator, reply.credential)?,
+            pairing: Pairing::fresh(&reply.pairing_id, Role::Initiator, reply.credential)?,
             nameplate,
             expires_at: timestamp(reply.code_expires_at_millis),
         })
     }
 
-    /// Redeems a nameplate, once.
+    /// Redeems a nameplate, once, on the default [`Terms`]: the server keeps the pairing.
     ///
     /// # Errors
     /// [`Error::CodeNotFound`], [`Error::RateLimited`], or any failure to reach the server.
     pub async fn join_pairing(&self, nameplate: &Nameplate) -> Result<Pairing, Error> {
+        self.join_pairing_on(nameplate, &Terms::default()).await
+    }
+
+    /// Redeems a nameplate, once, on these terms.
+    ///
+    /// # Errors
+    /// [`Error::CodeNotFound`], [`Error::RateLimited`], or any failure to reach the server.
+    pub async fn join_pairing_on(
+        &self,
+        nameplate: &Nameplate,
+        terms: &Terms,
+    ) -> Result<Pairing, Error> {
         let request = v1::JoinPairingRequest {
             nameplate: nameplate.to_string(),
+            ephemeral: terms.ephemeral,
         };
         let reply = self.calls.unary(request).await;
         let reply = reply.map_err(|status| self.error(&status))?;
-        pairing(&reply.pairing_id, Role::Joiner, reply.credential)
+        Pairing::fresh(&reply.pairing_id, Role::Joiner, reply.credential)
     }
 
     /// Validates a stored credential and extends the time for which it can be restored.
@@ -161,8 +203,23 @@ impl Server {
     /// # Errors
     /// [`Error::CredentialInvalid`], or any failure to reach the server.
     pub async fn restore(&self, credential: Bytes) -> Result<(Pairing, State), Error> {
+        self.ask(credential, false).await
+    }
+
+    /// Keeps a pairing, for both peers and for good: it can be restored for days after each use.
+    /// Call it when the credential is stored. Answers until when, if it is not used again.
+    ///
+    /// # Errors
+    /// [`Error::CredentialInvalid`], or any failure to reach the server.
+    pub async fn keep(&self, pairing: &Pairing) -> Result<Timestamp, Error> {
+        let (_, state) = self.ask(pairing.credential.clone(), true).await?;
+        Ok(state.restorable_until)
+    }
+
+    async fn ask(&self, credential: Bytes, keep: bool) -> Result<(Pairing, State), Error> {
         let request = v1::GetPairingRequest {
             credential: credential.clone(),
+            keep,
         };
         let reply = self.calls.unary(request).await;
         let reply = reply.map_err(|status| self.error(&status))?;
@@ -175,7 +232,8 @@ impl Server {
             peer_online: reply.peer_online,
             restorable_until: timestamp(reply.restorable_until_millis),
         };
-        Ok((pairing(&reply.pairing_id, role, credential)?, state))
+        let id = pairing_id(&reply.pairing_id)?;
+        Ok((Pairing::stored(id, role, credential), state))
     }
 
     /// Streams what happens to a pairing, beginning with its present state.
@@ -234,6 +292,32 @@ impl Server {
     }
 }
 
+impl Pairing {
+    /// A pairing that was stored. Its peers come with [`Proof::Secret`](crate::Proof::Secret): whatever code
+    /// it began with is spent.
+    #[must_use]
+    pub fn stored(id: PairingId, role: Role, credential: Bytes) -> Self {
+        Self {
+            id,
+            role,
+            credential,
+            code: Arc::default(),
+        }
+    }
+
+    /// A pairing that was just created or joined.
+    fn fresh(id: &[u8], role: Role, credential: Bytes) -> Result<Self, Error> {
+        let pairing = Self::stored(pairing_id(id)?, role, credential);
+        pairing.code.store(true, Ordering::Relaxed);
+        Ok(pairing)
+    }
+
+    /// Takes the right to come with a code, which there is once.
+    pub(crate) fn take_code(&self) -> bool {
+        self.code.swap(false, Ordering::Relaxed)
+    }
+}
+
 impl std::fmt::Debug for Pairing {
     /// Never shows the credential.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -266,15 +350,9 @@ fn parse(url: &str) -> Result<Url, Error> {
     Ok(parsed)
 }
 
-fn pairing(id: &[u8], role: Role, credential: Bytes) -> Result<Pairing, Error> {
-    let id = id
-        .try_into()
-        .map_err(|_| Error::Protocol("the pairing id has the wrong length"))?;
-    Ok(Pairing {
-        id,
-        role,
-        credential,
-    })
+fn pairing_id(id: &[u8]) -> Result<PairingId, Error> {
+    id.try_into()
+        .map_err(|_| Error::Protocol("the pairing id has the wrong length"))
 }
 
 fn timestamp(millis: i64) -> Timestamp {

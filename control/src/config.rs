@@ -23,13 +23,15 @@ pub struct Config {
     /// Pages of which other origins may call. The page that control itself is served with needs no
     /// entry.
     pub allowed_origins: origin::Allowed,
+    /// Whether server reflection is served. It tells what `proto/` says, to anybody.
+    pub reflection: bool,
     /// How long a call may take to its reply, or a stream to its beginning, if the caller asks for
     /// no less.
     pub deadline: Duration,
 }
 
 impl Default for Config {
-    /// Tickets of 5 minutes, calls of 10 seconds, no foreign origins.
+    /// Tickets of 5 minutes, calls of 10 seconds, no foreign origins, no reflection.
     fn default() -> Self {
         Self {
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -38,6 +40,7 @@ impl Default for Config {
             relay_limits: RelayLimits::default(),
             ticket_lifetime: Duration::from_secs(5 * 60),
             allowed_origins: origin::Allowed::default(),
+            reflection: false,
             deadline: Duration::from_secs(10),
         }
     }

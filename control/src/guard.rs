@@ -1,13 +1,16 @@
-//! Who may try how often.
+//! Who may try how often, and hold how much.
 //!
-//! A nameplate has few digits, so what protects a waiting pairing is that nobody can try many: each
-//! address has a budget of failed joins, and all addresses together have one, against guessers with
-//! many addresses. A join takes from both budgets when it begins and gets it back when it succeeds,
-//! so that many attempts at once cannot overdraw them. Creating is budgeted per address.
+//! A nameplate has few digits, so what protects a waiting pairing is that nobody can try many: each host has
+//! a budget of failed joins, so has each network that it is part of, and all addresses together have one,
+//! against guessers with many networks. A join takes from all of them when it begins and gets it back when it
+//! succeeds, so that many attempts at once cannot overdraw them. Half of the joint budget is kept for
+//! networks without failures: guessers who spend the other half lock out each other. It bounds work; what
+//! bounds the odds of guessing is [`peersox_core::code::Odds`], which answers guesses by longer codes.
 //!
-//! The budgets are those of one process. The joint budget is also a lever: a guesser who spends it
-//! keeps others from joining for that time. It refills by the second, and only addresses that still
-//! have a budget of their own can spend it.
+//! Watches and calls in progress are shares: once half of the places are taken, a host or a network takes no
+//! more than its share ([`peersox_core::limit`]).
+//!
+//! The budgets are those of one process.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -15,38 +18,48 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use peersox_core::id::PairingId;
-use peersox_core::limit::{AddressKey, Bucket, Buckets, Limit};
+use peersox_core::limit::{Frequency, Full, Limit, Networks, Paid, Place, Pool, Rates, Tiers};
 use peersox_core::time::{Moment, Timestamp};
 
 /// The budgets.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
-    /// Failed joins per address.
-    pub failed_joins: Limit,
+    /// Failed joins of a host and of its networks.
+    pub failed_joins: Tiers,
     /// Failed joins of all addresses together.
     pub failed_joins_overall: Limit,
-    /// New pairings per address.
-    pub creates: Limit,
-    /// How many addresses are remembered.
-    pub addresses: usize,
+    /// New pairings of a host and of its networks.
+    pub creates: Tiers,
+    /// How many prefixes of each level are remembered.
+    pub prefixes: usize,
     /// Open watches per pairing.
     pub watches_per_pairing: usize,
-    /// Open watches of all pairings together.
-    pub watches: usize,
+    /// Open watches of all pairings, and streams of health and reflection.
+    pub watches: u64,
+    /// Calls that are being answered.
+    pub calls: u64,
+    /// Pairings that live.
+    pub pairings: u64,
+    /// Networks without budgets and shares of their own.
+    pub unmetered: Networks,
 }
 
 impl Default for Config {
-    /// Per address 20 failed joins an hour and 60 new pairings a minute; overall 50 failed joins a
-    /// second, which of a million nameplates finds a given one in 130 s with a chance of 0.7 %;
-    /// 65,536 addresses; 8 watches per pairing and 10,000 overall.
+    /// A host has 20 failed joins an hour and 60 new pairings a minute, an IPv6 /56 four times as many, an
+    /// IPv4 /24 and an IPv6 /48 sixteen times as many; overall 1,000 failed joins a second.
+    /// 65,536 prefixes of each level; 8 watches per pairing and 10,000 overall; 4,096 calls at a time; 100,000
+    /// living pairings.
     fn default() -> Self {
         Self {
-            failed_joins: Limit::per(20, Duration::from_secs(3600)),
-            failed_joins_overall: Limit::per(50, Duration::from_secs(1)),
-            creates: Limit::per(60, Duration::from_secs(60)),
-            addresses: 65_536,
+            failed_joins: Tiers::of(Limit::per(20, Duration::from_secs(3600))),
+            failed_joins_overall: Limit::per(1_000, Duration::from_secs(1)),
+            creates: Tiers::of(Limit::per(60, Duration::from_secs(60))),
+            prefixes: 65_536,
             watches_per_pairing: 8,
             watches: 10_000,
+            calls: 4_096,
+            pairings: 100_000,
+            unmetered: Networks::default(),
         }
     }
 }
@@ -54,30 +67,38 @@ impl Default for Config {
 /// Holds everybody to the budgets.
 #[derive(Debug)]
 pub struct Guard {
-    config: Config,
     budgets: Mutex<Budgets>,
-    watches: Arc<Mutex<Watches>>,
+    watches: Pool,
+    calls: Pool,
+    pairings: Pool,
+    watches_per_pairing: usize,
+    by_pairing: Arc<Mutex<HashMap<PairingId, usize>>>,
 }
 
 #[derive(Debug)]
 struct Budgets {
-    failed_joins: Buckets<AddressKey>,
-    failed_joins_overall: Bucket,
-    creates: Buckets<AddressKey>,
+    joins: Rates,
+    failed: Frequency,
+    creates: Rates,
 }
 
 impl Guard {
     /// Starts with all budgets full.
     #[must_use]
-    pub fn new(config: Config, now: Timestamp) -> Self {
+    pub fn new(config: &Config, now: Timestamp) -> Self {
+        let rates = |tiers| Rates::new(tiers, config.prefixes, config.unmetered.clone());
+        let joins = rates(config.failed_joins);
         Self {
-            config,
             budgets: Mutex::new(Budgets {
-                failed_joins: Buckets::new(config.failed_joins, config.addresses),
-                failed_joins_overall: Bucket::new(config.failed_joins_overall, moment(now)),
-                creates: Buckets::new(config.creates, config.addresses),
+                joins: joins.with_joint(config.failed_joins_overall, moment(now)),
+                failed: Frequency::new(FREQUENCY),
+                creates: rates(config.creates),
             }),
-            watches: Arc::default(),
+            watches: Pool::new(config.watches, &config.unmetered),
+            calls: Pool::new(config.calls, &config.unmetered),
+            pairings: Pool::new(config.pairings, &config.unmetered),
+            watches_per_pairing: config.watches_per_pairing,
+            by_pairing: Arc::default(),
         }
     }
 
@@ -86,40 +107,67 @@ impl Guard {
     /// # Errors
     /// How long to wait, if a budget is spent.
     pub fn join(&self, address: IpAddr, now: Timestamp) -> Result<JoinAttempt<'_>, Duration> {
-        let key = AddressKey::from(address);
-        let mut budgets = lock(&self.budgets);
-        budgets.failed_joins.take(&key, 1, moment(now))?;
-        if let Err(wait) = budgets.failed_joins_overall.take(1, moment(now)) {
-            budgets.failed_joins.give_back(&key, 1);
-            return Err(wait);
-        }
-        Ok(JoinAttempt { guard: self, key })
+        let now = moment(now);
+        let paid = lock(&self.budgets).joins.take(address, 1, now)?;
+        Ok(JoinAttempt {
+            guard: self,
+            address,
+            now,
+            paid: Some(paid),
+        })
+    }
+
+    /// How many joins fail per second, averaged over the last minute.
+    #[must_use]
+    pub fn failed_joins_per_second(&self, now: Timestamp) -> f64 {
+        lock(&self.budgets).failed.per_second(moment(now))
     }
 
     /// Counts a new pairing.
     ///
     /// # Errors
-    /// How long to wait, if the budget is spent.
+    /// How long to wait, if a budget is spent.
     pub fn create(&self, address: IpAddr, now: Timestamp) -> Result<(), Duration> {
-        lock(&self.budgets)
-            .creates
-            .take(&AddressKey::from(address), 1, moment(now))
+        let mut budgets = lock(&self.budgets);
+        budgets.creates.take(address, 1, moment(now)).map(drop)
     }
 
-    /// Takes a place among the watches of a pairing, until it is dropped; nothing if all are taken.
+    /// Takes a place among the watches, of this pairing and of all, until it is dropped; nothing if all are
+    /// taken or the address has its share.
     #[must_use]
-    pub fn watch(&self, pairing: PairingId) -> Option<WatchPlace> {
-        let mut watches = lock(&self.watches);
-        let open = watches.by_pairing.get(&pairing).copied().unwrap_or(0);
-        if watches.overall >= self.config.watches || open >= self.config.watches_per_pairing {
+    pub fn watch(&self, pairing: PairingId, address: IpAddr) -> Option<WatchPlace> {
+        let place = self.stream(address)?;
+        let mut by_pairing = lock(&self.by_pairing);
+        let open = by_pairing.get(&pairing).copied().unwrap_or(0);
+        if open >= self.watches_per_pairing {
             return None;
         }
-        watches.overall += 1;
-        watches.by_pairing.insert(pairing, open + 1);
+        by_pairing.insert(pairing, open + 1);
         Some(WatchPlace {
-            watches: Arc::clone(&self.watches),
+            by_pairing: Arc::clone(&self.by_pairing),
             pairing,
+            _place: place,
         })
+    }
+
+    /// Takes a place for a stream that belongs to no pairing, among those of all watches.
+    #[must_use]
+    pub fn stream(&self, address: IpAddr) -> Option<Place> {
+        self.watches.take(address, 1).ok()
+    }
+
+    /// Takes a place for a pairing, until the place is dropped.
+    ///
+    /// # Errors
+    /// [`Full`] says what stands in the way.
+    pub fn pairing(&self, address: IpAddr) -> Result<Place, Full> {
+        self.pairings.take(address, 1)
+    }
+
+    /// Takes a place among the calls that are being answered.
+    #[must_use]
+    pub fn call(&self, address: IpAddr) -> Option<Place> {
+        self.calls.take(address, 1).ok()
     }
 }
 
@@ -128,38 +176,51 @@ impl Guard {
 #[must_use]
 pub struct JoinAttempt<'a> {
     guard: &'a Guard,
-    key: AddressKey,
+    address: IpAddr,
+    now: Moment,
+    /// Nothing once it is forgiven.
+    paid: Option<Paid>,
 }
 
 impl JoinAttempt<'_> {
+    /// Whether no failed join is on record for the address and its networks, but for this attempt.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.paid.is_some_and(Paid::is_clean)
+    }
+
     /// It was no failed guess: it succeeded, or could not be tried.
-    pub fn forgive(self) {
-        let mut budgets = lock(&self.guard.budgets);
-        budgets.failed_joins.give_back(&self.key, 1);
-        budgets.failed_joins_overall.give_back(1);
+    pub fn forgive(mut self) {
+        if let Some(paid) = self.paid.take() {
+            lock(&self.guard.budgets)
+                .joins
+                .give_back(self.address, paid);
+        }
     }
 }
 
-#[derive(Debug, Default)]
-struct Watches {
-    overall: usize,
-    by_pairing: HashMap<PairingId, usize>,
+impl Drop for JoinAttempt<'_> {
+    fn drop(&mut self) {
+        if self.paid.is_some() {
+            lock(&self.guard.budgets).failed.note(1, self.now);
+        }
+    }
 }
 
 /// A place among the watches.
 #[derive(Debug)]
 pub struct WatchPlace {
-    watches: Arc<Mutex<Watches>>,
+    by_pairing: Arc<Mutex<HashMap<PairingId, usize>>>,
     pairing: PairingId,
+    _place: Place,
 }
 
 impl Drop for WatchPlace {
     fn drop(&mut self) {
-        let mut watches = lock(&self.watches);
-        watches.overall = watches.overall.saturating_sub(1);
-        match watches.by_pairing.get_mut(&self.pairing) {
+        let mut by_pairing = lock(&self.by_pairing);
+        match by_pairing.get_mut(&self.pairing) {
             Some(open) if *open > 1 => *open -= 1,
-            Some(_) | None => drop(watches.by_pairing.remove(&self.pairing)),
+            Some(_) | None => drop(by_pairing.remove(&self.pairing)),
         }
     }
 }
@@ -174,6 +235,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Over which failed joins are averaged: about half the life of a code.
+const FREQUENCY: Duration = Duration::from_secs(60);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,15 +248,27 @@ mod tests {
         IpAddr::from([192, 0, 2, last])
     }
 
+    fn elsewhere(network: u8) -> IpAddr {
+        IpAddr::from([198, 51, network, 1])
+    }
+
+    fn guard(config: &Config) -> Guard {
+        Guard::new(config, NOW)
+    }
+
     #[test]
     fn failures_are_counted_and_successes_are_not() {
-        let guard = Guard::new(Config::default(), NOW);
+        let guard = guard(&Config::default());
         for _ in 0..100 {
             guard.join(address(1), NOW).unwrap().forgive();
         }
-        for _ in 0..20 {
+        assert_eq!(guard.failed_joins_per_second(NOW), 0.0);
+        assert!(guard.join(address(1), NOW).unwrap().is_clean());
+        assert!(!guard.join(address(1), NOW).unwrap().is_clean());
+        for _ in 0..18 {
             drop(guard.join(address(1), NOW).unwrap());
         }
+        assert!(guard.failed_joins_per_second(NOW) > 0.3);
         let wait = guard.join(address(1), NOW).unwrap_err();
         assert_eq!(wait.as_secs_f64().round(), 180.0);
         assert!(guard.join(address(2), NOW).is_ok());
@@ -201,17 +277,22 @@ mod tests {
     }
 
     #[test]
-    fn many_addresses_share_one_more_budget() {
-        let guard = Guard::new(Config::default(), NOW);
-        let refused = (0..=255)
-            .filter(|last| guard.join(address(*last), NOW).is_err())
-            .count();
-        assert_eq!(refused, 256 - 50);
+    fn many_networks_share_one_more_budget() {
+        let guard = guard(&Config {
+            failed_joins_overall: Limit::per(50, Duration::from_secs(1)),
+            ..Config::default()
+        });
+        let refused = |last| {
+            let tries = (0..=255).map(|network| IpAddr::from([198, 51, network, last]));
+            tries.filter(|it| guard.join(*it, NOW).is_err()).count()
+        };
+        assert_eq!(refused(1), 256 - 50);
+        assert_eq!(refused(2), 256);
     }
 
     #[test]
     fn attempts_at_once_cannot_overdraw() {
-        let guard = Guard::new(Config::default(), NOW);
+        let guard = guard(&Config::default());
         let attempts: Vec<_> = (0..40)
             .filter_map(|_| guard.join(address(1), NOW).ok())
             .collect();
@@ -220,19 +301,23 @@ mod tests {
 
     #[test]
     fn places_to_watch_are_bounded_and_come_back() {
-        let config = Config {
-            watches: 10,
+        let guard = guard(&Config {
+            watches: 20,
             ..Config::default()
-        };
-        let guard = Guard::new(config, NOW);
+        });
         let id = |byte| PairingId::from_bytes([byte; 16]);
-        let mut places: Vec<_> = (0..8).filter_map(|_| guard.watch(id(1))).collect();
-        assert_eq!(places.len(), 8);
-        assert!(guard.watch(id(1)).is_none());
-        places.extend((0..3).filter_map(|_| guard.watch(id(2))));
-        assert_eq!(places.len(), 10, "overall");
+        let mut places: Vec<_> = (0..9)
+            .filter_map(|_| guard.watch(id(1), address(1)))
+            .collect();
+        assert_eq!(places.len(), 8, "of one pairing");
+        places.extend((2..9).filter_map(|pairing| guard.watch(id(pairing), address(1))));
+        assert_eq!(places.len(), 10, "of one host");
+        assert!(guard.stream(address(1)).is_none(), "of one host");
+        places.extend((2..99).filter_map(|at| guard.watch(id(at), elsewhere(at))));
+        assert_eq!(places.len(), 20, "overall");
         places.clear();
-        assert!(guard.watch(id(1)).is_some());
-        assert!(lock(&guard.watches).by_pairing.is_empty());
+        assert!(guard.watch(id(1), address(1)).is_some());
+        assert!(lock(&guard.by_pairing).is_empty());
+        assert_eq!(guard.watches.used(), 0);
     }
 }

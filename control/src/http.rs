@@ -1,36 +1,47 @@
 //! What stands around the gRPC services.
 //!
 //! ```text
-//! request ─▶ CORS ─▶ gRPC-Web ─▶ deadline, authority ─▶ tonic
+//! request ─▶ CORS ─▶ gate: origin, content type ─▶ gRPC-Web ─▶ share, deadline, authority ─▶ tonic
 //! ```
 //!
 //! Only the routes of the services are wrapped: [`router`] can be merged with other routes, and
 //! answers nothing that it does not serve.
 
+mod gate;
+
 use std::net::IpAddr;
-use std::sync::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::request::Parts;
-use ::http::{HeaderMap, HeaderValue, Method, Request, Uri, header, uri};
+use ::http::{HeaderMap, Method, Request, Uri, header, uri};
 use axum::Router;
 use axum::body::Body;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
-use peersox_core::origin::{Allowed, Authority, Refused};
+use http_body_util::BodyExt as _;
+use peersox_core::limit::UNKNOWN;
 use tokio::time::Instant;
 use tonic::Status;
 use tonic::service::Routes;
 use tonic_web::GrpcWebLayer;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
-use tracing::info;
 
 use crate::config::Config;
+use crate::guard::Guard;
+use crate::rpc::{busy, too_many_watches};
+use gate::Gate;
 
 /// The address a request comes from: an extension that the binary's accept loop inserts into each
 /// request. Requests without one share the budgets of one unknown address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientAddr(pub IpAddr);
+
+impl ClientAddr {
+    /// The address that a request is charged to.
+    pub(crate) fn of(extension: Option<&Self>) -> IpAddr {
+        extension.map_or(UNKNOWN, |Self(address)| *address)
+    }
+}
 
 /// The authority the caller asked for: `:authority` in HTTP/2, `Host` in HTTP/1.1. Not checked.
 #[derive(Clone, Debug)]
@@ -41,56 +52,35 @@ pub(crate) struct Asked(pub(crate) String);
 pub(crate) struct Deadline(pub(crate) Instant);
 
 /// Wraps the services.
-pub(crate) fn router(services: Routes, config: &Config) -> Router {
+pub(crate) fn router(services: Routes, config: &Config, guard: Arc<Guard>) -> Router {
     let deadline = config.deadline;
-    let bounded = move |request, next| bounded(request, next, deadline);
+    let bounded = move |request, next| bounded(request, next, Arc::clone(&guard), deadline);
+    let gate = Arc::new(Gate::new(config.allowed_origins.clone()));
+    let cors = cors(Arc::clone(&gate));
+    let admit = move |request, next| gate::admit(request, next, Arc::clone(&gate));
     services
         .into_axum_router()
         // Else the layers would answer for everything that is merged with this router.
         .reset_fallback()
         .route_layer(from_fn(bounded))
         .route_layer(GrpcWebLayer::new())
-        .route_layer(cors(config))
+        .route_layer(from_fn(admit))
+        .route_layer(cors)
 }
 
-/// Lets pages of the listed origins call. Without a list no page of another origin can: browsers ask
-/// before sending `application/grpc-web`, and are not told yes.
-fn cors(config: &Config) -> CorsLayer {
+/// Tells browsers whether pages of an origin may call.
+fn cors(gate: Arc<Gate>) -> CorsLayer {
     // Browsers remember the answer for two hours at most.
     const MAX_AGE: Duration = Duration::from_secs(2 * 60 * 60);
-    let (allowed, refused) = (config.allowed_origins.clone(), Mutex::default());
-    let permits = move |value: &HeaderValue, request: &Parts| {
-        let own = asked(&request.uri, &request.headers);
-        let own = own.and_then(|own| own.parse().ok());
-        permits(&allowed, &refused, value, own.as_ref())
-    };
+    let permits = AllowOrigin::predicate(move |value, request| {
+        gate.permits(value, asked(&request.uri, &request.headers))
+    });
     CorsLayer::new()
-        .allow_origin(AllowOrigin::predicate(permits))
+        .allow_origin(permits)
         .allow_methods([Method::POST])
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers(EXPOSED.map(header::HeaderName::from_static))
         .max_age(MAX_AGE)
-}
-
-/// Judges the value of an `Origin` header. Browsers send one for pages of the server itself, too.
-fn permits(
-    allowed: &Allowed,
-    refused: &Mutex<Refused>,
-    value: &HeaderValue,
-    own: Option<&Authority>,
-) -> bool {
-    let Some(origin) = value.to_str().ok().and_then(|text| text.parse().ok()) else {
-        return false;
-    };
-    let permitted = allowed.permits(&origin, own);
-    if !permitted
-        && refused
-            .lock()
-            .is_ok_and(|mut refused| refused.is_news(&origin))
-    {
-        info!(%origin, "pages of this origin may not call; it is not on the list");
-    }
-    permitted
 }
 
 /// `:authority` in HTTP/2, `Host` in HTTP/1.1.
@@ -101,9 +91,26 @@ fn asked<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
 
 const EXPOSED: [&str; 3] = ["grpc-status", "grpc-message", "grpc-status-details-bin"];
 
-/// Ends a call that has no reply in time. A stream has to begin in time; how long it goes on is the
-/// service's to bound, with [`Deadline`].
-async fn bounded(mut request: Request<Body>, next: Next, most: Duration) -> Response {
+/// Holds a caller to its share of the calls in progress, and ends a call that has no reply in time. A stream
+/// has to begin in time; how long it goes on is the service's to bound, with [`Deadline`].
+async fn bounded(
+    mut request: Request<Body>,
+    next: Next,
+    guard: Arc<Guard>,
+    most: Duration,
+) -> Response {
+    let address = ClientAddr::of(request.extensions().get());
+    let Some(_place) = guard.call(address) else {
+        return busy().into_http();
+    };
+    let stream = if is_foreign_stream(request.uri().path()) {
+        let Some(place) = guard.stream(address) else {
+            return too_many_watches().into_http();
+        };
+        Some(place)
+    } else {
+        None
+    };
     let asked = asked(request.uri(), request.headers()).map(str::to_owned);
     if let Some(asked) = asked {
         request.extensions_mut().insert(Asked(asked));
@@ -113,10 +120,24 @@ async fn bounded(mut request: Request<Body>, next: Next, most: Duration) -> Resp
         request.extensions_mut().insert(Deadline(end));
     }
     let patience = patience.map_or(most, |patience| patience.min(most));
-    match tokio::time::timeout(patience, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => Status::deadline_exceeded("the call took too long").into_http(),
+    let Ok(response) = tokio::time::timeout(patience, next.run(request)).await else {
+        return Status::deadline_exceeded("the call took too long").into_http();
+    };
+    match stream {
+        None => response,
+        // The place is held until the stream is over.
+        Some(place) => response.map(|body| {
+            Body::new(body.map_err(move |error| {
+                let _held = &place;
+                error
+            }))
+        }),
     }
+}
+
+/// Streams of services that are not ours and know no bound: health and reflection.
+fn is_foreign_stream(path: &str) -> bool {
+    path == "/grpc.health.v1.Health/Watch" || path.starts_with("/grpc.reflection.")
 }
 
 /// Reads `grpc-timeout`: up to eight digits and a unit. Junk there is ignored, as if it were absent.
@@ -140,6 +161,8 @@ fn patience(headers: &HeaderMap) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use ::http::HeaderValue;
+
     use super::*;
 
     #[test]

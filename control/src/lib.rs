@@ -19,9 +19,11 @@ pub mod directory;
 pub mod guard;
 mod http;
 pub mod ice;
+mod living;
 mod rpc;
 mod service;
 pub mod store;
+mod vigil;
 
 pub use config::Config;
 pub use directory::Directory;

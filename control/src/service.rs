@@ -1,11 +1,13 @@
 //! The service: what the binary holds in its hands.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
+use peersox_core::code::Odds;
 use peersox_core::id::PairingId;
-use peersox_core::pairing::{Command, Find, Present, Reject, decide};
+use peersox_core::pairing::{Alive, Command, Find, Present, Reject, decide};
 use peersox_core::role::Role;
 use peersox_core::ticket::Signer;
 use peersox_core::time::Timestamp;
@@ -22,8 +24,10 @@ use crate::config::Config;
 use crate::directory::Directory;
 use crate::guard::Guard;
 use crate::http;
+use crate::living::Living;
 use crate::rpc;
 use crate::store::{Commit, Outcome, Store, StoreError};
+use crate::vigil::{Due, Vigil};
 
 /// Tells the time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -37,7 +41,10 @@ pub(crate) struct Shared<S> {
     pub(crate) store: S,
     pub(crate) signer: Signer,
     pub(crate) directory: Directory,
-    pub(crate) guard: Guard,
+    pub(crate) guard: Arc<Guard>,
+    odds: Mutex<Odds>,
+    pub(crate) vigil: Vigil,
+    pub(crate) living: Living,
     pub(crate) clock: Clock,
     pub(crate) revocations: mpsc::Sender<PairingId>,
     pub(crate) stop: CancellationToken,
@@ -61,7 +68,10 @@ impl<S: Store> Control<S> {
     ) -> (Self, mpsc::Receiver<PairingId>) {
         let (revocations, revoked) = mpsc::channel(REVOCATIONS);
         let shared = Shared {
-            guard: Guard::new(config.guard, clock()),
+            guard: Arc::new(Guard::new(&config.guard, clock())),
+            odds: Mutex::new(Odds::new(config.pairing.digits, config.pairing.code_life())),
+            vigil: Vigil::new(Arc::clone(&clock), config.pairing.shortest_life()),
+            living: Living::default(),
             config,
             store,
             signer,
@@ -74,7 +84,8 @@ impl<S: Store> Control<S> {
         (Self(Arc::new(shared)), revoked)
     }
 
-    /// The services: pairing, `grpc.health.v1`, reflection (v1 and v1alpha), over gRPC and gRPC-Web.
+    /// The services: pairing, `grpc.health.v1`, and reflection (v1 and v1alpha) if the configuration says so,
+    /// over gRPC and gRPC-Web.
     ///
     /// Made to be merged with other routes, and served by a listener that speaks HTTP/1.1 and HTTP/2
     /// and inserts [`crate::ClientAddr`] into each request.
@@ -94,17 +105,22 @@ impl<S: Store> Control<S> {
         let health =
             tonic_health::server::HealthService::from_health_reporter(self.0.health.clone());
         let health = tonic_health::pb::health_server::HealthServer::new(health);
-        let services = Routes::new(pairing)
-            .add_service(health.max_decoding_message_size(MAX_REQUEST))
-            .add_service(reflection().build_v1().expect(DESCRIPTORS))
-            .add_service(reflection().build_v1alpha().expect(DESCRIPTORS));
-        http::router(services, &self.0.config)
+        let mut services =
+            Routes::new(pairing).add_service(health.max_decoding_message_size(MAX_REQUEST));
+        if self.0.config.reflection {
+            services = services
+                .add_service(reflection().build_v1().expect(DESCRIPTORS))
+                .add_service(reflection().build_v1alpha().expect(DESCRIPTORS));
+        }
+        http::router(services, &self.0.config, Arc::clone(&self.0.guard))
     }
 
-    /// Forgets what is over, every ten seconds, until [`Control::stop`]. Run it once, in a task of
-    /// the caller's.
+    /// Sweeps every ten seconds, or as often as short lives need it, until [`Control::stop`]. Run it
+    /// once, in a task of the caller's.
     pub async fn keep_house(&self) {
-        let mut ticks = tokio::time::interval(SWEEP);
+        let pause = self.0.config.pairing.shortest_life() / 8;
+        let mut ticks = tokio::time::interval(pause.clamp(SHORTEST_SWEEP, SWEEP));
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = self.0.stop.cancelled() => return,
@@ -113,9 +129,9 @@ impl<S: Store> Control<S> {
         }
     }
 
-    /// Forgets what is over.
+    /// Prolongs what shows signs of life, forgets what is over, and counts the codes that wait.
     pub async fn sweep(&self) {
-        if let Err(error) = self.0.store.sweep((self.0.clock)()).await {
+        if let Err(error) = self.0.sweep().await {
             tracing::warn!(%error, "cannot sweep the store");
         }
     }
@@ -136,12 +152,19 @@ impl<S: Store> Control<S> {
             role,
             online,
         };
+        self.0.vigil.leg(pairing, role, online);
         match self.0.execute(&present).await {
             // Only creating needs room and a nameplate, and presence is never rejected.
             Ok(()) | Err(Failure::Reject(_) | Failure::NoNameplate | Failure::Full) => Ok(()),
             Err(Failure::Contended) => Err(StoreError("too many changes at once".to_owned())),
             Err(Failure::Store(error)) => Err(error),
         }
+    }
+
+    /// How many watches are open.
+    #[must_use]
+    pub fn watches(&self) -> usize {
+        self.0.vigil.watches()
     }
 
     /// Sets what `grpc.health.v1` says, of the whole server and of the pairing service: a draining
@@ -165,7 +188,10 @@ impl<S: Store> Control<S> {
 
 /// Legs are hung up in far less time than pairings are revoked.
 const REVOCATIONS: usize = 64;
-const SWEEP: std::time::Duration = std::time::Duration::from_secs(10);
+const SWEEP: Duration = Duration::from_secs(10);
+const SHORTEST_SWEEP: Duration = Duration::from_millis(100);
+/// How many pairings are prolonged at once: a file takes them in one transaction.
+const PROLONGED_AT_ONCE: usize = 64;
 /// No request of ours comes near.
 const MAX_REQUEST: usize = 64 * 1024;
 const DESCRIPTORS: &str = "the descriptors compiled into this program are sound";
@@ -183,6 +209,42 @@ impl<S> std::fmt::Debug for Shared<S> {
 }
 
 impl<S: Store> Shared<S> {
+    async fn sweep(&self) -> Result<(), StoreError> {
+        stream::iter(self.vigil.due())
+            .for_each_concurrent(PROLONGED_AT_ONCE, |due| self.prolong(due))
+            .await;
+        let now = (self.clock)();
+        self.store.sweep(now).await?;
+        for pairing in self.living.overdue(now) {
+            let stored = self.store.load(pairing, now).await?;
+            let end = stored.map(|stored| stored.pairing.expires_at());
+            self.living.found(pairing, end);
+        }
+        self.odds().begin_census();
+        let census = self.store.census().await?;
+        self.odds().census(census);
+        Ok(())
+    }
+
+    async fn prolong(&self, due: Due) {
+        let worn_out = self.odds().worn_out((self.clock)());
+        let alive = Alive {
+            pairing: due.pairing,
+            role: due.role,
+            seen: due.seen,
+            worn_out,
+        };
+        match self.execute(&alive).await {
+            Ok(expires_at) => self.vigil.written(due.pairing, expires_at),
+            Err(error) => tracing::warn!(%error, "cannot prolong a pairing"),
+        }
+    }
+
+    /// No critical section leaves half a change behind, so a poisoned lock is as good as new.
+    pub(crate) fn odds(&self) -> MutexGuard<'_, Odds> {
+        self.odds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Loads what a command is about, decides, and commits, until nothing came between.
     pub(crate) async fn execute<C: Command>(&self, command: &C) -> Result<C::Reply, Failure> {
         // Those who redeem one code at once are through in the second round, as it is used by then.

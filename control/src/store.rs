@@ -13,6 +13,9 @@
 //! A commit is atomic: the pairing, the index of nameplates and the event happen together or not at
 //! all. A waiting pairing's nameplate is reserved, so that no other can be created under it, until
 //! it is joined, removed, or its time is over. `contract.rs` holds every store to this.
+//!
+//! A store has room for so many pairings. When it is full, a new one takes the place of the one that
+//! is worth least ([`Worth`]): never of one that somebody uses, or wants kept.
 
 mod any;
 #[cfg(test)]
@@ -22,8 +25,10 @@ mod memory;
 mod watchers;
 
 use futures_util::stream::BoxStream;
-use peersox_core::code::Nameplate;
+use peersox_core::code::{Census, Nameplate};
 use peersox_core::id::PairingId;
+#[cfg(doc)]
+use peersox_core::pairing::Worth;
 use peersox_core::pairing::{Event, Pairing, Write};
 use peersox_core::time::Timestamp;
 
@@ -62,6 +67,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Forgets what is over. Called now and then; nothing depends on when.
     fn sweep(&self, now: Timestamp) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Counts the codes that wait. May count some whose time is over.
+    fn census(&self) -> impl Future<Output = Result<Census, StoreError>> + Send;
 }
 
 /// A pairing as it was loaded.
@@ -108,7 +116,7 @@ pub enum Outcome {
     Conflict,
     /// Another pairing waits under the nameplate. Decide again.
     NameplateTaken,
-    /// There is no room for another pairing.
+    /// There is no room for another pairing: all are in use, or to be kept.
     Full,
 }
 

@@ -19,6 +19,8 @@ fn main() {
         size: Some(black_box(300_000)),
         modified: None,
         executable: false,
+        mode: None,
+        data_bytes: None,
     };
     let limits = Limits::default();
     let entries = vec![entry];

@@ -21,8 +21,12 @@
 //!   refuses it.
 //! - A leg that answers no Ping for one and a half keepalive periods is lost. A leg whose own frames cannot leave may wait for a
 //!   slow reader behind the relay: it is spared for [`BLOCKED`].
-//! - A number is final exactly if [`CloseReason::then`] says [`Then::Stop`]. Other ends are followed by another attempt
-//!   for as long as [`Config::patience`] lasts; the very first attempt is not repeated, so that its caller hears of it.
+//! - A number is final exactly if [`CloseReason::then`] says [`Then::Stop`]. Other ends are followed by
+//!   another attempt for as long as [`Config::patience`] lasts, from the very first attempt on: a relay that
+//!   is full, or a server that asks to wait, ends nothing. A server without a transport for this side is
+//!   given up at once.
+//! - A leg that breaks while it is idle, every Ping answered, was probably cut by a proxy: the next one pings
+//!   twice in the time after which that happened.
 //! - A leg over a transport that is not the best one offered is replaced by a better one as soon as that connects.
 
 use std::time::Duration;
@@ -39,6 +43,7 @@ use crate::time::Moment;
 
 mod action;
 mod cause;
+mod config;
 mod patience;
 mod seek;
 #[cfg(test)]
@@ -48,7 +53,8 @@ mod up;
 
 pub use action::{Action, End, Event};
 pub use cause::{Cause, Ended};
-pub use patience::{BLOCKED, HEAD_START, PAUSE, PAUSE_AT_MOST};
+pub use config::Config;
+pub use patience::{BLOCKED, FIRST, HEAD_START, PAUSE, PAUSE_AT_MOST};
 pub use transport::{Transport, Transports};
 
 #[cfg(test)]
@@ -56,29 +62,6 @@ use patience::OPENING_WITH_TICKET;
 use patience::{CONTROL_IS_DOWN, RESTART_AFTER, RETRY_AFTER_AT_MOST, STABLE_AFTER, STRAYS};
 use seek::{Seek, Stage, Why};
 use up::Up;
-
-/// How a peer attaches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Config {
-    /// The transports that the shell speaks and may use.
-    pub transports: Transports,
-    /// For how long another leg is sought after one was lost; [`Duration::MAX`] never gives up.
-    pub patience: Duration,
-    /// After how long on a transport that is not the best one offered a better one is tried; doubled
-    /// with each failure up to ten minutes.
-    pub upgrade_after: Duration,
-}
-
-impl Default for Config {
-    /// Every transport; never gives up, since a closed lid may stay closed for a night; 30 s.
-    fn default() -> Self {
-        Self {
-            transports: Transports::ALL,
-            patience: Duration::MAX,
-            upgrade_after: Duration::from_secs(30),
-        }
-    }
-}
 
 /// One leg of this peer, or an attempt at one; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -121,6 +104,8 @@ pub struct Attach {
     /// When the latest leg was given up that had said Hello. A relay may still admit it, and hang up the
     /// present one.
     stray_at: Option<Moment>,
+    /// The longest time between two Pings on the next leg: shorter than what a proxy in between has cut.
+    ping_within: Duration,
     /// What control said in `RetryInfo`.
     not_before: Moment,
     /// A leg was admitted once.
@@ -144,13 +129,19 @@ impl Attach {
             seek: None,
             short_lived: 0,
             stray_at: None,
+            ping_within: Duration::MAX,
             not_before: now,
             proven: false,
             has_direct: false,
             ended: false,
             actions: Vec::new(),
         };
-        let mut seek = Seek::new(Why::Lost, now + config.patience);
+        // Whoever never gives up still wants to hear that it cannot begin.
+        let patience = match config.patience {
+            Duration::MAX => FIRST,
+            patience => patience,
+        };
+        let mut seek = Seek::new(Why::Lost, now + patience);
         attach.open(&mut seek, now);
         attach.seek = Some(seek);
         attach
@@ -378,7 +369,7 @@ impl Attach {
             self.actions.push(Action::HangUp(leg, None));
             return self.failed(seek, Cause::NoWelcome, false, now, rng);
         };
-        let up = Up::new(leg, &welcome, now);
+        let up = Up::new(leg, &welcome, self.ping_within, now);
         let old = self.up.replace(up);
         self.proven = true;
         self.actions.push(Action::Tell(Event::Attached {
@@ -435,6 +426,9 @@ impl Attach {
 
     fn lost(&mut self, cause: Cause, now: Moment, rng: &mut impl RngCore) {
         let Some(up) = self.up.take() else { return };
+        if cause == Cause::Broken {
+            self.ping_within = self.ping_within.min(up.ping_within(now));
+        }
         if cause == Cause::HungUp(CloseReason::Replaced)
             && let Some(seek) = &mut self.seek
             && seek.stage.has_said_hello()

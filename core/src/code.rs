@@ -18,6 +18,7 @@
 //! four letters, and none becomes another by changing, adding, dropping or swapping one letter, so
 //! that a slip of the finger is noticed instead of accepted.
 
+mod odds;
 mod parse;
 mod words;
 
@@ -27,13 +28,15 @@ use rand_core::CryptoRngCore;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+pub use odds::{Attempt, Census, Lengths, Odds};
 pub use parse::Malformed;
 pub use words::Words;
 
 /// A pairing code: nameplate and secret words.
 ///
-/// `Display` is the canonical form and shows the secret; `Debug` does not.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// `Display` is the canonical form and shows the secret; `Debug` does not. It cannot be cloned: a code makes
+/// one peer, and gives whoever sits at the other end one guess.
+#[derive(Debug, PartialEq, Eq)]
 pub struct Code {
     /// The part the server knows.
     pub nameplate: Nameplate,
@@ -103,6 +106,11 @@ impl Digits {
     pub const fn count(self) -> u8 {
         self.0
     }
+
+    /// All of them, the fewest first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (Self::MIN.0..=Self::MAX.0).map(Self)
+    }
 }
 
 impl Default for Digits {
@@ -129,6 +137,13 @@ impl Nameplate {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// How many they are.
+    #[must_use]
+    pub fn digits(&self) -> Digits {
+        let count = u8::try_from(self.0.len()).ok();
+        count.and_then(Digits::new).unwrap_or(Digits::MAX)
     }
 }
 

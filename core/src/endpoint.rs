@@ -28,17 +28,18 @@ use crate::connect::{Kind as PathKind, PathId};
 use crate::direct::{self, Direct, Why};
 use crate::frame::{Frame, Lane};
 use crate::peer::{self, Peer};
-use crate::secure::{PairingSecret, State};
+use crate::secure::{Burnt, State};
 use crate::short::pop_front;
 use crate::time::Moment;
 
 mod action;
 mod input;
+mod state;
 #[cfg(test)]
 mod tests;
 
 pub use action::{Action, End, Event};
-pub use input::{Config, FAREWELL, Identity, Input, Way};
+pub use input::{Config, FAREWELL, Identity, Input, RETURN, Way};
 
 /// See the module.
 pub struct Endpoint {
@@ -57,6 +58,10 @@ pub struct Endpoint {
     renew_call: u32,
     /// When to give up a farewell that nobody answers; never before this side says goodbye.
     farewell: Moment,
+    /// See [`Config::once`].
+    once: bool,
+    /// When to give up the other peer, which the relay has given up; never while it is there.
+    forsaken: Moment,
     closing: bool,
     ended: bool,
     actions: Vec<Action>,
@@ -89,6 +94,8 @@ impl Endpoint {
             attach_call: 0,
             renew_call: 0,
             farewell: Moment::NEVER,
+            once: config.once,
+            forsaken: Moment::NEVER,
             closing: false,
             ended: false,
             actions: Vec::new(),
@@ -208,7 +215,8 @@ impl Endpoint {
             return Moment::NEVER;
         }
         let direct = self.direct.timeout(self.can_signal());
-        let own = self.farewell.min(self.attach.timeout()).min(direct);
+        let own = self.farewell.min(self.forsaken);
+        let own = own.min(self.attach.timeout()).min(direct);
         own.min(self.peer.poll_timeout())
     }
 
@@ -224,40 +232,9 @@ impl Endpoint {
         self.peer.channels()
     }
 
-    /// The pairing secret, once agreed.
-    #[must_use]
-    pub const fn secret(&self) -> Option<&PairingSecret> {
-        self.peer.secret()
-    }
-
-    /// The kind of path that records take.
-    #[must_use]
-    pub fn path(&self) -> Option<PathKind> {
-        self.peer.kind(self.peer.selected()?)
-    }
-
-    /// How long the latest probe of the direct path took.
-    #[must_use]
-    pub fn direct_rtt(&self) -> Option<Duration> {
-        self.peer.path_rtt(self.direct.path()?)
-    }
-
-    /// Why there is no direct path.
-    #[must_use]
-    pub const fn why_relayed(&self) -> Why {
-        self.direct.why()
-    }
-
-    /// Frames dropped because they were stale, out of turn, or forged where that costs no path.
-    #[must_use]
-    pub const fn dropped(&self) -> u64 {
-        self.peer.dropped()
-    }
-
-    /// Whether it is over.
-    #[must_use]
-    pub const fn is_over(&self) -> bool {
-        self.ended
+    /// The code is spent and has brought no secret.
+    fn is_half_proven(&self) -> bool {
+        self.peer.is_code_used() && self.peer.secret().is_none()
     }
 
     fn can_signal(&self) -> bool {
@@ -279,6 +256,9 @@ impl Endpoint {
     fn timeout(&mut self, now: Moment, rng: &mut impl CryptoRngCore) {
         self.peer.handle_timeout(now, rng);
         self.attach.handle_timeout(now, rng);
+        if self.forsaken <= now {
+            self.end(End::HungUp(CloseReason::PeerLost));
+        }
         if self.farewell <= now {
             let flushed = self.peer.channels().is_drained();
             self.end(End::Closed { flushed });
@@ -355,6 +335,10 @@ impl Endpoint {
                 self.leg = None;
                 self.latest = None;
                 self.relay_down(now);
+                let is_forsaken = cause == Cause::HungUp(CloseReason::PeerLost);
+                if is_forsaken && self.once && self.peer.selected().is_none() {
+                    self.forsaken = self.forsaken.min(now + RETURN);
+                }
                 self.tell(Event::LegLost { cause, retry_in });
             }
             attach::Event::Failed { cause, retry_in } => {
@@ -402,6 +386,7 @@ impl Endpoint {
 
     fn on_peer(&mut self, event: peer::Event, now: Moment, rng: &mut impl CryptoRngCore) {
         match event {
+            peer::Event::CodeUsed => self.tell(Event::CodeUsed),
             peer::Event::Secured { sas, hello } => self.tell(Event::Secured { sas, hello }),
             peer::Event::Channel(channel::Event::Closed { flushed }) => {
                 self.end(match self.closing {
@@ -418,6 +403,9 @@ impl Endpoint {
             peer::Event::Path(path) => {
                 let kind = path.and_then(|path| self.peer.kind(path));
                 self.attach.set_direct(kind == Some(PathKind::Direct));
+                if kind.is_some() {
+                    self.forsaken = Moment::NEVER;
+                }
                 if kind.is_none() {
                     self.attach.hurry(now, rng);
                 }
@@ -465,6 +453,14 @@ impl Endpoint {
 
     /// Nothing follows but the last words, which [`Endpoint::poll_transmit`] still gives.
     fn end(&mut self, end: End) {
+        let end = match end {
+            // Whoever hides a wrong guess hangs up, or lets somebody else do so: the code is spent all the
+            // same.
+            End::HungUp(_) | End::Refused | End::NoLeg(_) if self.is_half_proven() => {
+                End::Peer(Burnt::Restarted.into())
+            }
+            end => end,
+        };
         self.attach.stop();
         self.direct.stop();
         while let Some(action) = self.attach.poll() {

@@ -22,6 +22,7 @@ pub mod endpoint;
 mod fields;
 pub mod frame;
 pub mod id;
+pub mod invite;
 pub mod limit;
 pub mod notice;
 pub mod origin;

@@ -1,4 +1,8 @@
-//! Token buckets: how much of something a peer may do.
+//! Budgets: how often somebody may do something, and how much of something somebody may hold.
+//!
+//! [`Rates`] are for what is done, [`Shares`] for what is held. Both are charged to an address and to the
+//! networks that it is part of ([`Prefix`]), so that many addresses of one network are no more than one
+//! network. Both are made of plain values; [`Pool`] is [`Shares`] that tasks take from.
 //!
 //! A bucket holds up to its capacity in tokens and is refilled at a steady rate. Doing something
 //! takes tokens out; when too few are left, the answer is how long to wait. Tokens are whatever the
@@ -10,11 +14,18 @@
 //!
 //! [`Buckets`] keeps one bucket per key, for a bounded number of keys.
 
+mod prefix;
+mod rates;
+mod shares;
+
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::time::Moment;
+
+pub use prefix::{BadNetwork, Level, Network, Networks, Prefix, UNKNOWN};
+pub use rates::{Frequency, Paid, Rates, Tiers};
+pub use shares::{Full, Place, Pool, Shares};
 
 /// A budget: how many tokens at once, and how many over time.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,6 +43,15 @@ impl Limit {
         Self {
             capacity: count,
             per_second: approximate(count) / period.as_secs_f64().max(f64::MIN_POSITIVE),
+        }
+    }
+
+    /// So many times the budget.
+    #[must_use]
+    pub fn times(self, factor: u32) -> Self {
+        Self {
+            capacity: self.capacity.saturating_mul(factor.into()),
+            per_second: self.per_second * f64::from(factor),
         }
     }
 }
@@ -75,6 +95,22 @@ impl Bucket {
             return Ok(());
         }
         Err(wait(missing, self.limit.per_second))
+    }
+
+    /// Takes `count` tokens also if there are too few, and tells how long it takes until the debt is paid.
+    pub fn spend(&mut self, count: u64, now: Moment) -> Duration {
+        self.tokens = self.tokens_at(now) - approximate(count);
+        self.filled_at = self.filled_at.max(now);
+        if self.tokens >= 0.0 {
+            return Duration::ZERO;
+        }
+        wait(-self.tokens, self.limit.per_second)
+    }
+
+    /// Whether nothing is missing.
+    #[must_use]
+    pub fn is_full(&self, now: Moment) -> bool {
+        self.tokens_at(now) >= approximate(self.limit.capacity) - 1e-6
     }
 
     /// Gives `count` tokens back, for something that turned out not to count.
@@ -129,16 +165,31 @@ impl<K: Ord + Clone> Buckets<K> {
     /// # Errors
     /// As [`Bucket::take`].
     pub fn take(&mut self, key: &K, count: u64, now: Moment) -> Result<(), Duration> {
+        self.with(key, now, |bucket| bucket.take(count, now))
+    }
+
+    /// Takes `count` tokens out of the bucket of `key` also if there are too few, as [`Bucket::spend`].
+    pub fn spend(&mut self, key: &K, count: u64, now: Moment) -> Duration {
+        self.with(key, now, |bucket| bucket.spend(count, now))
+    }
+
+    /// Whether nothing is missing in the bucket of `key`.
+    #[must_use]
+    pub fn is_full(&self, key: &K, now: Moment) -> bool {
+        self.buckets.get(key).is_none_or(|it| it.is_full(now))
+    }
+
+    fn with<T>(&mut self, key: &K, now: Moment, act: impl FnOnce(&mut Bucket) -> T) -> T {
         if let Some(bucket) = self.buckets.get_mut(key) {
-            return bucket.take(count, now);
+            return act(bucket);
         }
         if self.buckets.len() >= self.max {
             self.forget_fullest(now);
         }
         let mut bucket = Bucket::new(self.limit, now);
-        let taken = bucket.take(count, now);
+        let acted = act(&mut bucket);
         self.buckets.insert(key.clone(), bucket);
-        taken
+        acted
     }
 
     /// Gives `count` tokens back to the bucket of `key`, if it is still known.
@@ -173,30 +224,6 @@ impl<K: Ord + Clone> Buckets<K> {
         ranked.sort_by(|((a, a_at), _), ((b, b_at), _)| b.total_cmp(a).then(a_at.cmp(b_at)));
         for (_, key) in ranked.iter().take(self.max.div_ceil(8)) {
             self.buckets.remove(key);
-        }
-    }
-}
-
-/// Whom an address budget is charged to.
-///
-/// One IPv4 address; one IPv6 network of 64 bits, as a household or a machine gets at least that
-/// many addresses. An IPv4 address written as IPv6 (`::ffff:192.0.2.1`) is the IPv4 address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum AddressKey {
-    /// An IPv4 address.
-    V4([u8; 4]),
-    /// The first 64 bits of an IPv6 address.
-    V6([u8; 8]),
-}
-
-impl From<IpAddr> for AddressKey {
-    fn from(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(v4) => Self::V4(v4.octets()),
-            IpAddr::V6(v6) => {
-                let [a, b, c, d, e, f, g, h, ..] = v6.octets();
-                Self::V6([a, b, c, d, e, f, g, h])
-            }
         }
     }
 }

@@ -1,15 +1,23 @@
 //! Who may talk to whom: the life of a pairing.
 //!
 //! ```text
-//!   Create          Join, once            Revoke, or not used for restore_ttl
+//!   Create          Join, once              Revoke, or not used for its time
 //! ---------> Waiting ---------> Joined ------------------------------------> gone
 //!               |  ^               |  ^
-//!               |  `- Present      |  `- Admit, Present: restore_ttl starts anew
-//!               `- Revoke, or code_ttl is over ---------------------------> gone
+//!               |  |               |  `- Admit, Keep, Present, Alive: its time starts anew
+//!               |  `- Admit, Keep, Present, Alive of the initiator: code_ttl starts anew
+//!               `- Revoke, code_ttl without a sign, or code_max is over ---> gone
 //! ```
 //!
-//! A pairing that nobody joined lives as long as its code. A joined one lives `restore_ttl` from its
-//! last use: an authenticated call or a peer attaching to or leaving the relay.
+//! A pairing that nobody joined lives as long as its code, which is a lease: each sign of life of
+//! its creator renews it for `code_ttl`, until `code_max` after its creation. A joined one lives
+//! from its last use: `restore_ttl` if it is kept, `unkept_ttl` if not. A use is an authenticated
+//! call, and each moment at which a peer is attached to the relay. A pairing is kept if somebody
+//! asked for it, or if one of its peers does not know that one has to ask; and nothing is kept to
+//! which nobody ever attached, as its peers can have agreed on no secret.
+//!
+//! What lasts is not written every second: [`Alive`] is run when half of the time is used, and at
+//! the last sign.
 //!
 //! [`decide`] takes what is stored, a command, the time and a random source, and answers what to
 //! store, what to tell those who watch, and what to reply. It changes nothing itself: the caller
@@ -22,6 +30,7 @@
 
 mod command;
 mod credential;
+mod keep;
 
 use std::time::Duration;
 
@@ -35,6 +44,7 @@ use crate::time::Timestamp;
 
 pub use command::{Admit, Command, Create, Created, Find, Join, Joined, Present, Revoke};
 pub use credential::{Credential, NotACredential, SecretHash};
+pub use keep::{Alive, Keep, Worth};
 
 /// Decides what a command does to a pairing.
 ///
@@ -57,21 +67,42 @@ pub fn decide<C: Command>(
 /// How long things live, and how long codes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Digits of a nameplate.
+    /// The fewest digits of a nameplate; [`crate::code::Odds`] says how many one gets.
     pub digits: Digits,
-    /// How long a code can be joined after its creation.
+    /// How long a code can be joined after the last sign of life of its creator.
     pub code_ttl: Duration,
-    /// How long a joined pairing can be restored after its last use.
+    /// How long a code can be joined after its creation at most; no less than `code_ttl`. The odds
+    /// of burning a code are those of this time.
+    pub code_max: Duration,
+    /// How long a joined pairing that is kept can be restored after its last use.
     pub restore_ttl: Duration,
+    /// How long one that is not kept can be.
+    pub unkept_ttl: Duration,
+}
+
+impl Config {
+    /// The shortest time for which anything lives without a sign.
+    #[must_use]
+    pub fn shortest_life(&self) -> Duration {
+        self.code_ttl.min(self.unkept_ttl).min(self.restore_ttl)
+    }
+
+    /// The most that a code lives: `code_max`, as far as it makes sense.
+    #[must_use]
+    pub fn code_life(&self) -> Duration {
+        self.code_max.max(self.code_ttl)
+    }
 }
 
 impl Default for Config {
-    /// 6 digits, 130 s, 7 days.
+    /// 6 digits; codes of 130 s and at most a day; 7 days if kept, 10 minutes if not.
     fn default() -> Self {
         Self {
             digits: Digits::default(),
             code_ttl: Duration::from_secs(130),
+            code_max: Duration::from_secs(24 * 60 * 60),
             restore_ttl: Duration::from_secs(7 * 24 * 60 * 60),
+            unkept_ttl: Duration::from_secs(10 * 60),
         }
     }
 }
@@ -94,6 +125,9 @@ pub enum Write {
     Nothing,
     /// This, in place of what was loaded; until its [`Pairing::expires_at`].
     Put(Pairing),
+    /// The same, but only its time has changed. It need not survive the loss of power: that costs
+    /// some of its time and nothing else.
+    Prolong(Pairing),
     /// Nothing, in place of what was loaded.
     Remove(PairingId),
 }
@@ -132,6 +166,10 @@ pub struct Pairing {
     state: State,
     /// Attached to the relay, by [`Role::index`].
     online: [bool; 2],
+    /// Whether somebody ever was. What is written does not say it of those for whom it is true, as
+    /// for all that older servers wrote.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    attached: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,12 +177,40 @@ pub struct Pairing {
 enum State {
     Waiting {
         nameplate: Nameplate,
+        /// The end of the lease.
         code_expires_at: Timestamp,
+        /// The lease is not renewed beyond this. Older servers wrote none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code_ends_at: Option<Timestamp>,
+        /// What the initiator declared of its words. Older servers asked for nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        secret_bits: Option<u8>,
+        /// The initiator asks if the pairing is to be kept.
+        #[serde(default, skip_serializing_if = "is_false")]
+        ephemeral: bool,
     },
     Joined {
         joiner: SecretHash,
         restorable_until: Timestamp,
+        /// Older servers kept all.
+        #[serde(default = "yes", skip_serializing_if = "is_true")]
+        kept: bool,
     },
+}
+
+const fn yes() -> bool {
+    true
+}
+
+// serde hands out references.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+const fn is_true(flag: &bool) -> bool {
+    *flag
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 impl Pairing {
@@ -196,24 +262,31 @@ impl Pairing {
         }
     }
 
-    /// The same with nobody attached: what is true of it once the relay's process has ended.
+    /// How hard the initiator declared its words to be to guess, in bits, while the code waits.
     #[must_use]
-    pub const fn without_presence(mut self) -> Self {
+    pub fn secret_bits(&self) -> Option<u32> {
+        match self.state {
+            State::Waiting { secret_bits, .. } => Some(secret_bits.map_or(USUAL_BITS, u32::from)),
+            State::Joined { .. } => None,
+        }
+    }
+
+    /// The same with nobody attached: what is true of it once the relay's process has ended. Who
+    /// was attached until then has its time to come back.
+    #[must_use]
+    pub fn without_presence(mut self, config: &Config, now: Timestamp) -> Self {
+        for role in Role::BOTH {
+            if self.online[role.index()] {
+                self.alive(config, role, now);
+            }
+        }
         self.online = [false; 2];
         self
     }
-
-    /// Starts `restore_ttl` anew. A use that reaches the store late, or from a machine whose clock is
-    /// behind, shortens nothing.
-    fn used(&mut self, config: &Config, now: Timestamp) {
-        if let State::Joined {
-            restorable_until, ..
-        } = &mut self.state
-        {
-            *restorable_until = (*restorable_until).max(now + config.restore_ttl);
-        }
-    }
 }
+
+/// What codes have whose initiator was not asked, in the file of an older server: two words.
+const USUAL_BITS: u32 = 20;
 
 /// A pairing, seen by one of its peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -31,14 +31,17 @@ use crate::frame::{Frame, Lane};
 use crate::id::PairingId;
 use crate::role::Role;
 use crate::secure::{
-    self, Association, Burnt, Failure, HEADROOM, MAX_PLAINTEXT, PairingSecret, Sas, SealError,
-    State, TAG_LEN, Violation,
+    self, Association, Failure, HEADROOM, MAX_PLAINTEXT, PairingSecret, SealError, State, TAG_LEN,
+    Violation,
 };
 use crate::short::pop_front;
 use crate::time::{Backoff, Moment};
 
+mod event;
 #[cfg(test)]
 mod tests;
+
+pub use event::{End, Event};
 
 /// How a [`Peer`] behaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,6 +71,8 @@ pub struct Peer {
     events: Vec<Event>,
     /// Paths in a row that were given up for a forgery.
     tampered: u32,
+    /// [`Event::CodeUsed`] was told.
+    code_used: bool,
     /// Whether records ever flowed.
     secured: bool,
     rekey_at: Moment,
@@ -79,58 +84,6 @@ pub struct Peer {
     /// When time was noted last.
     noted: Moment,
     dropped: u64,
-}
-
-/// What a shell gets to know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// Fresh keys are in use. The first time, a peer that came with a code stores
-    /// [`Peer::secret`] now.
-    Secured {
-        /// The phrase for people to compare.
-        sas: Sas,
-        /// What the other peer gave as its hello.
-        hello: Bytes,
-    },
-    /// Of the channels.
-    Channel(channel::Event),
-    /// Records take this path from now on, or none.
-    Path(Option<PathId>),
-    /// A signal of the other peer, opened.
-    Signal(Bytes),
-    /// Try to make a direct path; report it with [`Peer::path_up`] or [`Peer::dial_failed`].
-    Dial,
-    /// This path is of no use any more, and already counts as down: hang it up.
-    HangUp(PathId),
-}
-
-/// Why it is over, other than by [`channel::Event::Closed`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}{}", self.text().0, self.text().1)]
-pub enum End {
-    /// The code is spent and no secret came of it. Send what [`Peer::poll_transmit`] still gives, so
-    /// that the other peer learns it too.
-    #[error(transparent)]
-    Burnt(#[from] Burnt),
-    /// The other peer is genuine and breaks the rules of the channels.
-    Broken(#[from] channel::Violation),
-    /// Several paths in a row delivered forgeries.
-    Tampered,
-}
-
-impl End {
-    /// What people are told, in two parts.
-    #[must_use]
-    pub const fn text(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Burnt(burnt) => ("", burnt.text()),
-            Self::Broken(violation) => ("the other peer broke the protocol: ", violation.text()),
-            Self::Tampered => (
-                "what arrives was altered under way, or the other side holds another pairing secret; ",
-                "pair the two devices again, over a network that you trust more",
-            ),
-        }
-    }
 }
 
 impl Peer {
@@ -166,6 +119,7 @@ impl Peer {
             urgent: Vec::new(),
             events: Vec::new(),
             tampered: 0,
+            code_used: false,
             secured: false,
             rekey_at: now + REKEY_EVERY,
             remind_at: Moment::NEVER,
@@ -215,6 +169,10 @@ impl Peer {
     ) -> Result<(), End> {
         let lane = frame.lane();
         let opened = self.association.handle(frame, rng);
+        if !self.code_used && self.association.is_code_used() {
+            self.code_used = true;
+            self.events.push(Event::CodeUsed);
+        }
         self.collect(path);
         self.note_secured(now);
         match opened {
@@ -313,6 +271,12 @@ impl Peer {
     #[must_use]
     pub const fn secret(&self) -> Option<&PairingSecret> {
         self.association.secret()
+    }
+
+    /// Whether the code is spent. See [`Event::CodeUsed`].
+    #[must_use]
+    pub const fn is_code_used(&self) -> bool {
+        self.code_used
     }
 
     /// How far the agreement on keys is.

@@ -138,6 +138,7 @@ impl Sub<Moment> for Moment {
 }
 
 /// A pause that is twice as long each time, up to a bound.
+#[derive(Debug)]
 pub(crate) struct Backoff {
     first: u64,
     next: u64,

@@ -15,6 +15,9 @@
 //! passes. The channel underneath ([`CHANNEL`]) delivers messages in order and without loss; it is
 //! flow control, too: neither machine queues file contents.
 //!
+//! What came after the first version of the protocol is sent only to a side that says that it has the
+//! [`Abilities`]: holes of sparse files, links, many small messages in one, files that cannot be read.
+//!
 //! A broken transfer is resumed by starting it anew under the same [`TransferId`]: the receiver
 //! says how many bytes of a file it holds and their hash, the sender compares that with its own
 //! beginning of the file and goes on from there, or starts that file from zero.
@@ -22,22 +25,32 @@
 //! Nothing the other side says is trusted: names become a [`SafePath`] or an error, chunks must be
 //! continuous and within the size offered, and all of it stays within [`Limits`].
 
+mod abilities;
 mod by_entry;
+mod consent;
 mod error;
+mod link;
 mod message;
 mod offer;
 mod path;
 mod receiver;
+mod report;
 mod sender;
+mod summary;
 #[cfg(test)]
 mod tests;
 
+pub use abilities::Abilities;
+pub use consent::Consent;
 pub use error::{AcceptFault, ChunkFault, Error, Fault};
-pub use message::{CancelCode, DeclineReason, MAX_MESSAGE_BYTES};
-pub use offer::{Entry, Kind, Limits, Offer, OfferError};
-pub use path::{PathError, SafePath};
-pub use receiver::{Choice, Event, Prefix, Receiver};
-pub use sender::{Action, Sender};
+pub use link::Link;
+pub use message::{CancelCode, DeclineReason, MAX_HOLE_BYTES, MAX_MESSAGE_BYTES};
+pub use offer::{Entry, Kind, LeftOut, Limits, Listing, Offer, OfferError};
+pub use path::{Names, PathError, SafePath};
+pub use receiver::{Choice, Event, Prefix, Receiver, Settings};
+pub use report::Report;
+pub use sender::{Action, Failed, Sender};
+pub use summary::{Named, Summary};
 
 /// The name of the channel that carries a transfer.
 pub const CHANNEL: &str = "peersox.transfer";
@@ -109,6 +122,8 @@ pub struct Progress {
     pub entry: Option<u32>,
     /// Files that are complete.
     pub files_done: u32,
+    /// Files that the sender could not read.
+    pub files_failed: u32,
     /// Files to transfer, without those skipped.
     pub files_total: u32,
     /// Bytes that are there, those that were there before included.

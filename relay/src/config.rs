@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use peersox_core::limit::{Limit, Networks, Tiers};
 use peersox_core::{origin, session};
 use peersox_proto::v1;
 
@@ -30,6 +31,17 @@ pub struct Config {
     pub max_legs_per_address: usize,
     /// How many connections may be without an accepted Hello.
     pub max_pending: usize,
+    /// Bytes of memory for frames that wait, those in the buffers of the transports included. While less than
+    /// half is in use, a direction gets wide windows; then narrow ones; then its sender is slowed down.
+    pub memory: u64,
+    /// After how long a direction that gets no memory, and in which nothing moves, loses its sender (4015).
+    pub starved_for: Duration,
+    /// What one leg may send, in bytes; each frame counts 256 bytes more. A leg beyond it is read more slowly.
+    pub leg_rate: Limit,
+    /// What all legs of a host, and of its networks, may send together, in the same way.
+    pub host_rate: Tiers,
+    /// Networks without budgets and shares of their own.
+    pub unmetered: Networks,
     /// Pages of which other origins may open a WebSocket; `None` admits any. Pages of the server to
     /// which the request goes, and requests without an `Origin` header, which do not come from a web
     /// page, are always admitted.
@@ -49,12 +61,25 @@ impl Default for Config {
             max_legs: 10_000,
             max_legs_per_address: 1_000,
             max_pending: 1_000,
+            memory: 512 * 1024 * 1024,
+            starved_for: Duration::from_secs(5),
+            leg_rate: Limit::per(LEG_RATE, Duration::from_secs(1)),
+            host_rate: Self::host_rate(LEG_RATE),
+            unmetered: Networks::default(),
             allowed_origins: None,
         }
     }
 }
 
 impl Config {
+    /// The rates of a host and of its networks that fit a rate of one leg, in bytes per second: four legs at
+    /// full speed for a host, and so on.
+    #[must_use]
+    pub fn host_rate(leg_rate: u64) -> Tiers {
+        let limit = Limit::per(leg_rate, Duration::from_secs(1));
+        Tiers::of(limit.times(4))
+    }
+
     /// The limits as peers are told them, in Welcome and by control.
     #[must_use]
     pub fn announced(&self) -> v1::RelayLimits {
@@ -108,6 +133,9 @@ pub struct Bound {
     /// Bytes.
     pub bytes: usize,
 }
+
+/// Bytes per second that one leg may send: more than a 10-gigabit line half used carries.
+const LEG_RATE: u64 = 1024 * 1024 * 1024;
 
 /// Milliseconds or bytes as protobuf carries them.
 pub(crate) fn clamp(value: u128) -> u32 {

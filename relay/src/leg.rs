@@ -15,6 +15,7 @@
 //! else, the WebSocket codes 1000 and 1001 of a closed or reloaded page included, is
 //! [`Ending::Gone`]: the peer may come back.
 
+use std::net::IpAddr;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -39,9 +40,11 @@ pub(crate) struct Leg {
     pub(crate) probed: bool,
     /// Writing failed. The end is final once reading has nothing more to say.
     pub(crate) broken: bool,
+    /// When the peer last heard from us while we did not listen.
+    pub(crate) reassured: Instant,
     wire: Wire,
     /// Given back when the socket is closed.
-    _seat: Seat,
+    seat: Seat,
 }
 
 pub(crate) enum Wire {
@@ -99,8 +102,44 @@ impl Leg {
             heard: Instant::now(),
             probed: false,
             broken: false,
+            reassured: Instant::now(),
             wire,
-            _seat: seat,
+            seat,
+        }
+    }
+
+    /// Whom it is charged to.
+    pub(crate) fn address(&self) -> IpAddr {
+        self.seat.address()
+    }
+
+    /// How many bytes the peer may have sent that nobody reads: with wide windows, or with those it has.
+    pub(crate) fn unread(&self, wide: bool) -> usize {
+        match &self.wire {
+            Wire::Ws(ws) => ws.unread(),
+            Wire::Quic(quic) => quic.unread(wide),
+        }
+    }
+
+    /// How many bytes may wait for the peer.
+    pub(crate) fn send_buffer(&self, wide: bool) -> usize {
+        match &self.wire {
+            Wire::Ws(ws) => ws.send_buffer(),
+            Wire::Quic(_) => quic::Quic::send_buffer(wide),
+        }
+    }
+
+    /// Permits the peer to send more ahead.
+    pub(crate) fn widen_receiving(&mut self) {
+        if let Wire::Quic(quic) = &mut self.wire {
+            quic.widen_receiving();
+        }
+    }
+
+    /// Lets more wait for the peer, or less.
+    pub(crate) fn set_sending(&mut self, wide: bool) {
+        if let Wire::Quic(quic) = &mut self.wire {
+            quic.set_sending(wide);
         }
     }
 

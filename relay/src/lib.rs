@@ -10,7 +10,8 @@
 //! task is woken. The rules of a session live in [`peersox_core::session`].
 //!
 //! *Reliable waits, a datagram never does.* Per direction the relay holds at most
-//! [`Config::hold_bytes`] of reliable frames; when they are full it stops reading from the sender.
+//! [`Config::hold_bytes`] of reliable frames; when they are full it stops reading from the sender. All
+//! directions together hold no more than [`Config::memory`], the buffers of the transports included.
 //!
 //! [`Relay`] is the whole of it: [`Relay::attach_websocket`] belongs behind a route of an HTTP
 //! server, [`listen::quic::serve`] in front of a QUIC endpoint.
@@ -31,3 +32,4 @@ pub use leg::quic::ALPN;
 pub use leg::ws::SUBPROTOCOL;
 pub use metrics::{DropReason, Metrics, Snapshot};
 pub use relay::{PresenceEvent, Relay};
+pub use seat::Companion;

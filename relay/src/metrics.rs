@@ -60,6 +60,8 @@ pub struct Snapshot {
     pub sessions: u64,
     /// Open legs, those that are not admitted yet and those being hung up included.
     pub legs: u64,
+    /// Bytes of the memory budget that are taken.
+    pub memory: u64,
     /// Legs admitted so far.
     pub admitted: u64,
     /// Connections turned away before a leg began: no room, wrong request, foreign origin.
@@ -100,6 +102,7 @@ impl Metrics {
         Snapshot {
             sessions: self.sessions.load(Relaxed),
             legs: self.legs.load(Relaxed),
+            memory: 0,
             admitted: self.admitted.load(Relaxed),
             refused: self.refused.load(Relaxed),
             presence_lost: self.presence_lost.load(Relaxed),

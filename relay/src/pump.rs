@@ -29,6 +29,13 @@ pub(crate) struct Pump {
     reliable: Queue,
     datagrams: Queue,
     signals: Queue,
+    /// What is held while memory is scarce, and otherwise.
+    narrow: usize,
+    wide: usize,
+    /// Bytes accepted since the last review.
+    taken: usize,
+    /// Whether a frame was fed since the last review.
+    moved: bool,
     max_frame: usize,
     max_datagram: usize,
     max_signal: usize,
@@ -44,14 +51,19 @@ impl Pump {
     pub(crate) fn new(config: &Config) -> Self {
         let limits = &config.limits;
         // Room for two of the largest frames keeps even a badly chosen bound from stalling.
-        let hold = config.hold_bytes.max(2 * limits.frame_bytes + 256);
+        let narrow = 2 * limits.frame_bytes + 256;
+        let wide = config.hold_bytes.max(narrow);
         Self {
             reliable: Queue::new(Bound {
                 frames: usize::MAX,
-                bytes: hold,
+                bytes: narrow,
             }),
             datagrams: Queue::new(limits.datagram_queue),
             signals: Queue::new(limits.signal_mailbox),
+            narrow,
+            wide,
+            taken: 0,
+            moved: false,
             max_frame: limits.frame_bytes,
             max_datagram: limits.datagram_bytes,
             max_signal: limits.signal_bytes,
@@ -64,6 +76,37 @@ impl Pump {
     /// Whether the source may be read: its next frame fits, however large it is.
     pub(crate) fn has_room(&self) -> bool {
         self.reliable.fits(self.max_frame)
+    }
+
+    /// How many bytes of reliable frames are held at most.
+    pub(crate) fn hold(&self, wide: bool) -> usize {
+        if wide { self.wide } else { self.narrow }
+    }
+
+    /// Holds more, or less, from now on. What waits already stays.
+    pub(crate) fn set_hold(&mut self, wide: bool) {
+        self.reliable.set_bytes(self.hold(wide));
+    }
+
+    /// Whether frames wait or flow.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.flows() || self.waits()
+    }
+
+    /// Whether so much has passed that windows should be wide.
+    pub(crate) fn flows(&self) -> bool {
+        self.taken >= BUSY
+    }
+
+    /// Whether frames wait.
+    pub(crate) fn waits(&self) -> bool {
+        !(self.reliable.is_empty() && self.signals.is_empty() && self.datagrams.is_empty())
+    }
+
+    /// Whether anything was taken or fed since the last call.
+    pub(crate) fn review(&mut self) -> bool {
+        let taken = std::mem::take(&mut self.taken) > 0 && !self.waits();
+        std::mem::take(&mut self.moved) || taken
     }
 
     /// Takes a frame of any lane but notice. `online` says whether the receiver has a leg.
@@ -82,6 +125,7 @@ impl Pump {
         if len > max {
             return Err(CloseReason::FrameTooLarge);
         }
+        self.taken += len;
         let wait = self.blocked || !online;
         match lane {
             Lane::Notice => return Err(CloseReason::NoticeForbidden),
@@ -122,6 +166,7 @@ impl Pump {
             }
             moved = true;
         }
+        self.moved |= moved;
         self.blocked = !(self.reliable.is_empty() && self.signals.is_empty());
         moved
     }
@@ -184,6 +229,9 @@ impl Pump {
     }
 }
 
+/// So many bytes in passing make a direction busy.
+const BUSY: usize = 64 * 1024;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,6 +268,7 @@ mod tests {
     fn the_source_is_stopped_before_a_reliable_frame_could_not_be_held() {
         let config = Config::default();
         let (mut pump, mut tally) = (Pump::new(&config), Tally::default());
+        pump.set_hold(true);
         let mut held = 0;
         while pump.has_room() {
             let largest = frame(Lane::Reliable, config.limits.frame_bytes, 1);

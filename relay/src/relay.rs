@@ -3,17 +3,18 @@
 use std::future::Future;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use peersox_core::close::CloseReason;
 use peersox_core::frame::Frame;
 use peersox_core::id::PairingId;
+use peersox_core::limit::{Pool, Rates};
 use peersox_core::origin::{Origin, Refused};
 use peersox_core::role::Role;
 use peersox_core::session::LegId;
 use peersox_core::ticket::Verifier;
-use peersox_core::time::Timestamp;
+use peersox_core::time::{Moment, Timestamp};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -47,6 +48,10 @@ pub(crate) struct Inner {
     pub(crate) config: Config,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) seats: Seats,
+    pub(crate) memory: Pool,
+    rates: Mutex<Rates>,
+    /// The origin of the clock of the budgets.
+    origin: Instant,
     refused_origins: Mutex<Refused>,
     verifier: Verifier,
     clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
@@ -77,6 +82,13 @@ impl Relay {
         let metrics = Arc::<Metrics>::default();
         let relay = Self(Arc::new(Inner {
             seats: Seats::new(&config, Arc::clone(&metrics)),
+            memory: Pool::new(config.memory, &config.unmetered),
+            rates: Mutex::new(Rates::new(
+                config.host_rate,
+                config.max_legs,
+                config.unmetered.clone(),
+            )),
+            origin: Instant::now(),
             refused_origins: Mutex::default(),
             config,
             metrics,
@@ -101,7 +113,10 @@ impl Relay {
     /// The counters as they are now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        self.0.metrics.snapshot()
+        Snapshot {
+            memory: self.0.memory.used(),
+            ..self.0.metrics.snapshot()
+        }
     }
 
     /// Ends the session of a pairing that was deleted, and refuses its tickets from now on.
@@ -154,6 +169,17 @@ impl Inner {
     pub(crate) fn is_news(&self, origin: &Origin) -> bool {
         let refused = self.refused_origins.lock();
         refused.is_ok_and(|mut refused| refused.is_news(origin))
+    }
+
+    /// A point on the clock of the budgets.
+    pub(crate) fn moment(&self, now: Instant) -> Moment {
+        Moment::from_origin(now.saturating_duration_since(self.origin))
+    }
+
+    /// Counts what was sent from an address, and tells for how long to pause.
+    pub(crate) fn spend(&self, address: IpAddr, cost: u64, now: Moment) -> Duration {
+        let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        rates.spend(address, cost, now)
     }
 
     /// Takes a seat, unless the relay is full or stopping.

@@ -2,107 +2,125 @@
 //!
 //! A connection takes a [`Seat`] before anything is read from it and keeps it until its socket is
 //! closed; until its Hello is accepted it holds a [`Pending`] as well. Both are given back by
-//! dropping them.
+//! dropping them. Once half of either is taken, a host or a network takes no more than its share
+//! ([`peersox_core::limit`]): silent sockets of one network leave room for those of others.
 
+use std::any::Any;
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use peersox_core::limit::{Networks, Place, Pool, Prefix};
 
 use crate::config::Config;
 use crate::metrics::Metrics;
 
 /// All seats of a relay.
 pub(crate) struct Seats {
-    all: Arc<Semaphore>,
-    pending: Arc<Semaphore>,
-    addresses: Arc<Mutex<HashMap<Network, usize>>>,
+    all: Pool,
+    pending: Pool,
+    addresses: Arc<Mutex<HashMap<Prefix, usize>>>,
     per_address: usize,
-    max_pending: usize,
+    unmetered: Networks,
     metrics: Arc<Metrics>,
 }
 
 impl Seats {
     pub(crate) fn new(config: &Config, metrics: Arc<Metrics>) -> Self {
+        let pool = |most: usize| Pool::new(most as u64, &config.unmetered);
         Self {
-            all: Arc::new(Semaphore::new(config.max_legs)),
-            pending: Arc::new(Semaphore::new(config.max_pending)),
+            all: pool(config.max_legs),
+            pending: pool(config.max_pending),
             addresses: Arc::default(),
             per_address: config.max_legs_per_address,
-            max_pending: config.max_pending,
+            unmetered: config.unmetered.clone(),
             metrics,
         }
     }
 
     /// Takes a seat for a connection from this address, unless one of the limits is reached.
     pub(crate) fn take(&self, address: IpAddr) -> Option<(Seat, Pending)> {
-        let pending = Arc::clone(&self.pending).try_acquire_owned().ok()?;
-        let all = Arc::clone(&self.all).try_acquire_owned().ok()?;
-        let network = Network::of(address);
-        let mut addresses = lock(&self.addresses);
-        let count = addresses.entry(network).or_default();
-        if *count >= self.per_address {
-            return None;
+        let pending = self.pending.take(address, 1).ok()?;
+        let all = self.all.take(address, 1).ok()?;
+        let host = Prefix::of(address).next().map(|(_, prefix)| prefix);
+        let host = host.filter(|_| !self.unmetered.contains(address));
+        if let Some(host) = host {
+            let mut addresses = lock(&self.addresses);
+            let count = addresses.entry(host).or_default();
+            if *count >= self.per_address {
+                return None;
+            }
+            *count += 1;
         }
-        *count += 1;
-        drop(addresses);
         self.metrics.leg_opened();
         let seat = Seat {
             _all: all,
-            network,
+            address,
+            host,
             addresses: Arc::clone(&self.addresses),
             metrics: Arc::clone(&self.metrics),
+            companion: None,
         };
-        Some((seat, Pending { _permit: pending }))
-    }
-
-    /// Whether so many connections are not admitted yet that new ones should prove their address.
-    pub(crate) fn is_crowded(&self) -> bool {
-        self.pending.available_permits() < self.max_pending / 2
+        Some((seat, Pending { _place: pending }))
     }
 }
 
 /// One leg's place. Dropping it gives the place back.
 pub(crate) struct Seat {
-    _all: OwnedSemaphorePermit,
-    network: Network,
-    addresses: Arc<Mutex<HashMap<Network, usize>>>,
+    _all: Place,
+    address: IpAddr,
+    /// Whose count it is in.
+    host: Option<Prefix>,
+    addresses: Arc<Mutex<HashMap<Prefix, usize>>>,
     metrics: Arc<Metrics>,
+    companion: Option<Companion>,
+}
+
+impl Seat {
+    /// Whom the leg is charged to.
+    pub(crate) fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// Keeps something for as long as the leg lives.
+    pub(crate) fn keep(&mut self, companion: Option<Companion>) {
+        self.companion = companion;
+    }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut addresses = lock(&self.addresses);
-        if let Some(count) = addresses.get_mut(&self.network) {
+        if let Some(host) = self.host
+            && let Some(count) = addresses.get_mut(&host)
+        {
             *count -= 1;
             if *count == 0 {
-                addresses.remove(&self.network);
+                addresses.remove(&host);
             }
         }
         self.metrics.leg_closed();
     }
 }
 
-/// The right to be open without an accepted Hello.
-pub(crate) struct Pending {
-    _permit: OwnedSemaphorePermit,
+/// Something that has to live as long as a leg: the HTTP server puts it into the extensions of a request, and
+/// the relay drops it when the leg that the request became is gone.
+#[derive(Clone)]
+pub struct Companion(
+    #[expect(dead_code, reason = "it is held, not read")] Arc<dyn Any + Send + Sync>,
+);
+
+impl Companion {
+    /// Wraps what is to be held.
+    #[must_use]
+    pub fn new(held: Arc<dyn Any + Send + Sync>) -> Self {
+        Self(held)
+    }
 }
 
-/// What counts as one address: an IPv4 address, or the /64 that one IPv6 subscriber has at least.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Network(IpAddr);
-
-impl Network {
-    fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self(IpAddr::V4(address)),
-            IpAddr::V6(address) => {
-                let prefix = address.to_bits() & !u128::from(u64::MAX);
-                Self(IpAddr::V6(Ipv6Addr::from_bits(prefix)))
-            }
-        }
-    }
+/// The right to be open without an accepted Hello.
+pub(crate) struct Pending {
+    _place: Place,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -143,11 +161,31 @@ mod tests {
             ..Config::default()
         });
         let address = "192.0.2.1".parse().unwrap();
+        let elsewhere = "198.51.100.1".parse().unwrap();
         let (_first, pending) = seats.take(address).unwrap();
-        assert!(seats.is_crowded() || seats.take(address).is_none());
+        assert!(seats.take(elsewhere).is_none());
         drop(pending);
-        let (_second, pending) = seats.take(address).unwrap();
+        let (_second, pending) = seats.take(elsewhere).unwrap();
         drop(pending);
         assert!(seats.take(address).is_none(), "two legs are the limit");
+    }
+
+    #[test]
+    fn silent_legs_of_one_network_leave_room_for_others() {
+        let seats = seats(&Config::default());
+        let take = |address: IpAddr| seats.take(address);
+        let one = [127, 0, 0, 2].into();
+        let held: Vec<_> = (0..1_000).filter_map(|_| take(one)).collect();
+        assert_eq!(held.len(), 500);
+        for person in ["127.0.0.1", "198.51.100.1", "2001:db8::1"] {
+            assert!(take(person.parse().unwrap()).is_some(), "{person}");
+        }
+        let unmetered = Config {
+            unmetered: ["127.0.0.0/8".parse().unwrap()].into_iter().collect(),
+            ..Config::default()
+        };
+        let seats = self::seats(&unmetered);
+        let held: Vec<_> = (0..1_200).filter_map(|_| seats.take(one)).collect();
+        assert_eq!(held.len(), 1_000);
     }
 }

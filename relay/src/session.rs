@@ -23,6 +23,8 @@ use crate::leg::{Ending, Leg};
 use crate::relay::Inner;
 
 mod outbox;
+mod pace;
+mod stake;
 mod wires;
 
 use outbox::Outbox;
@@ -52,7 +54,7 @@ pub(crate) async fn run(
     let origin = Instant::now();
     let mut task = Task {
         machine: Session::new(relay.config.session, Moment::default()),
-        wires: Wires::new(&relay.config, Arc::clone(&relay.metrics)),
+        wires: Wires::new(Arc::clone(&relay)),
         arriving: None,
         relay,
         id,

@@ -95,9 +95,11 @@ const NOT_IN_A_SHELL: [&str; 12] = [
 /// What in `client/src` may hold time-outs: the platform those of sockets, the others those of calls to the server.
 const MAY_HOLD_TIMEOUTS: [&str; 4] = ["platform", "server.rs", "rpc", "rpc.rs"];
 
-/// Where pages may wait: for core's next moment, for calls to the server, for the page to wake up; and to throw what a
-/// listener threw, at once.
-const PAGES_MAY_WAIT: [&str; 5] = [
+/// Where pages may wait: for core's next moment, for calls to the server, for the page to wake up; for what the browser
+/// says of a failure, and for who takes over a call that was given up; and to throw what a listener threw, at once.
+const PAGES_MAY_WAIT: [&str; 7] = [
+    "net/causes.ts",
+    "net/joins.ts",
     "net/shell.ts",
     "net/grpc.ts",
     "net/control.ts",

@@ -30,13 +30,13 @@ async fn pair_at(url: &str, transport: Choice) -> (Control, Peer, Peer, Bytes) {
     let created = control.create_pairing().await.unwrap();
     let joined = control.join_pairing(&created.nameplate).await.unwrap();
     let credential = created.pairing.credential.clone();
-    let proof = Proof::Code(code(&created.nameplate, "tulip-ember"));
     let options = Options {
         transport,
         ..Options::default()
     };
     let attach = async |pairing| {
-        Peer::attach(control.clone(), pairing, proof.clone(), options.clone())
+        let proof = Proof::Code(code(&created.nameplate, "tulip-ember"));
+        Peer::attach(control.clone(), pairing, proof, options.clone())
             .await
             .unwrap()
     };

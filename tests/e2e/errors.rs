@@ -11,7 +11,7 @@ use crate::harness::{Peer, Server, binary, noise, soon};
 
 #[tokio::test]
 async fn a_code_that_cannot_be_joined_says_why_and_has_an_exit_code() {
-    let server = Server::start(&["--code-ttl", "1"]).await;
+    let server = Server::start(&["--code-ttl", "1", "--code-max", "1"]).await;
     let join = async |code: &str| {
         let joiner = Peer::start(&server.url(), &["connect", code]);
         joiner.end().await

@@ -25,7 +25,7 @@ async fn a_gigabyte_outlives_ten_killed_relays_and_legs_that_change() {
     let mut sender = Peer::start(&gate.url(), &["send", file.to_str().unwrap()]);
     let code = sender.code().await;
     let mut legs = vec![leg(&mut sender).await];
-    let args = ["receive", &code, "-o", into.to_str().unwrap()];
+    let args = ["receive", "-y", &code, "-o", into.to_str().unwrap()];
     let mut receiver = Peer::start(&server.url(), &args);
     for kill in 0..KILLS {
         let share = SIZE * (kill + 1) / (KILLS + 2);

@@ -68,10 +68,16 @@ impl Server {
     }
 
     pub async fn start_at(port: u16, options: &[&str]) -> Self {
+        Self::start_on(&format!("127.0.0.1:{port}"), options).await
+    }
+
+    /// On an address of this machine.
+    pub async fn start_on(address: &str, options: &[&str]) -> Self {
         let mut command = Command::new(binary());
-        command
-            .args(["serve", "--listen", &format!("127.0.0.1:{port}")])
-            .args(options);
+        command.arg("serve").args(options);
+        if !options.contains(&"--listen") {
+            command.args(["--listen", address]);
+        }
         let mut child = quiet(&mut command).spawn().expect("the server starts");
         let mut stderr = BufReader::new(child.stderr.take().expect("piped")).lines();
         let greeting = "PeerSox is ready at ";
@@ -136,6 +142,19 @@ impl Server {
         signal(&self.child, "KILL");
         let status = soon(self.child.wait()).await.expect("it can be waited for");
         assert_eq!(status.code(), None, "it ended before it was killed");
+    }
+
+    /// Asks it to stop and gives what it said from its greeting on.
+    pub async fn log_until_stopped(&mut self) -> Vec<String> {
+        signal(&self.child, "TERM");
+        let mut log = Vec::new();
+        while let Some(line) = soon(self.stderr.as_mut().expect("nobody records it").next_line())
+            .await
+            .expect("readable")
+        {
+            log.push(line);
+        }
+        log
     }
 
     /// Asks it to stop and waits until it has.
@@ -220,11 +239,16 @@ impl Peer {
         self.event_or_end("code").await.as_ref().map(code)
     }
 
-    /// Waits for its end; gives exit code and all it ever said that was no event.
+    /// Waits for its end; gives exit code and all it ever said that was no event, or was one about its failure.
     pub async fn end(mut self) -> (i32, String) {
         drop(self.stdin.take());
         while self.next().await.is_some() {}
-        let said = self.seen.iter().filter_map(Value::as_str).collect();
+        let said = self.seen.iter().filter_map(|said| match said {
+            Value::String(text) => Some(text.as_str()),
+            event if event["event"] == "error" => event["message"].as_str(),
+            _ => None,
+        });
+        let said = said.collect();
         let status = soon(self.child.wait()).await.expect("it can be waited for");
         (status.code().unwrap_or(-1), said)
     }
@@ -294,6 +318,7 @@ pub fn quiet(command: &mut Command) -> &mut Command {
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .env_remove("PEERSOX_SERVER")
+        .env_remove("PEERSOX_CODE")
         .env_remove("PEERSOX_STATE")
         .env_remove("PEERSOX_LOG")
 }

@@ -7,13 +7,13 @@ use std::path::Path;
 use crate::harness::{Peer, Server, noise, signal};
 
 /// Two devices that are paired for good: the folder of each, in which it calls the other `other`.
-struct Paired {
+pub struct Paired {
     server: Server,
-    dir: tempfile::TempDir,
+    pub dir: tempfile::TempDir,
 }
 
 impl Paired {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let server = Server::start(&[]).await;
         let dir = tempfile::tempdir().unwrap();
         let paired = Self { server, dir };
@@ -31,7 +31,7 @@ impl Paired {
     }
 
     /// Runs a command on one of the two devices.
-    fn start(&self, device: &str, args: &[&str]) -> Peer {
+    pub fn start(&self, device: &str, args: &[&str]) -> Peer {
         let devices = self.dir.path().join(device);
         Peer::start_with(
             &self.server.url(),
@@ -55,7 +55,7 @@ async fn saved_devices_meet_without_a_code_in_both_directions() {
     for (from, to) in [("a", "b"), ("b", "a")] {
         let into = paired.dir.path().join(format!("into-{to}"));
         let sender = paired.start(from, &["send", "--to", "other", text(&file)]);
-        let args = ["receive", "--from", "other", "-o", text(&into)];
+        let args = ["receive", "-y", "--from", "other", "-o", text(&into)];
         let receiver = paired.start(to, &args);
         assert_eq!(receiver.end().await, (0, String::new()));
         assert_eq!(sender.end().await, (0, String::new()));
@@ -72,7 +72,7 @@ async fn either_side_of_a_transfer_is_killed_and_started_again() {
     let send = ["send", "--to", "other", text(&file)];
     for victim in ["receiver", "sender"] {
         let into = paired.dir.path().join(victim);
-        let receive = ["receive", "--from", "other", "-o", text(&into)];
+        let receive = ["receive", "-y", "--from", "other", "-o", text(&into)];
         let mut sender = paired.start("a", &send);
         let mut receiver = paired.start("b", &receive);
         // The first report is of the beginning; by the second, a part is on the disk.
@@ -147,6 +147,6 @@ async fn a_device_that_does_not_return_is_waited_for_as_long_as_asked() {
     assert!(said.contains("did not appear"), "{said}");
 }
 
-fn text(path: &Path) -> &str {
+pub fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }

@@ -53,12 +53,11 @@ async fn logs_at_trace_and_the_servers_memory_hold_no_secret() {
             panic!("{ends:?}");
         };
         // Saved devices come back by credential and secret, and are sent a ticket.
-        let mut sender = start("a", &["ping", "--with", "other", "-n", "1"]);
-        let mut answerer = start("b", &["ping", "--with", "other"]);
-        tokio::join!(sender.event("connected"), answerer.event("connected"));
+        let comes_back = |device| start(device, &["connect", "--with", "other"]);
+        let ends = tokio::join!(comes_back("a").end(), comes_back("b").end());
+        assert!(matches!(ends, ((0, _), (0, _))), "{ends:?}");
         let memory = memory(&server.child);
         signal(&server.child, "CONT");
-        drop((sender, answerer));
 
         let mut secrets = vec![("words", code.split_once('-').unwrap().1.as_bytes().to_vec())];
         for device in ["a", "b"] {

@@ -85,11 +85,8 @@ impl Control {
 
 /// A right to a pairing that the stubs know nothing of.
 pub fn pairing() -> Pairing {
-    Pairing {
-        id: PairingId::from_bytes([7; 16]),
-        role: Role::Initiator,
-        credential: "credential".into(),
-    }
+    let id = PairingId::from_bytes([7; 16]);
+    Pairing::stored(id, Role::Initiator, "credential".into())
 }
 
 impl Relay {
@@ -160,7 +157,7 @@ impl Leg {
     clippy::result_large_err,
     reason = "the library wants it in this shape"
 )]
-fn upgrade(
+pub fn upgrade(
     _: &Request,
     mut response: Upgrade,
 ) -> Result<Upgrade, tokio_tungstenite::tungstenite::handshake::server::ErrorResponse> {

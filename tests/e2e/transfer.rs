@@ -28,7 +28,15 @@ async fn a_folder_arrives_over_every_mix_of_transports() {
         let into = dir.path().join(format!("{here}-{there}"));
         let mut sender = Peer::start(&server.url(), &["send", text(&folder), "--transport", here]);
         let code = sender.code().await;
-        let options = ["receive", &code, "-o", text(&into), "--transport", there];
+        let options = [
+            "receive",
+            "-y",
+            &code,
+            "-o",
+            text(&into),
+            "--transport",
+            there,
+        ];
         let mut receiver = Peer::start(&server.url(), &options);
         let done = receiver.event("done").await;
         assert_eq!(
@@ -55,7 +63,7 @@ async fn standard_input_arrives_at_standard_output() {
     let mut stdin = sender.stdin.take().unwrap();
     let written = bytes.clone();
     tokio::spawn(async move { stdin.write_all(&written).await });
-    let mut receiver = Peer::start(&server.url(), &["receive", &code, "-o", "-"]);
+    let mut receiver = Peer::start(&server.url(), &["receive", "-y", &code, "-o", "-"]);
     assert!(receiver.output().await == bytes);
     assert_eq!(receiver.end().await.0, 0);
     assert_eq!(sender.end().await.0, 0);
@@ -72,7 +80,7 @@ async fn a_broken_network_only_delays_a_transfer() {
 
     let mut sender = Peer::start(&gate.url(), &["send", text(&file), "--transport", "ws"]);
     let code = sender.code().await;
-    let mut receiver = Peer::start(&server.url(), &["receive", &code, "-o", text(&into)]);
+    let mut receiver = Peer::start(&server.url(), &["receive", "-y", &code, "-o", text(&into)]);
     receiver.event("progress").await;
     gate.shut();
     sender.event("leg_lost").await;
@@ -94,7 +102,7 @@ async fn what_was_broken_off_is_resumed_by_another_attempt() {
 
     let mut sender = Peer::start(&server.url(), &["send", text(&file)]);
     let code = sender.code().await;
-    let mut receiver = Peer::start(&server.url(), &["receive", &code, "-o", text(&into)]);
+    let mut receiver = Peer::start(&server.url(), &["receive", "-y", &code, "-o", text(&into)]);
     // The first report is of the beginning; by the second, a part is on the disk.
     receiver.event("progress").await;
     receiver.event("progress").await;
@@ -104,7 +112,7 @@ async fn what_was_broken_off_is_resumed_by_another_attempt() {
 
     let mut sender = Peer::start(&server.url(), &["send", text(&file)]);
     let code = sender.code().await;
-    let mut receiver = Peer::start(&server.url(), &["receive", &code, "-o", text(&into)]);
+    let mut receiver = Peer::start(&server.url(), &["receive", "-y", &code, "-o", text(&into)]);
     let done = receiver.event("done").await;
     assert!(done["resumed"].as_u64().unwrap() > 0, "{done}");
     assert_eq!(receiver.end().await.0, 0);
@@ -126,7 +134,7 @@ async fn files_that_cannot_be_read_or_stored_have_their_exit_code() {
     fs::write(&file, b"content").unwrap();
     let mut sender = Peer::start(&server.url(), &["send", text(&file)]);
     let code = sender.code().await;
-    let receiver = Peer::start(&server.url(), &["receive", &code, "-o", text(&file)]);
+    let receiver = Peer::start(&server.url(), &["receive", "-y", &code, "-o", text(&file)]);
     let (exit, said) = receiver.end().await;
     assert_eq!(exit, 7, "{said}");
     assert_eq!(

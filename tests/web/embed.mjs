@@ -3,11 +3,14 @@
 import { join } from 'node:path'
 import { here, root, serveFolders } from './harness.mjs'
 
+const web = join(root, 'target/web')
+/** `/npm` is the package, `/rust` programs in Rust, `/pages` the pages that embed them. */
+export const folders = { npm: join(web, 'npm'), rust: join(web, 'rust'), pages: join(here, 'pages') }
+
 let site
-/** The origin: `/npm` is the package, `/rust` programs in Rust, `/pages` the pages that embed them. */
+/** The origin that serves them. */
 export function theSite() {
-  const web = join(root, 'target/web')
-  site ??= serveFolders({ npm: join(web, 'npm'), rust: join(web, 'rust'), pages: join(here, 'pages') })
+  site ??= serveFolders(folders)
   return site
 }
 

@@ -241,14 +241,14 @@ export async function finish() {
 const shared = []
 const KINDS = { '.html': 'text/html', '.js': 'text/javascript', '.mjs': 'text/javascript', '.wasm': 'application/wasm', '.css': 'text/css' }
 
-/** Serves folders on an origin of their own, as an embedder's web server does. */
-export function serveFolders(folders) {
+/** Serves folders on an origin of their own, as an embedder's web server does, with `headers` of its own if it likes. */
+export function serveFolders(folders, headers = () => ({})) {
   const server = createServer((request, response) => {
     const path = normalize(new URL(request.url, 'http://x').pathname)
     const [, prefix, ...rest] = path.split('/')
     const file = folders[prefix] && join(folders[prefix], ...(rest.join('/') === '' ? ['index.html'] : rest))
     if (!file || !existsSync(file)) return response.writeHead(404).end()
-    response.writeHead(200, { 'content-type': KINDS[extname(file)] ?? 'application/octet-stream' }).end(readFileSync(file))
+    response.writeHead(200, { 'content-type': KINDS[extname(file)] ?? 'application/octet-stream', ...headers() }).end(readFileSync(file))
   })
   shared.push(server)
   return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(`http://127.0.0.1:${server.address().port}`)))

@@ -59,6 +59,8 @@ async function stored(scope) {
   const met = await pair(scope, { a: KEPT, b: KEPT })
   for (const page of [met.a, met.b]) {
     await page.evaluate(() => client.storePairing(null, { name: 'Desk' }))
+    const asked = page.requests.filter((it) => it.endsWith('/GetPairing'))
+    equal(asked.length, 1, 'calls that have the server keep it')
   }
   return met
 }

@@ -1,5 +1,7 @@
 // See tests/web/run.
 
+import { apiFaultChecks } from './api-faults.mjs'
+import { apiLifeChecks } from './api-life.mjs'
 import { apiChecks } from './api.mjs'
 import { exampleChecks } from './examples.mjs'
 import { finish } from './harness.mjs'
@@ -8,6 +10,8 @@ import { nodeChecks } from './node.mjs'
 import { packageChecks } from './package.mjs'
 import { pageFileChecks } from './page-files.mjs'
 import { pageReturnChecks } from './page-return.mjs'
+import { pageStateChecks } from './page-states.mjs'
+import { pageTrustChecks } from './page-trust.mjs'
 import { pageChecks } from './page.mjs'
 import { pathChecks } from './paths.mjs'
 import { protobufChecks } from './protobuf.mjs'
@@ -22,6 +26,8 @@ try {
   await rustChecks()
   await nodeChecks()
   await apiChecks()
+  await apiLifeChecks()
+  await apiFaultChecks()
   await exampleChecks()
   await keptChecks()
   await pathChecks()
@@ -29,6 +35,8 @@ try {
   await pageChecks()
   await pageFileChecks()
   await pageReturnChecks()
+  await pageTrustChecks()
+  await pageStateChecks()
 } finally {
   await finish()
 }

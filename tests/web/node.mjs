@@ -1,6 +1,6 @@
 // The package in Node, which has no WebRTC, and no WebSocket before version 22.
 
-import { cpSync, readFileSync } from 'node:fs'
+import { cpSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { equal } from './embed.mjs'
 import { check, here, root } from './harness.mjs'
@@ -37,6 +37,41 @@ export async function nodeChecks() {
       throw new Error('a file of transfers started')
     } catch (error) {
       equal(error.message, 'this file is of another build than the one that loads it', 'the file of transfers')
+    }
+  })
+
+  await check('Node: it can be imported where next to nothing is there, and says what is missing when it is needed', async (scope) => {
+    const project = scope.directory()
+    await install(scope, project)
+    writeFileSync(
+      join(project, 'bare.mjs'),
+      `for (const name of process.argv[2].split(',')) delete globalThis[name]
+for (const entry of ['peersox', 'peersox/slim']) {
+  const { PeerSoxClient } = await import(entry)
+  if (entry === 'peersox') await new PeerSoxClient({ url: 'http://localhost:1' }).initPairing().catch(({ code, message }) => console.log(code, message))
+}`,
+    )
+    const module = 'unsupported the WebAssembly module cannot be loaded: this environment has no'
+    for (const [missing, expected] of [
+      ['TextDecoder,TextEncoder,Blob,Response,EventTarget,FinalizationRegistry', `${module} TextDecoder, TextEncoder, FinalizationRegistry`],
+      ['DecompressionStream', `${module} DecompressionStream`],
+      ['fetch', 'unsupported this environment has no `fetch`'],
+    ]) {
+      const it = scope.spawn('node', [join(project, 'bare.mjs'), missing], { program: process.execPath })
+      equal(await it.exit, 0, 'exit code')
+      equal(it.stdout().toString().trim(), expected, 'what it said')
+    }
+  })
+
+  await check('Node: an error that nobody catches is a few lines, and its map leads to the source', async (scope) => {
+    const project = scope.directory()
+    await install(scope, project)
+    writeFileSync(join(project, 'fails.mjs'), "import { PeerSoxClient } from 'peersox'\nnew PeerSoxClient({ url: 'ftp://example.org' })\n")
+    for (const [flags, place] of [[[], /peersox\.js:\d+/], [['--enable-source-maps'], /src\/api\/client\.ts:\d+/]]) {
+      const it = scope.spawn('node', [...flags, join(project, 'fails.mjs')], { program: process.execPath })
+      const [said] = await it.said(/[^]*TypeError: ftp:[^]*Node\.js v/)
+      if (!place.test(said)) throw new Error(`it names no place: ${said.slice(0, 2_000)}`)
+      if (said.length > 4_000) throw new Error(`it says ${said.length} characters`)
     }
   })
 

@@ -1,5 +1,6 @@
 // Files on the page: between two of them, and with a terminal.
 
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { equal } from './embed.mjs'
@@ -107,6 +108,45 @@ export async function pageFileChecks() {
     equal(sha256(readFileSync(join(target, 'holiday/lake/far.bin'))), far.hash, 'far.bin')
   })
 
+  await check('page: a folder that is chosen is offered as one', async (scope) => {
+    const { url } = await scope.server()
+    const { a, b } = await meet(scope, url)
+    const folder = join(scope.directory(), 'holiday')
+    mkdirSync(join(folder, 'lake'), { recursive: true })
+    const sent = [file(folder, 'near.bin', 1_000), file(join(folder, 'lake'), 'far.bin', 2_000)]
+    await a.setInputFiles('#folder', folder)
+    await b.locator('.transfer').getByText('holiday/', { exact: true }).waitFor()
+    await b.getByText('2 files · 3.00 kB').waitFor()
+    await b.getByRole('button', { name: 'Accept' }).click()
+    const saved = b.waitForEvent('download')
+    await b.getByRole('button', { name: 'Save holiday/lake/far.bin' }).click()
+    equal(await downloaded(await saved), sent[1].hash, 'far.bin')
+  })
+
+  await check('page: a folder that arrives is saved as one archive', async (scope) => {
+    const { url } = await scope.server()
+    const directory = scope.directory()
+    const folder = join(directory, 'holiday')
+    mkdirSync(join(folder, 'größer'), { recursive: true })
+    const sent = [file(folder, 'near.bin', 300_000), file(join(folder, 'größer'), 'far.bin', 5_000_000), file(folder, 'empty.bin', 0)]
+    const send = scope.spawn('send', ['send', '--json', '--server', url, folder])
+    const a = await scope.page(url)
+    await typeCode(a, await scope.code(send))
+    await a.getByRole('button', { name: 'Accept' }).click()
+    const pressed = a.waitForEvent('download')
+    await a.getByRole('button', { name: 'Save as .zip' }).click()
+    const download = await pressed
+    equal(download.suggestedFilename(), 'holiday.zip', 'the name')
+    await a.getByText('given to your downloads').first().waitFor()
+    // Another program has to understand it.
+    execFileSync('python3', ['-m', 'zipfile', '-e', await download.path(), join(directory, 'unpacked')])
+    for (const it of sent) {
+      const path = it.path.replace(folder, join(directory, 'unpacked/holiday'))
+      equal(sha256(readFileSync(path)), it.hash, it.name)
+    }
+    equal(await send.exit, 0, 'exit code of send')
+  })
+
   await check('page: receives from peersox send', async (scope) => {
     const { url } = await scope.server()
     const directory = scope.directory()
@@ -198,7 +238,9 @@ function chosen(page, hashed = false) {
   return page.evaluate(async (hashed) => {
     const files = []
     for await (const handle of chosen.values()) {
-      const file = await handle.getFile()
+      // A part may just have become the file it is a part of.
+      const file = await handle.getFile().catch(() => null)
+      if (!file) continue
       const hash = hashed && new Uint8Array(await crypto.subtle.digest('SHA-256', await file.arrayBuffer())).toHex()
       files.push({ name: handle.name, size: file.size, hash })
     }

@@ -6,7 +6,7 @@ import jsQR from 'jsqr'
 import { PNG } from 'pngjs'
 import { equal } from './embed.mjs'
 import { check } from './harness.mjs'
-import { connected, direct, heard, meet, ownOnly, say, showCode, shown, typeCode } from './people.mjs'
+import { connected, direct, follow, heard, meet, ownOnly, say, showCode, shown, typeCode } from './people.mjs'
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 
@@ -33,7 +33,7 @@ export async function pageChecks() {
     const { url } = await scope.server()
     const a = await scope.page(url)
     const code = await showCode(a)
-    const b = await scope.page(`${url}/#${code}`)
+    const b = await follow(scope, `${url}/#${code}`)
     await connected(a)
     await connected(b)
     equal(await b.evaluate(() => location.hash), '', 'the fragment')
@@ -111,6 +111,25 @@ export async function pageChecks() {
       await scan(b, `conversation, ${colorScheme}`, found)
       await b.setViewportSize({ width: 390, height: 844 })
       await scan(b, `conversation on a phone, ${colorScheme}`, found)
+      await b.getByRole('button', { name: 'Verify' }).click()
+      await scan(b, `the phrase on a phone, ${colorScheme}`, found)
+      await b.keyboard.press('Escape')
+      await b.getByRole('button', { name: 'Accept' }).click()
+      await b.locator('.transfer[data-state=done]').waitFor()
+      await b.close()
+      await a.locator('.banner').getByText('is away').waitFor()
+      await say(a, 'Nobody hears this')
+      await scan(a, `the other side is away, ${colorScheme}`, found)
+      await a.getByRole('button', { name: 'Hang up' }).click()
+      await a.getByText('not delivered').waitFor()
+      await scan(a, `after the end, ${colorScheme}`, found)
+      await a.goto('about:blank')
+      await a.goto(`${url}/#123456-tulip-ember`)
+      await a.getByText('Connect to the device').waitFor()
+      await scan(a, `the question of a link, ${colorScheme}`, found)
+      await a.setInputFiles('#home-files', { name: 'b.txt', mimeType: 'text/plain', buffer: Buffer.from('b') })
+      await shown(a)
+      await scan(a, `files that wait for a code, ${colorScheme}`, found)
       await a.context().close()
       await b.context().close()
     }
@@ -143,7 +162,7 @@ export async function pageChecks() {
     if (/<script(?![^>]*src=)|\sstyle=|<style|\son\w+=/.test(html)) throw new Error('something is inline')
     const again = await fetch(url, { headers: { 'accept-encoding': 'br', 'if-none-match': index.headers.get('etag') } })
     equal(again.status, 304, 'status')
-    const kinds = { js: 'text/javascript; charset=utf-8', css: 'text/css; charset=utf-8', wasm: 'application/wasm', svg: 'image/svg+xml' }
+    const kinds = { js: 'text/javascript; charset=utf-8', css: 'text/css; charset=utf-8', wasm: 'application/wasm', svg: 'image/svg+xml', webmanifest: 'application/manifest+json' }
     let size = 0
     const paths = [...html.matchAll(/"(assets\/[^"]+)"/g)].map(([, path]) => path)
     for (const path of paths) {
@@ -155,6 +174,10 @@ export async function pageChecks() {
         if (encoding === 'br') size += Number(part.headers.get('content-length'))
       }
     }
+    const manifest = new URL(paths.find((it) => it.endsWith('.webmanifest')), `${url}/`)
+    const about = await (await fetch(manifest)).json()
+    equal(new URL(about.start_url, manifest).href, `${url}/`, 'what an installed page starts with')
+    for (const { src } of about.icons) equal((await fetch(new URL(src, manifest))).status, 200, `the icon ${src}`)
     return `${paths.length} parts, ${size} bytes with brotli`
   })
 }

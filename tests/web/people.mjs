@@ -39,8 +39,21 @@ export async function typeCode(page, code) {
   await page.getByRole('button', { name: 'Connect' }).click()
 }
 
+/** Follows a link with a code in a page of its own, and says yes. */
+export async function follow(scope, link, options = {}) {
+  const page = await scope.page(link, options)
+  await agree(page)
+  return page
+}
+
+/** Says yes to the question that a link brings. */
+export async function agree(page) {
+  await page.getByText('Connect to the device that shows this code?').waitFor()
+  await page.getByRole('button', { name: 'Connect' }).click()
+}
+
 export const connected = (page) => page.locator('.chip[data-state=on]').waitFor()
-export const direct = (page) => page.getByText('here · direct').waitFor()
+export const direct = (page) => page.getByText('Connected directly').waitFor()
 
 export async function say(page, text) {
   await page.locator('.composer textarea').fill(text)

@@ -1,17 +1,20 @@
 /** Holds the views and the sessions, and says which view is seen. */
 
-import type { Sendable } from 'peersox'
+import type { Pairing, Sendable } from 'peersox'
+import { guardLeaving, keepAwake } from './awake.js'
+import { ask } from './dialogs.js'
 import { announce, h, show, toast } from './dom.js'
 import { dropped } from './drop.js'
-import { plural } from './format.js'
 import { Home, type HomeOwner } from './home.js'
-import { tidy } from './private.js'
+import { isOnlyCopy, type Item } from './items.js'
+import { keptSets } from './kept.js'
+import { linkOf } from './link.js'
 import { HAS_PRIVATE } from './saving.js'
-import { type Item, Session } from './session.js'
+import { Session } from './session.js'
+import { isSound } from './stored.js'
 import { keptForTab } from './tab.js'
-import { Talk, type TalkOwner } from './talk.js'
-
-const CODE = /^[0-9]{4,12}(-[a-z]+)*$/i
+import { Tabs } from './tabs.js'
+import { filesOf, Talk, type TalkOwner } from './talk.js'
 
 /** See the module. */
 export class App implements HomeOwner, TalkOwner {
@@ -20,6 +23,7 @@ export class App implements HomeOwner, TalkOwner {
   readonly #home: Home
   readonly #talks = new Map<Session, Talk>()
   readonly #drawn = new Set<Session>()
+  readonly #tabs = new Tabs((id) => this.sessions.some((it) => it.isHere && it.pairing?.id === id))
   #talk: Talk | null = null
 
   constructor(main: HTMLElement) {
@@ -28,20 +32,20 @@ export class App implements HomeOwner, TalkOwner {
     this.#listen()
     this.#see(null, false)
     setInterval(() => void this.#tick(), 1000)
-    if (HAS_PRIVATE) tidy().catch(() => {})
+    guardLeaving(() => this.#home.wouldLose || this.sessions.some((it) => it.wouldLose))
   }
 
-  /** Comes back to saved devices, and takes the code of a link. */
+  /** Comes back to saved devices, and asks about the code of a link. */
   async start(): Promise<void> {
-    const code = decodeURIComponent(location.hash.slice(1))
-    // A code works once: it neither belongs in the history nor into a bookmark.
-    if (location.hash) history.replaceState(null, '', location.pathname + location.search)
+    const link = this.#takeLink()
     const probe = new Session()
-    const stored = await probe.client.storedPairings()
-    for (const pairing of stored) this.#take(new Session(pairing, true))
+    // A browser that keeps nothing, or keeps nonsense, has no saved devices.
+    const stored: Pairing[] = await probe.client.storedPairings().catch(() => [])
+    for (const pairing of stored) if (isSound(pairing)) this.#comeBack(new Session(pairing, true))
     const kept = keptForTab()
-    if (kept && !this.sessions.some((it) => it.pairing?.id === kept.id)) this.#take(new Session(kept))
-    if (CODE.test(code)) return this.#home.join(code)
+    if (kept && !this.sessions.some((it) => it.pairing?.id === kept.id)) this.#comeBack(new Session(kept))
+    void this.#showKept()
+    if (link) return this.#home.draw()
     const current = this.sessions.find((it) => it.pairing?.id === kept?.id)
     if (current) return this.#see(current, false)
     this.#home.draw()
@@ -72,12 +76,16 @@ export class App implements HomeOwner, TalkOwner {
     this.#see(null, true)
   }
 
-  /** Lets go of a session that has ended. */
-  remove(session: Session): void {
+  /** Lets go of a session that has ended, if nothing is lost by it or a person says so. */
+  async remove(session: Session): Promise<void> {
+    const detail = 'Files that are only in the memory of this page were not saved.'
+    if (session.items.some(isOnlyCopy) && !(await ask('Leave them unsaved?', detail, 'Leave them', 'Stay'))) return
     const at = this.sessions.indexOf(session)
     if (at >= 0) this.sessions.splice(at, 1)
     this.#talks.delete(session)
+    session.dispose()
     this.home()
+    this.keptChanged()
   }
 
   /** To the clipboard, also where the page is not secure. */
@@ -96,19 +104,58 @@ export class App implements HomeOwner, TalkOwner {
     })
   }
 
+  /** Files that an earlier page received were saved or deleted. */
+  keptChanged(): void {
+    void this.#listKept()
+  }
+
+  /** What was received before this page, in its conversation and on the first view. */
+  async #showKept(): Promise<void> {
+    for (const set of await this.#listKept()) {
+      this.sessions.find((it) => it.pairing?.id === set.about.pairing)?.showKept(set)
+    }
+  }
+
+  async #listKept() {
+    const sets = HAS_PRIVATE ? await keptSets() : []
+    this.#home.drawKept(sets)
+    return sets
+  }
+
+  /** Reads a link, and asks about its code or says what is wrong. Whether there is something to read for a person. */
+  #takeLink(): boolean {
+    const link = linkOf(location.hash)
+    // A code works once: it neither belongs in the history nor into a bookmark.
+    if (location.hash) history.replaceState(null, '', location.pathname + location.search)
+    if (link.kind === 'code') this.#home.question(link.code)
+    if (link.kind === 'damaged') this.#home.damagedLink()
+    return link.kind !== 'none'
+  }
+
+  /** Connects again, unless another tab is in the midst of it. */
+  #comeBack(session: Session): void {
+    this.#take(session)
+    const id = session.pairing?.id ?? ''
+    void this.#tabs.isElsewhere(id).then((isElsewhere) => {
+      if (isElsewhere) session.standAside()
+      else session.begin()
+    })
+  }
+
   #take(session: Session): void {
     this.sessions.push(session)
     // Many changes in one moment are drawn once.
     session.addEventListener('change', () => {
       if (this.#drawn.size === 0) requestAnimationFrame(() => this.#draw())
       this.#drawn.add(session)
+      keepAwake(this.sessions.some((it) => it.running.length > 0))
     })
     session.addEventListener('item', (event) => {
       const { detail } = event as CustomEvent<Item>
-      const talk = this.#talks.get(session)
-      talk?.add(detail)
-      if (this.#talk?.session !== session && detail.kind !== 'note') toast(`${session.title}: ${summary(detail)}`)
+      this.#talks.get(session)?.add(detail)
+      if (this.#talk?.session !== session && detail.kind !== 'note' && detail.kind !== 'kept') toast(`${session.title}: ${summary(detail)}`)
     })
+    session.addEventListener('gone', (event) => this.#talks.get(session)?.drop((event as CustomEvent<Item>).detail))
   }
 
   #draw(): void {
@@ -117,6 +164,7 @@ export class App implements HomeOwner, TalkOwner {
     if (this.#talk && changed.has(this.#talk.session)) {
       this.#talk.session.unread = 0
       this.#talk.draw()
+      this.#entitle()
     }
     if (!this.#talk) this.#home.draw()
   }
@@ -139,7 +187,14 @@ export class App implements HomeOwner, TalkOwner {
       if (remember) this.#home.element.querySelector('h1')?.focus()
     }
     document.documentElement.dataset['view'] = session ? 'talk' : 'home'
-    document.title = session ? `${session.title} · PeerSox` : 'PeerSox'
+    this.#entitle()
+  }
+
+  /** What a stranger calls itself is not the title of the page; what a person here calls a device may be. */
+  #entitle(): void {
+    const session = this.#talk?.session
+    const title = session ? `${session.name || 'Conversation'} · PeerSox` : 'PeerSox'
+    if (document.title !== title) document.title = title
   }
 
   async #tick(): Promise<void> {
@@ -149,6 +204,13 @@ export class App implements HomeOwner, TalkOwner {
     talk.drawStats()
   }
 
+  /** A conversation that another tab had may be free again. */
+  async #takeBack(session: Session): Promise<void> {
+    const id = session.pairing?.id ?? ''
+    if (document.visibilityState !== 'visible' || session.phase !== 'elsewhere' || (await this.#tabs.isElsewhere(id))) return
+    if (session.phase === 'elsewhere') session.reconnect()
+  }
+
   #listen(): void {
     addEventListener('popstate', () => {
       const id: unknown = history.state?.id
@@ -156,12 +218,20 @@ export class App implements HomeOwner, TalkOwner {
     })
     // A link that is followed while the page is open.
     addEventListener('hashchange', () => {
-      const code = decodeURIComponent(location.hash.slice(1))
-      history.replaceState(null, '', location.pathname)
-      if (!CODE.test(code)) return
+      if (!location.hash) return
       this.#see(null, false)
-      this.#home.join(code)
+      this.#takeLink()
     })
+    addEventListener('pagehide', () => {
+      for (const it of this.sessions) if (it.isHere && it.pairing) this.#tabs.leave(it.pairing.id)
+    })
+    document.addEventListener('visibilitychange', () => {
+      for (const it of this.sessions) void this.#takeBack(it)
+    })
+    this.#tabs.onLeft = (id) => {
+      // The tab that left may only have been loaded again; it then comes before.
+      for (const it of this.sessions) if (it.pairing?.id === id) setTimeout(() => void this.#takeBack(it), 1_500)
+    }
     const veil = document.getElementById('veil')
     let depth = 0
     const veiled = (on: boolean) => veil && show(veil, on)
@@ -183,7 +253,7 @@ export class App implements HomeOwner, TalkOwner {
     })
     addEventListener('paste', (event) => {
       const files = [...(event.clipboardData?.files ?? [])]
-      if (files.length > 0 && this.#talk) {
+      if (files.length > 0) {
         event.preventDefault()
         void this.#drop(files)
       }
@@ -192,11 +262,8 @@ export class App implements HomeOwner, TalkOwner {
 
   async #drop(files: Sendable[]): Promise<void> {
     if (files.length === 0) return
-    if (this.#talk) return this.#talk.drop(files)
-    const session = await this.#home.showCode()
-    await session.offer(files)
-    this.#home.redraw()
-    announce(`${plural(files.length, 'item')} will be offered to the device that types the code`)
+    if (this.#talk) this.#talk.offer(files)
+    else await this.#home.offer(files)
   }
 }
 
@@ -207,7 +274,9 @@ function summary(item: Item): string {
       return item.text
     case 'bytes':
       return 'a binary message'
+    case 'kept':
+      return 'files that were received before'
     case 'transfer':
-      return `offers ${plural(item.transfer.entries.length, 'item')}`
+      return `offers ${filesOf(item)}`
   }
 }

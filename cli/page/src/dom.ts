@@ -54,7 +54,7 @@ export function icon(name: string): SVGElement {
 /** Tells people who listen. */
 export function announce(text: string): void {
   const region = document.getElementById('announcer')
-  if (region) region.append(h('p', {}, text))
+  if (region) region.append(h('p', {}, text.slice(0, 300)))
   while (region && region.childElementCount > 4) region.firstElementChild?.remove()
 }
 
@@ -62,7 +62,8 @@ export function announce(text: string): void {
 export function toast(text: string, kind: 'note' | 'alarm' = 'note'): void {
   const toasts = document.getElementById('toasts')
   if (!toasts) return
-  const it = h('div', { class: `toast ${kind}` }, text)
+  const it = h('div', { class: `toast ${kind}` }, text.slice(0, 200))
   toasts.append(it)
+  while (toasts.childElementCount > 4) toasts.firstElementChild?.remove()
   setTimeout(() => it.remove(), 6_000)
 }

@@ -1,37 +1,38 @@
-/** The first view: show a code, type one, or come back to a device that is saved. */
+/** The first view: files to send, a code to type, and devices that are saved. */
 
-import type { CloseReason } from 'peersox'
-import { encode } from 'uqr'
-import { announce, h, icon, say, show, svg } from './dom.js'
-import { clock, plural } from './format.js'
+import type { Sendable } from 'peersox'
+import { h, icon, show } from './dom.js'
+import { plural } from './format.js'
 import { HERE } from './here.js'
+import type { KeptSet } from './kept.js'
+import { keptCard } from './keptcard.js'
+import { linkOf } from './link.js'
+import { presence } from './presence.js'
+import { Sending, type SendingOwner } from './sending.js'
 import { message, Session } from './session.js'
 import { keepSettings, settings } from './settings.js'
 
-/** A code is replaced by a new one for as long as somebody may be looking at it. */
-const MAX_CODES = 20
-
 /** What the first view asks of the page around it. */
-export interface HomeOwner {
+export interface HomeOwner extends SendingOwner {
   readonly sessions: readonly Session[]
-  /** Takes a session that has just been paired, and shows it. */
-  adopt(session: Session): void
   /** Shows a conversation. */
   open(session: Session): void
-  /** Copies a text, then says that this is done. */
-  copy(text: string, done: string): void
+  /** Files that an earlier page received were saved or deleted. */
+  keptChanged(): void
 }
 
 /** See the module. */
 export class Home {
   readonly element: HTMLElement
   readonly #app: HomeOwner
-  readonly #offer = h('div', { class: 'offer' })
+  readonly #sending: Sending
   readonly #devices = h('section', { class: 'devices', 'aria-labelledby': 'devices-title', hidden: true })
+  readonly #kept = h('section', { class: 'devices kept-sets', 'aria-labelledby': 'kept-title', hidden: true })
   readonly #input = h('input', {
     id: 'code',
     name: 'code',
     type: 'text',
+    maxlength: 300,
     autocomplete: 'off',
     autocapitalize: 'none',
     autocorrect: 'off',
@@ -40,21 +41,39 @@ export class Home {
     placeholder: '481920-tulip-ember',
     'aria-describedby': 'code-help code-problem',
   })
+  readonly #help = h('p', { id: 'code-help', class: 'soft' })
   readonly #problem = h('p', { id: 'code-problem', class: 'problem', role: 'alert' })
-  readonly #join = h('button', { class: 'primary', type: 'submit' }, 'Connect')
-  #showing: Session | null = null
+  readonly #join = h('button', { type: 'submit' }, 'Connect')
+  readonly #showCode = h('button', { id: 'show-code', onclick: () => void this.#sending.showCode() }, 'Show a code')
+  readonly #without = h('div', { class: 'without' }, h('p', { class: 'soft small' }, 'No code, and nothing to send yet? Then let the other device type yours.'), this.#showCode)
+  readonly #typing: HTMLElement
+  readonly #cards: HTMLElement
+  /** A link brought the code that stands in the field; a person has not said yes yet. */
+  #isAsking = false
   #joining: AbortController | null = null
-  #countdown: ReturnType<typeof setInterval> | undefined
-  #shown = 0
-  #redraw: (() => void) | null = null
 
   constructor(app: HomeOwner) {
     this.#app = app
-    const own = settings()
-    const name = h('input', { id: 'own-name', type: 'text', maxlength: 60, value: own.name, autocomplete: 'off' })
-    name.addEventListener('change', () => keepSettings({ name: name.value.trim() }))
-    const relay = h('input', { id: 'relay-only', type: 'checkbox', checked: own.relayOnly })
-    relay.addEventListener('change', () => keepSettings({ relayOnly: relay.checked }))
+    this.#sending = new Sending(app, () => show(this.#without, this.#sending?.showing == null))
+    this.#input.addEventListener('input', () => {
+      this.#join.classList.toggle('primary', this.#input.value.trim() !== '')
+      if (this.#isAsking) this.#endQuestion()
+    })
+    this.#typing = h(
+      'section',
+      { class: 'card type-card', 'aria-labelledby': 'type-title' },
+      h('h2', { id: 'type-title' }, h('label', { for: 'code' }, 'Type a code')),
+      h(
+        'form',
+        { class: 'join', onsubmit: (event: Event) => this.#submit(event) },
+        this.#help,
+        this.#input,
+        this.#problem,
+        this.#join,
+      ),
+      this.#without,
+    )
+    this.#cards = h('div', { class: 'cards' }, this.#sending.element, this.#typing)
     this.element = h(
       'div',
       { class: 'home' },
@@ -64,55 +83,22 @@ export class Home {
         h('h1', { tabindex: -1 }, 'Two devices, one short code.'),
         h('p', {}, 'Send files of any size and talk, sealed from end to end: directly where the network allows it, over this server where it does not.'),
       ),
-      h(
-        'div',
-        { class: 'cards' },
-        h(
-          'section',
-          { class: 'card', 'aria-labelledby': 'show-title' },
-          h('h2', { id: 'show-title' }, 'Show a code'),
-          this.#offer,
-        ),
-        h(
-          'section',
-          { class: 'card', 'aria-labelledby': 'type-title' },
-          h('h2', { id: 'type-title' }, h('label', { for: 'code' }, 'Type a code')),
-          h(
-            'form',
-            { class: 'join', onsubmit: (event: Event) => this.#submit(event) },
-            h('p', { id: 'code-help', class: 'soft' }, 'The one that the other device shows. Spaces, dashes and case do not matter.'),
-            this.#input,
-            this.#problem,
-            this.#join,
-          ),
-        ),
-      ),
+      this.#kept,
+      this.#cards,
       this.#devices,
-      h(
-        'details',
-        { class: 'more' },
-        h('summary', {}, 'This device, and the command line'),
-        h(
-          'div',
-          { class: 'more-body' },
-          h('p', { class: 'field' }, h('label', { for: 'own-name' }, 'Its name, as others see it'), name),
-          h(
-            'p',
-            { class: 'check' },
-            relay,
-            h('label', { for: 'relay-only' }, 'Stay on the relay, so that the other device does not learn this one’s addresses'),
-          ),
-          h('p', { class: 'soft' }, 'The other device may also be a terminal:'),
-          h('pre', { tabindex: 0 }, `peersox receive${this.#server()} CODE\npeersox send${this.#server()} FILE…\npeersox connect${this.#server()} CODE`),
-        ),
-      ),
+      this.#more(),
     )
-    this.#idle()
+    this.#endQuestion()
   }
 
-  /** Whether a code is on the screen or one is being tried. */
+  /** Whether a code is on the screen, waits for an answer, or is being tried. */
   get isBusy(): boolean {
-    return this.#showing !== null || this.#joining !== null
+    return this.#sending.showing !== null || this.#joining !== null || this.#isAsking
+  }
+
+  /** Whether files wait for a code to be typed. */
+  get wouldLose(): boolean {
+    return (this.#sending.showing?.staged.length ?? 0) > 0
   }
 
   /** Draws the saved devices anew. */
@@ -130,7 +116,7 @@ export class Home {
           { class: 'device-row', 'data-state': state, onclick: () => this.#app.open(session) },
           h('span', { class: 'dot', 'aria-hidden': 'true' }),
           h('span', { class: 'device-name' }, session.title),
-          session.unread > 0 && h('span', { class: 'badge' }, plural(session.unread, 'new item')),
+          session.unread > 0 && h('span', { class: 'badge' }, `${session.unread.toLocaleString('en')} new`),
           h('span', { class: 'soft device-state' }, words),
           icon('next'),
         ),
@@ -141,117 +127,43 @@ export class Home {
     if (focused >= 0) this.#devices.querySelectorAll('button')[focused]?.focus()
   }
 
-  /** Types a code for somebody who followed a link. */
-  join(code: string): void {
+  /** Shows what an earlier page has received and nobody saved. */
+  drawKept(sets: readonly KeptSet[]): void {
+    show(this.#kept, sets.length > 0)
+    this.#kept.replaceChildren(
+      h('h2', { id: 'kept-title' }, 'Received, not saved yet'),
+      ...sets.map((it) => keptCard(it, () => this.#app.keptChanged())),
+    )
+  }
+
+  /** A link brought a code: it is used when a person says so, and by no program that merely opens links. */
+  question(code: string): void {
+    this.#isAsking = true
     this.#input.value = code
-    void this.#tryCode(code)
+    this.#problem.textContent = ''
+    this.#help.textContent = 'Connect to the device that shows this code? It then learns the name of this device and, on a direct way, its address.'
+    this.#typing.classList.add('asking')
+    this.#join.classList.add('primary')
+    this.#cards.prepend(this.#typing)
+    show(this.#without, false)
+    this.#join.focus()
   }
 
-  /** Shows a code, with files that are to be sent to whoever types it. */
-  async showCode(): Promise<Session> {
-    this.#shown = 0
-    return this.#showCode(new Session())
+  /** A link brought something that is no code. */
+  damagedLink(): void {
+    this.#problem.textContent = 'The link is damaged: it holds no code. Ask for the code itself, and type it here.'
   }
 
-  /** Draws the code that is shown anew. */
-  redraw(): void {
-    this.#redraw?.()
+  /** Offers files to whoever types the code that is then shown. */
+  offer(files: Sendable[]): Promise<void> {
+    return this.#sending.offer(files)
   }
 
-  /** Gives up what is under way. */
-  cancel(): void {
-    this.#joining?.abort()
-    const showing = this.#showing
-    this.#showing = null
-    if (showing) void showing.leave()
-    this.#idle()
-  }
-
-  async #showCode(session: Session): Promise<Session> {
-    this.#showing = session
-    this.#shown++
-    this.#offer.replaceChildren(h('p', { class: 'soft waiting' }, 'Asking for a code …'))
-    try {
-      const pairing = await session.client.initPairing()
-      if (this.#showing !== session) return session
-      this.#redraw = () => this.#drawCode(session, pairing.code, pairing.codeExpiresAt)
-      this.#redraw()
-      session.client.on('pairing.joined', () => {
-        if (this.#showing === session) this.#offer.replaceChildren(h('p', { class: 'soft waiting' }, 'The code was typed: making sure of each other …'))
-      })
-      session.client.on('peer.connected', () => {
-        if (this.#showing !== session) return
-        this.#showing = null
-        this.#idle()
-        this.#app.adopt(session)
-      })
-      session.client.on('closed', ({ reason, message: text }) => {
-        if (this.#showing === session) void this.#spent(session, reason, text)
-      })
-    } catch (error) {
-      if (this.#showing === session) this.#failed(message(error))
-    }
-    return session
-  }
-
-  async #spent(session: Session, reason: CloseReason, text: string): Promise<void> {
-    this.#showing = null
-    if (reason === 'expired' && this.#shown < MAX_CODES && document.visibilityState === 'visible') {
-      announce('Nobody typed the code in time. Here is another.')
-      const next = new Session()
-      next.takeStaged(session)
-      await this.#showCode(next)
-    } else {
-      this.#failed(reason === 'code-mismatch' ? 'Somebody typed a wrong code. It is spent; show another one.' : text)
-    }
-  }
-
-  #failed(text: string): void {
-    this.#showing = null
-    this.#idle()
-    this.#offer.prepend(h('p', { class: 'problem', role: 'alert' }, text))
-  }
-
-  #idle(): void {
-    this.#redraw = null
-    clearInterval(this.#countdown)
-    this.#offer.replaceChildren(
-      h('p', { class: 'soft' }, 'For the other device to type, or to scan with its camera. It works once, for two minutes.'),
-      h(
-        'div',
-        { class: 'idle' },
-        h('button', { class: 'primary', id: 'show-code', onclick: () => void this.showCode() }, 'Show a code'),
-      ),
-    )
-  }
-
-  #drawCode(session: Session, code: string, expiresAt: number): void {
-    const link = `${HERE}/#${code}`
-    const left = h('span', { class: 'left' })
-    const copy = h('button', { onclick: () => this.#app.copy(link, 'Link copied.') }, icon('copy'), 'Copy link')
-    const share = 'share' in navigator && h('button', { onclick: () => void navigator.share({ url: link }).catch(() => {}) }, icon('share'), 'Share')
-    const [digits = '', ...words] = code.split('-')
-    const shownCode = h('output', { class: 'code', id: 'shown-code', 'aria-label': 'The code' }, h('span', { class: 'digits' }, digits), words.length > 0 && h('span', { class: 'words' }, `-${words.join('-')}`))
-    this.#offer.replaceChildren(
-      h(
-        'div',
-        { class: 'shown' },
-        qr(link),
-        h(
-          'div',
-          { class: 'beside' },
-          shownCode,
-          h('p', { class: 'soft' }, left),
-          session.staged > 0 && h('p', { class: 'staged' }, icon('file'), plural(session.staged, 'item'), ' will be offered'),
-          h('div', { class: 'buttons' }, copy, share, h('button', { class: 'quiet', onclick: () => this.cancel() }, 'Cancel')),
-        ),
-      ),
-    )
-    announce(`The code is ${code.replaceAll('-', ' ')}`)
-    clearInterval(this.#countdown)
-    const tick = () => say(left, `Waiting for the other device · ${clock((expiresAt - Date.now()) / 1000)}`)
-    tick()
-    this.#countdown = setInterval(tick, 1000)
+  #endQuestion(): void {
+    this.#isAsking = false
+    this.#help.textContent = 'The one that the other device shows. Spaces, dashes and case do not matter.'
+    this.#typing.classList.remove('asking')
+    show(this.#without, this.#sending.showing === null)
   }
 
   #submit(event: Event): void {
@@ -260,9 +172,9 @@ export class Home {
     void this.#tryCode(this.#input.value)
   }
 
-  async #tryCode(code: string): Promise<void> {
+  async #tryCode(typed: string): Promise<void> {
     this.#problem.textContent = ''
-    if (code.trim() === '') {
+    if (typed.trim() === '') {
       this.#problem.textContent = 'Type the code that the other device shows.'
       this.#input.focus()
       return
@@ -272,17 +184,24 @@ export class Home {
     this.#join.classList.add('working')
     const session = new Session()
     try {
-      await session.client.pair(code, { signal: attempt.signal })
+      await session.client.pair(codeOf(typed), { signal: attempt.signal })
       await session.client.connected({ signal: attempt.signal })
       this.#input.value = ''
+      this.#endQuestion()
+      const showing = this.#sending.showing
+      if (showing) {
+        session.takeStaged(showing)
+        this.#sending.cancel()
+      }
       this.#app.adopt(session)
     } catch (error) {
-      void session.leave()
+      session.leave()
       if (!attempt.signal.aborted) {
-        this.#problem.textContent = sentence(message(error))
+        this.#problem.textContent = message(error)
         this.#input.setAttribute('aria-invalid', 'true')
         this.#input.focus()
       }
+      if (this.#isAsking) this.#endQuestion()
     } finally {
       this.#joining = null
       this.#join.textContent = 'Connect'
@@ -291,42 +210,36 @@ export class Home {
     }
   }
 
-  #server(): string {
-    return HERE === 'http://localhost:3000' ? '' : ` --server ${HERE}`
+  #more(): HTMLElement {
+    const own = settings()
+    const name = h('input', { id: 'own-name', type: 'text', maxlength: 60, value: own.name, autocomplete: 'off' })
+    name.addEventListener('change', () => keepSettings({ name: name.value.trim() }))
+    const box = (id: string, checked: boolean, keep: (on: boolean) => void, text: string) => {
+      const input = h('input', { id, type: 'checkbox', checked })
+      input.addEventListener('change', () => keep(input.checked))
+      return h('p', { class: 'check' }, input, h('label', { for: id }, text))
+    }
+    const server = HERE === 'http://localhost:3000' ? '' : ` --server ${HERE}`
+    return h(
+      'details',
+      { class: 'more' },
+      h('summary', {}, 'This device, and the command line'),
+      h(
+        'div',
+        { class: 'more-body' },
+        h('p', { class: 'field' }, h('label', { for: 'own-name' }, 'Its name, as others see it'), name),
+        box('relay-only', own.relayOnly, (on) => keepSettings({ relayOnly: on }), 'Stay on the relay, so that the other device does not learn this one’s addresses'),
+        box('save-all', own.saveAll, (on) => keepSettings({ saveAll: on }), 'Save up to 20 files at once without another click when they have arrived'),
+        h('p', { class: 'soft' }, 'The other device may also be a terminal:'),
+        h('pre', { tabindex: 0 }, `peersox receive${server} CODE\npeersox send${server} FILE…\npeersox connect${server} CODE`),
+      ),
+    )
   }
 }
 
-/** How a session stands, in one word for the style and in some for people. */
-export function presence(session: Session): ['on' | 'off' | 'wait' | 'end', string] {
-  switch (session.phase) {
-    case 'connected':
-      return ['on', session.client.status.path === 'webrtc' ? 'here · direct' : 'here · by relay']
-    case 'away':
-      return ['off', 'away']
-    case 'ended':
-      return ['end', session.ending]
-    case 'meeting':
-    case 'waiting':
-      return ['wait', session.client.status.server === 'connected' ? 'not here yet' : 'reaching the server …']
-  }
-}
-
-function sentence(text: string): string {
-  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? '' : '.'}`
-}
-
-/** Dark on light in every theme: scanners want it so. */
-function qr(text: string): Element {
-  const { data, size } = encode(text, { ecc: 'M', border: 2 })
-  let path = ''
-  data.forEach((row, y) => row.forEach((dark, x) => (path += dark ? `M${x} ${y}h1v1h-1z` : '')))
-  return h(
-    'div',
-    { class: 'qr' },
-    svg(
-      'svg',
-      { viewBox: `0 0 ${size} ${size}`, role: 'img', 'aria-label': 'The same as a QR code', 'shape-rendering': 'crispEdges' },
-      svg('path', { d: path }),
-    ),
-  )
+/** The code of what was typed, which may be the whole link. */
+function codeOf(typed: string): string {
+  const at = typed.indexOf('#')
+  const link = at >= 0 ? linkOf(typed.slice(at)) : null
+  return link?.kind === 'code' ? link.code : typed
 }

@@ -8,6 +8,14 @@ const WIDTH = 300
 const HEIGHT = 72
 const POINTS = 60
 
+/** Below this the two sides only tell each other that they are there. Bytes per second. */
+const IDLE = 1_000
+
+/** A rate as people care for it. */
+export function busy(perSecond: number): number {
+  return perSecond < IDLE ? 0 : perSecond
+}
+
 /** Bytes per second in both directions over the last minute. */
 export class Plot {
   readonly element: SVGElement
@@ -36,9 +44,10 @@ export class Plot {
 
   /** Draws; also in words for those who do not see it. */
   draw(samples: readonly Sample[], label: HTMLElement): void {
-    const peak = Math.max(10_000, ...samples.flatMap((it) => [it.up, it.down]))
+    const seen = samples.map(({ up, down }) => ({ up: busy(up), down: busy(down) }))
+    const peak = Math.max(10_000, ...seen.flatMap((it) => [it.up, it.down]))
     for (const name of ['up', 'down'] as const) {
-      const points = samples.map((it, at) => {
+      const points = seen.map((it, at) => {
         const x = WIDTH - (samples.length - 1 - at) * (WIDTH / (POINTS - 1))
         const y = HEIGHT - 1 - (it[name] / peak) * (HEIGHT - 6)
         return `${x.toFixed(1)},${y.toFixed(1)}`
@@ -48,7 +57,7 @@ export class Plot {
       const first = points[0]?.split(',')[0] ?? WIDTH
       area.setAttribute('points', points.length ? `${first},${HEIGHT} ${points.join(' ')} ${WIDTH},${HEIGHT}` : '')
     }
-    const last = samples.at(-1)
+    const last = seen.at(-1)
     this.element.setAttribute(
       'aria-label',
       `Throughput of the last minute: now ${rate(last?.down ?? 0)} down and ${rate(last?.up ?? 0)} up, at most ${rate(peak)}`,

@@ -1,8 +1,12 @@
 /**
  * Received files in the browser's own file system, written by a worker as they arrive.
  *
- * Each transfer has a folder named by its id, each file a name by its number: what a closed page has left of a
- * file is found again when the same transfer is offered once more.
+ * ```text
+ *   received/
+ *     ID-DIGEST/        one offer: the same id with other entries is another folder
+ *       0, 1, 2, …      its files by their numbers; what a closed page has left of one is found again
+ *       about.json      what is complete: names, sizes, from whom, whether it was saved
+ * ```
  */
 
 import type { FileWriter, TransferEntry, TransferSink } from 'peersox'
@@ -10,6 +14,33 @@ import type { FileWriter, TransferEntry, TransferSink } from 'peersox'
 declare const WORKER_URL: string
 
 const ROOT = 'received'
+
+/** The name of what lies beside the files. */
+export const ABOUT = 'about.json'
+
+/** How often `about.json` is written while files arrive. Milliseconds. */
+const NOTE_EVERY = 2_000
+
+/** What `about.json` says of one file. */
+export interface AboutFile {
+  /** The number that is its name. */
+  index: number
+  path: string[]
+  size: number
+  /** Whether it was handed to the browser's downloads. */
+  saved: boolean
+}
+
+/** What `about.json` says. */
+export interface About {
+  /** The pairing by which it came. */
+  pairing: string | null
+  /** The other device as it was called. */
+  from: string
+  /** Milliseconds since the Unix epoch. */
+  at: number
+  files: AboutFile[]
+}
 
 /** What the worker is asked, and answers by the same number. */
 export type Request =
@@ -19,15 +50,21 @@ export type Request =
 
 /** See the module. */
 export class PrivateSink implements TransferSink {
-  readonly #entries: TransferEntry[] = []
-  #id = ''
-  #worker: Worker | null = null
-  #calls = new Map<number, { resolve(): void; reject(error: Error): void }>()
-  #next = 0
+  readonly folder: string
+  readonly #about: About
+  readonly #entries = new Map<number, { entry: TransferEntry; size: number }>()
+  readonly #writer = new Writer()
+  #noted = 0
 
-  async held(entry: TransferEntry, transferId: string): Promise<Blob | null> {
+  /** Of one offer, whose folder has this name. */
+  constructor(folder: string, from: { pairing: string | null; title: string }) {
+    this.folder = folder
+    this.#about = { pairing: from.pairing, from: from.title, at: Date.now(), files: [] }
+  }
+
+  async held(entry: TransferEntry): Promise<Blob | null> {
     try {
-      const folder = await (await root()).getDirectoryHandle(transferId)
+      const folder = await (await root()).getDirectoryHandle(this.folder)
       const handle = await folder.getFileHandle(String(entry.index))
       return await handle.getFile()
     } catch {
@@ -35,33 +72,92 @@ export class PrivateSink implements TransferSink {
     }
   }
 
-  async open(entry: TransferEntry, offset: number, transferId: string): Promise<FileWriter> {
-    this.#id = transferId
-    await this.#ask({ op: 'open', folder: transferId, file: String(entry.index), offset })
+  async open(entry: TransferEntry, offset: number): Promise<FileWriter> {
+    await this.#writer.open(this.folder, String(entry.index), offset)
+    let size = offset
     return {
-      write: (bytes) => this.#ask({ op: 'write', bytes }),
-      close: async () => {
-        await this.#ask({ op: 'close' })
-        this.#entries.push(entry)
+      write: (bytes) => {
+        size += bytes.length
+        return this.#writer.write(bytes)
       },
-      abort: () => this.#ask({ op: 'close' }),
+      close: async () => {
+        await this.#writer.close()
+        this.#entries.set(entry.index, { entry, size })
+        // What is complete is found again, even if the page is closed before the rest has come.
+        if (Date.now() - this.#noted > NOTE_EVERY) await this.remember()
+      },
+      abort: () => this.#writer.close(),
     }
   }
 
-  complete(): void {
-    this.#worker?.terminate()
-    this.#worker = null
+  /** The sender hears that everything is stored after this: from then on a page that comes back finds it. */
+  async complete(): Promise<void> {
+    await this.remember()
+    this.#writer.end()
+  }
+
+  /** Notes what is complete, so that a page that comes back can offer it. */
+  async remember(): Promise<void> {
+    if (this.#entries.size === 0) return
+    this.#noted = Date.now()
+    const saved = new Set(this.#about.files.filter((it) => it.saved).map((it) => it.index))
+    this.#about.files = [...this.#entries.values()].map(({ entry, size }) => ({
+      index: entry.index,
+      path: [...entry.path],
+      size,
+      saved: saved.has(entry.index),
+    }))
+    await this.#writer.about(this.folder, this.#about)
+  }
+
+  /** A file was handed to the browser's downloads. */
+  async saved(index: number): Promise<void> {
+    const file = this.#about.files.find((it) => it.index === index)
+    if (!file || file.saved) return
+    file.saved = true
+    await writeAbout(this.folder, this.#about)
   }
 
   /** What is complete. The bytes stay on the disk. */
   async files(): Promise<{ entry: TransferEntry; blob: Blob }[]> {
-    const folder = await (await root()).getDirectoryHandle(this.#id)
+    if (this.#entries.size === 0) return []
+    const folder = await (await root()).getDirectoryHandle(this.folder)
     return Promise.all(
-      this.#entries.map(async (entry) => {
+      [...this.#entries.values()].map(async ({ entry }) => {
         const handle = await folder.getFileHandle(String(entry.index))
         return { entry, blob: await handle.getFile() }
       }),
     )
+  }
+}
+
+/** The page's end of the worker. */
+class Writer {
+  #worker: Worker | null = null
+  #calls = new Map<number, { resolve(): void; reject(error: Error): void }>()
+  #next = 0
+
+  open(folder: string, file: string, offset: number): Promise<void> {
+    return this.#ask({ op: 'open', folder, file, offset })
+  }
+
+  write(bytes: Uint8Array): Promise<void> {
+    return this.#ask({ op: 'write', bytes })
+  }
+
+  close(): Promise<void> {
+    return this.#ask({ op: 'close' })
+  }
+
+  async about(folder: string, about: About): Promise<void> {
+    await this.open(folder, ABOUT, 0)
+    await this.write(new TextEncoder().encode(JSON.stringify(about)))
+    await this.close()
+  }
+
+  end(): void {
+    this.#worker?.terminate()
+    this.#worker = null
   }
 
   #ask(request: DistributiveOmit<Request, 'call'>): Promise<void> {
@@ -91,22 +187,24 @@ export class PrivateSink implements TransferSink {
 
 type DistributiveOmit<T, K extends keyof any> = T extends unknown ? Omit<T, K> : never
 
-async function root(): Promise<FileSystemDirectoryHandle> {
+let line: Promise<unknown> = Promise.resolve()
+
+/** Writes `about.json` anew, one after the other. */
+export function writeAbout(folder: string, about: About): Promise<void> {
+  const writer = new Writer()
+  const text = structuredClone(about)
+  const written = line.then(() => writer.about(folder, text)).finally(() => writer.end())
+  line = written.catch(() => {})
+  return written
+}
+
+/** The folder of all. */
+export async function root(): Promise<FileSystemDirectoryHandle> {
   const storage = await navigator.storage.getDirectory()
   return storage.getDirectoryHandle(ROOT, { create: true })
 }
 
-/** How long something that was received, or broken off, may lie about. */
-const KEPT_MS = 86_400_000
-
-/** Removes what nobody has touched for a day. */
-export async function tidy(): Promise<void> {
-  const folder = await root()
-  for await (const [name, handle] of folder.entries()) {
-    let newest = 0
-    for await (const file of (handle as FileSystemDirectoryHandle).values()) {
-      if (file.kind === 'file') newest = Math.max(newest, (await (file as FileSystemFileHandle).getFile()).lastModified)
-    }
-    if (newest < Date.now() - KEPT_MS) await folder.removeEntry(name, { recursive: true })
-  }
+/** Removes what one offer left. */
+export async function removeFolder(folder: string): Promise<void> {
+  await (await root()).removeEntry(folder, { recursive: true })
 }

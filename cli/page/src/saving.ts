@@ -5,11 +5,20 @@
  * |---|---|---|
  * | `folder`, `file` | a picker (Chromium) and a secure page | bounded: written as they arrive |
  * | `private` | the browser's own file system and a secure page | bounded; saved by a download when complete |
- * | `memory` | nothing | the whole file, so it is capped |
+ * | `memory` | nothing | all files, so they are capped together |
  */
 
-import { directorySink, memorySink, type MemorySink, type TransferEntry, type TransferSink } from 'peersox'
-import { PrivateSink } from './private.js'
+import {
+  directorySink,
+  memorySink,
+  type MemorySink,
+  type Transfer,
+  type TransferEntry,
+  type TransferSink,
+} from 'peersox'
+import { digestOf } from './consent.js'
+import { bytes } from './format.js'
+import { PrivateSink, removeFolder } from './private.js'
 
 /** What a person chose, or all that the browser can do. */
 export type Destination =
@@ -18,8 +27,16 @@ export type Destination =
   | { kind: 'private'; sink: PrivateSink }
   | { kind: 'memory'; sink: MemorySink }
 
-/** The most that is held in memory. */
-export const MEMORY_CAP = 512_000_000
+/** The most that is held in memory, by all transfers of this page together. */
+const MEMORY_CAP = 512_000_000
+
+/** What each transfer holds in memory, or may come to hold. */
+const inMemory = new Map<TransferSink, number>()
+
+/** Bytes that are held in memory, or may come to be. */
+export function heldBytes(): number {
+  return [...inMemory.values()].reduce((sum, it) => sum + it, 0)
+}
 
 interface Pickers {
   showSaveFilePicker?(options: object): Promise<FileSystemFileHandle>
@@ -50,16 +67,53 @@ export async function pick(entries: readonly TransferEntry[]): Promise<Destinati
   }
 }
 
-/** A place that needs no question; a string says why there is none. */
-export async function place(total: number | null): Promise<Destination | string> {
+/** Why there is no place for so many bytes without a question; `null` if there is one. */
+export async function whyNoPlace(total: number | null): Promise<string | null> {
   if (HAS_PRIVATE) {
     const { quota = 0, usage = 0 } = await navigator.storage.estimate()
-    if (total === null || total < quota - usage) return { kind: 'private', sink: new PrivateSink() }
-    if (CAN_PICK) return 'The browser has no room for this of its own: choose a place on the disk.'
-    return 'The browser has no room for this. Free some space on the disk, or use `peersox receive`.'
+    if (total === null || total < quota - usage) return null
+    const room = `The browser has room for ${bytes(Math.max(0, quota - usage))} of its own.`
+    return `${room} ${CAN_PICK ? 'Choose a place on the disk instead.' : 'Free some space on the disk, or use `peersox receive`.'}`
   }
-  if (total !== null && total <= MEMORY_CAP) return { kind: 'memory', sink: memorySink() }
-  return 'This browser can only hold files in memory here, up to 512 MB. Use https, another browser, or `peersox receive`.'
+  const used = heldBytes()
+  if (total !== null && total <= MEMORY_CAP - used) return null
+  const held = used > 0 ? `, of which ${bytes(used)} are in use` : ''
+  if (isSecureContext) return `This browser can only hold files in memory, up to ${bytes(MEMORY_CAP)}${held}. Use another browser, or \`peersox receive\`.`
+  return (
+    `This page came over plain HTTP, so the browser can only hold files in memory, up to ${bytes(MEMORY_CAP)}${held}. ` +
+    'Take this with `peersox receive`, or let the server speak TLS: `peersox serve --tls-cert FILE --tls-key FILE`, with a ' +
+    'certificate of a local authority such as mkcert, or of Let’s Encrypt by a proxy such as Caddy.'
+  )
+}
+
+/** A place that needs no question; a string says why there is none. */
+export async function place(transfer: Transfer, from: { pairing: string | null; title: string }): Promise<Destination | string> {
+  const why = await whyNoPlace(transfer.totalBytes)
+  if (why !== null) return why
+  if (HAS_PRIVATE) {
+    const folder = `${transfer.id}-${await digestOf(transfer.entries)}`
+    return { kind: 'private', sink: new PrivateSink(folder, from) }
+  }
+  return heldInMemory(transfer.totalBytes ?? 0)
+}
+
+/** The same place for an offer that comes again after it was broken off. */
+export function placeAgain(destination: Destination, transfer: Transfer): Destination {
+  if (destination.kind !== 'memory') return destination
+  // Nothing of it can be gone on with.
+  release(destination)
+  return heldInMemory(transfer.totalBytes ?? 0)
+}
+
+function heldInMemory(total: number): Destination {
+  const sink = memorySink()
+  inMemory.set(sink, total)
+  return { kind: 'memory', sink }
+}
+
+/** What a destination holds in memory is not needed any more. */
+export function release(destination: Destination): void {
+  if (destination.kind === 'memory') inMemory.delete(destination.sink)
 }
 
 /** The sink of a destination. */
@@ -96,6 +150,17 @@ export async function downloads(destination: Destination): Promise<{ entry: Tran
   if (destination.kind === 'memory') return [...destination.sink.files]
   if (destination.kind === 'private') return destination.sink.files()
   return []
+}
+
+/** A file was handed to the browser's downloads. */
+export async function noteSaved(destination: Destination, index: number): Promise<void> {
+  if (destination.kind === 'private') await destination.sink.saved(index).catch(() => {})
+}
+
+/** What was received is not needed any more here. */
+export async function discard(destination: Destination): Promise<void> {
+  release(destination)
+  if (destination.kind === 'private') await removeFolder(destination.sink.folder).catch(() => {})
 }
 
 /** Hands a file to the browser's downloads. */

@@ -3,9 +3,10 @@
  *
  * ```text
  *   code shown ─┐
- *   code typed ─┼─► client ──► connected ⇄ away ──► closed
- *   saved ──────┘                 │
- *                                 └─► text, files, measurements ──► `change`
+ *   code typed ─┼─► client ──► connected ⇄ away ──► ended
+ *   saved ──────┘     │           │
+ *                     │           └─► text, files, measurements ──► `change`
+ *                     └─► elsewhere: another tab has it
  * ```
  */
 
@@ -20,21 +21,22 @@ import {
   type Stats,
   type Transfer,
 } from 'peersox'
+import { isSameOffer } from './consent.js'
+import { endingOf, farewell } from './ending.js'
 import { HERE } from './here.js'
-import { type Destination, sinkFor } from './saving.js'
+import { History } from './history.js'
+import { isAllDone, isAsking, isRunning, isUnsaved, type Item, type TextItem, type TransferItem } from './items.js'
+import type { KeptSet } from './kept.js'
+import { theModule, theTransferModule } from './modules.js'
+import { MESSAGES, Outbox, PIPE } from './outbox.js'
+import { type Destination, placeAgain, release, sinkFor } from './saving.js'
 import { settings } from './settings.js'
 import { keepForTab } from './tab.js'
+import { cleanName, sentence, wellFormed } from './text.js'
 import { keptByBoth, PAIR } from './together.js'
 
-/** Something that was said or sent. */
-export type Item =
-  | { kind: 'text'; mine: boolean; text: string; at: number }
-  | { kind: 'note'; text: string; at: number }
-  | { kind: 'bytes'; blob: Blob; at: number }
-  | { kind: 'transfer'; mine: boolean; transfer: Transfer; destination: Destination | null; at: number }
-
 /** Where a session is. */
-export type Phase = 'meeting' | 'waiting' | 'connected' | 'away' | 'ended'
+export type Phase = 'meeting' | 'waiting' | 'connected' | 'away' | 'elsewhere' | 'ended'
 
 /** One measurement. */
 export interface Sample {
@@ -45,46 +47,54 @@ export interface Sample {
 /** Names of programs: they have no eyes for messages, but the command `connect` joins a pipe. */
 const PROGRAM = /^peersox\//
 
-const PIPE = 'peersox.pipe'
-
-/** How much is shown; the oldest goes first. */
-const MAX_ITEMS = 2_000
-
 /** One minute. */
 const MAX_SAMPLES = 60
 
-/** See the module. `change` tells of anything, `item` of a new item. */
+/** Offers that may wait for an answer at a time: each names up to hundreds of thousands of files. */
+const MAX_ASKING = 8
+
+/** See the module. `change` tells of anything, `item` of a new item, `gone` of one that is not kept any more. */
 export class Session extends EventTarget {
-  readonly items: Item[] = []
   readonly samples: Sample[] = []
+  readonly outbox: Outbox
   client: PeerSoxClient
   phase: Phase = 'meeting'
   /** Why it ended; null while it has not. */
   endedBy: CloseReason | 'forgotten' | null = null
   /** The same for people. */
   ending = ''
-  /** What the pairing is called here. */
+  /** Whether everything that was begun was done before it ended. */
+  endedWell = false
+  /** What the pairing is called here, by the person who saved it. */
   name: string
   saved: boolean
   stats: Stats | null = null
   unread = 0
+  /** The phrase that a person has compared. */
+  verified: string | null = null
+  readonly #history = new History()
+  #messages: Channel | null = null
   #pipe: Channel | null = null
   /** A program has kept the pairing, and waits for this side to do so. */
   #asked: Channel | null = null
   #staged: Sendable[] = []
   #pairing: Pairing | null
   #left = false
+  #wasConnected = false
 
   constructor(pairing: Pairing | null = null, saved = false) {
     super()
     this.#pairing = pairing
     this.saved = saved
-    this.name = pairing?.name ?? ''
+    this.name = cleanName(pairing?.name ?? '')
+    this.outbox = new Outbox(() => this.#way(), () => this.#tell())
     this.client = this.#makeClient()
-    if (pairing) {
-      this.phase = 'waiting'
-      this.#connect(pairing)
-    }
+    if (pairing) this.phase = 'waiting'
+  }
+
+  /** What was said and sent. */
+  get items(): readonly Item[] {
+    return this.#history.items
   }
 
   /** The pairing, once there is one. */
@@ -92,9 +102,14 @@ export class Session extends EventTarget {
     return this.client.pairing ?? this.#pairing
   }
 
-  /** What to call the other device. */
+  /** The name that the other device gives itself, which anybody may choose; empty if it has none. */
+  get ownName(): string {
+    return cleanName(this.client.peerName?.replace(PROGRAM, 'peersox ') ?? '')
+  }
+
+  /** What to call the other device. A name in quotes is its own word; without, that of the person here. */
   get title(): string {
-    return this.name || this.client.peerName?.replace(PROGRAM, 'peersox ') || 'The other device'
+    return this.name || (this.ownName ? `“${this.ownName}”` : 'The other device')
   }
 
   /** Whether the other side is the command line. */
@@ -107,49 +122,99 @@ export class Session extends EventTarget {
     return !this.isProgram || this.#pipe !== null
   }
 
+  /** Whether this tab has the pairing open. */
+  get isHere(): boolean {
+    return this.#wasBegun && this.phase !== 'ended' && this.phase !== 'elsewhere'
+  }
+  #wasBegun = false
+
+  /** Transfers that are on their way. */
+  get running(): TransferItem[] {
+    return this.items.filter(isRunning)
+  }
+
+  /** Whether something is lost if the page is left now. */
+  get wouldLose(): boolean {
+    return this.outbox.size > 0 || this.#staged.length > 0 || this.items.some((it) => isUnsaved(it) || isRunning(it))
+  }
+
+  /** Connects by the pairing it was made with. */
+  begin(): void {
+    this.#wasBegun = true
+    if (this.#pairing) this.#connect(this.#pairing)
+  }
+
+  /** Another tab has it: waits until a person wants it here. */
+  standAside(): void {
+    this.phase = 'elsewhere'
+    this.#tell()
+  }
+
   /** Says something. */
   say(text: string): void {
-    this.#add({ kind: 'text', mine: true, text, at: Date.now() })
-    const pipe = this.#pipe
-    const sent = pipe ? pipe.send(`${text}\n`) : this.client.send(text)
-    sent.catch((error: unknown) => this.#note(`Not sent: ${message(error)}`))
+    const item: TextItem = { kind: 'text', mine: true, text: wellFormed(text), at: Date.now(), state: 'sending', why: '' }
+    this.#add(item)
+    this.outbox.say(item)
+  }
+
+  /** Says once more what was not delivered. */
+  sayAgain(item: TextItem): void {
+    this.outbox.say(item)
   }
 
   /** Offers files, now or as soon as the other device is there. */
   async offer(files: Sendable[]): Promise<void> {
     if (files.length === 0) return
-    if (this.phase === 'meeting' || this.phase === 'waiting') {
+    if (this.phase !== 'connected' && this.phase !== 'ended') {
       this.#staged.push(...files)
       this.#tell()
       return
     }
     try {
       const transfer: OutgoingTransfer = await this.client.sendFiles(files)
-      this.#addTransfer(transfer, true, null)
+      this.#addTransfer(transfer, files, null)
     } catch (error) {
       this.#note(`Cannot send: ${message(error)}`)
     }
   }
 
   /** Files that wait for the other device. */
-  get staged(): number {
-    return this.#staged.length
+  get staged(): readonly Sendable[] {
+    return this.#staged
   }
 
   /** Takes over what waits in another session, whose code was not used. */
   takeStaged(other: Session): void {
-    this.#staged.push(...other.#staged.splice(0))
+    void this.offer(other.#staged.splice(0))
   }
 
   /** Takes what is offered. */
-  async accept(item: Item & { kind: 'transfer' }, destination: Destination): Promise<void> {
+  async accept(item: TransferItem, destination: Destination): Promise<void> {
     item.destination = destination
     this.#tell()
     try {
       await (item.transfer as IncomingTransfer).accept(sinkFor(destination))
     } catch {
-      // Its state says so.
+      // Its state says so. What was complete before is there all the same.
+      if (destination.kind === 'private') await destination.sink.remember().catch(() => {})
     }
+    this.#tell()
+  }
+
+  /** Stops a transfer, at once for the person who wants it. */
+  stop(item: TransferItem): void {
+    item.isStopped = true
+    item.transfer.cancel()
+    this.#tell()
+  }
+
+  /** Shows what a page before this one received by this pairing. */
+  showKept(set: KeptSet): void {
+    this.#add({ kind: 'kept', set, at: set.about.at })
+  }
+
+  /** What is kept, or not saved, has changed. */
+  touched(): void {
     this.#tell()
   }
 
@@ -178,39 +243,40 @@ export class Session extends EventTarget {
 
   /** Forgets the pairing, here and on the server. */
   async forget(): Promise<void> {
-    this.#left = true
-    keepForTab(null)
     const pairing = this.pairing
-    await this.client.close()
-    if (pairing) await this.client.deletePairing(pairing).catch(() => {})
+    this.#leave('forgotten', 'Forgotten.')
     this.saved = false
-    this.#end('forgotten', 'Forgotten.')
+    if (pairing) await this.client.deletePairing(pairing).catch(() => {})
   }
 
-  /** Hangs up. A saved pairing stays. */
-  async leave(): Promise<void> {
-    this.#left = true
-    keepForTab(null)
-    await this.client.close()
+  /** Hangs up: over at once here, and there as soon as it hears of it. A saved pairing stays. */
+  leave(): void {
+    this.#leave('closed', 'You hung up.')
+  }
+
+  /** Nobody will see this session again. */
+  dispose(): void {
+    for (const item of this.items) if (item.kind === 'transfer' && item.destination) release(item.destination)
   }
 
   /** Comes back to a pairing that ended here. */
   reconnect(): void {
     const pairing = this.pairing
     if (!pairing?.secret) return
-    this.#left = false
-    this.#pipe = this.#asked = null
+    this.#left = this.#wasConnected = false
+    this.#pipe = this.#asked = this.#messages = null
+    this.#pairing = pairing
     this.client = this.#makeClient()
     this.phase = 'waiting'
     this.endedBy = null
     this.ending = ''
-    this.#connect(pairing)
+    this.begin()
     this.#tell()
   }
 
   /** Measures; to be called once a second while somebody looks. */
   async measure(): Promise<void> {
-    if (this.phase === 'meeting' || this.phase === 'ended') return
+    if (this.phase === 'meeting' || this.phase === 'ended' || this.phase === 'elsewhere') return
     this.stats = await this.client.stats()
     this.samples.push({ up: this.stats.sendRate, down: this.stats.receiveRate })
     if (this.samples.length > MAX_SAMPLES) this.samples.shift()
@@ -221,13 +287,13 @@ export class Session extends EventTarget {
     const client = new PeerSoxClient({
       url: HERE,
       wasm: theModule(),
-      transferWasm: () => fetch(TRANSFER_WASM_URL),
+      transferWasm: theTransferModule,
       name,
       webrtc: relayOnly ? 'off' : 'auto',
     })
-    // An older client of the same session tells nothing any more.
+    // An older client of the same session, and one that was left, tells nothing any more.
     const own = <T>(act: (value: T) => void) => (value: T) => {
-      if (this.client === client) {
+      if (this.client === client && this.phase !== 'ended') {
         act(value)
         this.#tell()
       }
@@ -242,23 +308,29 @@ export class Session extends EventTarget {
       this.#onConnected(restarted ? 'Connected again; the other side was restarted.' : '')
     }))
     client.on('peer.gone', own(({ reason }) => {
-      if (reason === 'lost' && this.phase !== 'ended') this.phase = this.phase === 'connected' ? 'away' : this.phase
+      if (reason === 'lost') this.phase = this.phase === 'connected' ? 'away' : this.phase
     }))
     client.on('path.changed', own(() => {}))
     client.on('server.connected', own(() => {}))
     client.on('server.closed', own(() => {}))
-    client.on('closed', own(({ reason, message }) => this.#onClosed(reason, message)))
+    client.on('closed', own(({ reason, message: text }) => this.#onClosed(reason, text)))
     client.on('channel', own((channel) => this.#onChannel(channel)))
     client.on('transfer', own((transfer) => this.#onTransfer(transfer)))
-    client.on('error', own(({ message }) => this.#note(`Files were refused: ${message}`)))
-    client.onString = (text) => this.#add({ kind: 'text', mine: false, text, at: Date.now() })
-    client.onBinary = (data) => this.#add({ kind: 'bytes', blob: new Blob([data]), at: Date.now() })
+    client.on('error', own((error) => {
+      // A message that is refused says so itself.
+      if ((error as { code?: string }).code !== 'too-large' && error.name !== 'TypeError') this.#note(`Files were refused: ${message(error)}`)
+    }))
+    client.onString = (text) => this.#hear(text)
+    client.onBinary = (data) => this.#hear(data)
     return client
   }
 
   #connect(pairing: Pairing): void {
-    this.client.connect(pairing).catch(() => {
-      // `closed` tells why; what is merely unreachable is tried again by the client.
+    const { client } = this
+    client.connect(pairing).catch((error: unknown) => {
+      // `closed` tells why; what is merely unreachable is tried again by the client. Anything else is an entry that
+      // cannot be used.
+      if (this.client === client && client.status.server === 'idle') this.#end('failed', `This device cannot be reached: ${message(error)}`)
     })
   }
 
@@ -269,47 +341,80 @@ export class Session extends EventTarget {
   #onConnected(note: string): void {
     const first = this.phase !== 'away'
     this.phase = 'connected'
+    this.#wasBegun = this.#wasConnected = true
     this.#keepForTab()
     if (first && note) this.#note(note)
     if (this.isProgram && !this.#pipe && this.client.status.isInitiator) {
       // `peersox connect` waits for it, the other commands refuse it.
       this.#usePipe(this.client.openChannel(PIPE, { priority: 'interactive' }))
     }
+    this.outbox.flush()
     const staged = this.#staged.splice(0)
     if (staged.length > 0) void this.offer(staged)
   }
 
   #onClosed(reason: CloseReason, text: string): void {
+    if (reason === 'replaced') return this.standAside()
     if (reason === 'peer-closed' && this.saved && !this.#left) {
       // It may come back later: wait for it.
-      this.#note('The other device hung up.')
+      this.#note(this.#isAllDone ? 'Done. The other device has hung up.' : 'The other device has hung up.')
       this.reconnect()
       return
-    }
-    const endings: Partial<Record<CloseReason, string>> = {
-      closed: 'You hung up.',
-      'peer-closed': 'The other side hung up.',
-      replaced: 'This pairing was opened in another tab.',
-      revoked: 'The pairing was deleted by the other device.',
     }
     if (reason === 'revoked') {
       this.saved = false
       void this.client.deletePairing(this.pairing, { revoke: false })
     }
-    if (reason !== 'replaced') keepForTab(null)
-    this.#end(reason, endings[reason] ?? text)
+    keepForTab(null)
+    this.#end(reason, endingOf(reason, this.#isAllDone, this.isProgram) ?? sentence(text))
+  }
+
+  get #isAllDone(): boolean {
+    return isAllDone(this.items)
+  }
+
+  #leave(by: 'closed' | 'forgotten', ending: string): void {
+    this.#left = true
+    keepForTab(null)
+    const { client, running } = this
+    for (const item of running) this.stop(item)
+    void farewell(client, running)
+    this.#end(by, ending)
   }
 
   #end(by: NonNullable<Session['endedBy']>, ending: string): void {
+    this.endedWell = by === 'closed' || (by === 'peer-closed' && this.#isAllDone && this.outbox.size === 0)
     this.phase = 'ended'
     this.endedBy = by
     this.ending = ending
+    this.outbox.fail('The conversation ended before it was delivered.')
+    // One that is paused would not notice.
+    for (const { transfer } of this.running) transfer.resume()
     this.#tell()
   }
 
+  /** The channel that messages take now; null while there is none. */
+  #way(): Channel | null {
+    if (!this.#wasConnected || this.phase === 'ended' || this.phase === 'elsewhere') return null
+    if (this.isProgram) return this.#pipe
+    if (!this.#messages) {
+      const channel = (this.#messages = this.client.openChannel(MESSAGES, { priority: 'interactive' }))
+      channel.on('message', (data) => this.#hear(data))
+      channel.on('close', () => {
+        if (this.#messages === channel) this.#messages = null
+      })
+    }
+    return this.#messages
+  }
+
+  #hear(data: string | ArrayBuffer): void {
+    if (typeof data === 'string') this.#add({ kind: 'text', mine: false, text: data, at: Date.now(), state: 'delivered', why: '' })
+    else this.#add({ kind: 'bytes', blob: new Blob([data]), isSaved: false, at: Date.now() })
+  }
+
   #onChannel(channel: Channel): void {
-    if (channel.name === PIPE) return this.#usePipe(channel)
-    if (channel.name !== PAIR || this.saved) return channel.reset(1)
+    if (channel.name === PIPE && !this.#pipe) return this.#usePipe(channel)
+    if (channel.name !== PAIR || this.saved || this.#asked) return channel.reset(1)
     this.#asked = channel
     this.#note('The other side has saved this pairing, and waits a moment for you to save it, too.')
   }
@@ -318,15 +423,16 @@ export class Session extends EventTarget {
   #usePipe(channel: Channel): void {
     this.#pipe = channel
     const decoder = new TextDecoder()
-    channel.on('message', (message) => {
-      const text = typeof message === 'string' ? message : decoder.decode(message, { stream: true })
+    channel.on('message', (data) => {
+      const text = typeof data === 'string' ? data : decoder.decode(data, { stream: true })
       const last = this.items.at(-1)
       if (text === '') return
       if (last?.kind === 'text' && !last.mine && Date.now() - last.at < 200 && last.text.length < 64_000) {
         last.text += text
+        this.#history.weigh(last)
         this.#tell()
       } else {
-        this.#add({ kind: 'text', mine: false, text, at: Date.now() })
+        this.#hear(text)
       }
     })
     channel.on('close', () => {
@@ -337,18 +443,30 @@ export class Session extends EventTarget {
   }
 
   #onTransfer(transfer: IncomingTransfer): void {
-    const before = this.items.find(
-      (it) => it.kind === 'transfer' && !it.mine && it.transfer.id === transfer.id && it.transfer.state !== 'done',
+    if (this.items.filter(isAsking).length >= MAX_ASKING) {
+      transfer.decline('too many offers wait for an answer')
+      return this.#note('More files were offered than can be asked about at a time; they were declined.')
+    }
+    // Taken before, entry by entry the same, and broken off without anybody's wish: it goes on by itself.
+    const before = this.items.findLast(
+      (it): it is TransferItem =>
+        it.kind === 'transfer' && !it.mine && it.transfer.id === transfer.id && isSameOffer(it.transfer.entries, transfer.entries),
     )
-    const destination = before?.kind === 'transfer' ? before.destination : null
-    const item = this.#addTransfer(transfer, false, destination)
-    // Taken before, and broken off: it goes on by itself.
+    const goesOn = before !== undefined && !before.isStopped && before.transfer.state === 'failed'
+    const destination = goesOn && before.destination ? placeAgain(before.destination, transfer) : null
+    const item = this.#addTransfer(transfer, null, destination)
     if (destination) void this.accept(item, destination)
   }
 
-  #addTransfer(transfer: Transfer, mine: boolean, destination: Destination | null): Item & { kind: 'transfer' } {
-    const item: Item = { kind: 'transfer', mine, transfer, destination, at: Date.now() }
+  #addTransfer(transfer: Transfer, given: readonly Sendable[] | null, destination: Destination | null): TransferItem {
+    const mine = given !== null
+    const item: TransferItem = { kind: 'transfer', mine, transfer, destination, given: given ?? [], isStopped: false, unsaved: 0, at: Date.now() }
     for (const name of ['progress', 'state', 'file'] as const) transfer.on(name, () => this.#tell())
+    transfer.on('state', (state) => {
+      if (state === 'done' && (item.destination?.kind === 'private' || item.destination?.kind === 'memory')) {
+        item.unsaved = transfer.entries.filter((it) => it.kind === 'file').length
+      }
+    })
     transfer.done.catch(() => {})
     this.#add(item)
     return item
@@ -359,8 +477,11 @@ export class Session extends EventTarget {
   }
 
   #add(item: Item): void {
-    this.items.push(item)
-    if (this.items.length > MAX_ITEMS) this.items.shift()
+    const isNeeded = (it: Item) => (it.kind === 'transfer' && isUnsaved(it)) || isRunning(it) || isAsking(it)
+    for (const gone of this.#history.add(item, isNeeded)) {
+      if (gone.kind === 'transfer' && gone.destination) release(gone.destination)
+      this.dispatchEvent(new CustomEvent('gone', { detail: gone }))
+    }
     if (!('mine' in item && item.mine) && item.kind !== 'note') this.unread++
     this.dispatchEvent(new CustomEvent('item', { detail: item }))
     this.#tell()
@@ -371,20 +492,7 @@ export class Session extends EventTarget {
   }
 }
 
-/** What an error says. */
+/** What an error says, as a sentence. */
 export function message(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
-}
-
-declare const WASM_URL: string
-declare const TRANSFER_WASM_URL: string
-let compiled: Promise<WebAssembly.Module> | undefined
-
-/** The module, loaded once for all sessions. */
-function theModule(): Promise<WebAssembly.Module> {
-  compiled ??= WebAssembly.compileStreaming(fetch(WASM_URL)).catch((error: unknown) => {
-    compiled = undefined
-    throw error
-  })
-  return compiled
+  return sentence(error instanceof Error ? error.message : String(error))
 }

@@ -1,7 +1,7 @@
 /** The pairing of this tab, so that a reload does not end it. It is gone with the tab unless it is saved. */
 
 import type { Pairing } from 'peersox'
-import { HERE } from './here.js'
+import { isSound } from './stored.js'
 
 const KEY = 'peersox.tab'
 
@@ -18,8 +18,8 @@ export function keepForTab(pairing: Pairing | null): void {
 /** What was kept. */
 export function keptForTab(): Pairing | null {
   try {
-    const kept: Pairing | null = JSON.parse(sessionStorage.getItem(KEY) ?? 'null')
-    return kept?.secret && kept.server === HERE ? kept : null
+    const kept: unknown = JSON.parse(sessionStorage.getItem(KEY) ?? 'null')
+    return isSound(kept) ? kept : null
   } catch {
     return null
   }

@@ -1,12 +1,16 @@
 /** The second view: a conversation, what is on its way, and how the connection does. */
 
 import type { Sendable } from 'peersox'
+import { ask, verify, words as phraseWords } from './dialogs.js'
 import { announce, h, icon, say, show } from './dom.js'
 import { bytes, millis, plural, rate, timeOfDay } from './format.js'
-import { presence } from './home.js'
-import { Plot, pathDrawing } from './plot.js'
+import type { Item, TextItem } from './items.js'
+import { keptCard } from './keptcard.js'
+import { busy, Plot, pathDrawing } from './plot.js'
+import { presence } from './presence.js'
 import { download } from './saving.js'
-import { type Item, message, type Session } from './session.js'
+import { message, type Session } from './session.js'
+import { clip, MAX_SHOWN, withLinks } from './text.js'
 import { TransferCard } from './transfers.js'
 
 /** What a conversation asks of the page around it. */
@@ -14,7 +18,9 @@ export interface TalkOwner {
   /** Shows the first view. */
   home(): void
   /** Lets go of a session that has ended. */
-  remove(session: Session): void
+  remove(session: Session): Promise<void>
+  /** Files that an earlier page received were saved or deleted. */
+  keptChanged(): void
 }
 
 /** See the module. */
@@ -22,16 +28,22 @@ export class Talk {
   readonly element: HTMLElement
   readonly session: Session
   readonly #app: TalkOwner
-  readonly #cards: TransferCard[] = []
+  readonly #cards = new Map<Item, TransferCard>()
+  readonly #nodes = new Map<Item, HTMLElement>()
+  readonly #sent = new Map<TextItem, HTMLElement>()
   readonly #log = h('div', { class: 'log', role: 'log', 'aria-label': 'Conversation', tabindex: 0 })
   readonly #empty = h('div', { class: 'empty' })
   readonly #title = h('h1', { tabindex: -1 })
+  readonly #claim = h('span', { class: 'soft small', hidden: true }, 'the name it gives itself')
   readonly #chip = h('span', { class: 'chip', role: 'status' })
+  readonly #verify = h('button', { class: 'verify', onclick: () => this.#openVerify() })
   readonly #banner = h('div', { class: 'banner', role: 'status', hidden: true })
   readonly #text = h('textarea', { rows: 1, 'aria-label': 'Message', placeholder: 'Message', enterkeyhint: 'send' })
   readonly #send = h('button', { class: 'primary', type: 'submit', 'aria-label': 'Send' }, icon('send'))
   readonly #pickFiles = h('input', { type: 'file', multiple: true, hidden: true, id: 'files' })
+  readonly #pickFolder = h('input', { type: 'file', webkitdirectory: true, hidden: true, id: 'folder' })
   readonly #attach: HTMLButtonElement
+  readonly #attachFolder: HTMLButtonElement
   readonly #path = pathDrawing()
   readonly #pathWords = h('p', { class: 'path-words' })
   readonly #why = h('p', { class: 'soft small' })
@@ -40,9 +52,10 @@ export class Talk {
   readonly #up = h('dd')
   readonly #plot = new Plot()
   readonly #peak = h('span', { class: 'peak' })
-  readonly #phrase = h('p', { class: 'phrase' })
+  readonly #phrase = h('div', {})
   readonly #device = h('div', { class: 'device-form' })
   #deviceDrawn = ''
+  #isAtEnd = true
   #last: { node: HTMLElement; item: Item } | null = null
 
   constructor(app: TalkOwner, session: Session) {
@@ -53,10 +66,17 @@ export class Talk {
       { type: 'button', class: 'attach', 'aria-label': 'Send files', title: 'Send files', onclick: () => this.#pickFiles.click() },
       icon('clip'),
     )
-    this.#pickFiles.addEventListener('change', () => {
-      void session.offer([...(this.#pickFiles.files ?? [])])
-      this.#pickFiles.value = ''
-    })
+    this.#attachFolder = h(
+      'button',
+      { type: 'button', class: 'attach', 'aria-label': 'Send a folder', title: 'Send a folder', onclick: () => this.#pickFolder.click() },
+      icon('folder'),
+    )
+    for (const input of [this.#pickFiles, this.#pickFolder]) {
+      input.addEventListener('change', () => {
+        void session.offer([...(input.files ?? [])])
+        input.value = ''
+      })
+    }
     this.#text.addEventListener('keydown', (event) => {
       if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) {
         event.preventDefault()
@@ -71,7 +91,8 @@ export class Talk {
         'header',
         { class: 'talk-head' },
         h('button', { class: 'back', 'aria-label': 'All devices', onclick: () => app.home() }, icon('back')),
-        h('div', { class: 'talk-title' }, this.#title, this.#chip),
+        h('div', { class: 'talk-title' }, this.#title, this.#claim, this.#chip),
+        this.#verify,
       ),
       h(
         'div',
@@ -88,13 +109,22 @@ export class Talk {
             },
           },
           this.#attach,
+          'webkitdirectory' in this.#pickFolder && matchMedia('(pointer: fine)').matches && this.#attachFolder,
           this.#pickFiles,
+          this.#pickFolder,
           this.#text,
           this.#send,
         ),
       ),
       this.#side(),
     )
+    let before = 0
+    this.#log.addEventListener('scroll', () => {
+      const { scrollTop, scrollHeight, clientHeight } = this.#log
+      if (scrollHeight - scrollTop - clientHeight < 80) this.#isAtEnd = true
+      else if (scrollTop < before) this.#isAtEnd = false
+      before = scrollTop
+    })
     this.#log.append(this.#empty)
     for (const item of session.items) this.#add(item)
     this.draw()
@@ -103,8 +133,16 @@ export class Talk {
   /** A new item. */
   add(item: Item): void {
     this.#add(item)
-    if (item.kind === 'text' && !item.mine) announce(`${this.session.title}: ${item.text}`)
-    if (item.kind === 'transfer' && !item.mine) announce(`${this.session.title} offers ${plural(item.transfer.entries.length, 'item')}`)
+    if (item.kind === 'text' && !item.mine) announce(clip(`${this.session.title}: ${item.text}`, 300))
+    if (item.kind === 'transfer' && !item.mine) announce(`${this.session.title} offers ${filesOf(item)}`)
+  }
+
+  /** An item that is not kept any more. */
+  drop(item: Item): void {
+    this.#nodes.get(item)?.remove()
+    this.#nodes.delete(item)
+    this.#cards.delete(item)
+    if (item.kind === 'text') this.#sent.delete(item)
   }
 
   /** Draws what changed. */
@@ -112,31 +150,36 @@ export class Talk {
     const { session } = this
     const [state, words] = presence(session)
     say(this.#title, session.title)
+    show(this.#claim, session.name === '' && session.ownName !== '')
     say(this.#chip, words)
     this.#chip.dataset['state'] = state
+    this.#drawVerify()
     this.#drawBanner()
-    for (const card of this.#cards) card.draw()
+    for (const card of this.#cards.values()) card.draw()
+    for (const [item, node] of this.#sent) this.#drawSent(item, node)
     if (this.#last?.item.kind === 'text' && !this.#last.item.mine) {
-      const text = this.#last.node.querySelector('.bubble')
-      if (text) say(text, this.#last.item.text)
+      const { text } = this.#last.item
+      const bubble = this.#last.node.querySelector<HTMLElement>('.bubble')
+      if (bubble && bubble.dataset['length'] !== String(text.length)) this.#fill(bubble, text)
     }
-    const open = session.phase !== 'ended'
+    const open = session.phase !== 'ended' && session.phase !== 'elsewhere'
     const chat = open && session.canChat
     this.#text.disabled = this.#send.disabled = !chat
-    this.#attach.disabled = !open
-    this.#text.placeholder = !open ? 'The conversation is over' : chat ? 'Message' : 'This program takes files only'
-    show(this.#empty, session.items.every((it) => it.kind === 'note'))
+    this.#attach.disabled = this.#attachFolder.disabled = !open
+    this.#text.placeholder = session.phase === 'elsewhere' ? 'Open in another tab' : !open ? 'The conversation is over' : chat ? 'Message' : 'This program takes files only'
+    show(this.#empty, open && session.items.every((it) => it.kind === 'note'))
     this.#drawEmpty()
     this.#drawConnection()
     this.#drawDevice()
+    this.#follow()
   }
 
   /** Draws what was measured. */
   drawStats(): void {
     const { stats, samples } = this.session
     say(this.#rtt, millis(stats?.rtt ?? null))
-    say(this.#down, rate(stats?.receiveRate ?? 0))
-    say(this.#up, rate(stats?.sendRate ?? 0))
+    say(this.#down, speed(stats?.receiveRate ?? 0))
+    say(this.#up, speed(stats?.sendRate ?? 0))
     this.#plot.draw(samples, this.#peak)
     this.#drawConnection()
   }
@@ -148,7 +191,7 @@ export class Talk {
   }
 
   /** Offers what was dropped. */
-  drop(files: Sendable[]): void {
+  offer(files: Sendable[]): void {
     void this.session.offer(files)
   }
 
@@ -165,12 +208,17 @@ export class Talk {
   }
 
   #add(item: Item): void {
-    const atEnd = this.#log.scrollHeight - this.#log.scrollTop - this.#log.clientHeight < 80
     const node = this.#node(item)
     this.#last = { node, item }
+    this.#nodes.set(item, node)
     this.#log.append(node)
-    while (this.#log.childElementCount > 2_000) this.#log.children[1]?.remove()
-    if (atEnd || ('mine' in item && item.mine)) this.#log.scrollTop = this.#log.scrollHeight
+    if ('mine' in item && item.mine) this.#isAtEnd = true
+    this.#follow()
+  }
+
+  /** Stays at the end while things there grow, unless a person has gone back. */
+  #follow(): void {
+    if (this.#isAtEnd) this.#log.scrollTop = this.#log.scrollHeight
   }
 
   #node(item: Item): HTMLElement {
@@ -180,52 +228,147 @@ export class Talk {
         return h('p', { class: 'note' }, item.text)
       case 'text': {
         const who = h('span', { class: 'sr' }, item.mine ? 'You: ' : `${this.session.title}: `)
-        return h('div', { class: `line ${item.mine ? 'mine' : 'theirs'}` }, who, h('p', { class: 'bubble' }, item.text), time)
+        const bubble = h('p', { class: 'bubble', dir: 'auto' })
+        this.#fill(bubble, item.text)
+        const meta = h('p', { class: 'meta' }, time)
+        const node = h('div', { class: `line ${item.mine ? 'mine' : 'theirs'}` }, who, bubble, meta)
+        if (item.mine) {
+          meta.append(h('span', { class: 'sent' }))
+          this.#sent.set(item, node)
+          this.#drawSent(item, node)
+        }
+        return node
       }
-      case 'bytes':
+      case 'kept':
+        return keptCard(item.set, () => this.#app.keptChanged())
+      case 'bytes': {
+        const save = () => {
+          item.isSaved = true
+          download('message.bin', item.blob)
+        }
         return h(
           'div',
           { class: 'line theirs' },
-          h('p', { class: 'bubble binary' }, h('button', { class: 'link', onclick: () => download('message.bin', item.blob) }, icon('down'), `A binary message, ${bytes(item.blob.size)}`)),
+          h('p', { class: 'bubble binary' }, h('button', { class: 'link', onclick: save }, icon('down'), `A binary message, ${bytes(item.blob.size)}`)),
           time,
         )
+      }
       case 'transfer': {
         const card = new TransferCard(this.session, item)
-        this.#cards.push(card)
+        this.#cards.set(item, card)
         return card.element
       }
     }
   }
 
+  /** Text as it was written, with addresses that can be followed; a page cannot show any length. */
+  #fill(bubble: HTMLElement, text: string): void {
+    bubble.dataset['length'] = String(text.length)
+    bubble.replaceChildren(...withLinks(clip(text, MAX_SHOWN)))
+    if (text.length <= MAX_SHOWN) return
+    const blob = () => new Blob([text], { type: 'text/plain' })
+    bubble.append(h('button', { class: 'link', onclick: () => download('message.txt', blob()) }, icon('down'), `Save the whole text, ${plural(text.length, 'character')}`))
+  }
+
+  /** Says whether what was said here has arrived. */
+  #drawSent(item: TextItem, node: HTMLElement): void {
+    const mark = node.querySelector<HTMLElement>('.sent')
+    const waits = item.state === 'sending' && this.session.phase !== 'connected'
+    const key = `${item.state} ${waits} ${this.session.phase === 'ended'}`
+    if (!mark || mark.dataset['key'] === key) return
+    mark.dataset['key'] = key
+    node.dataset['state'] = item.state
+    switch (item.state) {
+      case 'sending':
+        return mark.replaceChildren(waits ? '· waits for the other side' : '· sending …')
+      case 'delivered':
+        mark.replaceChildren(icon('check'), h('span', { class: 'sr' }, 'delivered'))
+        return
+      case 'lost': {
+        mark.replaceChildren('· not delivered')
+        mark.title = item.why
+        if (this.session.phase === 'ended') return
+        mark.append(' · ', h('button', { class: 'link', onclick: () => this.session.sayAgain(item) }, 'Retry'))
+      }
+    }
+  }
+
+  #drawVerify(): void {
+    const { session } = this
+    const { phrase } = session.client
+    const isVerified = phrase !== null && session.verified === phrase
+    show(this.#verify, phrase !== null && session.phase !== 'ended')
+    const key = String(isVerified)
+    if (this.#verify.dataset['verified'] === key) return
+    this.#verify.dataset['verified'] = key
+    this.#verify.replaceChildren(icon(isVerified ? 'check' : 'shield'), isVerified ? 'Verified' : 'Verify')
+  }
+
+  #openVerify(): void {
+    const { session } = this
+    const { phrase } = session.client
+    verify(phrase, phrase !== null && session.verified === phrase, () => {
+      session.verified = phrase
+      session.touched()
+    })
+  }
+
+  /** Asks first if something would be stopped by it. */
+  async #mayStop(question: string, yes: string): Promise<boolean> {
+    const running = this.session.running.length
+    if (running === 0) return true
+    const what = running === 1 ? 'A transfer is under way. This stops it.' : `${running} transfers are under way. This stops them.`
+    return ask(question, what, yes, 'Stay')
+  }
+
+  async #hangUp(): Promise<void> {
+    if (!(await this.#mayStop('Hang up?', 'Stop and hang up'))) return
+    this.session.leave()
+    this.#title.focus()
+  }
+
   #drawBanner(): void {
     const { session } = this
-    const server = session.client.status.server
+    const { phase } = session
+    const isAttached = session.client.status.server === 'connected'
     let text = ''
-    if (session.phase === 'away') {
-      text = server === 'connected' ? `${session.title} is away. What you send waits for it.` : 'The server cannot be reached; trying again. Nothing is lost.'
-    } else if (session.phase === 'waiting') {
-      text = server === 'connected' ? `Waiting for ${session.title} to come back.` : 'Reaching the server …'
-    } else if (session.phase === 'ended') {
+    if (phase === 'away') {
+      text = isAttached ? `${session.title} is away. What you send waits for it.` : 'The server cannot be reached; trying again. Nothing is lost.'
+    } else if (phase === 'waiting') {
+      text = isAttached ? `Waiting for ${session.title} to come back.` : 'Reaching the server …'
+    } else if (phase === 'elsewhere') {
+      text = 'This conversation is open in another tab.'
+    } else if (phase === 'ended') {
       text = session.ending
     }
-    if (session.staged > 0) text += ` ${plural(session.staged, 'item')} will be offered then.`
-    const again = session.phase === 'ended' && session.pairing?.secret !== undefined && (session.saved || session.endedBy === 'replaced')
+    if (session.staged.length > 0) text += ` ${plural(session.staged.length, 'file')} will be offered then.`
+    const again = phase === 'ended' && session.pairing?.secret !== undefined && session.saved
     const key = `${text} ${again}`
     if (this.#banner.dataset['key'] === key) return
     this.#banner.dataset['key'] = key
+    this.#banner.dataset['mood'] = this.#mood(isAttached)
+    const button = (name: string, act: () => void) => h('button', { onclick: act }, name)
     this.#banner.replaceChildren(
-      text,
-      ...(again ? [h('button', { onclick: () => session.reconnect() }, 'Connect again')] : []),
-      ...(session.phase === 'ended' && !again ? [h('button', { onclick: () => this.#app.remove(session) }, 'Pair anew')] : []),
+      h('span', {}, text),
+      ...(phase === 'elsewhere' ? [button('Use it here', () => session.reconnect())] : []),
+      ...(again ? [button('Connect again', () => session.reconnect())] : []),
+      ...(phase === 'ended' && !again ? [button('New connection', () => void this.#app.remove(session))] : []),
     )
     show(this.#banner, text !== '')
+  }
+
+  /** Nothing is wrong with a device that is away; alarm is for what a person may have to do something about. */
+  #mood(isAttached: boolean): 'calm' | 'quiet' | 'alarm' {
+    const { phase, endedWell } = this.session
+    if (phase === 'ended') return endedWell ? 'calm' : 'alarm'
+    return isAttached || phase === 'elsewhere' ? 'quiet' : 'alarm'
   }
 
   #drawEmpty(): void {
     const { session } = this
     if (this.#empty.childElementCount > 0) return
     this.#empty.append(
-      h('span', { class: 'drop-icon' }, icon('down')),
+      h('span', { class: 'drop-icon' }, icon(session.canChat ? 'talk' : 'clip')),
       h('p', {}, `${session.canChat ? 'Say something, or ' : ''}${matchMedia('(pointer: fine)').matches ? 'drop files and folders here' : 'attach files'}.`.replace(/^./, (it) => it.toUpperCase())),
     )
   }
@@ -241,6 +384,14 @@ export class Talk {
         h('summary', {}, 'Connection'),
         h(
           'section',
+          { 'aria-labelledby': 'phrase-title' },
+          h('h2', { id: 'phrase-title' }, 'The same words on both?'),
+          h('p', { class: 'soft small' }, 'Then nobody is in between: compare them by voice or by sight.'),
+          this.#phrase,
+        ),
+        h('section', { 'aria-label': 'Device' }, this.#device),
+        h(
+          'section',
           { 'aria-label': 'Path' },
           this.#path.element,
           this.#pathWords,
@@ -252,14 +403,6 @@ export class Talk {
           h('dl', { class: 'figures' }, ...[['Round trip', this.#rtt, ''], ['Receiving', this.#down, 'down'], ['Sending', this.#up, 'up']].map(([name, value, kind]) => h('div', {}, ...row(name as string, value as HTMLElement, kind as string)))),
           h('div', { class: 'plot-frame' }, this.#peak, this.#plot.element),
         ),
-        h(
-          'section',
-          { 'aria-labelledby': 'phrase-title' },
-          h('h2', { id: 'phrase-title' }, 'The same words on both?'),
-          h('p', { class: 'soft small' }, 'Then nobody is in between: compare them by voice or by sight.'),
-          this.#phrase,
-        ),
-        h('section', { 'aria-label': 'Device' }, this.#device),
       ),
     )
     return side
@@ -269,20 +412,18 @@ export class Talk {
     const { session } = this
     const path = session.phase === 'connected' ? session.client.status.path : null
     this.#path.draw(path)
-    const webrtc = session.stats?.webrtc
-    const kind = webrtc?.localCandidate ? ` (${webrtc.protocol ?? 'udp'}, ${webrtc.localCandidate} to ${webrtc.remoteCandidate})` : ''
-    const words = {
-      webrtc: `From device to device by WebRTC${kind}`,
+    const ways = {
+      webrtc: `From device to device${sameNetwork(session) ? ', on this network' : ''}`,
       relay: 'Over the server’s relay, which cannot read it',
       none: 'No path at the moment',
     }
-    say(this.#pathWords, words[path ?? 'none'])
-    const why = path === 'relay' ? session.stats?.whyRelayed : null
-    say(this.#why, why ? `Why: ${why}` : '')
+    say(this.#pathWords, ways[path ?? 'none'])
+    const why = path === 'relay' ? whyRelayed(session) : ''
+    say(this.#why, why)
     const phrase = session.client.phrase
     if (this.#phrase.dataset['phrase'] !== String(phrase)) {
       this.#phrase.dataset['phrase'] = String(phrase)
-      this.#phrase.replaceChildren(...(phrase ? phrase.split(/[\s-]+/).map((word) => h('span', {}, word)) : ['–']))
+      this.#phrase.replaceChildren(phraseWords(phrase))
     }
   }
 
@@ -290,24 +431,25 @@ export class Talk {
     const { session } = this
     const open = session.phase !== 'ended'
     const key = `${session.saved} ${open} ${session.canSave} ${session.title}`
-    if (this.#deviceDrawn === key || this.#device.contains(document.activeElement)) return
+    // Who is typing a name is not disturbed.
+    if (this.#deviceDrawn === key || (open && this.#device.querySelector('input:focus'))) return
     this.#deviceDrawn = key
-    const leave = h('button', { class: 'quiet', onclick: () => void session.leave() }, icon('close'), 'Hang up')
+    const leave = h('button', { class: 'quiet', onclick: () => void this.#hangUp() }, icon('close'), 'Hang up')
     if (session.saved) {
       this.#device.replaceChildren(
         h('p', { class: 'small soft' }, 'Saved: the two devices meet again by themselves while this page is open.'),
-        h('div', { class: 'buttons' }, h('button', { class: 'quiet', onclick: () => void this.#forget() }, icon('trash'), 'Forget'), open && leave),
+        h('div', { class: 'buttons' }, open && leave, h('button', { class: 'quiet', onclick: () => void this.#forget() }, icon('trash'), 'Forget')),
       )
       return
     }
-    const name = h('input', { type: 'text', id: 'device-name', value: session.title, maxlength: 60, autocomplete: 'off' })
+    const name = h('input', { type: 'text', id: 'device-name', value: session.name || session.ownName, maxlength: 60, autocomplete: 'off' })
     const form = h(
       'form',
       {
         class: 'save-form',
         onsubmit: (event: Event) => {
           event.preventDefault()
-          void this.#save(name.value.trim() || session.title)
+          void this.#save(name.value.trim() || session.ownName || 'The other device')
         },
       },
       h('label', { for: 'device-name' }, `Meet again without a code: save this device ${session.isProgram ? 'while `peersox pair` runs there' : 'on both sides'}`),
@@ -328,7 +470,29 @@ export class Talk {
   }
 
   async #forget(): Promise<void> {
+    if (!(await this.#mayStop(`Forget ${this.session.title}?`, 'Stop and forget'))) return
     await this.session.forget()
-    this.#app.remove(this.session)
+    await this.#app.remove(this.session)
   }
+}
+
+/** What is offered, in words. */
+export function filesOf(item: Item & { kind: 'transfer' }): string {
+  return plural(item.transfer.entries.filter((it) => it.kind === 'file').length, 'file')
+}
+
+function speed(perSecond: number): string {
+  return busy(perSecond) === 0 ? 'idle' : rate(perSecond)
+}
+
+function sameNetwork(session: Session): boolean {
+  const webrtc = session.stats?.webrtc
+  return webrtc?.localCandidate === 'host' && webrtc.remoteCandidate === 'host'
+}
+
+/** Why messages do not go from device to device. */
+function whyRelayed(session: Session): string {
+  if (session.isProgram) return 'The other side is a terminal, which the relay connects.'
+  const why = session.stats?.whyRelayed
+  return why ? `Why: ${why}` : ''
 }

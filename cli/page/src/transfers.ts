@@ -2,32 +2,38 @@
 
 import type { IncomingTransfer, TransferProgress } from 'peersox'
 import { announce, h, icon, say, show } from './dom.js'
+import { names, packButton, savables, warnings } from './files.js'
 import { bytes, clock, plural, rate } from './format.js'
-import { CAN_PICK, HAS_PRIVATE, download, downloads, pick, place } from './saving.js'
-import { type Item, message, type Session } from './session.js'
-
-type TransferItem = Item & { kind: 'transfer' }
+import type { TransferItem } from './items.js'
+import { CAN_PICK, discard, download, downloads, HAS_PRIVATE, heldBytes, noteSaved, pick, place, whyNoPlace } from './saving.js'
+import { message, type Session } from './session.js'
+import { settings } from './settings.js'
+import { cleanName, cleanPath, fileName } from './text.js'
 
 /** Above this, a place on the disk is asked for first where that is possible: what is there needs no copy. */
 const LARGE = 1_000_000_000
 
-/** How many names are listed. */
-const MAX_NAMES = 200
+/** As many files are saved by themselves if a person wants that. */
+const MAX_AT_ONCE = 20
 
 /** See the module. */
 export class TransferCard {
   readonly element: HTMLElement
   readonly #session: Session
   readonly #item: TransferItem
+  readonly #title: string
   readonly #state = h('p', { class: 'transfer-state' })
   readonly #bar = h('progress', { max: 1, value: 0 })
   readonly #numbers = h('p', { class: 'numbers soft' })
   readonly #buttons = h('div', { class: 'buttons' })
+  readonly #reason = h('p', { class: 'soft small reason' })
   readonly #saves = h('ul', { class: 'saves', hidden: true })
   readonly #problem = h('p', { class: 'problem', role: 'alert' })
-  readonly #list: HTMLElement | null
+  readonly #names: HTMLElement | null
+  readonly #warnings: HTMLElement | null
+  readonly #verified = h('span', { class: 'verified', hidden: true }, icon('check'), 'Verified')
   #drawn = ''
-  readonly #verified = h('span', { class: 'verified', hidden: true })
+  #isOver = false
 
   constructor(session: Session, item: TransferItem) {
     this.#session = session
@@ -36,14 +42,16 @@ export class TransferCard {
     const files = transfer.entries.filter((it) => it.kind === 'file')
     const first = transfer.entries[0]
     const folder = first && first.path.length > 1 ? first.path[0] : null
-    const title =
+    const isFolder = folder && transfer.entries.every((it) => it.path[0] === folder)
+    const title = (this.#title =
       transfer.entries.length === 1 && first
-        ? first.name
-        : folder && transfer.entries.every((it) => it.path[0] === folder)
-          ? `${folder}/`
-          : plural(files.length, 'file')
+        ? cleanPath([first.name])
+        : isFolder
+          ? `${cleanPath([folder])}/`
+          : plural(files.length, 'file'))
     const size = transfer.totalBytes === null ? 'size unknown' : bytes(transfer.totalBytes)
-    this.#list = transfer.entries.length > 1 ? this.#names() : null
+    this.#names = transfer.entries.length > 1 ? names(transfer.entries) : null
+    this.#warnings = mine ? null : warnings(transfer.entries)
     this.#bar.setAttribute('aria-label', `Progress of ${title}`)
     this.element = h(
       'article',
@@ -55,73 +63,96 @@ export class TransferCard {
         h(
           'div',
           { class: 'transfer-title' },
-          h('strong', {}, title),
-          h('span', { class: 'soft' }, title.endsWith('/') ? `${plural(files.length, 'file')} · ${size}` : size),
+          h('strong', {}, h('bdi', {}, title)),
+          h('span', { class: 'soft' }, isFolder ? `${plural(files.length, 'file')} · ${size}` : size),
         ),
         this.#verified,
       ),
       this.#state,
       this.#bar,
       this.#numbers,
+      this.#names,
+      this.#warnings,
       this.#problem,
       this.#saves,
+      this.#reason,
       this.#buttons,
-      this.#list,
     )
     this.draw()
   }
 
   /** Draws what changed. */
   draw(): void {
-    const { transfer, mine } = this.#item
-    const { state, progress } = transfer
-    const peer = this.#session.title
-    const taken = this.#item.destination !== null
-    const away = this.#session.phase === 'away'
-    const key = `${state} ${taken}`
-    const words: Record<typeof state, string> = {
-      offered: mine ? `Waiting for ${peer} to accept` : taken ? 'Starting …' : `${peer} would like to send you this`,
-      active: away ? `Goes on when ${peer} is back` : mine ? `Sending ${this.#way()}` : `Receiving ${this.#way()}`,
-      paused: 'Paused',
-      interrupted: `Interrupted: goes on when ${peer} is back`,
-      done: mine ? 'Sent and verified' : 'Received and verified',
-      declined: mine ? `${peer} declined` : 'Declined',
-      cancelled: 'Cancelled',
-      failed: 'Failed',
-    }
-    say(this.#state, words[state])
+    const { transfer, isStopped, destination, unsaved } = this.#item
+    const state = isStopped && transfer.state !== 'done' ? 'cancelled' : transfer.state
+    const words = this.#words(state)
+    say(this.#state, words)
     const moving = state === 'active' || state === 'paused' || state === 'interrupted'
     show(this.#bar, moving)
-    show(this.#numbers, moving || (state === 'done' && progress.bytesResumed > 0))
-    this.#drawNumbers(progress, state)
+    show(this.#numbers, moving || (state === 'done' && transfer.progress.bytesResumed > 0))
+    this.#drawNumbers(transfer.progress, state)
+    const held = state === 'offered' ? heldBytes() : 0
+    const key = [state, this.#isPausedThere, destination !== null, held, unsaved, this.#session.phase === 'ended'].join()
     if (this.#drawn === key) return
-    if (this.#drawn !== '') announce(`${this.element.getAttribute('aria-label')}: ${words[state]}`)
+    if (this.#drawn !== '' && this.element.dataset['state'] !== state) announce(`${this.element.getAttribute('aria-label')}: ${words}`)
     this.#drawn = key
     this.element.dataset['state'] = state
-    this.#drawButtons()
-    if (state === 'failed' || state === 'cancelled' || state === 'declined') {
-      transfer.done.catch((error: unknown) => say(this.#problem, state === 'failed' ? message(error) : ''))
-    }
-    if (state === 'done') {
-      say(this.#verified, 'BLAKE3')
-      this.#verified.prepend(icon('check'))
-      show(this.#verified, true)
-      if (!mine) void this.#drawSaves()
+    this.#drawButtons(state)
+    if (this.#isOver || !['done', 'failed', 'cancelled', 'declined'].includes(state)) return
+    this.#isOver = true
+    if (state === 'done') show(this.#verified, true)
+    if (state === 'failed') transfer.done.catch((error: unknown) => say(this.#problem, message(error)))
+    if (this.#warnings) show(this.#warnings, false)
+    // What was complete before the rest was broken off can be saved, too.
+    if (!this.#item.mine) void this.#arrived(state === 'done')
+  }
+
+  #words(state: string): string {
+    const { mine, destination, unsaved } = this.#item
+    const peer = this.#session.title
+    const isAway = this.#session.phase === 'away'
+    switch (state) {
+      case 'offered':
+        if (mine) return `Waiting for ${peer} to accept`
+        return destination ? 'Starting …' : `${peer}${this.#host} would like to send you this`
+      case 'active':
+        if (isAway) return `Goes on when ${peer} is back`
+        if (this.#isPausedThere) return `Paused by ${peer}`
+        return `${mine ? 'Sending' : 'Receiving'} ${this.#session.client.status.path === 'webrtc' ? 'directly' : 'over the relay'}`
+      case 'paused':
+        return 'Paused by you'
+      case 'interrupted':
+        return `Interrupted: goes on when ${peer} is back`
+      case 'done':
+        if (mine) return this.#session.isProgram ? 'Sent: stored there and verified' : 'Sent and verified: the other side has it, and can save it'
+        if (destination?.kind === 'folder' || destination?.kind === 'file') return 'Received, verified and saved'
+        return unsaved > 0 ? 'Received and verified, not saved yet' : 'Received and verified; given to your downloads'
+      case 'declined':
+        return mine ? `${peer} declined` : 'Declined'
+      case 'failed':
+        return mine ? 'Not sent' : 'Not received'
+      default:
+        return 'Cancelled'
     }
   }
 
-  #way(): string {
-    return this.#session.client.status.path === 'webrtc' ? 'directly' : 'over the relay'
+  /** The machine of the sender, as a program tells it. */
+  get #host(): string {
+    const host = cleanName((this.#item.transfer as { device?: string }).device ?? '')
+    return host && host !== this.#session.ownName ? ` at “${host}”` : ''
+  }
+
+  get #isPausedThere(): boolean {
+    return (this.#item.transfer as { pausedThere?: boolean }).pausedThere === true
   }
 
   #drawNumbers(progress: TransferProgress, state: string): void {
     const total = progress.bytesTotal
     if (total === null) this.#bar.removeAttribute('value')
     else this.#bar.value = total === 0 ? 1 : progress.bytesDone / total
-    const moving = state === 'active' && this.#session.phase === 'connected'
-    if (state === 'done') {
-      return say(this.#numbers, `${bytes(progress.bytesResumed)} of it was here already`)
-    }
+    const moving = state === 'active' && this.#session.phase === 'connected' && !this.#isPausedThere
+    this.#bar.classList.toggle('still', !moving)
+    if (state === 'done') return say(this.#numbers, `${bytes(progress.bytesResumed)} of it was here already`)
     const parts = [
       total === null ? bytes(progress.bytesDone) : `${bytes(progress.bytesDone)} of ${bytes(total)}`,
       progress.filesTotal > 1 && `file ${Math.min(progress.filesDone + 1, progress.filesTotal)} of ${progress.filesTotal}`,
@@ -131,17 +162,18 @@ export class TransferCard {
     say(this.#numbers, parts.filter(Boolean).join(' · '))
   }
 
-  #drawButtons(): void {
-    const { transfer, mine } = this.#item
-    const button = (name: string, text: string, act: () => void, kind = '') =>
-      h('button', { class: kind, onclick: act }, icon(name), text)
-    const cancel = () => button('close', 'Cancel', () => transfer.cancel(), 'quiet')
+  #drawButtons(state: string): void {
+    const { transfer, mine, destination, given } = this.#item
     const had = this.#buttons.contains(document.activeElement)
+    const isOpen = this.#session.phase !== 'ended'
+    const cancel = () => button('close', 'Cancel', () => this.#session.stop(this.#item), 'quiet')
+    say(this.#reason, '')
     let buttons: HTMLElement[] = []
-    switch (transfer.state) {
+    switch (state) {
       case 'offered':
+        if (!isOpen) break
         if (mine) buttons = [cancel()]
-        else if (this.#item.destination === null) buttons = this.#acceptButtons(button)
+        else if (destination === null) buttons = this.#acceptButtons()
         break
       case 'active':
         buttons = [button('pause', 'Pause', () => transfer.pause()), cancel()]
@@ -152,33 +184,42 @@ export class TransferCard {
       case 'interrupted':
         buttons = [cancel()]
         break
-      case 'done':
-      case 'declined':
-      case 'cancelled':
       case 'failed':
+      case 'cancelled':
+      case 'declined':
+        if (mine && isOpen) buttons = [button('again', 'Send again', () => void this.#session.offer([...given]))]
+        else if (state === 'failed' && isOpen) say(this.#reason, 'What has come is kept: when the same is sent again, it goes on there.')
         break
     }
-    this.#buttons.replaceChildren(...buttons)
+    this.#buttons.replaceChildren(...buttons, ...this.#after)
     if (had) (buttons[0] ?? this.element.closest<HTMLElement>('[tabindex]'))?.focus()
   }
 
-  #acceptButtons(button: (name: string, text: string, act: () => void, kind?: string) => HTMLElement): HTMLElement[] {
+  #acceptButtons(): HTMLElement[] {
     const incoming = this.#item.transfer as IncomingTransfer
-    const large = CAN_PICK && (incoming.totalBytes === null || incoming.totalBytes > LARGE)
+    const total = incoming.totalBytes
+    const large = CAN_PICK && (total === null || total > LARGE)
     const accept = button('down', 'Accept', () => void this.#acceptHere(), large ? '' : 'primary')
     const choose = button('folder', 'Save to …', () => void this.#acceptPicked(), large ? 'primary' : '')
     const decline = button('close', 'Decline', () => incoming.decline(), 'quiet')
-    if (!HAS_PRIVATE) {
-      this.#buttons.before(h('p', { class: 'soft small' }, 'This browser can only hold files in memory here, up to 512 MB.'))
-    }
+    // What cannot work is not enabled, and says why.
+    accept.disabled = true
+    void whyNoPlace(total).then((why) => {
+      accept.disabled = why !== null
+      accept.classList.toggle('primary', why === null && !large)
+      choose.classList.toggle('primary', why !== null || large)
+      if (this.#item.destination) return
+      say(this.#reason, why ?? (HAS_PRIVATE ? '' : 'This browser can only hold files in memory here, up to 512 MB: save them before you leave the page.'))
+    })
     if (!CAN_PICK) return [accept, decline]
     return large ? [choose, accept, decline] : [accept, choose, decline]
   }
 
   async #acceptHere(): Promise<void> {
-    const destination = await place(this.#item.transfer.totalBytes)
+    const session = this.#session
+    const destination = await place(this.#item.transfer, { pairing: session.pairing?.id ?? null, title: session.title })
     if (typeof destination === 'string') return say(this.#problem, destination)
-    await this.#session.accept(this.#item, destination)
+    await session.accept(this.#item, destination)
   }
 
   async #acceptPicked(): Promise<void> {
@@ -190,51 +231,105 @@ export class TransferCard {
     }
   }
 
-  async #drawSaves(): Promise<void> {
-    const destination = this.#item.destination
+  /** Offers what has arrived, and saves it by itself if it is little. */
+  async #arrived(isAll: boolean): Promise<void> {
+    const { destination } = this.#item
     if (!destination) return
-    const files = await downloads(destination)
-    if (files.length === 0) return
-    const flat = (path: readonly string[]) => path.join(' - ')
-    const [only] = files
-    if (files.length === 1 && only) download(only.entry.name, only.blob)
-    const rows = files.slice(0, MAX_NAMES).map(({ entry, blob }) =>
-      h(
-        'li',
-        {},
-        h('button', { class: 'link', onclick: () => download(flat(entry.path), blob) }, icon('down'), `Save ${entry.path.join('/')}`),
-        blob.type === '' && isPicture(entry.name) && blob.size < 20_000_000 && preview(entry.name, blob),
-      ),
+    const files = await downloads(destination).catch(() => [])
+    this.#item.unsaved = files.length
+    if (files.length > 0) {
+      if (isAll && files.length <= (settings().saveAll ? MAX_AT_ONCE : 1)) files.forEach((file) => this.#save(file))
+      this.#drawSaves(files)
+    }
+    this.#session.touched()
+  }
+
+  readonly #saved = new Set<number>()
+  /** Buttons for what has arrived. */
+  #after: HTMLElement[] = []
+
+  #save({ entry, blob }: Received): void {
+    download(fileName(entry.path), blob)
+    this.#noteSaved({ entry })
+  }
+
+  #noteSaved({ entry }: Pick<Received, 'entry'>): void {
+    this.#saved.add(entry.index)
+    const { destination } = this.#item
+    if (destination) void noteSaved(destination, entry.index)
+  }
+
+  #drawSaves(files: readonly Received[]): void {
+    const again = () => {
+      this.#drawSaves(files)
+      this.#session.touched()
+    }
+    this.#item.unsaved = files.filter((it) => !this.#saved.has(it.entry.index)).length
+    const rows = savables(
+      files.map((file) => ({
+        path: file.entry.path,
+        size: file.blob.size,
+        isSaved: this.#saved.has(file.entry.index),
+        save: () => {
+          this.#save(file)
+          again()
+        },
+        preview: this.#preview(file),
+      })),
     )
     this.#saves.replaceChildren(...rows)
     show(this.#saves, true)
     // The names are there once more.
-    this.#list?.remove()
-    if (files.length > 1) {
-      const all = () => files.forEach(({ entry, blob }) => download(flat(entry.path), blob))
-      this.#buttons.replaceChildren(h('button', { class: 'primary', onclick: all }, icon('down'), 'Save all'))
+    this.#names?.remove()
+    const all = () => {
+      files.forEach((file) => this.#save(file))
+      again()
     }
+    const remove = () => {
+      const { destination } = this.#item
+      if (destination) void discard(destination)
+      this.#item.unsaved = 0
+      this.#saves.replaceChildren(h('li', { class: 'soft' }, 'Removed from this browser.'))
+      this.#after = []
+      this.#buttons.replaceChildren()
+      this.#session.touched()
+    }
+    this.#after = [button('trash', 'Remove', remove, 'quiet')]
+    if (files.length > 1) {
+      const isOpen = this.#item.unsaved > 0
+      const hasFolders = files.some((it) => it.entry.path.length > 1)
+      const listed = files.map(({ entry, blob }) => ({ path: entry.path, size: blob.size }))
+      const packed = async () => files.map(({ entry, blob }) => ({ path: entry.path, blob, modified: entry.modified }))
+      const zip = packButton(listed, isOpen && hasFolders, packed, () => {
+        files.forEach((file) => this.#noteSaved(file))
+        again()
+      })
+      const each = button('down', 'Save all', all, isOpen && !(zip && hasFolders) ? 'primary' : '')
+      this.#after.unshift(...(zip && hasFolders ? [zip, each] : zip ? [each, zip] : [each]))
+    }
+    this.#buttons.replaceChildren(...this.#after)
   }
 
-  #names(): HTMLElement {
-    const entries = this.#item.transfer.entries
-    const list = h('ul', {})
-    const details = h('details', { class: 'names' }, h('summary', {}, 'Names'), list)
-    details.addEventListener('toggle', () => {
-      if (!details.open || list.childElementCount > 0) return
-      for (const entry of entries.slice(0, MAX_NAMES)) {
-        list.append(h('li', {}, h('span', {}, entry.path.join('/')), h('span', { class: 'soft' }, entry.size === null ? '' : bytes(entry.size))))
-      }
-      if (entries.length > MAX_NAMES) list.append(h('li', {}, `and ${plural(entries.length - MAX_NAMES, 'more', 'more')}`))
-    })
-    return details
+  readonly #previews = new Map<number, HTMLElement>()
+
+  #preview({ entry, blob }: Received): HTMLElement | null {
+    if (blob.type !== '' || !isPicture(entry.name) || blob.size >= 20_000_000) return null
+    const there = this.#previews.get(entry.index) ?? preview(entry.name, blob)
+    this.#previews.set(entry.index, there)
+    return there
   }
+}
+
+type Received = Awaited<ReturnType<typeof downloads>>[number]
+
+function button(name: string, text: string, act: () => void, kind = ''): HTMLButtonElement {
+  return h('button', { class: kind, onclick: act }, icon(name), text)
 }
 
 const PICTURES: Record<string, string> = { jpg: 'jpeg', jpeg: 'jpeg', png: 'png', gif: 'gif', webp: 'webp', avif: 'avif' }
 
 function isPicture(name: string): boolean {
-  return endingOf(name) in PICTURES
+  return Object.hasOwn(PICTURES, endingOf(name))
 }
 
 function endingOf(name: string): string {

@@ -6,10 +6,11 @@
 //! ```
 //!
 //! Every wait ends: a connection that has not completed its first request after
-//! [`FIRST_REQUEST`] is dropped, whichever stage it idles in, and the number of connections is
-//! bounded.
+//! [`FIRST_REQUEST`] is dropped, whichever stage it idles in, and one that carries nothing for
+//! [`IDLE`] is closed. The number of connections is bounded, and so is the share of a host and a network. A
+//! connection is counted until the last leg that it carries is gone.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -17,31 +18,39 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Redirect};
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use peersox_control::ClientAddr;
+use peersox_core::limit::{Full, Networks, Place, Pool};
+use peersox_relay::Companion;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use super::forwarded::Forwarded;
 use super::prefix::{Prefix, Way};
 
 /// What the accept loop needs.
 pub(crate) struct Http {
     pub(crate) listener: TcpListener,
+    /// How many connections there may be.
+    pub(crate) most: u64,
     pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) router: Router,
     /// The path that a proxy may pass on.
     pub(crate) prefix: Prefix,
-    /// Proxies whose `X-Forwarded-For` is believed.
-    pub(crate) trusted_proxies: Arc<[IpAddr]>,
+    /// Who is believed about the address of a client.
+    pub(crate) forwarded: Forwarded,
+    /// Networks without a share of their own; trusted proxies have none either.
+    pub(crate) unmetered: Networks,
 }
 
 impl Http {
@@ -50,12 +59,15 @@ impl Http {
     pub(crate) async fn run(self, stop: CancellationToken, tasks: TaskTracker) {
         let Self {
             listener,
+            most,
             tls,
             router,
             prefix,
-            trusted_proxies,
+            forwarded,
+            unmetered,
         } = self;
-        let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let forwarded = Arc::new(forwarded);
+        let pool = Pool::new(most, &unmetered);
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -70,23 +82,33 @@ impl Http {
                     continue;
                 }
             };
-            let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
-                tracing::warn!("connection refused: {MAX_CONNECTIONS} are open");
-                continue;
+            let place = match pool.take(address.ip(), 1) {
+                Ok(place) => place,
+                Err(Full::Cap) => {
+                    tracing::warn!("connection refused: {most} are open");
+                    continue;
+                }
+                Err(Full::Share) => {
+                    tracing::debug!(%address, "connection refused: its network has its share");
+                    continue;
+                }
             };
             let connection = Connection {
                 address,
                 router: router.clone(),
                 prefix: prefix.clone(),
-                trusted_proxies: Arc::clone(&trusted_proxies),
+                forwarded: Arc::clone(&forwarded),
+                secure: tls.is_some(),
                 served: AtomicBool::new(false),
+                in_flight: watch::channel(0).0,
+                idle: IDLE,
+                _place: place,
             };
             let (tls, stop) = (tls.clone(), stop.clone());
             tasks.spawn(async move {
                 if let Err(error) = Arc::new(connection).run(stream, tls, stop).await {
                     tracing::debug!(%error, "connection ended");
                 }
-                drop(permit);
             });
         }
     }
@@ -97,9 +119,33 @@ struct Connection {
     address: SocketAddr,
     router: Router,
     prefix: Prefix,
-    trusted_proxies: Arc<[IpAddr]>,
+    forwarded: Arc<Forwarded>,
+    /// Whether the port speaks TLS.
+    secure: bool,
     /// Whether a request has come in.
     served: AtomicBool,
+    /// Requests whose answer is not complete, and legs.
+    in_flight: watch::Sender<usize>,
+    /// How long the connection may carry nothing.
+    idle: Duration,
+    /// Given back when the connection and the last leg in it are gone.
+    _place: Place,
+}
+
+/// A request that is being answered, or the leg that it became.
+struct InFlight(Arc<Connection>);
+
+impl InFlight {
+    fn new(connection: &Arc<Connection>) -> Arc<Self> {
+        connection.in_flight.send_modify(|count| *count += 1);
+        Arc::new(Self(Arc::clone(connection)))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.send_modify(|count| *count -= 1);
+    }
 }
 
 impl Connection {
@@ -156,8 +202,9 @@ impl Connection {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let this = Arc::clone(&self);
         let service = service_fn(move |request| {
-            let this = Arc::clone(&self);
+            let this = Arc::clone(&this);
             async move { Ok::<_, std::convert::Infallible>(this.answer(request, redirect).await) }
         });
         let mut builder = Builder::new(TokioExecutor::new());
@@ -171,6 +218,9 @@ impl Connection {
             .timer(TokioTimer::new())
             .enable_connect_protocol()
             .max_concurrent_streams(128)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(4 * STREAM_WINDOW)
+            .max_send_buf_size(STREAM_WINDOW as usize)
             .max_header_list_size(16 * 1024)
             .keep_alive_interval(Some(Duration::from_secs(20)))
             .keep_alive_timeout(Duration::from_secs(20));
@@ -182,11 +232,34 @@ impl Connection {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
+            () = self.idled() => {
+                connection.as_mut().graceful_shutdown();
+                // Over HTTP/2 that waits for an answer, which a stranger may never give.
+                let patience = self.idle.min(FAREWELL);
+                tokio::time::timeout(patience, connection).await.unwrap_or(Ok(()))
+            }
         };
         ended.map_err(|error| anyhow::anyhow!("{error}"))
     }
 
-    async fn answer(&self, request: Request<Incoming>, redirect: bool) -> Response<Body> {
+    /// Resolves when nothing has been in flight for a while.
+    async fn idled(&self) {
+        let mut in_flight = self.in_flight.subscribe();
+        loop {
+            // The sender is this connection's own, so it is there.
+            let _ = in_flight.wait_for(|count| *count == 0).await;
+            let busy = in_flight.wait_for(|count| *count > 0);
+            if tokio::time::timeout(self.idle, busy).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn answer(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        redirect: bool,
+    ) -> Response<Body> {
         self.served.store(true, Ordering::Relaxed);
         if redirect {
             return to_https(&request);
@@ -196,31 +269,36 @@ impl Connection {
             Way::Route(uri) => *request.uri_mut() = uri,
             Way::Redirect(to) => return to.into_response(),
         }
-        let address = self.client_address(request.headers());
+        let address = self.forwarded.client(self.address.ip(), request.headers());
         request.extensions_mut().insert(ClientAddr(address));
-        match self.router.clone().oneshot(request).await {
+        let in_flight = InFlight::new(self);
+        let companion = Companion::new(Arc::clone(&in_flight) as _);
+        request.extensions_mut().insert(companion);
+        let named_localhost = is_localhost(&request);
+        let mut response = match self.router.clone().oneshot(request).await {
             Ok(response) => response,
             Err(never) => match never {},
+        };
+        if self.secure && !named_localhost {
+            let headers = response.headers_mut();
+            headers.insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
         }
+        // The request is in flight until its answer is complete. An error is passed on as it is.
+        response.map(|body| {
+            Body::new(body.map_err(move |error| {
+                let _held = &in_flight;
+                error
+            }))
+        })
     }
+}
 
-    /// The address that budgets are kept by: the nearest one that no trusted proxy vouches for.
-    fn client_address(&self, headers: &http::HeaderMap) -> IpAddr {
-        let mut address = self.address.ip().to_canonical();
-        let forwarded = headers.get_all("x-forwarded-for");
-        let hops = forwarded.iter().filter_map(|value| value.to_str().ok());
-        let hops: Vec<&str> = hops.flat_map(|value| value.split(',')).collect();
-        for hop in hops.iter().rev() {
-            if !self.trusted_proxies.contains(&address) {
-                break;
-            }
-            let Ok(next) = hop.trim().parse::<IpAddr>() else {
-                break;
-            };
-            address = next.to_canonical();
-        }
-        address
-    }
+/// Whether the caller calls this machine `localhost`: other servers there may speak plain HTTP, and a browser
+/// would take what it is told for all ports.
+fn is_localhost<B>(request: &Request<B>) -> bool {
+    let host = || request.headers().get(header::HOST)?.to_str().ok();
+    let asked = request.uri().host().or_else(host);
+    asked.is_some_and(|asked| asked.split(':').next() == Some("localhost"))
 }
 
 /// Answers plain HTTP on a port that speaks TLS.
@@ -242,8 +320,17 @@ fn to_https(request: &Request<Incoming>) -> Response<Body> {
 /// The first byte of a TLS record that carries a handshake (RFC 8446, section 5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
 
-/// Two sockets per pair leave room for some thousands of pairs within common file limits.
-const MAX_CONNECTIONS: usize = 16_384;
+/// How many bytes of one stream may wait, each way, in bytes. The relay counts with the same number.
+const STREAM_WINDOW: u32 = 256 * 1024;
+
+/// How long a connection may carry nothing.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// How long the other side may take to end an idle connection.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Browsers that have seen this server over TLS call it by no other way for a month.
+const HSTS: HeaderValue = HeaderValue::from_static("max-age=2592000");
 
 /// How long TLS, version detection and the first request may take together.
 const FIRST_REQUEST: Duration = Duration::from_secs(10);
@@ -253,40 +340,70 @@ const HEADERS: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
 
-    fn address(peer: &str, trusted: &[&str], forwarded: &[&str]) -> String {
+    /// One end of a connection that is served; the other end belongs to the test.
+    async fn served(idle: Duration, secure: bool, pool: &Pool) -> TcpStream {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mine = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let (stream, address) = listener.accept().await.unwrap();
         let connection = Connection {
-            address: SocketAddr::new(peer.parse().unwrap(), 1),
+            address,
             router: Router::new(),
             prefix: Prefix::default(),
-            trusted_proxies: trusted.iter().map(|ip| ip.parse().unwrap()).collect(),
+            forwarded: Arc::default(),
+            secure,
             served: AtomicBool::new(false),
+            in_flight: watch::channel(0).0,
+            idle,
+            _place: pool.take(address.ip(), 1).unwrap(),
         };
-        let mut headers = http::HeaderMap::new();
-        for value in forwarded {
-            headers.append("x-forwarded-for", value.parse().unwrap());
-        }
-        connection.client_address(&headers).to_string()
+        tokio::spawn(Arc::new(connection).run(stream, None, CancellationToken::new()));
+        mine
     }
 
-    #[test]
-    fn only_trusted_proxies_are_believed() {
-        assert_eq!(address("9.9.9.9", &[], &["1.1.1.1"]), "9.9.9.9");
-        assert_eq!(address("::ffff:9.9.9.9", &[], &[]), "9.9.9.9");
-        assert_eq!(
-            address("10.0.0.1", &["10.0.0.1"], &["1.1.1.1, 2.2.2.2"]),
-            "2.2.2.2"
-        );
-        assert_eq!(
-            address(
-                "10.0.0.1",
-                &["10.0.0.1", "10.0.0.2"],
-                &["1.1.1.1", "10.0.0.2"]
-            ),
-            "1.1.1.1"
-        );
-        assert_eq!(address("10.0.0.1", &["10.0.0.1"], &["junk"]), "10.0.0.1");
-        assert_eq!(address("10.0.0.1", &["10.0.0.1"], &[]), "10.0.0.1");
+    #[tokio::test]
+    async fn a_connection_of_http2_that_carries_nothing_is_closed() {
+        const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+        const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+        // GET / of the authority h, the end of stream 1 (RFC 9113, section 6.2; RFC 7541).
+        const GET: &[u8] = &[0, 0, 6, 1, 5, 0, 0, 0, 1, 0x82, 0x86, 0x84, 0x41, 1, b'h'];
+        let pool = Pool::new(10, &Networks::default());
+        let mut mine = served(Duration::from_millis(50), false, &pool).await;
+        mine.write_all(&[PREFACE, SETTINGS, GET].concat())
+            .await
+            .unwrap();
+        let mut told = Vec::new();
+        let end = tokio::time::timeout(Duration::from_secs(9), mine.read_to_end(&mut told));
+        end.await
+            .expect("it is closed before a first request is due")
+            .unwrap();
+        drop(mine);
+        while pool.used() > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_with_tls_asks_browsers_to_insist_on_it() {
+        let pool = Pool::new(10, &Networks::default());
+        for (secure, host, expected) in [
+            (true, "p.example", true),
+            (true, "p.example:3000", true),
+            (true, "localhost:3000", false),
+            (false, "p.example", false),
+        ] {
+            let mut mine = served(Duration::from_secs(9), secure, &pool).await;
+            let request = format!("GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+            mine.write_all(request.as_bytes()).await.unwrap();
+            let mut told = String::new();
+            mine.read_to_string(&mut told).await.unwrap();
+            let asks = told.contains("strict-transport-security: max-age=2592000\r\n");
+            assert_eq!(asks, expected, "{host}: {told}");
+        }
     }
 }

@@ -13,7 +13,9 @@ use std::path::Path;
 
 use hkdf::Hkdf;
 use peersox_control::{AnyStore, File, Memory};
+use peersox_core::pairing;
 use peersox_core::ticket::Signer;
+use peersox_core::time::Timestamp;
 use peersox_relay::listen::quic::Keys;
 use rand_core::{OsRng, RngCore as _};
 use sha2::Sha256;
@@ -22,11 +24,15 @@ use zeroize::Zeroizing;
 use crate::failure::Failure;
 
 /// Opens the file, if there is one to be used.
-pub(super) async fn open(file: Option<&Path>) -> anyhow::Result<(AnyStore, Secret)> {
+pub(super) async fn open(
+    file: Option<&Path>,
+    pairing: &pairing::Config,
+    now: Timestamp,
+) -> anyhow::Result<(AnyStore, Secret)> {
     let Some(file) = file else {
         return Ok((AnyStore::Memory(Memory::default()), Secret::random()));
     };
-    let store = File::open(file)
+    let store = File::open(file, pairing, now)
         .await
         .map_err(|error| Failure::File(error.to_string()))?;
     let secret = Secret(store.secret().clone());
@@ -96,7 +102,9 @@ mod tests {
     #[tokio::test]
     async fn the_secret_is_as_lasting_as_the_store() {
         let public_key = async |file: Option<&Path>| {
-            let (_store, secret) = open(file).await.unwrap();
+            let now = Timestamp::from_millis(1_790_000_000_000);
+            let opened = open(file, &pairing::Config::default(), now).await;
+            let (_store, secret) = opened.unwrap();
             secret.signer().public_key()
         };
         let folder = tempfile::tempdir().unwrap();

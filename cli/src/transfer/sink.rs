@@ -1,4 +1,4 @@
-//! Where files are received: partial files kept apart, put in place when all of it is verified.
+//! Where received files go: partial files kept apart, put in place when all of it is verified.
 //!
 //! ```text
 //! DIR/.peersox-part-<transfer id>/<entry number>     while it comes
@@ -6,433 +6,236 @@
 //! ```
 //!
 //! What is broken off stays in its partial files. The same transfer, started again, finds them by
-//! its id, hashes them and goes on from there; the sender compares the hash.
+//! its id, hashes them and goes on from there; the sender compares the hash. Nothing is called stored
+//! before the disk has it: files and folders are synchronised first, many small ones together.
+
+mod dirs;
+mod folder;
+mod names;
+mod parts;
+mod place;
 
 use std::collections::HashMap;
-use std::fs::{self, File, FileTimes, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+use std::ffi::OsStr;
+use std::fmt;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
-use peersox_core::transfer::{Choice, Entry, Kind, Offer, Prefix};
-use serde_json::json;
+use peersox_core::transfer::{Choice, Entry, Kind, Offer, Report};
 
+use self::folder::Folder;
+use crate::args::Receive;
 use crate::failure::Failure;
 use crate::terminal::Voice;
 
+/// Why something cannot be stored: for this side with its path, for the other side without.
+#[derive(Debug)]
+pub(crate) struct Unstorable {
+    path: PathBuf,
+    pub(super) why: String,
+    /// There is no room for it.
+    pub(super) is_room: bool,
+    is_usage: bool,
+}
+
+impl fmt::Display for Unstorable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.path.as_os_str().is_empty() {
+            write!(f, "cannot store {}: ", self.path.display())?;
+        }
+        f.write_str(&self.why)
+    }
+}
+
+impl Unstorable {
+    // Errors and texts alike.
+    #[allow(clippy::needless_pass_by_value)]
+    pub(super) fn new(path: impl Into<PathBuf>, why: impl ToString) -> Self {
+        Self {
+            path: path.into(),
+            why: why.to_string(),
+            is_room: false,
+            is_usage: false,
+        }
+    }
+
+    fn usage(why: &str) -> Self {
+        Self {
+            is_usage: true,
+            ..Self::new("", why)
+        }
+    }
+
+    fn no_room(path: &Path, why: String) -> Self {
+        Self {
+            is_room: true,
+            ..Self::new(path, why)
+        }
+    }
+}
+
+impl From<Unstorable> for anyhow::Error {
+    fn from(it: Unstorable) -> Self {
+        let text = it.to_string();
+        if it.is_usage {
+            Failure::Usage(text).into()
+        } else {
+            Failure::File(text).into()
+        }
+    }
+}
+
 /// Takes the files of one offer.
 pub(crate) enum Sink {
-    Folder(Folder),
+    Folder(Box<Folder>),
     /// Standard output: one file, and no second chance.
     Stdout,
 }
 
-pub(crate) struct Folder {
-    root: PathBuf,
-    parts: PathBuf,
-    overwrite: bool,
-    open: Option<(u32, File)>,
-    /// Partial files of streams, which no later attempt can use.
-    useless_later: Vec<PathBuf>,
-    /// Locks the partial files against another process for as long as it is open.
-    _lock: Option<File>,
-}
-
 impl Sink {
-    /// Prepares to receive into `output`, and says how to take each file.
-    pub(crate) fn open(
-        output: &Path,
-        offer: &Offer,
-        overwrite: bool,
-    ) -> anyhow::Result<(Self, HashMap<u32, Choice>)> {
-        if output == Path::new("-") {
+    /// Whether an offer can be stored at all, as far as can be told before anybody is asked: nothing is
+    /// written.
+    pub(super) fn check(args: &Receive, offer: &Offer) -> Result<(), Unstorable> {
+        if args.output == Path::new("-") {
             if offer.files_from(0).count() != 1 || offer.entries().len() != 1 {
-                let text = "standard output takes one file; name a folder with -o";
-                return Err(Failure::Usage(text.into()).into());
+                let why = "standard output takes one file; name a folder with -o";
+                return Err(Unstorable::usage(why));
             }
+            return Ok(());
+        }
+        let (output, name) = target(args, offer);
+        if output.exists() && !output.is_dir() {
+            let why = "it is no folder; -o names a folder, --name the file in it";
+            return Err(Unstorable::new(output, why));
+        }
+        if name.is_some() {
+            let first = offer.entries().first().map_or("", |it| it.path.root());
+            if offer.entries().iter().any(|it| it.path.root() != first) {
+                let why = "--name is the name of one file or folder, and more are offered";
+                return Err(Unstorable::usage(why));
+            }
+        }
+        parts::check_room(&output, offer)
+    }
+
+    /// Prepares to receive into the folder of `args`, and says how to take each file.
+    pub(super) fn open(
+        args: &Receive,
+        offer: &Offer,
+        voice: Voice,
+    ) -> Result<(Self, HashMap<u32, Choice>), Unstorable> {
+        if args.output == Path::new("-") {
             return Ok((Self::Stdout, HashMap::new()));
         }
-        if output.exists() && !output.is_dir() {
-            return Err(Failure::File(format!("{} is no folder", output.display())).into());
-        }
-        let parts = output.join(format!(".peersox-part-{}", offer.id()));
-        fs::create_dir_all(&parts).map_err(|error| unwritable(&parts, &error))?;
-        let lock = lock(&parts)?;
-        let mut folder = Folder {
-            root: output.to_owned(),
-            parts,
-            overwrite,
-            open: None,
-            useless_later: Vec::new(),
-            _lock: lock,
+        let (output, name) = target(args, offer);
+        let options = folder::Options {
+            output: &output,
+            overwrite: args.overwrite,
+            name: name.as_deref(),
         };
-        folder.useless_later = offer
-            .files_from(0)
-            .filter(|(_, entry)| entry.size.is_none())
-            .map(|(number, _)| folder.part(number))
-            .collect();
-        let mut choices = HashMap::new();
-        for (number, entry) in offer.files_from(0) {
-            if let Some(prefix) = folder.prefix(number, entry)? {
-                choices.insert(number, Choice::Resume(prefix));
+        let (folder, choices) = Folder::open(&options, offer, voice)?;
+        Ok((Self::Folder(Box::new(folder)), choices))
+    }
+
+    /// Writes a piece of a file. Runs of zeros become holes.
+    pub(super) fn write(
+        &mut self,
+        entry: u32,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<(), Unstorable> {
+        match self {
+            Self::Folder(folder) => folder.write(entry, offset, bytes),
+            Self::Stdout => output(bytes),
+        }
+    }
+
+    /// Leaves a hole in a file.
+    pub(super) fn hole(&mut self, entry: u32, offset: u64, length: u64) -> Result<(), Unstorable> {
+        match self {
+            Self::Folder(folder) => folder.hole(entry, offset),
+            Self::Stdout => {
+                let zeros = vec![0; 64 * 1024];
+                let mut left = length;
+                while left > 0 {
+                    let now = usize::try_from(left).map_or(zeros.len(), |it| it.min(zeros.len()));
+                    output(&zeros[..now])?;
+                    left -= now as u64;
+                }
+                Ok(())
             }
         }
-        Ok((Self::Folder(folder), choices))
     }
 
-    /// Writes a piece of a file.
-    pub(crate) fn write(&mut self, entry: u32, offset: u64, bytes: &[u8]) -> anyhow::Result<()> {
-        tokio::task::block_in_place(|| match self {
-            Self::Folder(folder) => folder.write(entry, offset, bytes),
-            Self::Stdout => io::stdout()
-                .lock()
-                .write_all(bytes)
-                .map_err(|error| no_output(&error)),
-        })
-    }
-
-    /// Makes sure that a file, complete and verified, is on the disk.
-    pub(crate) fn finish(&mut self, entry: u32, size: u64) -> anyhow::Result<()> {
-        tokio::task::block_in_place(|| match self {
+    /// A file is complete and verified.
+    pub(super) fn finish(&mut self, entry: u32, size: u64) -> Result<(), Unstorable> {
+        match self {
             Self::Folder(folder) => folder.finish(entry, size),
             Self::Stdout => io::stdout()
                 .lock()
                 .flush()
                 .map_err(|error| no_output(&error)),
-        })
+        }
     }
 
-    /// Puts everything in place.
-    pub(crate) fn store(&mut self, offer: &Offer, voice: Voice) -> anyhow::Result<()> {
-        tokio::task::block_in_place(|| match self {
-            Self::Folder(folder) => folder.store(offer, voice),
+    /// Drops what came of a file that its sender cannot read.
+    pub(super) fn drop_file(&mut self, entry: u32) -> Result<(), Unstorable> {
+        match self {
+            Self::Folder(folder) => folder.drop_file(entry),
             Self::Stdout => Ok(()),
-        })
+        }
+    }
+
+    /// Puts everything in place and makes sure that the disk has it. Says what differs from the offer.
+    pub(super) fn store(&mut self, offer: &Offer) -> Result<Report, Unstorable> {
+        match self {
+            Self::Folder(folder) => place::store(folder, offer),
+            Self::Stdout => Ok(Report::default()),
+        }
     }
 }
 
-impl Folder {
-    fn part(&self, entry: u32) -> PathBuf {
-        self.parts.join(entry.to_string())
-    }
-
-    /// What an earlier attempt left of a file.
-    fn prefix(&self, number: u32, entry: &Entry) -> anyhow::Result<Option<Prefix>> {
-        let path = self.part(number);
-        let mut file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(unwritable(&path, &error)),
-        };
-        // A pipe of unknown length cannot be rewound by its sender.
-        let Some(size) = entry.size else {
-            return Ok(None);
-        };
-        let mut prefix = Prefix::default();
-        let mut buffer = vec![0; 256 * 1024];
-        loop {
-            let read = file
-                .read(&mut buffer)
-                .map_err(|error| unwritable(&path, &error))?;
-            if read == 0 || prefix.len() + read as u64 > size {
-                break;
-            }
-            prefix.update(&buffer[..read]);
+/// The folder that is received into, and the name there if it is not that of the offer. `-o` names the
+/// folder; but `-o new.txt` names the file if one file is offered, `.txt` or without an extension as a
+/// stream is, and no folder of that name is there.
+fn target(args: &Receive, offer: &Offer) -> (PathBuf, Option<String>) {
+    let output = &args.output;
+    let [file] = offer.entries() else {
+        return (output.clone(), args.name.clone());
+    };
+    let is_file = file.kind == Kind::File && file.path.components().count() == 1;
+    let extension = output.extension();
+    let offered = Path::new(file.path.name()).extension();
+    let fits = extension.is_some() && (offered == extension || offered.is_none());
+    let is_free = !output.exists() || (args.overwrite && output.is_file());
+    let is_open = output.to_str().is_some_and(|it| !it.ends_with('/'));
+    let name = output.file_name().and_then(OsStr::to_str);
+    match (name, output.parent()) {
+        (Some(name), Some(folder))
+            if args.name.is_none() && is_file && fits && is_free && is_open =>
+        {
+            let here = folder.as_os_str().is_empty();
+            let folder = if here { Path::new(".") } else { folder };
+            (folder.to_owned(), Some(name.to_owned()))
         }
-        Ok((!prefix.is_empty()).then_some(prefix))
-    }
-
-    fn write(&mut self, entry: u32, offset: u64, bytes: &[u8]) -> anyhow::Result<()> {
-        let path = self.part(entry);
-        if self.open.as_ref().is_none_or(|(open, _)| *open != entry) {
-            let opened = OpenOptions::new()
-                .create(true)
-                .write(true)
-                .truncate(false)
-                .open(&path);
-            let file = opened.map_err(|error| unwritable(&path, &error))?;
-            // What is there beyond the beginning of this attempt is not part of it.
-            file.set_len(offset)
-                .map_err(|error| unwritable(&path, &error))?;
-            self.open = Some((entry, file));
-        }
-        let Some((_, file)) = &self.open else {
-            anyhow::bail!("no file is open")
-        };
-        file.write_all_at(bytes, offset)
-            .map_err(|error| unwritable(&path, &error))
-    }
-
-    fn finish(&mut self, entry: u32, size: u64) -> anyhow::Result<()> {
-        let path = self.part(entry);
-        let opened = OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(false)
-            .open(&path);
-        let file = opened.map_err(|error| unwritable(&path, &error))?;
-        file.set_len(size)
-            .and_then(|()| file.sync_all())
-            .map_err(|error| unwritable(&path, &error))?;
-        self.open = None;
-        Ok(())
-    }
-
-    fn store(&mut self, offer: &Offer, voice: Voice) -> anyhow::Result<()> {
-        let mut roots: HashMap<&str, PathBuf> = HashMap::new();
-        for (number, entry) in (0..).zip(offer.entries()) {
-            let root = entry.path.root();
-            if !roots.contains_key(root) {
-                let place = self.free_place(root)?;
-                if place.file_name() != Some(root.as_ref()) {
-                    let sentence = format!("{root} is there already; saved as {}", place.display());
-                    voice.say(
-                        &sentence,
-                        &json!({"event": "renamed", "from": root, "to": place}),
-                    );
-                }
-                roots.insert(root, place);
-            }
-            let below: PathBuf = entry.path.components().skip(1).collect();
-            let base = &roots[root];
-            let target = if below.as_os_str().is_empty() {
-                base.clone()
-            } else {
-                base.join(below)
-            };
-            match entry.kind {
-                Kind::Directory => {
-                    self.refuse_links(&target)?;
-                    fs::create_dir_all(&target).map_err(|error| unwritable(&target, &error))?;
-                }
-                Kind::File => self.place(number, entry, &target)?,
-            }
-        }
-        let places: Vec<&PathBuf> = roots.values().collect();
-        voice.say("", &json!({"event": "stored", "paths": places}));
-        Ok(())
-    }
-
-    fn place(&self, number: u32, entry: &Entry, target: &Path) -> anyhow::Result<()> {
-        let part = self.part(number);
-        let in_the_way = |error: io::Error| unwritable(target, &error);
-        self.refuse_links(target)?;
-        if let Some(parent) = target.parent() {
-            fs::create_dir_all(parent).map_err(in_the_way)?;
-        }
-        let mode = if entry.executable { 0o755 } else { 0o644 };
-        fs::set_permissions(&part, fs::Permissions::from_mode(mode & !umask()))
-            .map_err(in_the_way)?;
-        if let Some(modified) = entry.modified {
-            let time = SystemTime::UNIX_EPOCH + Duration::from_millis(modified.as_millis());
-            // A time that the file system cannot express is not worth failing for.
-            let _ =
-                File::open(&part).and_then(|it| it.set_times(FileTimes::new().set_modified(time)));
-        }
-        if self.overwrite {
-            return fs::rename(&part, target).map_err(in_the_way);
-        }
-        // A link fails where something has appeared meanwhile; a rename would replace it.
-        match fs::hard_link(&part, target) {
-            Ok(()) => fs::remove_file(&part).map_err(in_the_way),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(in_the_way(error)),
-            Err(_) if target.exists() => {
-                Err(in_the_way(io::Error::from(io::ErrorKind::AlreadyExists)))
-            }
-            // A file system without hard links.
-            Err(_) => fs::rename(&part, target).map_err(in_the_way),
-        }
-    }
-
-    /// Refuses to go through a symbolic link below the output folder: files that replace others would
-    /// land wherever it leads.
-    fn refuse_links(&self, target: &Path) -> anyhow::Result<()> {
-        let folders = target.ancestors().skip(1);
-        for folder in folders.take_while(|folder| **folder != *self.root) {
-            if fs::symlink_metadata(folder).is_ok_and(|it| it.is_symlink()) {
-                let text = format!(
-                    "{} is a symbolic link; nothing is stored behind it",
-                    folder.display()
-                );
-                return Err(Failure::File(text).into());
-            }
-        }
-        Ok(())
-    }
-
-    /// `name`, or `name (1)`, `name (2)`… if something is there and must not be replaced.
-    fn free_place(&self, name: &str) -> anyhow::Result<PathBuf> {
-        let first = self.root.join(name);
-        if self.overwrite || fs::symlink_metadata(&first).is_err() {
-            return Ok(first);
-        }
-        let (stem, extension) = match name.rsplit_once('.') {
-            Some((stem, extension)) if !stem.is_empty() => (stem, format!(".{extension}")),
-            _ => (name, String::new()),
-        };
-        for number in 1..10_000 {
-            let place = self.root.join(format!("{stem} ({number}){extension}"));
-            if fs::symlink_metadata(&place).is_err() {
-                return Ok(place);
-            }
-        }
-        Err(Failure::File(format!("{} is there already, many times", first.display())).into())
+        _ => (output.clone(), args.name.clone()),
     }
 }
 
-impl Drop for Folder {
-    /// Leaves what a later attempt can go on with, and nothing else.
-    fn drop(&mut self) {
-        for path in &self.useless_later {
-            let _ = fs::remove_file(path);
-        }
-        // Fails while there are partial files in it.
-        let _ = fs::remove_dir(&self.parts);
-    }
+fn output(bytes: &[u8]) -> Result<(), Unstorable> {
+    let written = io::stdout().lock().write_all(bytes);
+    written.map_err(|error| no_output(&error))
 }
 
-/// Locks a folder of partial files; two processes that write the same ones would spoil them after
-/// they were verified. Where the file system knows no locks there is none.
-fn lock(parts: &Path) -> anyhow::Result<Option<File>> {
-    let folder = File::open(parts).map_err(|error| unwritable(parts, &error))?;
-    match folder.try_lock() {
-        Ok(()) => Ok(Some(folder)),
-        Err(TryLockError::WouldBlock) => Err(Failure::File(format!(
-            "another peersox is receiving the same files; its partial files are in {}",
-            parts.display()
-        ))
-        .into()),
-        Err(TryLockError::Error(_)) => Ok(None),
-    }
+fn no_output(error: &io::Error) -> Unstorable {
+    Unstorable::new("", format!("cannot write to standard output: {error}"))
 }
 
-/// The file mode bits that new files of this process do not get.
-fn umask() -> u32 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("Umask:"));
-    line.and_then(|mask| u32::from_str_radix(mask.trim(), 8).ok())
-        .unwrap_or(0o022)
-}
-
-fn unwritable(path: &Path, error: &io::Error) -> anyhow::Error {
-    Failure::File(format!("cannot store {}: {error}", path.display())).into()
-}
-
-fn no_output(error: &io::Error) -> anyhow::Error {
-    Failure::File(format!("cannot write to standard output: {error}")).into()
+/// Bytes that a file takes on the disk, as far as the offer tells.
+fn bytes_of(entry: &Entry) -> u64 {
+    let size = entry.size.unwrap_or(0);
+    entry.data_bytes.map_or(size, |data| data.min(size))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use peersox_core::transfer::{Limits, SafePath, TransferId};
-
-    fn offer(entries: &[(&[&str], Option<u64>)]) -> Offer {
-        let entry = |(path, size): &(&[&str], Option<u64>)| Entry {
-            path: SafePath::new(path).unwrap(),
-            kind: if size.is_some() {
-                Kind::File
-            } else {
-                Kind::Directory
-            },
-            size: *size,
-            modified: None,
-            executable: false,
-        };
-        let entries: Vec<_> = entries.iter().map(entry).collect();
-        Offer::new(TransferId::of(&entries), entries, &Limits::default()).unwrap()
-    }
-
-    fn take(dir: &Path, offer: &Offer, overwrite: bool, contents: &[(u32, &[u8])]) {
-        let (mut sink, _) = Sink::open(dir, offer, overwrite).unwrap();
-        for (entry, bytes) in contents {
-            sink.write(*entry, 0, bytes).unwrap();
-            sink.finish(*entry, bytes.len() as u64).unwrap();
-        }
-        sink.store(offer, Voice::new(true)).unwrap();
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn nothing_is_overwritten_unless_asked_for() {
-        let dir = tempfile::tempdir().unwrap();
-        let offer = offer(&[(&["a.tar.gz"], Some(3))]);
-        for bytes in [b"one", b"two"] {
-            take(dir.path(), &offer, false, &[(0, bytes)]);
-        }
-        assert_eq!(fs::read(dir.path().join("a.tar.gz")).unwrap(), b"one");
-        assert_eq!(fs::read(dir.path().join("a.tar (1).gz")).unwrap(), b"two");
-        take(dir.path(), &offer, true, &[(0, b"new")]);
-        assert_eq!(fs::read(dir.path().join("a.tar.gz")).unwrap(), b"new");
-        assert_eq!(
-            fs::read_dir(dir.path()).unwrap().count(),
-            2,
-            "no partial files are left"
-        );
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn folders_are_made_and_renamed_as_a_whole() {
-        let dir = tempfile::tempdir().unwrap();
-        let offer = offer(&[(&["d"], None), (&["d", "e"], None), (&["d", "f"], Some(1))]);
-        take(dir.path(), &offer, false, &[(2, b"1")]);
-        take(dir.path(), &offer, false, &[(2, b"2")]);
-        assert_eq!(fs::read(dir.path().join("d/f")).unwrap(), b"1");
-        assert_eq!(fs::read(dir.path().join("d (1)/f")).unwrap(), b"2");
-        assert!(dir.path().join("d (1)/e").is_dir());
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn what_was_broken_off_is_found_again() {
-        let dir = tempfile::tempdir().unwrap();
-        let offer = offer(&[(&["f"], Some(6))]);
-        let (mut sink, choices) = Sink::open(dir.path(), &offer, false).unwrap();
-        assert!(choices.is_empty());
-        sink.write(0, 0, b"abc").unwrap();
-        drop(sink);
-        assert!(!dir.path().join("f").exists());
-
-        let (mut sink, choices) = Sink::open(dir.path(), &offer, false).unwrap();
-        assert!(matches!(&choices[&0], Choice::Resume(prefix) if prefix.len() == 3));
-        sink.write(0, 3, b"def").unwrap();
-        sink.finish(0, 6).unwrap();
-        sink.store(&offer, Voice::new(true)).unwrap();
-        assert_eq!(fs::read(dir.path().join("f")).unwrap(), b"abcdef");
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn partial_files_have_one_owner_and_streams_leave_none() {
-        let dir = tempfile::tempdir().unwrap();
-        let offer = offer(&[(&["f"], Some(6))]);
-        let (sink, _) = Sink::open(dir.path(), &offer, false).unwrap();
-        let error = Sink::open(dir.path(), &offer, false).err().unwrap();
-        assert!(error.to_string().contains("another peersox"), "{error}");
-        drop(sink);
-        let (sink, _) = Sink::open(dir.path(), &offer, false).unwrap();
-        drop(sink);
-
-        let mut stream = offer.entries().to_vec();
-        stream[0].size = None;
-        let stream = Offer::new(offer.id(), stream, &Limits::default()).unwrap();
-        let (mut sink, _) = Sink::open(dir.path(), &stream, false).unwrap();
-        sink.write(0, 0, b"abc").unwrap();
-        drop(sink);
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn nothing_is_replaced_behind_a_symbolic_link() {
-        let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        fs::write(elsewhere.path().join("f"), b"mine").unwrap();
-        std::os::unix::fs::symlink(elsewhere.path(), dir.path().join("d")).unwrap();
-        for entries in [&[(&["d", "f"][..], Some(1))], &[(&["d", "e"][..], None)]] {
-            let offer = offer(entries);
-            let (mut sink, _) = Sink::open(dir.path(), &offer, true).unwrap();
-            sink.write(0, 0, b"x").unwrap();
-            let error = sink.store(&offer, Voice::new(true)).unwrap_err();
-            assert!(error.to_string().contains("symbolic link"), "{error}");
-        }
-        assert_eq!(fs::read(elsewhere.path().join("f")).unwrap(), b"mine");
-        assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 1);
-    }
-}
+mod tests;

@@ -1,57 +1,139 @@
-//! What is sent: files, folders and standard input, walked into an offer and read piece by piece.
+//! What is sent: files, folders and streams, walked into an offer and read piece by piece.
 
-use std::fs::{File, Metadata};
-use std::io::Read as _;
-use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+mod stream;
+mod walk;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use peersox_core::transfer::{Entry, Kind, Limits, Offer, SafePath, TransferId};
+use peersox_core::transfer::{Entry, Kind, Limits, Offer, TransferId};
 use rand_core::{OsRng, RngCore as _};
+use rustix::fs::SeekFrom;
+use rustix::io::Errno;
 
+use self::stream::Stream;
+use self::walk::Walk;
+pub(super) use self::walk::shown;
 use crate::failure::Failure;
 
 /// The files of an offer, to be read.
 pub(crate) struct Source {
     offer: Offer,
-    /// By entry number; nothing for a directory.
-    origins: Vec<Option<Origin>>,
-    open: Option<(u32, File)>,
+    /// What was named: the number of its first entry, and where it is. Names below are those of the
+    /// offer, but for `elsewhere`.
+    roots: Vec<(u32, PathBuf)>,
+    /// Where entries are whose names had to be changed.
+    elsewhere: HashMap<u32, PathBuf>,
+    /// What is read once, from its beginning to its end.
+    streams: HashMap<u32, Stream>,
+    open: Option<Open>,
 }
 
-enum Origin {
-    File(PathBuf),
-    Stdin,
+/// The file at work.
+struct Open {
+    entry: u32,
+    path: PathBuf,
+    file: File,
+    /// Up to here there is no hole; none if the file has no holes.
+    data_until: Option<u64>,
+}
+
+/// What is said while files are gathered.
+pub(crate) enum Notice {
+    /// Something is not sent: what, and why.
+    Skipped(String),
+    /// A name had to be changed.
+    Renamed {
+        /// As it is here.
+        from: String,
+        /// As it is sent.
+        to: String,
+    },
+}
+
+/// A piece of a file.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    /// Bytes; none only at the end of the file.
+    Bytes(Bytes),
+    /// As many zeros, which need not be read.
+    Hole(u64),
+}
+
+/// Why a file cannot be read: for this side with its path here, for the other side without.
+#[derive(Debug)]
+pub(crate) struct Unreadable {
+    path: PathBuf,
+    pub(crate) why: String,
+}
+
+impl Unreadable {
+    // Errors and texts alike.
+    #[allow(clippy::needless_pass_by_value)]
+    fn new(path: &Path, why: impl ToString) -> Self {
+        let (path, why) = (path.to_owned(), why.to_string());
+        Self { path, why }
+    }
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot read {}: {}", self.path.display(), self.why)
+    }
+}
+
+impl From<Unreadable> for anyhow::Error {
+    fn from(it: Unreadable) -> Self {
+        Failure::File(it.to_string()).into()
+    }
 }
 
 impl Source {
-    /// Walks what was named. A symbolic link is followed if it was named itself and skipped if it was
-    /// found in a folder, as are sockets and devices; `skipped` hears of each.
-    pub(crate) fn gather(paths: &[PathBuf], mut skipped: impl FnMut(&str)) -> anyhow::Result<Self> {
-        let mut walk = Walk {
-            entries: Vec::new(),
-            origins: Vec::new(),
-            skipped: &mut skipped,
-        };
+    /// Walks what was named, and opens each file once, so that one that cannot be read is known before
+    /// anything is offered. A symbolic link is followed if it was named itself; one that was found in
+    /// a folder is offered as a link if it leads to something in what was named. `name` is the name of
+    /// the only thing that was named, instead of its own.
+    pub(crate) fn gather(
+        paths: &[PathBuf],
+        name: Option<&str>,
+        notice: impl FnMut(Notice),
+    ) -> anyhow::Result<Self> {
+        if name.is_some() && paths.len() != 1 {
+            let text = "--name is the name of one thing; name one file or folder, or `-`";
+            return Err(Failure::Usage(text.into()).into());
+        }
+        let mut walk = Walk::new(notice);
         for path in paths {
-            walk.named(path)?;
+            walk.named(path, name)?;
         }
         let Walk {
-            entries, origins, ..
+            mut listing,
+            roots,
+            elsewhere,
+            streams,
+            ..
         } = walk;
-        let id = if entries.iter().any(is_stream) {
+        listing.device = super::device();
+        listing.fit_links();
+        let id = if listing.entries.iter().any(is_stream) {
             // It cannot be read again, so that nothing of it can be resumed: every time is another.
             let mut id = [0; TransferId::LEN];
             OsRng.fill_bytes(&mut id);
             TransferId::from_bytes(id)
         } else {
-            TransferId::of(&entries)
+            TransferId::of(&listing.entries)
         };
-        let offer = Offer::new(id, entries, &Limits::default())
+        let offer = Offer::of(id, listing, &Limits::default())
             .map_err(|error| Failure::File(format!("this cannot be sent together: {error}")))?;
         Ok(Self {
             offer,
-            origins,
+            roots,
+            elsewhere,
+            streams,
             open: None,
         })
     }
@@ -62,136 +144,121 @@ impl Source {
 
     /// Whether the same bytes come again, as those of a pipe do not.
     pub(crate) fn can_be_read_again(&self) -> bool {
-        !self.offer.entries().iter().any(is_stream)
+        self.streams.is_empty()
     }
 
-    /// Reads up to `max` bytes; none only at the end of the file.
-    pub(crate) fn read(&mut self, entry: u32, offset: u64, max: usize) -> anyhow::Result<Bytes> {
-        let origin = self.origins.get(entry as usize).and_then(Option::as_ref);
+    /// Whether a file is a stream, which [`Source::read_stream`] reads.
+    pub(crate) fn is_stream(&self, entry: u32) -> bool {
+        self.streams.contains_key(&entry)
+    }
+
+    /// Reads what comes next, up to `max` bytes; none only at the end. May be called again after it
+    /// was dropped: nothing is lost.
+    pub(crate) async fn read_stream(
+        &mut self,
+        entry: u32,
+        max: usize,
+    ) -> Result<Piece, Unreadable> {
+        match self.streams.get_mut(&entry) {
+            Some(stream) => stream.read(max).await.map(Piece::Bytes),
+            None => Err(Unreadable::new(Path::new(""), "it is no stream")),
+        }
+    }
+
+    /// Reads up to `max` bytes; none only at the end of the file. If a hole begins at `offset`, gives up
+    /// to `hole` zeros of it instead.
+    pub(crate) fn read(
+        &mut self,
+        entry: u32,
+        offset: u64,
+        max: usize,
+        hole: u64,
+    ) -> Result<Piece, Unreadable> {
+        let offered = self.offer.entry(entry).cloned();
+        if self.open.as_ref().is_none_or(|open| open.entry != entry) {
+            let path = self.path(entry);
+            let file = walk::open(&path).map_err(|error| Unreadable::new(&path, error))?;
+            unchanged(&path, &file, offered.as_ref())?;
+            let sparse = offered.as_ref().is_some_and(|it| it.data_bytes.is_some());
+            self.open = Some(Open {
+                entry,
+                path,
+                file,
+                data_until: sparse.then_some(0),
+            });
+        }
+        let Some(open) = &mut self.open else {
+            return Err(Unreadable::new(Path::new(""), "no file is open"));
+        };
+        let max = match open.look_for_a_hole(offset, max, hole) {
+            Ok(Piece::Hole(length)) => return Ok(Piece::Hole(length)),
+            Ok(Piece::Bytes(_)) => open.data_after(offset, max, hole),
+            Err(error) => return Err(Unreadable::new(&open.path, error)),
+        };
         let mut buffer = vec![0; max];
-        let filled = match origin {
-            Some(Origin::Stdin) => tokio::task::block_in_place(|| {
-                fill(max, |from| {
-                    std::io::stdin().lock().read(&mut buffer[from..])
-                })
-            }),
-            Some(Origin::File(path)) => {
-                if self.open.as_ref().is_none_or(|(open, _)| *open != entry) {
-                    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
-                    unchanged(path, &file, self.offer.entry(entry))?;
-                    self.open = Some((entry, file));
-                }
-                let Some((_, file)) = &self.open else {
-                    anyhow::bail!("no file is open")
-                };
-                tokio::task::block_in_place(|| {
-                    fill(max, |from| {
-                        file.read_at(&mut buffer[from..], offset + from as u64)
-                    })
-                })
-            }
-            None => anyhow::bail!("entry {entry} is no file of the offer"),
-        };
-        let path = match origin {
-            Some(Origin::File(path)) => path.as_path(),
-            Some(Origin::Stdin) | None => Path::new("standard input"),
-        };
-        let filled = filled.map_err(|error| unreadable(path, &error))?;
-        let offered = self.offer.entry(entry);
-        let at_end = offered.and_then(|it| it.size) <= Some(offset + filled as u64);
-        if let (Some(Origin::File(path)), Some((_, file))) = (origin, &self.open)
-            && (at_end || filled < max)
-        {
+        let read = |from: usize| open.file.read_at(&mut buffer[from..], offset + from as u64);
+        let filled = fill(max, read).map_err(|error| Unreadable::new(&open.path, error))?;
+        let size = offered.as_ref().and_then(|it| it.size);
+        if size <= Some(offset + filled as u64) || filled < max {
             // What was read in between may be a mixture of before and after.
-            unchanged(path, file, offered)?;
+            unchanged(&open.path, &open.file, offered.as_ref())?;
         }
         buffer.truncate(filled);
-        Ok(buffer.into())
+        Ok(Piece::Bytes(buffer.into()))
+    }
+
+    /// Where an entry is.
+    fn path(&self, entry: u32) -> PathBuf {
+        if let Some(path) = self.elsewhere.get(&entry) {
+            return path.clone();
+        }
+        let root = self.roots.partition_point(|(first, _)| *first <= entry);
+        let mut path = self
+            .roots
+            .get(root.wrapping_sub(1))
+            .map(|(_, path)| path.clone())
+            .unwrap_or_default();
+        if let Some(entry) = self.offer.entry(entry) {
+            path.extend(entry.path.components().skip(1));
+        }
+        path
     }
 }
 
-struct Walk<'a> {
-    entries: Vec<Entry>,
-    origins: Vec<Option<Origin>>,
-    skipped: &'a mut dyn FnMut(&str),
-}
-
-impl Walk<'_> {
-    fn named(&mut self, path: &Path) -> anyhow::Result<()> {
-        if path == Path::new("-") {
-            let entry = Entry {
-                path: SafePath::new(&["stdin"])?,
-                kind: Kind::File,
-                size: None,
-                modified: None,
-                executable: false,
-            };
-            self.entries.push(entry);
-            self.origins.push(Some(Origin::Stdin));
-            return Ok(());
-        }
-        let real = path
-            .canonicalize()
-            .map_err(|error| unreadable(path, &error))?;
-        let name = path.file_name().or(real.file_name());
-        let Some(name) = name else {
-            return Err(
-                Failure::File(format!("{} has no name to send it under", path.display())).into(),
-            );
+impl Open {
+    /// A hole at `offset`, of at most `hole` bytes; else no bytes.
+    fn look_for_a_hole(&mut self, offset: u64, max: usize, hole: u64) -> std::io::Result<Piece> {
+        let nothing = Ok(Piece::Bytes(Bytes::new()));
+        let Some(data_until) = self.data_until else {
+            return nothing;
         };
-        let metadata = real.metadata().map_err(|error| unreadable(path, &error))?;
-        self.add(
-            &real,
-            &mut vec![name.to_string_lossy().into_owned()],
-            &metadata,
-        )
+        if hole == 0 || offset < data_until {
+            return nothing;
+        }
+        let data = match rustix::fs::seek(&self.file, SeekFrom::Data(offset)) {
+            Ok(data) => data,
+            // The hole reaches to the end.
+            Err(Errno::NXIO) => u64::MAX,
+            // A file system that does not tell.
+            Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::SPIPE) => {
+                self.data_until = None;
+                return nothing;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if data > offset {
+            return Ok(Piece::Hole(hole.min(data - offset)));
+        }
+        let end = rustix::fs::seek(&self.file, SeekFrom::Hole(offset));
+        self.data_until = Some(end.unwrap_or(offset + max as u64));
+        nothing
     }
 
-    fn add(
-        &mut self,
-        path: &Path,
-        names: &mut Vec<String>,
-        metadata: &Metadata,
-    ) -> anyhow::Result<()> {
-        let kind = if metadata.is_dir() {
-            Kind::Directory
-        } else if metadata.is_file() {
-            Kind::File
-        } else {
-            (self.skipped)(&format!(
-                "skipped {}: neither file nor folder",
-                path.display()
-            ));
-            return Ok(());
-        };
-        let safe = SafePath::new(names)
-            .map_err(|error| Failure::File(format!("{}: {error}", path.display())))?;
-        let file = kind == Kind::File;
-        self.entries.push(Entry {
-            path: safe,
-            kind,
-            size: file.then_some(metadata.len()),
-            modified: metadata.modified().ok().map(Into::into),
-            executable: file && metadata.permissions().mode() & 0o100 != 0,
-        });
-        self.origins
-            .push(file.then(|| Origin::File(path.to_owned())));
-        if file {
-            return Ok(());
-        }
-        let list = std::fs::read_dir(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-        let mut children = list.map_err(|error| unreadable(path, &error))?;
-        // The same order every time gives the same transfer id, which resuming needs.
-        children.sort_by_key(std::fs::DirEntry::file_name);
-        for child in children {
-            let metadata = child
-                .metadata()
-                .map_err(|error| unreadable(&child.path(), &error))?;
-            names.push(child.file_name().to_string_lossy().into_owned());
-            self.add(&child.path(), names, &metadata)?;
-            names.pop();
-        }
-        Ok(())
+    /// How much to read at `offset`, so that the next read begins where a hole does.
+    fn data_after(&self, offset: u64, max: usize, hole: u64) -> usize {
+        let until = self.data_until.filter(|until| hole > 0 && *until > offset);
+        let left = until.map_or(u64::MAX, |until| until - offset);
+        usize::try_from(left).map_or(max, |left| left.min(max))
     }
 }
 
@@ -200,18 +267,22 @@ fn is_stream(entry: &Entry) -> bool {
 }
 
 /// Checks that a file still is what was offered.
-fn unchanged(path: &Path, file: &File, offered: Option<&Entry>) -> anyhow::Result<()> {
-    let metadata = file.metadata().map_err(|error| unreadable(path, &error))?;
+fn unchanged(path: &Path, file: &File, offered: Option<&Entry>) -> Result<(), Unreadable> {
+    let metadata = file
+        .metadata()
+        .map_err(|error| Unreadable::new(path, error))?;
     let modified = metadata.modified().ok().map(Into::into);
-    let same = offered.is_some_and(|it| it.size == Some(metadata.len()) && it.modified == modified);
-    if same {
+    let offered_size = offered.and_then(|it| it.size);
+    if offered_size == Some(metadata.len()) && offered.is_some_and(|it| it.modified == modified) {
         return Ok(());
     }
-    Err(Failure::File(format!(
-        "{} changed since it was offered; send it again",
-        path.display()
-    ))
-    .into())
+    let how = match offered_size {
+        Some(size) if metadata.len() > size => "it grew",
+        Some(size) if metadata.len() < size => "it became shorter",
+        Some(_) | None => "it was changed",
+    };
+    let why = format!("{how} since it was offered; send it again");
+    Err(Unreadable::new(path, why))
 }
 
 /// Calls `read` until `max` bytes are there or the end is.
@@ -231,80 +302,5 @@ fn fill(
     Ok(filled)
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> anyhow::Error {
-    Failure::File(format!("cannot read {}: {error}", path.display())).into()
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn folders_are_walked_in_order_and_links_skipped() {
-        let root = tempfile::tempdir().unwrap();
-        let folder = root.path().join("folder");
-        std::fs::create_dir_all(folder.join("b")).unwrap();
-        std::fs::write(folder.join("b/two"), b"2222").unwrap();
-        std::fs::write(folder.join("a"), b"1").unwrap();
-        std::os::unix::fs::symlink("a", folder.join("link")).unwrap();
-
-        let mut skipped = Vec::new();
-        let paths = [folder];
-        let mut source = Source::gather(&paths, |what| skipped.push(what.to_owned())).unwrap();
-        let names: Vec<_> = source
-            .offer()
-            .entries()
-            .iter()
-            .map(|it| it.path.as_str())
-            .collect();
-        assert_eq!(names, ["folder", "folder/a", "folder/b", "folder/b/two"]);
-        assert_eq!(skipped.len(), 1, "{skipped:?}");
-        assert_eq!(&source.read(3, 0, 100).unwrap()[..], b"2222");
-        assert_eq!(&source.read(3, 1, 2).unwrap()[..], b"22");
-        assert_eq!(&source.read(3, 4, 10).unwrap()[..], b"");
-
-        let again = Source::gather(&paths, |_| {}).unwrap();
-        assert_eq!(again.offer().id(), source.offer().id());
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_file_that_changed_is_not_sent() {
-        let root = tempfile::tempdir().unwrap();
-        let file = root.path().join("file");
-        std::fs::write(&file, b"before").unwrap();
-        let mut source = Source::gather(std::slice::from_ref(&file), |_| {}).unwrap();
-        std::fs::write(&file, b"before and after").unwrap();
-        let error = source.read(0, 0, 100).unwrap_err();
-        assert!(error.to_string().contains("changed"), "{error}");
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_file_that_changes_while_it_is_read_is_noticed_at_its_end() {
-        let root = tempfile::tempdir().unwrap();
-        let path = root.path().join("file");
-        for grown in ["one, two, three", "ONE, TWO", "one"] {
-            std::fs::write(&path, b"one, two").unwrap();
-            let mut source = Source::gather(std::slice::from_ref(&path), |_| {}).unwrap();
-            source.read(0, 0, 4).unwrap();
-            // Further than the grain of any file system's times.
-            std::thread::sleep(std::time::Duration::from_millis(20));
-            std::fs::write(&path, grown).unwrap();
-            let error = source.read(0, 4, 4).unwrap_err();
-            assert!(error.to_string().contains("changed"), "{grown}: {error}");
-        }
-    }
-
-    #[test]
-    fn a_stream_is_another_transfer_every_time() {
-        let id = || Source::gather(&["-".into()], |_| {}).unwrap().offer().id();
-        assert_ne!(id(), id());
-    }
-
-    #[test]
-    fn what_is_not_there_is_named() {
-        let error = Source::gather(&["/no/such/file".into()], |_| {})
-            .err()
-            .unwrap();
-        assert!(error.to_string().contains("/no/such/file"), "{error}");
-    }
-}
+mod tests;

@@ -1,7 +1,8 @@
 // The last steps of scripts/web: the glue and the facade made into files that people load.
 //
 //   target/web/npm    the npm package: peersox.js with the module inside, slim.js beside peersox.wasm, types;
-//                     each with a file for transfers that it loads when it needs it, *-transfer.js, and its module
+//                     each with a file for transfers that it loads when it needs it, *-transfer.js, and its module;
+//                     and a source map for each file of JavaScript
 //   target/web/page   slim.js, as peersox.js, and what it loads, for a page on the same server
 //
 // Prints what a page has to load, and fails if that is more than the budget.
@@ -23,7 +24,7 @@ const npm = join(root, 'target/web/npm')
 const page = join(root, 'target/web/page')
 
 /** Everything a page may load to talk, gzipped, in bytes. docs/size.md says what of. */
-const BUDGET = 80_000
+const BUDGET = 83_500
 const manifest = JSON.parse(readFileSync(join(here, 'package.json'), 'utf8'))
 /** What this build is called; scripts/web has given it. */
 const BUILD = readFileSync(join(glue, 'build'), 'utf8').trim()
@@ -34,9 +35,14 @@ const common = {
   minify: true,
   legalComments: 'none',
   write: false,
+  sourcemap: 'linked',
+  // Node prints the whole line in which an error was thrown.
+  lineLimit: 1000,
   metafile: true,
 }
-const NOTICE = '/*! peersox, MIT OR Apache-2.0 */\n'
+const NOTICE = '/*! peersox, MIT OR Apache-2.0 */'
+/** What links a file to its source map. */
+const MAPPED = /\/\/# sourceMappingURL=.*\n/
 
 const engine = made('peersox', 'engine')
 const transfer = made('peersox-transfer', 'transfer')
@@ -54,10 +60,11 @@ async function rebuild() {
   const transfers = await transferChunk()
   const twice = [slim, whole].flatMap(({ inputs }) => inputs.filter((it) => transfers.inputs.includes(it)))
   if (twice.length > 0) throw new Error(`${twice} would be loaded twice: hand it over by shared.ts`)
-  write('slim', slim.text)
-  write('peersox', whole.text)
-  write('slim-transfer', transfers.text)
-  write('peersox-transfer', `${transfers.text}export const deflated=${JSON.stringify(deflated(transfer.wasm))};\n`)
+  write('slim', slim)
+  write('peersox', whole)
+  write('slim-transfer', transfers)
+  const inlined = `export const deflated="${deflated(transfer.wasm).replace(/.{1000}/g, '$&\\\n')}";\n`
+  write('peersox-transfer', { ...transfers, text: transfers.text.replace(MAPPED, `${inlined}$&`) })
   writeFileSync(join(npm, 'peersox.wasm'), engine.wasm)
   writeFileSync(join(npm, 'peersox-transfer.wasm'), transfer.wasm)
   const { devDependencies: _, ...published } = manifest
@@ -65,8 +72,10 @@ async function rebuild() {
   cpSync(join(here, 'README.md'), join(npm, 'README.md'))
   for (const licence of ['LICENSE-MIT', 'LICENSE-APACHE']) cpSync(join(root, licence), join(npm, licence))
 
-  cpSync(join(npm, 'slim.js'), join(page, 'peersox.js'))
-  for (const file of ['slim-transfer.js', 'peersox.wasm', 'peersox-transfer.wasm']) cpSync(join(npm, file), join(page, file))
+  for (const [from, to] of [['slim.js', 'peersox.js'], ['slim-transfer.js', 'slim-transfer.js']]) {
+    writeFileSync(join(page, to), readFileSync(join(npm, from), 'utf8').replace(MAPPED, ''))
+  }
+  for (const file of ['peersox.wasm', 'peersox-transfer.wasm']) cpSync(join(npm, file), join(page, file))
   report()
 }
 
@@ -109,7 +118,8 @@ async function bundle(entry, name) {
       it.onResolve({ filter: /^#transfers$/ }, () => ({ path: `./${name}-transfer.js`, external: true }))
     },
   }
-  return make({ entryPoints: [join(here, 'src', entry)], format: 'esm', plugins: [generated(), plugin] })
+  const banner = { js: NOTICE }
+  return make({ entryPoints: [join(here, 'src', entry)], outfile: join(npm, `${name}.js`), format: 'esm', banner, plugins: [generated(), plugin] })
 }
 
 /** Transfers as a function of what they share with the main file, so that they need not import it. */
@@ -123,22 +133,33 @@ async function transferChunk() {
       it.onLoad({ filter: /.*/, namespace: 'shared' }, () => ({ contents: 'module.exports = shared' }))
     },
   }
-  const options = { entryPoints: [join(here, 'src/transfer/transfers.ts')], format: 'iife', globalName: 'transfers', plugins: [generated(), plugin] }
-  const { text, inputs } = await make(options)
   const check = `if(build!==${JSON.stringify(BUILD)})throw Error("this file is of another build than the one that loads it");`
-  return { text: `export default(shared,build)=>{${check}${text}return transfers};\n`, inputs }
+  return make({
+    entryPoints: [join(here, 'src/transfer/transfers.ts')],
+    outfile: join(npm, 'slim-transfer.js'),
+    format: 'iife',
+    globalName: 'transfers',
+    banner: { js: `${NOTICE}\nexport default(shared,build)=>{${check}` },
+    footer: { js: 'return transfers};' },
+    plugins: [generated(), plugin],
+  })
 }
 
-/** What comes of it, and the files that it is made of. */
+/** What comes of it, its source map, and the files that it is made of. */
 async function make(options) {
   const { outputFiles, metafile } = await build({ ...common, ...options })
-  const [output] = Object.values(metafile.outputs)
+  const [, output] = Object.entries(metafile.outputs).find(([file]) => file.endsWith('.js'))
   const inputs = Object.entries(output.inputs).flatMap(([file, { bytesInOutput }]) => (bytesInOutput > 0 ? [file] : []))
-  return { text: outputFiles[0].text, inputs }
+  const text = (end) => outputFiles.find(({ path }) => path.endsWith(end)).text
+  return { text: text('.js'), map: JSON.parse(text('.map')), inputs }
 }
 
-function write(name, text) {
-  writeFileSync(join(npm, `${name}.js`), NOTICE + text)
+function write(name, { text, map }) {
+  writeFileSync(join(npm, `${name}.js`), text.replace(MAPPED, `//# sourceMappingURL=${name}.js.map\n`))
+  // The module, which nobody reads, is not written a second time. Paths are those of the repository.
+  const sources = map.sources.map((it) => it.replace(/^(\.\.\/)+/, ''))
+  const sourcesContent = map.sourcesContent.map((it, at) => (sources[at].startsWith('wasm:') ? null : it))
+  writeFileSync(join(npm, `${name}.js.map`), JSON.stringify({ ...map, file: `${name}.js`, sources, sourcesContent }))
 }
 
 /** As `inlined.ts` takes it. */

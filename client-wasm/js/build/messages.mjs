@@ -10,13 +10,13 @@ export const files = ['proto/peersox/v1/pairing.proto', 'client-wasm/js/src/net/
 
 /** The messages that the client reads or writes, with those of their fields that it looks at. */
 const MESSAGES = {
+  CreatePairingRequest: ['secret_bits', 'ephemeral'],
   CreatePairingResponse: ['pairing_id', 'nameplate', 'credential', 'code_expires_at_millis', 'restorable_until_millis'],
-  JoinPairingRequest: ['nameplate'],
+  JoinPairingRequest: ['nameplate', 'ephemeral'],
   JoinPairingResponse: ['pairing_id', 'credential', 'restorable_until_millis'],
-  GetPairingRequest: ['credential'],
-  GetPairingResponse: [],
+  GetPairingRequest: ['credential', 'keep'],
+  GetPairingResponse: ['joined', 'restorable_until_millis'],
   DeletePairingResponse: [],
-  WatchPairingResponse: ['event'],
   OpenSessionResponse: ['ticket', 'ticket_expires_at_millis', 'endpoints', 'ice_servers'],
   RelayEndpoint: ['transport', 'url'],
   IceServer: ['urls', 'username', 'credential'],

@@ -16,7 +16,13 @@ function carrier(room) {
   it.reset = (_, code) => it.calls.push(`reset ${code}`)
   it.pending = () => 10
   it.maxDatagram = () => 1_000
-  it.channel = new Channel(it, 3, 'name', 'normal', true, () => it.forgotten++)
+  it.reported = []
+  it.isHeard = true
+  it.channel = new Channel(it, 3, 'name', 'normal', true, {
+    maxMessage: 64 << 20,
+    forget: () => it.forgotten++,
+    report: (error) => it.isHeard && it.reported.push(error.code ?? error.name) > 0,
+  })
   return it
 }
 
@@ -117,4 +123,136 @@ test('messages wait until they are taken, and a listener takes them as they come
   it.arrived.push('three')
   it.channel.readReady()
   assert.equal(got[1], 'three')
+})
+
+test('a listener that was taken away takes nothing: what comes later waits', async () => {
+  const it = carrier(0)
+  const got = []
+  it.channel.once('message', (message) => got.push(message))
+  const other = (message) => got.push(message)
+  it.channel.on('message', other).off('message', other)
+  it.arrived.push('one', 'two', 'three')
+  it.channel.readReady()
+  assert.deepEqual(got, ['one'])
+  assert.deepEqual([await it.channel.receive(), await it.channel.receive()], ['two', 'three'])
+})
+
+test('after a message was refused because too much waits, none passes before all of that has left', async () => {
+  const it = carrier(0)
+  const part = new Uint8Array(1 << 20)
+  const sent = Array.from({ length: 64 }, () => it.channel.send(part))
+  await assert.rejects(it.channel.send(part), { code: 'too-large' })
+  it.room = 63
+  it.channel.writeReady()
+  await assert.rejects(it.channel.send('small'), { code: 'too-large' })
+  assert.deepEqual(it.reported, ['too-large', 'too-large'])
+  it.room = 2
+  it.channel.writeReady()
+  await Promise.all(sent)
+  await it.channel.send('small')
+  assert.equal(it.sent.at(-1), 'small')
+  assert.equal(it.sent.length, 65)
+})
+
+test('a message that is longer than any may be is refused before a byte of it is copied', async (t) => {
+  const it = carrier(9)
+  t.mock.method(Uint8Array.prototype, 'slice', () => assert.fail('it was copied'))
+  const large = [new ArrayBuffer((64 << 20) + 1), 'x'.repeat((64 << 20) + 1), 'ü'.repeat((32 << 20) + 1), '👋'.repeat((16 << 20) + 1)]
+  for (const message of large) await assert.rejects(it.channel.send(message), { code: 'too-large' })
+  assert.deepEqual(it.sent, [])
+  await it.channel.send('ü'.repeat(32 << 20))
+  assert.equal(it.sent.length, 1)
+})
+
+test('a send that nobody awaits tells why it failed, but for the end of its channel', async () => {
+  const it = carrier(9)
+  for (const data of [{}, null, undefined, 7, [1], () => {}, '\ud800', 'a\udc00b']) it.channel.send(data)
+  it.channel.send(new ArrayBuffer((64 << 20) + 1))
+  it.channel.reset()
+  it.channel.send('lost')
+  it.channel.send({})
+  await new Promise(setImmediate)
+  assert.deepEqual(it.reported, [...Array(8).fill('TypeError'), 'too-large', 'TypeError'])
+  assert.deepEqual(it.sent, [])
+})
+
+test('with a listener of its own the channel tells it instead of the client, and without any the rejection is unhandled', async (t) => {
+  const it = carrier(9)
+  const unhandled = []
+  // The test runner listens as well, and would fail.
+  const kept = process.listeners('unhandledRejection')
+  process.removeAllListeners('unhandledRejection')
+  process.on('unhandledRejection', (error) => unhandled.push(error.name))
+  t.after(() => {
+    process.removeAllListeners('unhandledRejection')
+    for (const it of kept) process.on('unhandledRejection', it)
+  })
+  const own = []
+  const listener = (error) => own.push(error.name)
+  it.channel.on('error', listener)
+  it.channel.send({})
+  await new Promise(setImmediate)
+  assert.deepEqual([own, it.reported, unhandled], [['TypeError'], [], []])
+  it.channel.off('error', listener)
+  it.isHeard = false
+  it.channel.send({})
+  await assert.rejects(it.channel.send({}), TypeError)
+  await new Promise(setImmediate)
+  assert.deepEqual(unhandled, ['TypeError'])
+})
+
+test('blobs and files are sent as their bytes, in the order of the calls', async () => {
+  const it = carrier(9)
+  const sent = [
+    it.channel.send('one'),
+    it.channel.send(new Blob(['ab'])),
+    it.channel.send('two'),
+    it.channel.send(new File([Uint8Array.of(7)], 'name')),
+    it.channel.send(new Blob([])),
+    it.channel.send(''),
+  ]
+  await Promise.all(sent)
+  assert.deepEqual(it.sent, ['one', [97, 98], 'two', [7], [], ''])
+  assert.equal(it.channel.bufferedAmount, 10)
+})
+
+test('a blob that cannot be read, or is too long, is told and leaves no other message behind', async () => {
+  const it = carrier(9)
+  const broken = Object.assign(new Blob(['x']), { arrayBuffer: () => Promise.reject(new Error('gone')) })
+  const long = Object.defineProperty(new Blob(['x']), 'size', { value: 65 << 20 })
+  const sent = it.channel.send(broken)
+  it.channel.send(long)
+  await it.channel.send('next')
+  await assert.rejects(sent, /cannot be read/)
+  assert.deepEqual([it.sent, it.reported], [['next'], ['too-large', 'TypeError']])
+})
+
+test('finish waits for a blob that is being read, and a reset does not', async () => {
+  const it = carrier(9)
+  const sent = it.channel.send(new Blob(['ab']))
+  void it.channel.finish()
+  assert.deepEqual(it.calls, [])
+  await sent
+  assert.deepEqual([it.sent, it.calls], [[[97, 98]], ['finish']])
+  const other = carrier(9)
+  const lost = other.channel.send(new Blob(['ab']))
+  other.channel.reset(20)
+  await assert.rejects(lost, { code: 'closed' })
+  assert.deepEqual([other.sent, other.calls], [[], ['reset 20']])
+})
+
+test('every view sends its part, shared memory is sent, and a buffer that was given away is refused', async () => {
+  const it = carrier(20)
+  const { buffer } = Uint8Array.from({ length: 16 }, (_, at) => at)
+  const shared = new SharedArrayBuffer(2)
+  new Uint8Array(shared).set([8, 9])
+  await it.channel.send(new Uint16Array(buffer, 2, 2))
+  await it.channel.send(new DataView(buffer, 15))
+  await it.channel.send(Buffer.from('hi'))
+  await it.channel.send(shared)
+  await it.channel.send(new Uint8Array(shared, 1))
+  await it.channel.send(new ArrayBuffer(0))
+  assert.deepEqual(it.sent, [[2, 3, 4, 5], [15], [104, 105], [8, 9], [9], []])
+  structuredClone(buffer, { transfer: [buffer] })
+  await assert.rejects(it.channel.send(buffer), TypeError)
 })

@@ -53,6 +53,50 @@ test('the emitter knows who listens', () => {
   assert.deepEqual(radio.heard, ['news'])
 })
 
+test('a listener that is gone does not count, however it went', () => {
+  const radio = new Radio()
+  const listener = () => {}
+  const gone = new AbortController()
+  const ways = [
+    () => (radio.on('news', listener), radio.off('news', listener)),
+    () => (radio.once('news', listener), radio.say('news', 1)),
+    () => (radio.once('news', listener), radio.off('news', listener)),
+    () => (radio.addEventListener('news', listener), radio.removeEventListener('news', listener)),
+    () => (radio.addEventListener('news', listener, true), radio.removeEventListener('news', listener, { capture: true })),
+    () => (radio.addEventListener('news', listener, { once: true }), radio.say('news', 1)),
+    () => (radio.addEventListener('news', listener, { signal: gone.signal }), gone.abort()),
+    () => radio.addEventListener('news', listener, { signal: AbortSignal.abort() }),
+    () => radio.addEventListener('news', null),
+  ]
+  for (const [at, way] of ways.entries()) {
+    way()
+    assert.equal(radio.has('news'), false, `way ${at}`)
+  }
+})
+
+test('a listener counts once however often it is added, and stays counted until it is gone', () => {
+  const radio = new Radio()
+  const listener = () => {}
+  radio.addEventListener('news', listener, { once: true })
+  radio.removeEventListener('news', listener)
+  radio.addEventListener('news', listener)
+  radio.addEventListener('news', listener, { once: true })
+  radio.say('news', 1)
+  assert.equal(radio.has('news'), true)
+  radio.removeEventListener('news', listener, true)
+  assert.equal(radio.has('news'), true)
+  radio.removeEventListener('news', listener)
+  assert.equal(radio.has('news'), false)
+})
+
+test('who listens once does not count any more while it is told', () => {
+  const radio = new Radio()
+  const seen = []
+  radio.once('news', () => seen.push(radio.has('news')))
+  radio.say('news', 1)
+  assert.deepEqual(seen, [false])
+})
+
 test('waiters are settled together, and those who come later wait for the next time', async () => {
   const waiters = new Waiters()
   const [one, two] = [waiters.next(), waiters.next()]

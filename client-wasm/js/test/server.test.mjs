@@ -25,6 +25,8 @@ class World {
   /** When OpenSession was called. */
   calls = []
   pending = 0
+  /** Whether the server accepts calls and never answers them. */
+  hangs = false
   /** What the server answers: the bytes of a body. */
   answer = () => body(encode(wire.OpenSessionResponse, { ticket: 'T.I.C', endpoints: [{ transport: 1, url: 'ws://relay.example' }] }))
   /** What the relay says to a frame. */
@@ -35,7 +37,7 @@ class World {
     const world = new World()
     world.server = createServer((request, response) => {
       world.calls.push(world.now)
-      response.writeHead(200, TYPE).end(world.answer())
+      if (!world.hangs) response.writeHead(200, TYPE).end(world.answer())
     })
     await new Promise((resolve) => world.server.listen(0, '127.0.0.1', resolve))
     const kept = [globalThis.WebSocket, globalThis.setTimeout, globalThis.clearTimeout]
@@ -104,7 +106,7 @@ class World {
   /** Everything that is under way comes to its end. */
   async settle() {
     do await new Promise((resolve) => setImmediate(resolve))
-    while (this.pending > 0)
+    while (this.pending > 0 && !this.hangs)
     await new Promise((resolve) => setImmediate(resolve))
   }
 
@@ -154,6 +156,30 @@ test('a server that asks to wait for seven seconds is not called earlier, not ev
   await world.pass(5_000)
   assert.equal(world.calls.length, 3)
   assert.ok(world.calls[2] - world.calls[1] >= 7_000)
+  assert.deepEqual(world.told.at(-1), ['attached', false])
+})
+
+test('a server that accepts and never answers is called again when the network is back, and does without after ten seconds', { skip }, async (t) => {
+  const page = Object.assign(new EventTarget(), { visibilityState: 'visible' })
+  globalThis.document = page
+  t.after(() => delete globalThis.document)
+  const world = await World.begin(t)
+  /** Real requests take their time on the way to the server. */
+  const called = async (times) => {
+    while (world.calls.length < times) await new Promise((resolve) => setImmediate(resolve))
+  }
+  world.hangs = true
+  world.sockets[0].end(1006)
+  await world.pass(200)
+  await called(2)
+  await world.pass(1_500)
+  assert.equal(world.calls.length, 2)
+  page.dispatchEvent(new Event('visibilitychange'))
+  await called(3)
+  assert.equal(world.calls[2], world.now)
+  assert.equal(world.told.at(-1)[0], 'legLost')
+  // The ticket of before is still good.
+  await world.pass(11_000)
   assert.deepEqual(world.told.at(-1), ['attached', false])
 })
 

@@ -38,9 +38,15 @@ class ScriptedMachine {
 }
 
 /** A session with a machine that a test scripts. No server answers it. */
-function begun(t) {
-  const it = { events: [], opened: [], begun: 0, ends: [], machines: [] }
-  const control = { openSession: () => new Promise(() => {}), noteAnswer: () => {}, watchCode: async () => {} }
+function begun(t, pairing = PAIRING) {
+  const it = { events: [], opened: [], begun: 0, ends: [], machines: [], asked: [] }
+  const control = {
+    openSession: () => new Promise(() => {}),
+    noteAnswer: () => {},
+    watchCode: async (_, signal, tell) => Object.assign(it, { watched: signal, tellOfCode: tell }),
+    revoke: async (pairing) => void it.asked.push(['revoke', pairing.id]),
+    leave: (code) => void it.asked.push(['leave', code]),
+  }
   const Machine = class extends ScriptedMachine {
     constructor(given) {
       super(given)
@@ -51,9 +57,10 @@ function begun(t) {
     emit: (type, value) => it.events.push([type, value]),
     begun: () => it.begun++,
     opened: (channel) => it.opened.push(channel),
+    report: () => true,
     ended: (error) => it.ends.push(error),
   })
-  it.begin = () => it.session.begin({ Machine }, PAIRING)
+  it.begin = () => it.session.begin({ Machine }, pairing)
   it.begin()
   /** The machine tells this. What is done to the session makes it look. */
   it.tell = (told, a = 0, b = 0, c = 0, ...text) => {
@@ -232,4 +239,69 @@ test('every end of the engine has its reason, and its error', async (t) => {
     assert.deepEqual([type, closed.reason, error?.code], ['closed', reason, code])
     assert.match(closed.message, /why$/)
   }
+})
+
+let pairings = 0
+/** A pairing with a code that was never used. */
+function fresh(role, code = '481920-tulip-ember') {
+  const { secret: _, ...rest } = PAIRING
+  return { ...rest, role, code, id: String(++pairings).padStart(32, '0') }
+}
+
+test('a code that nobody has used is withdrawn, and one that was used is not', async (t) => {
+  const waiting = begun(t, fresh('initiator'))
+  await waiting.session.abandon()
+  assert.deepEqual(waiting.asked.map(([name]) => name), ['revoke'])
+  assert.equal(waiting.watched.aborted, true)
+  const used = begun(t, fresh('initiator'))
+  used.tell(Told.PeerOnline)
+  assert.equal(used.events.at(-1)[0], 'pairing.joined')
+  assert.deepEqual([used.session.abandon(), used.asked], [null, []])
+  const expired = begun(t, fresh('initiator'))
+  expired.tellOfCode('expired')
+  assert.deepEqual([expired.session.abandon(), expired.asked], [null, []])
+  const kept = begun(t)
+  assert.deepEqual([kept.session.abandon(), kept.asked], [null, []])
+})
+
+test('a code that was redeemed and not tried can be typed again, one with a leg cannot', (t) => {
+  const typed = begun(t, fresh('joiner'))
+  assert.equal(typed.session.abandon(), null)
+  assert.deepEqual(typed.asked, [['leave', '481920-tulip-ember']])
+  assert.deepEqual([typed.session.isOpen, typed.events.at(-1)[1].reason], [false, 'closed'])
+  const attached = begun(t, fresh('joiner'))
+  attached.tell(Told.Attached, 1, 0, 1)
+  assert.equal(attached.session.abandon(), null)
+  assert.deepEqual([attached.session.isOpen, attached.asked], [true, []])
+})
+
+test('a code that was tried is spent: it is told, not kept, and connects no second time', (t) => {
+  const pairing = fresh('joiner')
+  const { tell, events, session, begin } = begun(t, pairing)
+  const other = fresh('joiner', 'code of this test')
+  const typed = begun(t, other)
+  typed.tell(Told.CodeUsed)
+  typed.tell(Told.End, End.CodeMismatch, 0, -1, 'no')
+  // The same code, and another pairing that a server says it leads to.
+  assert.throws(() => begun(t, { ...other, id: 'f'.repeat(32) }), { code: 'pairing-invalid' })
+  tell(Told.CodeUsed)
+  assert.deepEqual(events.at(-1), ['code.used', { pairingId: pairing.id }])
+  assert.deepEqual([session.pairing.id, session.pairing.code], [pairing.id, undefined])
+  tell(Told.End, End.CodeMismatch, 0, -1, 'no')
+  assert.throws(begin, { code: 'pairing-invalid' })
+})
+
+test('who shows codes gives three guesses in an hour, and right ones do not count', (t) => {
+  t.mock.timers.enable({ apis: ['Date'], now: 1e12 })
+  const guess = (isRight) => {
+    const { tell } = begun(t, fresh('initiator'))
+    tell(Told.CodeUsed)
+    if (isRight) tell(Told.Secured, 0, 0, 0, 'three short words', 'Anna')
+    tell(Told.End, isRight ? End.Closed : End.CodeMismatch, 0, -1, 'no')
+  }
+  for (let right = 0; right < 5; right++) guess(true)
+  for (let wrong = 0; wrong < 3; wrong++) guess(false)
+  assert.throws(() => guess(false), { code: 'rate-limited', retryAfter: 3_600_000 })
+  t.mock.timers.tick(3_600_001)
+  guess(false)
 })

@@ -224,10 +224,29 @@ test('that a leg is connected is told, and that it ended without a number', (t) 
   })
 })
 
-test('a leg whose address the browser refuses has ended', (t) => {
-  const { tell, calls } = begun(t)
+test('a leg whose address the browser refuses has ended, and what the browser said is told', async (t) => {
+  const { tell, calls, told } = begun(t)
   tell(Told.Connect, 3, 1)
+  await turn()
   assert.deepEqual(calls(), [['legEnded', 3, -1]])
+  tell(Told.End, End.NoLeg, 0, Cause.Broken, 'the connection broke')
+  const [, { error }] = told.at(-1)
+  assert.deepEqual([error.code, error.transient], ['unreachable', true])
+  assert.match(error.message, /no URL/)
+})
+
+test('a leg that the page may not open ends a client that never had one, at once', async (t) => {
+  const { tell, told } = begun(t)
+  globalThis.WebSocket = class {
+    constructor() {
+      throw new DOMException('the operation is insecure', 'SecurityError')
+    }
+  }
+  tell(Told.Connect, 3, 1)
+  await turn()
+  const [name, { reason, error }] = told.at(-1)
+  assert.deepEqual([name, reason, error.code, error.transient], ['ended', 'failed', 'unreachable', false])
+  assert.match(error.message, /insecure/)
 })
 
 test('frames leave while a leg has room, and a crowded one is looked at again', async (t) => {
@@ -402,6 +421,7 @@ test('what happens is told, with its numbers', (t) => {
   tell(Told.Attached, 1, 1, 0)
   tell(Told.LegLost, Cause.HungUp, 4006, -1, 'idle')
   tell(Told.PeerOnline)
+  tell(Told.CodeUsed)
   tell(Told.PeerAway, 30_000)
   tell(Told.Draining, 5_000)
   tell(Told.DatagramsDropped, 4)
@@ -420,6 +440,7 @@ test('what happens is told, with its numbers', (t) => {
     ['attached', true],
     ['legLost', 'hung-up', 'idle', 4006, null],
     ['peerOnline'],
+    ['codeUsed'],
     ['peerAway', 30_000],
     ['secured', 'three short words', 'Anna'],
     ['path', 1, null],

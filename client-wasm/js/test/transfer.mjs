@@ -17,7 +17,13 @@ class Scripted {
 
   id = () => new Uint8Array(16)
   paths = () => 'a.txt'
-  numbers = () => Float64Array.of(3, 0, 3, -1)
+  numbers = () => Float64Array.of(3, 0, 3, -1, 0)
+  digest = () => new Uint8Array(32).fill(script.digest ?? 7)
+  device = () => 'laptop'
+  pauses = () => true
+  pausedThere = () => script.pausedThere ?? false
+  pause = (paused) => script.calls.push(`pause ${paused}`)
+  pending = () => false
   progress = () => Float64Array.of(0, 0, 1, 0, 3, 0)
   entry = () => 0
   offset = () => 0
@@ -30,6 +36,8 @@ class Scripted {
   take = () => {}
   sent = () => {}
   accept = () => script.calls.push('accept')
+  decline = () => script.calls.push('decline')
+  stored = () => script.calls.push('stored')
   cancel = (code, text) => script.calls.push(`cancel ${code} ${text}`)
   free = () => script.calls.push('free')
 }

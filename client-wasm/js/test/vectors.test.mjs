@@ -190,6 +190,8 @@ function event({ told, a, b, c, bytes }) {
       return { name: 'attempt-failed', cause: cause(a, b), 'retry-in': micros(c) }
     case Told.PeerOnline:
       return { name: 'peer-online' }
+    case Told.CodeUsed:
+      return { name: 'code-used' }
     case Told.PeerAway:
       return { name: 'peer-away', grace: micros(a) }
     case Told.Draining:

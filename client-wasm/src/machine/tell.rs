@@ -65,6 +65,7 @@ impl Machine {
                 tell_cause(Told::AttemptFailed, cause, millis(retry_in))
             }
             Event::PeerOnline => Reply::number(Told::PeerOnline as u8),
+            Event::CodeUsed => Reply::number(Told::CodeUsed as u8),
             Event::PeerAway(grace) => told(Told::PeerAway, millis(grace)),
             Event::Draining(grace) => told(Told::Draining, millis(grace)),
             Event::DatagramsDropped(count) => of(Told::DatagramsDropped, count),

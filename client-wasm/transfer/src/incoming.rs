@@ -1,11 +1,20 @@
 //! The receiving side.
 
 use bytes::Bytes;
-use peersox_core::transfer::{Choice, DeclineReason, Error, Event, Limits, Prefix, Receiver};
+use peersox_core::transfer::{
+    Abilities, CancelCode, Choice, DeclineReason, Error, Event, Limits, Prefix, Receiver, Settings,
+};
 use wasm_bindgen::prelude::*;
 
 use crate::table::{self, number};
 use crate::{Ask, Failure, cancel_code};
+
+/// What a page takes: less than a program, because it holds the whole list twice.
+const LIMITS: Limits = Limits {
+    entries: 250_000,
+    path_bytes: 32 << 20,
+    total_bytes: u64::MAX,
+};
 
 /// Files on their way here.
 #[wasm_bindgen]
@@ -19,6 +28,9 @@ pub struct Incoming {
     next: Option<Ask>,
     /// What to write.
     write: Write,
+    /// Where the message that was taken last begins.
+    begin: usize,
+    paused_there: bool,
     failure: Option<Failure>,
 }
 
@@ -39,11 +51,22 @@ impl Incoming {
     #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
         Self {
-            machine: Receiver::new(Limits::default()),
+            machine: Receiver::with(Settings {
+                limits: LIMITS,
+                abilities: Abilities {
+                    batches: true,
+                    failures: true,
+                    pauses: true,
+                    ..Abilities::default()
+                },
+                ..Settings::default()
+            }),
             choices: Vec::new(),
             unsent: None,
             next: None,
             write: Write::default(),
+            begin: 0,
+            paused_there: false,
             failure: None,
         }
     }
@@ -55,8 +78,15 @@ impl Incoming {
     }
 
     fn ask(&mut self) -> Ask {
-        if let Some(ask) = self.next.take() {
-            return ask;
+        loop {
+            if let Some(ask) = self.next.take() {
+                return ask;
+            }
+            // What else came in the same message.
+            match self.machine.next_event() {
+                Some(event) => self.hear(event),
+                None => break,
+            }
         }
         if self.unsent.is_none() {
             self.unsent = self.machine.poll_message();
@@ -77,15 +107,27 @@ impl Incoming {
         if self.machine.is_over() {
             return;
         }
-        let begin = message.as_ptr().addr();
-        match self.machine.handle(message.into()) {
+        self.begin = message.as_ptr().addr();
+        let event = self.machine.handle(message.into());
+        self.hear(event);
+    }
+
+    fn hear(&mut self, event: Result<Event, Error>) {
+        match event {
             Ok(Event::Nothing) => {}
             Ok(Event::Offered) => self.next = Some(Ask::Offered),
             Ok(Event::Store) => self.next = Some(Ask::Store),
+            Ok(Event::Paused(paused)) => self.paused_there = paused,
             Ok(Event::Finish { entry, .. }) => {
                 self.write.entry = entry;
                 self.next = Some(Ask::Complete);
             }
+            Ok(Event::Failed { entry, .. }) => {
+                self.write.entry = entry;
+                self.next = Some(Ask::EntryFailed);
+            }
+            // This side does not say that it takes holes.
+            Ok(Event::Hole { .. }) => self.machine.cancel(CancelCode::Protocol, "a hole"),
             Ok(Event::Write {
                 entry,
                 offset,
@@ -94,13 +136,22 @@ impl Incoming {
                 self.write = Write {
                     entry,
                     offset,
-                    at: bytes.as_ptr().addr() - begin,
+                    at: bytes.as_ptr().addr() - self.begin,
                     len: bytes.len(),
                 };
                 self.next = Some(Ask::Write);
             }
             Err(error) => self.fail(&error),
         }
+    }
+
+    /// Whether there is a message to send, without moving on to anything else.
+    #[must_use]
+    pub fn pending(&mut self) -> bool {
+        if self.unsent.is_none() {
+            self.unsent = self.machine.poll_message();
+        }
+        self.unsent.is_some()
     }
 
     /// Where the message to send begins in this module's memory.
@@ -151,6 +202,38 @@ impl Incoming {
     pub fn id(&self) -> Vec<u8> {
         let offer = self.machine.offer();
         offer.map_or_else(Vec::new, |it| it.id().as_bytes().to_vec())
+    }
+
+    /// The hash of all that is offered; two offers with one digest are the same.
+    #[must_use]
+    pub fn digest(&self) -> Vec<u8> {
+        let offer = self.machine.offer();
+        offer.map_or_else(Vec::new, |it| it.digest().to_vec())
+    }
+
+    /// What the sender's device is called; empty if it does not say.
+    #[must_use]
+    pub fn device(&self) -> String {
+        let offer = self.machine.offer();
+        offer.map_or_else(String::new, |it| it.device().to_owned())
+    }
+
+    /// Whether the sender stops when this side says that it pauses.
+    #[must_use]
+    pub fn pauses(&self) -> bool {
+        self.machine.abilities().pauses
+    }
+
+    /// Tells the sender that this side pauses, or goes on.
+    pub fn pause(&mut self, paused: bool) {
+        self.machine.pause(paused);
+    }
+
+    /// Whether the sender has paused.
+    #[must_use]
+    #[wasm_bindgen(js_name = pausedThere)]
+    pub fn paused_there(&self) -> bool {
+        self.paused_there
     }
 
     /// What is offered: [`table::paths`].

@@ -1,7 +1,7 @@
 //! The sending side.
 
 use bytes::Bytes;
-use peersox_core::transfer::{Action, Limits, Offer, Sender, TransferId};
+use peersox_core::transfer::{Abilities, Action, Limits, Offer, Sender, TransferId};
 use wasm_bindgen::prelude::*;
 
 use crate::table::{self, number};
@@ -29,7 +29,13 @@ impl Outgoing {
         let entries = table::entries(names, numbers)?;
         let offer = Offer::new(TransferId::of(&entries), entries, &Limits::default());
         Ok(Self {
-            machine: Sender::new(offer.map_err(|error| error.to_string())?),
+            machine: Sender::with(
+                offer.map_err(|error| error.to_string())?,
+                Abilities {
+                    pauses: true,
+                    ..Abilities::default()
+                },
+            ),
             unsent: None,
             read: (0, 0, 0),
             failure: None,
@@ -42,7 +48,7 @@ impl Outgoing {
         self.machine.offer().id().as_bytes().to_vec()
     }
 
-    /// What is offered, with names as the other side will have them: [`table::paths`].
+    /// What is offered: [`table::paths`].
     #[must_use]
     pub fn paths(&self) -> String {
         table::paths(self.machine.offer())
@@ -70,7 +76,9 @@ impl Outgoing {
                 Ask::Send
             }
             Action::Wait => Ask::Take,
-            Action::Read { entry, offset, max } => {
+            Action::Read {
+                entry, offset, max, ..
+            } => {
                 self.read = (entry, offset, max);
                 Ask::Read
             }
@@ -86,6 +94,17 @@ impl Outgoing {
         {
             self.failure = Some(Failure::from(&error));
         }
+    }
+
+    /// Whether there is a message to send, without moving on to anything else.
+    #[must_use]
+    pub fn pending(&mut self) -> bool {
+        if self.unsent.is_none()
+            && let Action::Send(message) = self.machine.poll()
+        {
+            self.unsent = Some(message);
+        }
+        self.unsent.is_some()
     }
 
     /// Where the message to send begins in this module's memory.
@@ -128,6 +147,18 @@ impl Outgoing {
         if let Err(error) = self.machine.feed(bytes.into()) {
             self.failure.get_or_insert_with(|| Failure::from(&error));
         }
+    }
+
+    /// Tells the receiver that this side pauses, or goes on.
+    pub fn pause(&mut self, paused: bool) {
+        self.machine.pause(paused);
+    }
+
+    /// Whether the receiver has paused.
+    #[must_use]
+    #[wasm_bindgen(js_name = pausedThere)]
+    pub fn paused_there(&self) -> bool {
+        self.machine.is_paused_there()
     }
 
     /// Gives up; steps then tell the other side.

@@ -2,27 +2,31 @@
 //! `js/src/transfer`: `machines.ts`, `outgoing.ts` for what is given, `transfer.ts` for what is shown.
 
 use peersox_core::time::Timestamp;
-use peersox_core::transfer::{Entry, Kind, Offer, Progress, SafePath};
+use peersox_core::transfer::{Entry, Kind, Names, Offer, Progress, SafePath};
 
-/// The paths in the order of their numbers, one in a line: no safe path has a line feed in it.
+/// The paths in the order of their numbers with NUL between them, which no path has in it.
 pub(crate) fn paths(offer: &Offer) -> String {
     let mut paths = String::new();
     for entry in offer.entries() {
         if !paths.is_empty() {
-            paths.push('\n');
+            paths.push('\0');
         }
         paths.push_str(entry.path.as_str());
     }
     paths
 }
 
-/// Bytes of all files, then for each entry: whether it is a directory, its size, when it was modified.
+/// Bytes of all files, then for each entry: whether it is a directory, its size, when it was modified,
+/// whether it may be executed.
 pub(crate) fn numbers(offer: &Offer) -> Vec<f64> {
     let mut numbers = vec![from_option(offer.total_bytes())];
     for entry in offer.entries() {
         numbers.push(f64::from(u8::from(entry.kind == Kind::Directory)));
         numbers.push(from_option(entry.size));
         numbers.push(from_option(entry.modified.map(Timestamp::as_millis)));
+        let is_program = entry.kind == Kind::File
+            && (entry.executable || entry.mode.is_some_and(|mode| mode & 0o111 != 0));
+        numbers.push(f64::from(u8::from(is_program)));
     }
     numbers
 }
@@ -37,7 +41,8 @@ pub(crate) fn entries(names: &str, numbers: &[f64]) -> Result<Vec<Entry>, String
         let depth = usize::try_from(depth).unwrap_or(usize::MAX);
         let path: Vec<&str> = names.by_ref().take(depth).collect();
         entries.push(Entry {
-            path: SafePath::new(&path).map_err(|error| error.to_string())?,
+            // The receiver makes them harmless on its system.
+            path: SafePath::on(Names::Unix, &path).map_err(|error| error.to_string())?,
             kind: if row[1] == 0.0 {
                 Kind::File
             } else {
@@ -46,6 +51,8 @@ pub(crate) fn entries(names: &str, numbers: &[f64]) -> Result<Vec<Entry>, String
             size: to_option(row[2]),
             modified: to_option(row[3]).map(Timestamp::from_millis),
             executable: false,
+            mode: None,
+            data_bytes: None,
         });
     }
     Ok(entries)

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::process::ExitCode;
 
-use peersox_client::{Code, Options, OsRng, Peer, Proof, Server, Trust, Words};
+use peersox_client::{Code, Invite, Options, Peer, Proof, Server, Step, Trust};
 
 /// Says on standard error what went wrong, if something did.
 pub fn exit(ended: Result<(), Box<dyn Error>>) -> ExitCode {
@@ -24,18 +24,21 @@ pub fn exit(ended: Result<(), Box<dyn Error>>) -> ExitCode {
 pub async fn meet(code: Option<&str>) -> Result<Peer, Box<dyn Error>> {
     let url = std::env::var("PEERSOX_SERVER").unwrap_or_else(|_| "http://localhost:3000".into());
     let server = Server::connect(&url, Trust::default()).await?;
-    let (pairing, code) = if let Some(typed) = code {
+    let options = Options::default();
+    let peer = if let Some(typed) = code {
         let code: Code = typed.parse()?;
-        (server.join_pairing(&code.nameplate).await?, code)
+        let pairing = server.join_pairing(&code.nameplate).await?;
+        Peer::attach(server, pairing, Proof::Code(code), options).await?
     } else {
-        let created = server.create_pairing().await?;
-        let nameplate = created.nameplate;
-        let words = Words::random(2, &mut OsRng); // the server never sees these
-        let code = Code { nameplate, words };
-        eprintln!("code: {code}");
-        (created.pairing, code)
+        let mut invite = Invite::new(server, 2, options); // two words, which the server never sees
+        loop {
+            match invite.next().await? {
+                Step::Show(code) => eprintln!("code: {code}"),
+                Step::Replaced(_, why) => eprintln!("another code follows: {why}"),
+                Step::Met(peer, _pairing) => break peer,
+            }
+        }
     };
-    let peer = Peer::attach(server, pairing, Proof::Code(code), Options::default()).await?;
     peer.connected().await?;
     if let Some(secured) = peer.secured() {
         eprintln!("connected; both sides see: {}", secured.phrase);

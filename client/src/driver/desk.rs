@@ -93,7 +93,7 @@ impl Desk {
             Command::Ping(reply) => self.ping(reply, mux),
             Command::Upgrade(reply) => answer(reply, self.still_on().map(|()| false)),
             // The driver keeps these for itself while it runs.
-            Command::Wake | Command::Close => {}
+            Command::Wake | Command::Close | Command::HangUp => {}
         }
     }
 

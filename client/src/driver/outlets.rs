@@ -1,6 +1,6 @@
 //! Where a driver tells what happens.
 
-use tokio::sync::{broadcast, oneshot, watch};
+use tokio::sync::{broadcast, watch};
 
 use super::Verdict;
 use crate::event::{Event, Presence, Secured, Status};
@@ -11,25 +11,34 @@ pub(crate) struct Outlets {
     pub(crate) status: watch::Sender<Status>,
     pub(crate) secured: watch::Sender<Option<Secured>>,
     pub(crate) end: watch::Sender<Option<Verdict>>,
-    /// Whoever waits for the first leg; dropped if there is none.
-    pub(crate) attached: Option<oneshot::Sender<()>>,
+    /// Whether there ever was a leg.
+    pub(crate) attached: watch::Sender<bool>,
 }
 
 impl Outlets {
     /// Notes what this changes, then tells it.
-    pub(super) fn tell(&mut self, event: Event) {
+    pub(super) fn tell(&self, event: Event) {
         tracing::debug!(?event, "peer");
         self.status.send_if_modified(|status| {
             let before = *status;
             note(status, &event);
             *status != before
         });
-        let is_attached = matches!(event, Event::Attached { .. });
+        if matches!(event, Event::Attached { .. }) {
+            self.attached.send_replace(true);
+        }
         // Nobody may be listening.
         let _ = self.events.send(event);
-        if is_attached && let Some(attached) = self.attached.take() {
-            let _ = attached.send(());
-        }
+    }
+
+    /// Nothing is left but what does not change any more.
+    pub(super) fn over(&self) {
+        self.status.send_modify(|status| {
+            *status = Status {
+                code_used: status.code_used,
+                ..Status::default()
+            };
+        });
     }
 
     /// Notes where the other peer is.
@@ -54,6 +63,7 @@ fn note(status: &mut Status, event: &Event) {
             status.connected &= kind.is_some();
         }
         Event::Connected => status.connected = true,
+        Event::CodeUsed => status.code_used = true,
         Event::AttemptFailed { .. }
         | Event::Secured { .. }
         | Event::PeerRestarted

@@ -3,6 +3,7 @@
 mod clock;
 mod dial;
 mod direct;
+mod eyeballs;
 mod grpc;
 mod http;
 mod leg;

@@ -1,10 +1,11 @@
 //! `peersox.v1.PairingService`.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
-use peersox_core::pairing::{Admit, Create, Join, Revoke, View};
+use peersox_core::limit::Full;
+use peersox_core::pairing::{Admit, Create, Join, Keep, Revoke, View};
 use peersox_core::ticket::Claims;
 use peersox_core::time::Timestamp;
 use peersox_proto::v1;
@@ -37,6 +38,8 @@ impl<S: Store> PairingService for Pairing<S> {
             restore_ttl_seconds: seconds(config.pairing.restore_ttl),
             relay_limits: Some(config.relay_limits),
             transports: transports.into_iter().map(Into::into).collect(),
+            code_max_seconds: seconds(config.pairing.code_life()),
+            unkept_ttl_seconds: seconds(config.pairing.unkept_ttl),
         }))
     }
 
@@ -44,9 +47,30 @@ impl<S: Store> PairingService for Pairing<S> {
         &self,
         request: Request<v1::CreatePairingRequest>,
     ) -> Result<Response<v1::CreatePairingResponse>, Status> {
-        let budget = self.0.guard.create(address(&request), (self.0.clock)());
+        let now = (self.0.clock)();
+        let budget = self.0.guard.create(address(&request), now);
         budget.map_err(status::rate_limited)?;
-        let created = self.0.execute(&Create).await?;
+        let place = self.0.guard.pairing(address(&request));
+        let place = match place {
+            Ok(place) => Some(place),
+            Err(Full::Share) => return Err(Failure::Full.into()),
+            // Some of those that held a place had to make room; the store knows whether there is more.
+            Err(Full::Cap) => None,
+        };
+        let asked = request.get_ref();
+        let secret_bits = asked.secret_bits;
+        let digits = self.0.odds().digits(secret_bits, now);
+        let create = Create {
+            digits: digits.ok_or(Failure::NoNameplate)?,
+            secret_bits,
+            ephemeral: asked.ephemeral,
+        };
+        let created = self.0.execute(&create).await?;
+        self.0.odds().created(create.digits, secret_bits);
+        if let Some(place) = place {
+            let end = created.code_expires_at;
+            self.0.living.hold(created.view.id, place, end);
+        }
         tracing::debug!(pairing = %created.view.id, "created");
         Ok(Response::new(convert::created(&created)))
     }
@@ -56,15 +80,33 @@ impl<S: Store> PairingService for Pairing<S> {
         request: Request<v1::JoinPairingRequest>,
     ) -> Result<Response<v1::JoinPairingResponse>, Status> {
         let nameplate = convert::nameplate(request.get_ref()).map_err(status::malformed)?;
-        let attempt = self.0.guard.join(address(&request), (self.0.clock)());
+        let now = (self.0.clock)();
+        let attempt = self.0.guard.join(address(&request), now);
         let attempt = attempt.map_err(status::rate_limited)?;
-        let joined = self.0.execute(&Join { nameplate }).await;
+        let (digits, is_clean) = (nameplate.digits(), attempt.is_clean());
+        let tried = self.0.odds().attempt(digits, is_clean, now);
+        let tried = match tried {
+            Ok(tried) => tried,
+            Err(wait) => {
+                attempt.forgive();
+                return Err(status::rate_limited(wait));
+            }
+        };
+        let ephemeral = request.get_ref().ephemeral;
+        let joined = self
+            .0
+            .execute(&Join {
+                nameplate,
+                ephemeral,
+            })
+            .await;
         match &joined {
-            // A guess that found nothing is what the budget is for.
+            // A guess that found nothing is what the budgets are for.
             Err(Failure::Reject(_)) => drop(attempt),
             Ok(_)
             | Err(Failure::NoNameplate | Failure::Full | Failure::Contended | Failure::Store(_)) => {
-                attempt.forgive()
+                attempt.forgive();
+                self.0.odds().forgive(tried);
             }
         }
         let joined = joined?;
@@ -76,7 +118,14 @@ impl<S: Store> PairingService for Pairing<S> {
         &self,
         request: Request<v1::GetPairingRequest>,
     ) -> Result<Response<v1::GetPairingResponse>, Status> {
-        let view = self.admit(&request.get_ref().credential).await?;
+        let asked = request.get_ref();
+        let view = if asked.keep {
+            let credential = convert::credential(&asked.credential);
+            let credential = credential.map_err(status::rejected)?;
+            self.0.execute(&Keep { credential }).await?
+        } else {
+            self.admit(&asked.credential).await?
+        };
         Ok(Response::new(convert::view(&view)))
     }
 
@@ -85,8 +134,9 @@ impl<S: Store> PairingService for Pairing<S> {
         request: Request<v1::WatchPairingRequest>,
     ) -> Result<Response<Self::WatchPairingStream>, Status> {
         let view = self.admit(&request.get_ref().credential).await?;
+        let from = address(&request);
         let end = request.extensions().get().map(|Deadline(end)| *end);
-        let watch = watch::open(Arc::clone(&self.0), &view, end).await?;
+        let watch = watch::open(Arc::clone(&self.0), &view, from, end).await?;
         Ok(Response::new(watch))
     }
 
@@ -94,6 +144,10 @@ impl<S: Store> PairingService for Pairing<S> {
         &self,
         request: Request<v1::OpenSessionRequest>,
     ) -> Result<Response<v1::OpenSessionResponse>, Status> {
+        // The relay beside this service refuses legs by now; another server may have them.
+        if self.0.stop.is_cancelled() {
+            return Err(status::draining());
+        }
         // A request that cannot be answered must not count as a use of the pairing.
         let asked = request
             .extensions()
@@ -130,6 +184,7 @@ impl<S: Store> PairingService for Pairing<S> {
         // First a place to say it, then the deed: what is revoked is surely told to the relay.
         let place = self.0.revocations.reserve().await;
         let revoked = self.0.execute(&Revoke { credential }).await?;
+        self.0.living.found(revoked, None);
         if let Ok(place) = place {
             place.send(revoked);
         }
@@ -146,8 +201,7 @@ impl<S: Store> Pairing<S> {
 }
 
 fn address<T>(request: &Request<T>) -> IpAddr {
-    let known = request.extensions().get().map(|ClientAddr(addr)| *addr);
-    known.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED))
+    ClientAddr::of(request.extensions().get())
 }
 
 fn seconds(duration: std::time::Duration) -> u32 {

@@ -55,11 +55,16 @@ pub(crate) fn bad_authority(bad: BadAuthority) -> Status {
 }
 
 pub(crate) fn rate_limited(wait: Duration) -> Status {
-    exhausted(
-        "RATE_LIMITED",
-        "too many attempts; wait before the next",
-        wait,
-    )
+    limited("too many attempts; wait before the next", wait)
+}
+
+pub(crate) fn busy() -> Status {
+    let message = "too many calls are being answered; call again";
+    limited(message, Duration::from_secs(1))
+}
+
+fn limited(message: &str, wait: Duration) -> Status {
+    exhausted("RATE_LIMITED", message, wait)
 }
 
 pub(crate) fn too_many_watches() -> Status {

@@ -11,6 +11,7 @@
 //! nobody takes, and who falls too far behind starts again from the present state.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,16 +29,19 @@ use super::status;
 use crate::guard::WatchPlace;
 use crate::service::Shared;
 use crate::store::{Notice, Store, Stored, Version};
+use crate::vigil::Sign;
 
 /// Opens the stream of a peer that has shown its credential; until `end`, if the caller set one.
 pub(crate) async fn open<S: Store>(
     shared: Arc<Shared<S>>,
     peer: &View,
+    from: IpAddr,
     end: Option<Instant>,
 ) -> Result<BoxStream<'static, Result<WatchPairingResponse, Status>>, Status> {
-    let place = shared.guard.watch(peer.id);
+    let place = shared.guard.watch(peer.id, from);
     let place = place.ok_or_else(status::too_many_watches)?;
     let failed = |error| status::store(&error);
+    let sign = shared.vigil.watch(peer.id, peer.role);
     let notices = shared.store.watch(peer.id).await.map_err(failed)?;
     let loaded = shared.store.load(peer.id, (shared.clock)()).await;
     let loaded = loaded.map_err(failed)?;
@@ -54,6 +58,7 @@ pub(crate) async fn open<S: Store>(
         queue: VecDeque::new(),
         ended: false,
         _place: place,
+        _sign: sign,
     };
     watch.begin(&loaded);
     let next = |mut watch: Watch<S>| async move { Some((watch.next().await?, watch)) };
@@ -74,6 +79,8 @@ struct Watch<S> {
     queue: VecDeque<Result<PairingEvent, Status>>,
     ended: bool,
     _place: WatchPlace,
+    /// Keeps the pairing alive.
+    _sign: Sign,
 }
 
 impl<S: Store> Watch<S> {
@@ -213,6 +220,8 @@ mod tests {
     use super::*;
     use crate::{Config, Control, Directory, Memory, directory};
     use futures_util::FutureExt as _;
+    use peersox_core::code::Digits;
+    use peersox_core::limit::UNKNOWN;
     use peersox_core::pairing::{Admit, Create};
     use peersox_core::ticket::Signer;
 
@@ -224,7 +233,12 @@ mod tests {
         let signer = Signer::from_seed(&[1; 32]);
         let config = Config::default();
         let (control, _) = Control::new(config, Memory::default(), signer, directory, clock);
-        let credential = control.0.execute(&Create).await.unwrap().credential;
+        let create = Create {
+            digits: Digits::default(),
+            secret_bits: 20,
+            ephemeral: true,
+        };
+        let credential = control.0.execute(&create).await.unwrap().credential;
         let view = control.0.execute(&Admit { credential }).await.unwrap();
         (control, view)
     }
@@ -236,7 +250,9 @@ mod tests {
             (41, PairingEvent::PeerOnline),
         ] {
             let (control, view) = waiting().await;
-            let watch = open(Arc::clone(&control.0), &view, None).await.unwrap();
+            let watch = open(Arc::clone(&control.0), &view, UNKNOWN, None)
+                .await
+                .unwrap();
             for at in 0..changes {
                 let online = at % 2 == 0;
                 control

@@ -1,7 +1,7 @@
 //! The store that was chosen when the process started.
 
 use futures_util::stream::BoxStream;
-use peersox_core::code::Nameplate;
+use peersox_core::code::{Census, Nameplate};
 use peersox_core::id::PairingId;
 use peersox_core::time::Timestamp;
 
@@ -46,6 +46,13 @@ impl Store for AnyStore {
         match self {
             Self::Memory(store) => store.watch(id).await,
             Self::File(store) => store.watch(id).await,
+        }
+    }
+
+    async fn census(&self) -> Result<Census, StoreError> {
+        match self {
+            Self::Memory(store) => store.census().await,
+            Self::File(store) => store.census().await,
         }
     }
 

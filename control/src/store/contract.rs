@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use peersox_core::code::Nameplate;
+use peersox_core::code::{Census, Digits, Lengths, Nameplate};
 use peersox_core::pairing::{
-    Command, Config, Create, Created, Event, Find, Join, Pairing, Reject, Write, decide,
+    Alive, Command, Config, Create, Created, Event, Find, Join, Pairing, Present, Reject, Write,
+    decide,
 };
+use peersox_core::role::Role;
 use peersox_core::time::Timestamp;
 use rand_core::OsRng;
 
@@ -23,14 +25,61 @@ pub(crate) async fn check<S: Store>(new: impl AsyncFn() -> S) {
     a_nameplate_is_reserved_while_it_can_be_joined(&new().await).await;
     what_is_over_is_not_found(&new().await).await;
     those_who_watch_are_told_in_order(&new().await).await;
+    what_lives_longer_is_found_longer(&new().await).await;
+    those_who_wait_are_counted(&new().await).await;
     of_many_who_redeem_at_once_one_wins(new().await).await;
 }
 
+/// Runs the check of a full store, on one that has room for three pairings.
+pub(crate) async fn check_full<S: Store>(three: impl AsyncFn() -> S) {
+    what_is_worth_least_makes_room(&three().await).await;
+}
+
 pub(crate) fn create(now: Timestamp) -> (Pairing, Created) {
-    let decision = decide(&Config::default(), None, &Create, now, &mut OsRng).unwrap();
-    match decision.write {
-        Write::Put(pairing) => (pairing, decision.reply),
-        Write::Nothing | Write::Remove(_) => panic!("creating stores a pairing"),
+    create_on(now, 20)
+}
+
+fn create_on(now: Timestamp, secret_bits: u32) -> (Pairing, Created) {
+    let create = Create {
+        digits: Digits::default(),
+        secret_bits,
+        ephemeral: true,
+    };
+    let decision = decide(&Config::default(), None, &create, now, &mut OsRng).unwrap();
+    (written(decision.write), decision.reply)
+}
+
+fn written(write: Write) -> Pairing {
+    match write {
+        Write::Put(pairing) | Write::Prolong(pairing) => pairing,
+        Write::Nothing | Write::Remove(_) => panic!("this stores a pairing"),
+    }
+}
+
+/// The same pairing after somebody attached, or left.
+pub(crate) fn present(pairing: &Pairing, online: bool, now: Timestamp) -> Pairing {
+    let present = Present {
+        pairing: pairing.id(),
+        role: Role::Initiator,
+        online,
+    };
+    let decision = decide(&Config::default(), Some(pairing), &present, now, &mut OsRng);
+    written(decision.unwrap().write)
+}
+
+/// The same pairing after a sign of life of its creator.
+pub(crate) fn alive(pairing: &Pairing, now: Timestamp) -> Pairing {
+    let alive = Alive {
+        pairing: pairing.id(),
+        role: Role::Initiator,
+        seen: now,
+        worn_out: Lengths::default(),
+    };
+    let decision = decide(&Config::default(), Some(pairing), &alive, now, &mut OsRng);
+    match decision.unwrap().write {
+        Write::Put(pairing) | Write::Prolong(pairing) => pairing,
+        Write::Nothing => pairing.clone(),
+        Write::Remove(_) => panic!("a sign of life removes nothing"),
     }
 }
 
@@ -53,12 +102,12 @@ pub(crate) fn put(expected: Option<Version>, pairing: Pairing, event: Option<Eve
 
 pub(crate) fn joined(waiting: &Pairing, now: Timestamp) -> Pairing {
     let nameplate = waiting.nameplate().unwrap().clone();
-    let join = Join { nameplate };
+    let join = Join {
+        nameplate,
+        ephemeral: true,
+    };
     let decision = decide(&Config::default(), Some(waiting), &join, now, &mut OsRng);
-    match decision.unwrap().write {
-        Write::Put(pairing) => pairing,
-        Write::Nothing | Write::Remove(_) => panic!("joining stores a pairing"),
-    }
+    written(decision.unwrap().write)
 }
 
 async fn what_is_committed_is_found(store: &impl Store) {
@@ -201,6 +250,99 @@ async fn those_who_watch_are_told_in_order(store: &impl Store) {
     assert!(silent.is_pending(), "what happens to others is not told");
 }
 
+async fn what_lives_longer_is_found_longer(store: &impl Store) {
+    let (pairing, created) = create(START);
+    let id = pairing.id();
+    let commit = put(None, pairing.clone(), None);
+    store.commit(commit, START).await.unwrap();
+    let half = START + CODE_TTL / 2;
+    let longer = Commit {
+        expected: Some(Version::FIRST),
+        write: Write::Prolong(alive(&pairing, half)),
+        event: None,
+    };
+    let outcome = store.commit(longer.clone(), half).await.unwrap();
+    assert_eq!(outcome, Outcome::Committed);
+    let outcome = store.commit(longer, half).await.unwrap();
+    assert_eq!(outcome, Outcome::Conflict);
+    let over = START + CODE_TTL;
+    store.sweep(over).await.unwrap();
+    assert!(store.load(id, over).await.unwrap().is_some());
+    let found = store.find(&created.nameplate, over).await.unwrap();
+    assert!(found.is_some());
+    assert_eq!(store.load(id, half + CODE_TTL).await.unwrap(), None);
+}
+
+async fn those_who_wait_are_counted(store: &impl Store) {
+    let mut expected = Census::default();
+    assert_eq!(store.census().await.unwrap(), expected);
+    for bits in [0, 10, 20, 20] {
+        let (pairing, _) = create_on(START, bits);
+        store.commit(put(None, pairing, None), START).await.unwrap();
+        expected.add(Digits::default(), bits);
+    }
+    let (used, _) = create_on(START, 0);
+    let used = put(None, joined(&used, START), None);
+    store.commit(used, START).await.unwrap();
+    assert_eq!(store.census().await.unwrap(), expected);
+    store.sweep(START + CODE_TTL).await.unwrap();
+    assert_eq!(store.census().await.unwrap(), Census::default());
+}
+
+/// Those that nobody ever attached to go first, then those that are over; others never.
+async fn what_is_worth_least_makes_room(store: &impl Store) {
+    let commit = async |pairing: &Pairing| {
+        let commit = put(None, pairing.clone(), None);
+        store.commit(commit, START).await.unwrap()
+    };
+    let is_there = async |pairing: &Pairing| {
+        let loaded = store.load(pairing.id(), START).await.unwrap();
+        loaded.is_some()
+    };
+    let (wanted, _) = create(START);
+    let wanted = present(&wanted, true, START);
+    let (over, _) = create(START);
+    let over = joined(&present(&over, true, START), START);
+    let over = present(&over, false, START);
+    let (unused, _) = create(START);
+    let unused = joined(&unused, START);
+    for pairing in [&wanted, &over, &unused] {
+        assert_eq!(commit(pairing).await, Outcome::Committed);
+    }
+    let mut watched = store.watch(unused.id()).await.unwrap();
+    let mut codes = Vec::new();
+    for gone in [&unused, &over] {
+        let (code, created) = create(START);
+        let code = present(&code, true, START);
+        assert!(is_there(gone).await);
+        assert_eq!(commit(&code).await, Outcome::Committed);
+        assert!(!is_there(gone).await);
+        assert!(is_there(&wanted).await);
+        let found = store.find(&created.nameplate, START).await.unwrap();
+        assert!(found.is_some());
+        codes.push(code);
+    }
+    assert_eq!(watched.next().await, Some(Notice::Resync));
+    let (late, _) = create(START);
+    assert_eq!(commit(&late).await, Outcome::Full, "all are wanted");
+    // A code whose creator never attached makes room for the next, and frees its nameplate.
+    let remove = Commit {
+        expected: Some(Version::FIRST),
+        write: Write::Remove(wanted.id()),
+        event: Some(Event::Revoked),
+    };
+    store.commit(remove, START).await.unwrap();
+    let (unattended, created) = create(START);
+    assert_eq!(commit(&unattended).await, Outcome::Committed);
+    assert_eq!(commit(&late).await, Outcome::Committed);
+    assert!(!is_there(&unattended).await);
+    let found = store.find(&created.nameplate, START).await.unwrap();
+    assert_eq!(found, None);
+    for code in codes {
+        assert!(is_there(&code).await);
+    }
+}
+
 async fn of_many_who_redeem_at_once_one_wins(store: impl Store) {
     const MANY: usize = 200;
     let store = Arc::new(store);
@@ -213,7 +355,11 @@ async fn of_many_who_redeem_at_once_one_wins(store: impl Store) {
         let nameplate = created.nameplate.clone();
         tasks.spawn(async move {
             barrier.wait().await;
-            redeem(&*store, &Join { nameplate }).await
+            let join = Join {
+                nameplate,
+                ephemeral: true,
+            };
+            redeem(&*store, &join).await
         });
     }
     let results = tasks.join_all().await;

@@ -10,9 +10,9 @@
 //! `record` is what a pairing looks like at rest, `tables` are the rules within a transaction,
 //! `writer` is the one thread that writes, `open` decides whether a file is ours.
 //!
-//! A commit is answered when it would survive a power cut, with one exception: that a peer came or
-//! went is written with the next such commit or sweep. It means nothing to the next process, which
-//! begins with nobody attached.
+//! A commit is answered when it would survive a power cut, with two exceptions, which are written with
+//! the next other commit or sweep: that a peer came or went, which means nothing to the next process,
+//! as it begins with nobody attached; and that a pairing lives longer, which costs some of that time.
 
 mod open;
 mod record;
@@ -23,11 +23,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::stream::BoxStream;
-use peersox_core::code::Nameplate;
+use peersox_core::code::{Census, Nameplate};
 use peersox_core::id::PairingId;
-use peersox_core::pairing::Write;
+use peersox_core::pairing::{Config, Write};
 use peersox_core::time::Timestamp;
 use redb::{Database, ReadTransaction, ReadableDatabase as _};
+use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use super::watchers::Watchers;
@@ -44,6 +45,7 @@ pub struct File {
     writer: Writer,
     database: Arc<Database>,
     watchers: Arc<Mutex<Watchers>>,
+    readers: Semaphore,
     secret: Zeroizing<[u8; 32]>,
 }
 
@@ -52,21 +54,30 @@ impl File {
     pub const DEFAULT_MAX: usize = Memory::DEFAULT_MAX;
 
     /// Opens the file, or creates it readable by its owner only. Whoever was attached to a relay
-    /// is no longer.
+    /// is no longer, and has from `now` on the time of `config` to come back.
     ///
     /// A file that a killed process left behind is repaired and verified, which reads all of it:
     /// call it at start-up, and expect a second for a hundred thousand pairings.
     ///
     /// # Errors
     /// [`OpenError`] if the file is not ours, not readable, damaged, or in use.
-    pub async fn open(path: impl Into<PathBuf>) -> Result<Self, OpenError> {
-        Self::with_room(path, Self::DEFAULT_MAX).await
+    pub async fn open(
+        path: impl Into<PathBuf>,
+        config: &Config,
+        now: Timestamp,
+    ) -> Result<Self, OpenError> {
+        Self::with_room(path, config, now, Self::DEFAULT_MAX).await
     }
 
-    async fn with_room(path: impl Into<PathBuf>, max: usize) -> Result<Self, OpenError> {
-        let path = path.into();
+    async fn with_room(
+        path: impl Into<PathBuf>,
+        config: &Config,
+        now: Timestamp,
+        max: usize,
+    ) -> Result<Self, OpenError> {
+        let (path, config) = (path.into(), *config);
         let opening = tokio::task::spawn_blocking(move || {
-            let (database, secret) = open::open(&path)?;
+            let (database, secret) = open::open(&path, &config, now)?;
             let (database, watchers) = (Arc::new(database), Arc::default());
             let writer = Writer::start(Arc::clone(&database), Arc::clone(&watchers), max)
                 .map_err(|error| OpenError::Unreadable { path, error })?;
@@ -74,6 +85,7 @@ impl File {
                 writer,
                 database,
                 watchers,
+                readers: Semaphore::new(READERS),
                 secret,
             })
         });
@@ -92,6 +104,8 @@ impl File {
         &self,
         look: impl FnOnce(&ReadTransaction) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        // Never closed, so waiting fails in no case. Who waits is bounded by the calls in progress.
+        let _turn = self.readers.acquire().await;
         let database = Arc::clone(&self.database);
         let reading = move || look(&database.begin_read().map_err(failed)?);
         let read = tokio::task::spawn_blocking(reading).await;
@@ -131,6 +145,10 @@ impl Store for File {
         lock(&self.watchers).tidy();
         Ok(())
     }
+
+    async fn census(&self) -> Result<Census, StoreError> {
+        self.read(tables::census).await
+    }
 }
 
 /// Never held while the disk is waited for. No critical section leaves half a change behind, so a
@@ -138,6 +156,9 @@ impl Store for File {
 fn lock(watchers: &Mutex<Watchers>) -> std::sync::MutexGuard<'_, Watchers> {
     watchers.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// Reads at a time: each takes a thread for as long as the disk takes.
+const READERS: usize = 32;
 
 /// What the database says went wrong.
 fn failed(error: impl Into<redb::Error>) -> StoreError {

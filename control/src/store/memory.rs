@@ -4,9 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::stream::BoxStream;
-use peersox_core::code::Nameplate;
+use peersox_core::code::{Census, Nameplate};
 use peersox_core::id::PairingId;
-use peersox_core::pairing::{Pairing, Write};
+use peersox_core::pairing::{Pairing, Worth, Write};
 use peersox_core::time::Timestamp;
 
 use super::watchers::Watchers;
@@ -77,14 +77,27 @@ impl Store for Memory {
         inner.watchers.tidy();
         Ok(())
     }
+
+    async fn census(&self) -> Result<Census, StoreError> {
+        let inner = self.lock();
+        let mut census = Census::default();
+        for (nameplate, id) in &inner.nameplates {
+            let stored = inner.pairings.get(id);
+            let bits = stored.and_then(|stored| stored.pairing.secret_bits());
+            census.add(nameplate.digits(), bits.unwrap_or(0));
+        }
+        Ok(census)
+    }
 }
 
-/// One entry in `expiry` per pairing, one in `nameplates` per waiting one.
+/// One entry in `expiry` per pairing, one in `nameplates` per waiting one, one in `spare` per pairing
+/// that nobody would miss.
 #[derive(Debug, Default)]
 struct Inner {
     pairings: HashMap<PairingId, Stored>,
     nameplates: HashMap<Nameplate, PairingId>,
     expiry: BTreeSet<(Timestamp, PairingId)>,
+    spare: BTreeSet<(Worth, Timestamp, PairingId)>,
     watchers: Watchers,
 }
 
@@ -98,7 +111,7 @@ impl Inner {
     fn commit(&mut self, commit: Commit, max: usize) -> Outcome {
         let (id, next) = match commit.write {
             Write::Nothing => return Outcome::Committed,
-            Write::Put(pairing) => (pairing.id(), Some(pairing)),
+            Write::Put(pairing) | Write::Prolong(pairing) => (pairing.id(), Some(pairing)),
             Write::Remove(id) => (id, None),
         };
         let current = self.pairings.get(&id).map(|stored| stored.version);
@@ -110,7 +123,7 @@ impl Inner {
             if holder.is_some_and(|holder| *holder != id) {
                 return Outcome::NameplateTaken;
             }
-            if current.is_none() && self.pairings.len() >= max {
+            if current.is_none() && self.pairings.len() >= max && !self.make_room() {
                 return Outcome::Full;
             }
         }
@@ -131,6 +144,10 @@ impl Inner {
             self.nameplates.insert(nameplate.clone(), id);
         }
         self.expiry.insert((pairing.expires_at(), id));
+        if pairing.worth() < Worth::Wanted {
+            let key = (pairing.worth(), pairing.expires_at(), id);
+            self.spare.insert(key);
+        }
         self.pairings.insert(id, Stored { pairing, version });
     }
 
@@ -138,10 +155,22 @@ impl Inner {
         let Some(Stored { pairing, .. }) = self.pairings.remove(&id) else {
             return;
         };
-        self.expiry.remove(&(pairing.expires_at(), id));
+        let end = pairing.expires_at();
+        self.expiry.remove(&(end, id));
+        self.spare.remove(&(pairing.worth(), end, id));
         if let Some(nameplate) = pairing.nameplate() {
             self.nameplates.remove(nameplate);
         }
+    }
+
+    /// Forgets the pairing that is worth least, if nobody would miss it.
+    fn make_room(&mut self) -> bool {
+        let Some(&(_, _, id)) = self.spare.first() else {
+            return false;
+        };
+        self.forget(id);
+        self.watchers.over(id);
+        true
     }
 
     /// Each pairing is forgotten once, so a commit pays for no more than it once added.
@@ -169,10 +198,15 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_full_memory_keeps_the_contract() {
+        contract::check_full(async || Memory::new(3)).await;
+    }
+
+    #[tokio::test]
     async fn memory_is_bounded() {
         let store = Memory::new(2);
         let now = contract::START;
-        let full = |pairing| contract::put(None, pairing, None);
+        let full = |pairing| contract::put(None, contract::present(&pairing, true, now), None);
         for expected in [Outcome::Committed, Outcome::Committed, Outcome::Full] {
             let created = full(contract::create(now).0);
             assert_eq!(store.commit(created, now).await.unwrap(), expected);
@@ -183,7 +217,7 @@ mod tests {
         assert_eq!(outcome, Outcome::Committed, "what is over makes room");
         let inner = store.lock();
         assert_eq!((inner.pairings.len(), inner.expiry.len()), (1, 1));
-        assert_eq!(inner.nameplates.len(), 1);
+        assert_eq!((inner.nameplates.len(), inner.spare.len()), (1, 0));
     }
 
     #[tokio::test]

@@ -23,7 +23,13 @@ fn the_example_of_the_page_is_true() {
         .map(|byte| u8::from_str_radix(byte, 16).unwrap())
         .collect();
     let nameplate = "481920".to_owned();
-    assert_eq!(bytes, framed(&JoinPairingRequest { nameplate }));
+    assert_eq!(
+        bytes,
+        framed(&JoinPairingRequest {
+            nameplate,
+            ..Default::default()
+        })
+    );
 }
 
 #[test]

@@ -121,8 +121,21 @@ pub(crate) fn from<T>(address: &str, message: T) -> tonic::Request<T> {
     request
 }
 
+/// As a client that does not know that one has to ask for a pairing to be kept, and has two words.
 pub(crate) async fn create(client: &mut Client) -> CreatePairingResponse {
-    let reply = client.create_pairing(CreatePairingRequest {}).await;
+    create_with(client, 20, false).await
+}
+
+pub(crate) async fn create_with(
+    client: &mut Client,
+    secret_bits: u32,
+    ephemeral: bool,
+) -> CreatePairingResponse {
+    let request = CreatePairingRequest {
+        secret_bits,
+        ephemeral,
+    };
+    let reply = client.create_pairing(request).await;
     reply.unwrap().into_inner()
 }
 
@@ -131,7 +144,12 @@ pub(crate) async fn join(
     nameplate: &str,
 ) -> Result<JoinPairingResponse, Status> {
     let nameplate = nameplate.to_owned();
-    let reply = client.join_pairing(JoinPairingRequest { nameplate }).await;
+    let reply = client
+        .join_pairing(JoinPairingRequest {
+            nameplate,
+            ..Default::default()
+        })
+        .await;
     reply.map(tonic::Response::into_inner)
 }
 
@@ -140,7 +158,12 @@ pub(crate) async fn view(
     credential: &bytes::Bytes,
 ) -> Result<GetPairingResponse, Status> {
     let credential = credential.clone();
-    let reply = client.get_pairing(GetPairingRequest { credential }).await;
+    let reply = client
+        .get_pairing(GetPairingRequest {
+            credential,
+            ..Default::default()
+        })
+        .await;
     reply.map(tonic::Response::into_inner)
 }
 

@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod documented;
+mod guards;
 mod harness;
+mod lives;
 mod pairing;
 mod watch;
 mod web;

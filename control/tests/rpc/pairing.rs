@@ -35,8 +35,7 @@ async fn two_peers_meet() {
 
     let joined = join(&mut two, &created.nameplate).await.unwrap();
     assert_eq!(joined.pairing_id, created.pairing_id);
-    let week = i64::try_from(WEEK.as_millis()).unwrap();
-    assert_eq!(joined.restorable_until_millis, now + week);
+    assert_eq!(joined.restorable_until_millis, now + 600_000);
     for (credential, role) in [
         (&created.credential, Role::Initiator),
         (&joined.credential, Role::Joiner),
@@ -47,6 +46,11 @@ async fn two_peers_meet() {
         assert_eq!(state.pairing_id, created.pairing_id);
     }
 
+    let id = PairingId::try_from(&created.pairing_id[..]).unwrap();
+    for online in [true, false] {
+        let report = server.control.report_presence(id, CoreRole::Joiner, online);
+        report.await.unwrap();
+    }
     server.pass(WEEK - Duration::from_secs(1));
     assert!(view(&mut two, &joined.credential).await.is_ok());
     server.pass(WEEK - Duration::from_secs(1));
@@ -163,7 +167,10 @@ async fn of_many_who_redeem_at_once_one_wins() {
     for at in 0..200 {
         let (mut client, nameplate) = (client.clone(), nameplate.clone());
         tasks.spawn(async move {
-            let message = JoinPairingRequest { nameplate };
+            let message = JoinPairingRequest {
+                nameplate,
+                ..Default::default()
+            };
             let request = from(&format!("10.0.0.{at}"), message);
             client.join_pairing(request).await.map(drop)
         });
@@ -217,6 +224,11 @@ async fn each_session_has_turn_credentials_of_its_own() {
     let mut client = server.client().await;
     let created = create(&mut client).await;
     join(&mut client, &created.nameplate).await.unwrap();
+    let id = PairingId::try_from(&created.pairing_id[..]).unwrap();
+    let attached = server
+        .control
+        .report_presence(id, CoreRole::Initiator, true);
+    attached.await.unwrap();
     let secret = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, TURN_SECRET);
     let mut users = HashSet::new();
     let end = START / 1000 + TURN_LIFETIME.as_secs();
@@ -285,7 +297,10 @@ async fn guessing_and_hoarding_are_slowed_down() {
     );
     assert_eq!(wait.unwrap().as_secs_f64().round(), 180.0);
     assert_eq!(wrong, 20);
-    let right = JoinPairingRequest { nameplate: waiting };
+    let right = JoinPairingRequest {
+        nameplate: waiting,
+        ..Default::default()
+    };
     let status = client.join_pairing(right.clone()).await.unwrap_err();
     assert_eq!(
         status.code(),
@@ -298,7 +313,7 @@ async fn guessing_and_hoarding_are_slowed_down() {
     for _ in 0..59 {
         create(&mut client).await;
     }
-    let status = client.create_pairing(CreatePairingRequest {}).await;
+    let status = client.create_pairing(CreatePairingRequest::default()).await;
     let (_, reason, wait) = told(&status.unwrap_err());
     assert_eq!(reason, "RATE_LIMITED");
     server.pass(wait.unwrap() + Duration::from_millis(1));
@@ -309,8 +324,13 @@ async fn guessing_and_hoarding_are_slowed_down() {
 async fn a_full_store_says_so() {
     let server = Server::with_store(Config::default(), Memory::new(1)).await;
     let mut client = server.client().await;
-    create(&mut client).await;
-    let status = client.create_pairing(CreatePairingRequest {}).await;
+    let created = create(&mut client).await;
+    let id = PairingId::try_from(&created.pairing_id[..]).unwrap();
+    let attached = server
+        .control
+        .report_presence(id, CoreRole::Initiator, true);
+    attached.await.unwrap();
+    let status = client.create_pairing(CreatePairingRequest::default()).await;
     let (code, reason, wait) = told(&status.unwrap_err());
     assert_eq!(
         (code, reason.as_str()),
@@ -332,7 +352,7 @@ async fn a_call_that_takes_too_long_is_ended() {
     let mut client = server.client().await;
     let mut last = None;
     for at in 0..65 {
-        let request = from(&format!("10.0.0.{at}"), CreatePairingRequest {});
+        let request = from(&format!("10.0.0.{at}"), CreatePairingRequest::default());
         let created = client.create_pairing(request).await.unwrap().into_inner();
         last = Some(created.credential.clone());
         let outcome = delete(&mut client, &created.credential).await;
@@ -353,7 +373,11 @@ async fn a_call_that_takes_too_long_is_ended() {
 
 #[tokio::test]
 async fn the_deployment_describes_itself() {
-    let server = Server::start().await;
+    let server = Server::with(Config {
+        reflection: true,
+        ..Config::default()
+    })
+    .await;
     let mut client = server.client().await;
     let config = client
         .get_config(GetConfigRequest {})
@@ -362,6 +386,10 @@ async fn the_deployment_describes_itself() {
         .into_inner();
     assert_eq!((config.nameplate_digits, config.code_ttl_seconds), (6, 130));
     assert_eq!(config.restore_ttl_seconds, 604_800);
+    assert_eq!(
+        (config.code_max_seconds, config.unkept_ttl_seconds),
+        (86_400, 600)
+    );
     assert_eq!(config.transports, [2, 1]);
 
     let url = format!("http://{}", server.address);

@@ -75,13 +75,87 @@ async fn each_side_is_told_what_happens_in_order() {
 }
 
 #[tokio::test]
+async fn a_code_lives_while_its_creator_watches() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    let created = create(&mut client).await;
+    let mut events = watch(&mut client, &created.credential).await.unwrap();
+    assert_eq!(next(&mut events).await, Waiting);
+    for _ in 0..360 {
+        server.pass(Duration::from_secs(10));
+        server.control.sweep().await;
+    }
+    assert!(join(&mut client, &created.nameplate).await.is_ok());
+    assert_eq!(next(&mut events).await, Joined);
+}
+
+/// As a creator does that is killed: the system closes its connections, and nobody withdraws the code.
+#[tokio::test]
+async fn a_code_dies_its_time_after_its_creator() {
+    for (late, works) in [(125, true), (135, false)] {
+        let server = Server::start().await;
+        let mut client = server.client().await;
+        let created = create(&mut client).await;
+        let mut events = watch(&mut client, &created.credential).await.unwrap();
+        assert_eq!(next(&mut events).await, Waiting);
+        for _ in 0..60 {
+            server.pass(Duration::from_secs(10));
+            server.control.sweep().await;
+        }
+        drop(events);
+        // The server hears of it when the reset arrives; then nobody watches any more.
+        while server.control.watches() > 0 {
+            tokio::task::yield_now().await;
+        }
+        server.control.sweep().await;
+        server.pass(Duration::from_secs(late));
+        server.control.sweep().await;
+        let joined = join(&mut client, &created.nameplate).await;
+        assert_eq!(joined.is_ok(), works, "{late} s");
+    }
+}
+
+/// Nobody watches: the initiator's leg is a sign of life, too. The joiner's is none before it joined.
+#[tokio::test]
+async fn a_code_lives_while_its_creator_is_attached() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    let created = create(&mut client).await;
+    let id = PairingId::try_from(&created.pairing_id[..]).unwrap();
+    let report = |online| server.control.report_presence(id, Role::Initiator, online);
+    report(true).await.unwrap();
+    for _ in 0..360 {
+        server.pass(Duration::from_secs(10));
+        server.control.sweep().await;
+    }
+    report(false).await.unwrap();
+    server.pass(Duration::from_secs(129));
+    server.control.sweep().await;
+    assert!(join(&mut client, &created.nameplate).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_call_of_its_creator_prolongs_a_code() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    let created = create(&mut client).await;
+    for _ in 0..30 {
+        server.pass(Duration::from_secs(120));
+        let until = view(&mut client, &created.credential).await.unwrap();
+        let end = i64::try_from(server.now().as_millis()).unwrap() + 130_000;
+        assert_eq!(until.restorable_until_millis, end);
+    }
+    assert!(join(&mut client, &created.nameplate).await.is_ok());
+}
+
+#[tokio::test]
 async fn an_expired_pairing_ends_its_watches() {
     let server = Server::start().await;
     let mut client = server.client().await;
     let waiting = create(&mut client).await;
     let mut events = watch(&mut client, &waiting.credential).await.unwrap();
     assert_eq!(next(&mut events).await, Waiting);
-    server.pass(Duration::from_secs(130));
+    server.pass(Duration::from_secs(24 * 3600));
     server.control.sweep().await;
     assert_eq!(next(&mut events).await, Expired);
     assert_eq!(events.message().await.unwrap(), None);
@@ -91,7 +165,8 @@ async fn an_expired_pairing_ends_its_watches() {
 async fn a_watch_notices_by_itself_that_time_is_over() {
     let mut config = Config::default();
     config.pairing.code_ttl = Duration::from_millis(1200);
-    config.pairing.restore_ttl = Duration::from_millis(2200);
+    config.pairing.code_max = Duration::from_millis(1200);
+    config.pairing.unkept_ttl = Duration::from_millis(2200);
     let server = Server::in_real_time(config).await;
     let mut client = server.client().await;
     let waiting = create(&mut client).await;

@@ -74,7 +74,7 @@ fn unframed(mut body: &[u8]) -> (Option<Bytes>, String) {
 #[tokio::test]
 async fn a_browser_can_call() {
     let server = Server::start().await;
-    let body = framed(&CreatePairingRequest {});
+    let body = framed(&CreatePairingRequest::default());
     let (head, body) = raw(server.address, &post("CreatePairing", WEB), &body).await;
     assert!(head.starts_with("http/1.1 200"), "{head}");
     assert!(
@@ -106,7 +106,10 @@ async fn a_browser_can_call() {
 async fn an_error_reaches_a_browser_whole() {
     let server = Server::start().await;
     let nameplate = "12".to_owned();
-    let body = framed(&JoinPairingRequest { nameplate });
+    let body = framed(&JoinPairingRequest {
+        nameplate,
+        ..Default::default()
+    });
     let (head, body) = raw(server.address, &post("JoinPairing", WEB), &body).await;
     assert!(head.starts_with("http/1.1 200"), "{head}");
     let told = format!("{head}{}", unframed(&body).1);
@@ -148,8 +151,15 @@ async fn only_listed_origins_may_call() {
         }
 
         let call = post("CreatePairing", &format!("{WEB}origin: {origin}\r\n"));
-        let (head, _) = raw(server.address, &call, &framed(&CreatePairingRequest {})).await;
+        let (head, _) = raw(
+            server.address,
+            &call,
+            &framed(&CreatePairingRequest::default()),
+        )
+        .await;
         assert_eq!(head.contains(&yes), allowed, "{head}");
+        let status = if allowed { "200" } else { "403" };
+        assert!(head.starts_with(&format!("http/1.1 {status}")), "{head}");
         if allowed {
             let exposed =
                 "access-control-expose-headers: grpc-status,grpc-message,grpc-status-details-bin";
@@ -158,12 +168,78 @@ async fn only_listed_origins_may_call() {
     }
 }
 
+/// A browser sends these without asking first, and the page needs no reply to burn what the visitor has.
+#[tokio::test]
+async fn a_request_that_a_foreign_page_can_send_is_no_call() {
+    let server = Server::start().await;
+    let grpc = "content-type: application/grpc-web+proto\r\n";
+    for (method, headers, expected) in [
+        ("POST", "content-type: text/plain\r\n", 415),
+        (
+            "POST",
+            "content-type: text/plain; application/grpc\r\n",
+            415,
+        ),
+        (
+            "POST",
+            "content-type: application/x-www-form-urlencoded\r\n",
+            415,
+        ),
+        (
+            "POST",
+            "content-type: multipart/form-data; boundary=x\r\n",
+            415,
+        ),
+        ("POST", "content-type: application/grpcx\r\n", 415),
+        ("POST", "", 415),
+        ("GET", grpc, 405),
+        (
+            "POST",
+            &format!("{grpc}origin: https://evil.example\r\n"),
+            403,
+        ),
+        ("POST", &format!("{grpc}origin: null\r\n"), 403),
+        (
+            "POST",
+            &format!("{grpc}sec-fetch-site: cross-site\r\n"),
+            403,
+        ),
+        ("POST", &format!("{grpc}sec-fetch-site: same-site\r\n"), 403),
+        (
+            "POST",
+            &format!("{grpc}sec-fetch-site: same-origin\r\n"),
+            200,
+        ),
+        ("POST", &format!("{grpc}sec-fetch-site: none\r\n"), 200),
+        (
+            "POST",
+            &format!("{grpc}origin: http://h.example\r\nsec-fetch-site: same-origin\r\n"),
+            200,
+        ),
+        ("POST", grpc, 200),
+    ] {
+        for path in [
+            &format!("{SERVICE}/CreatePairing"),
+            "/grpc.health.v1.Health/Check",
+        ] {
+            let head = format!("{method} {path} HTTP/1.1\r\nhost: h.example\r\n{headers}");
+            let (head, _) = raw(server.address, &head, &framed(&())).await;
+            let status = format!("http/1.1 {expected} ");
+            assert!(
+                head.starts_with(&status),
+                "{path} {method} {headers}: {head}"
+            );
+        }
+    }
+}
+
 #[tokio::test]
 async fn junk_gets_a_clear_answer() {
     let server = Server::start().await;
-    let body = framed(&CreatePairingRequest {});
+    let body = framed(&CreatePairingRequest::default());
     let too_large = framed(&JoinPairingRequest {
         nameplate: "1".repeat(70_000),
+        ..Default::default()
     });
     let grpc = "content-type: application/grpc-web+proto\r\n";
     // Status 12 is UNIMPLEMENTED.
@@ -183,12 +259,16 @@ async fn junk_gets_a_clear_answer() {
             "CreatePairing",
             "content-type: text/plain\r\n",
             &body,
-            "http/1.1 400",
+            "http/1.1 415",
         ),
-        ("CreatePairing", "", &body, "http/1.1 400"),
+        ("CreatePairing", "", &body, "http/1.1 415"),
     ] {
         let (head, reply) = raw(server.address, &post(method, headers), body).await;
-        let told = format!("{head}{}", unframed(&reply).1);
+        // A request that is no call is answered with a sentence.
+        let told = match head.starts_with("http/1.1 200") {
+            true => format!("{head}{}", unframed(&reply).1),
+            false => head,
+        };
         assert!(told.contains(expected), "{method} {body:.20?}: {told}");
         assert!(
             !told.contains("grpc-status: 0") && !told.contains("grpc-status:0"),

@@ -66,8 +66,8 @@ pub enum Event {
 pub enum End {
     /// Somebody hung up with a number that is final.
     HungUp(CloseReason),
-    /// OpenSession failed for good, or at the first attempt. The shell knows the error.
+    /// OpenSession failed for good, or for longer than the patience. The shell knows the error.
     Refused,
-    /// The first attempt reached no relay, or the patience is over.
+    /// No relay was reached for longer than the patience, or none can be.
     NoLeg(Cause),
 }

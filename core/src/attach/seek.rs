@@ -301,7 +301,8 @@ impl Attach {
         }
         // What the peers say directly needs no server.
         if !self.has_direct {
-            let is_over = is_final || !self.proven || now >= seek.give_up;
+            let is_hopeless = is_final || (!self.proven && cause == Cause::NoTransport);
+            let is_over = is_hopeless || now >= seek.give_up;
             if is_over && cause == Cause::Control {
                 return self.end(End::Refused);
             }

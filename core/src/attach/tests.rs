@@ -4,6 +4,8 @@ use super::*;
 use crate::frame::Lane;
 use crate::testing::Dice;
 
+mod giving_up;
+
 /// An [`Attach`] at a clock, and what it asked for.
 struct Leg {
     attach: Attach,
@@ -199,38 +201,6 @@ fn a_leg_that_dies_young_does_not_make_the_pause_short_again() {
         assert!(pause >= full / 2 && pause <= full, "{lives}: {pause:?}");
         id = leg.attach();
     }
-}
-
-#[test]
-fn the_embedder_says_when_to_give_up() {
-    let config = Config {
-        patience: 60 * SECOND,
-        ..Config::default()
-    };
-    for (config, gives_up) in [(config, true), (Config::default(), false)] {
-        let mut leg = Leg::new(config);
-        let id = leg.attach();
-        leg.ended(id, Ended::Closed(4010));
-        let mut ended = None;
-        for _ in 0..100 {
-            leg.pause();
-            ended = ended.or(end(&leg.refused(false, None)));
-            if ended.is_some() {
-                break;
-            }
-        }
-        assert_eq!(ended, gives_up.then_some(End::Refused));
-    }
-}
-
-#[test]
-fn the_first_attempt_is_not_repeated() {
-    let mut leg = Leg::ws();
-    assert_eq!(end(&leg.refused(false, None)), Some(End::Refused));
-    let mut leg = Leg::ws();
-    let id = connecting(&leg.opened());
-    assert_eq!(end(&leg.ended(id, BROKEN)), Some(End::NoLeg(Cause::Broken)));
-    assert_eq!(leg.after(600 * SECOND), []);
 }
 
 #[test]
@@ -442,7 +412,17 @@ fn a_transport_that_fails_makes_room_for_the_next_at_once() {
     let mut leg = Leg::new(Config::default());
     let quic = connecting(&leg.opened());
     let ws = connecting(&leg.ended(quic, BROKEN));
-    assert_eq!(end(&leg.ended(ws, BROKEN)), Some(End::NoLeg(Cause::Broken)));
+    let told = leg.ended(ws, BROKEN);
+    let failed = |it: &Action| {
+        matches!(
+            it,
+            Action::Tell(Event::Failed {
+                cause: Cause::Broken,
+                ..
+            })
+        )
+    };
+    assert!(told.iter().any(failed), "{told:?}");
 }
 
 #[test]

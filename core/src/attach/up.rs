@@ -27,12 +27,14 @@ pub(super) struct Up {
 }
 
 impl Up {
-    pub(super) fn new(leg: LegId, welcome: &v1::Welcome, now: Moment) -> Self {
+    /// `at_most` is the longest time between two Pings, whatever the relay asks for.
+    pub(super) fn new(leg: LegId, welcome: &v1::Welcome, at_most: Duration, now: Moment) -> Self {
         let asked = welcome.limits.map_or(0, |limits| limits.keepalive_millis);
         let keepalive = match asked {
             0 => KEEPALIVE,
             asked => Duration::from_millis(asked.into()).clamp(KEEPALIVE_MIN, KEEPALIVE_MAX),
         };
+        let keepalive = keepalive.min(at_most);
         let mut up = Self {
             leg,
             since: now,
@@ -54,6 +56,17 @@ impl Up {
         self.heard_at = now;
         if self.judge_at < Moment::NEVER {
             self.judge_at = now + self.patience();
+        }
+    }
+
+    /// How often the next leg has to ping, if this one breaks now: more often than this one was idle, if
+    /// everything had been answered.
+    pub(super) fn ping_within(&self, now: Moment) -> Duration {
+        let idle = now - self.heard_at;
+        let is_answered = self.sent_at.is_none() && !self.ping_due;
+        match is_answered && idle >= IDLE_MIN {
+            true => idle / 2,
+            false => Duration::MAX,
         }
     }
 
@@ -126,11 +139,14 @@ const KEEPALIVE: Duration = Duration::from_secs(20);
 const KEEPALIVE_MIN: Duration = Duration::from_secs(1);
 const KEEPALIVE_MAX: Duration = Duration::from_secs(25);
 
+/// A leg that breaks earlier after the last frame was not cut because it was idle.
+const IDLE_MIN: Duration = Duration::from_secs(4);
+
 /// A slow mobile network answers within this time.
 const PATIENCE_MIN: Duration = Duration::from_secs(5);
 
-/// The same after a wake-up, when a leg is likely to be dead.
-const IMPATIENCE: Duration = Duration::from_secs(4);
+/// The same after a wake-up, when a leg is likely to be dead: traffic flows again within three seconds of it.
+const IMPATIENCE: Duration = Duration::from_secs(2);
 
 /// The shortest time between two Pings that wake-ups cause.
 const WAKE_EVERY: Duration = Duration::from_secs(1);

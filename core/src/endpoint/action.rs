@@ -76,6 +76,9 @@ pub enum Event {
     DatagramsDropped(u64),
     /// The time to the relay and back.
     RelayRtt(Duration),
+    /// The code took a message of the other side, or of whoever poses as it. That is the one guess that a
+    /// code gives: it is spent, however this ends. Told once, before anything is answered.
+    CodeUsed,
     /// Fresh keys are in use. The first time, a peer that came with a code stores [`Endpoint::secret`](super::Endpoint::secret) now.
     Secured {
         /// The phrase for people to compare.
@@ -105,8 +108,8 @@ pub enum End {
     HungUp(CloseReason),
     /// What the peers say to each other failed.
     Peer(peer::End),
-    /// OpenSession failed for good, at the first attempt, or for longer than the patience. The shell knows the error.
+    /// OpenSession failed for good, or for longer than the patience. The shell knows the error.
     Refused,
-    /// No relay was reached at the first attempt, or for longer than the patience.
+    /// No relay was reached for longer than the patience, or none can be.
     NoLeg(Cause),
 }

@@ -19,6 +19,10 @@ pub struct Config {
     pub attach: attach::Config,
     /// When to look for a direct path.
     pub direct: direct::Mode,
+    /// Whether neither side saves the pairing: a peer whose process is gone cannot come back then, because
+    /// the code is spent. Once the relay has given the other peer up
+    /// ([`PeerLost`](crate::close::CloseReason::PeerLost)), and it is not back [`RETURN`] later, this ends.
+    pub once: bool,
 }
 
 /// Who an [`Endpoint`](super::Endpoint) is.
@@ -82,6 +86,10 @@ pub enum Input {
     /// The time of [`Endpoint::poll_timeout`](super::Endpoint::poll_timeout) has come.
     Timeout,
 }
+
+/// For how long a peer that the relay has given up is still waited for. A program that was stopped and goes
+/// on has noticed by then that its leg is gone.
+pub const RETURN: Duration = Duration::from_secs(15);
 
 /// For how long [`Input::Close`] usually may take: what is still under way may have to cross a slow network.
 pub const FAREWELL: Duration = Duration::from_secs(30);

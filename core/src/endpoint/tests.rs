@@ -9,7 +9,7 @@ use crate::id::PairingId;
 use crate::notice::{self, Kind};
 use crate::peer::Proof;
 use crate::role::Role;
-use crate::secure::Burnt;
+use crate::secure::PairingSecret;
 use crate::testing::Dice;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -282,4 +282,107 @@ fn old_servers_have_to_do_while_control_asks_to_wait() {
     assert_eq!(a.give(Input::Timeout), [], "control is called too early");
     a.now = a.now + Duration::from_millis(1);
     assert_eq!(a.give(Input::Timeout), [Action::OpenSession(3)]);
+}
+
+/// Two peers with these codes that have exchanged so many frames: the initiator's side, and the joiner's.
+fn half_proven(codes: [&[u8]; 2], frames: usize) -> [Side; 2] {
+    let mut sides = [0, 1].map(|who| Side::new(Role::BOTH[who], Proof::Code(codes[who])));
+    for side in &mut sides {
+        side.attach(true, None);
+    }
+    // The joiner asks for the first message, which is under way.
+    while sides[1].sends().is_some() {}
+    for at in 0..frames {
+        let frame = sides[at % 2].sends().expect("there is a next message");
+        sides[1 - at % 2].frame(frame);
+    }
+    sides
+}
+
+#[test]
+fn a_code_is_used_with_the_first_message_and_says_so_once() {
+    const CODE: &[u8] = b"481920-tulip-ember";
+    for (frames, used) in [
+        (0, [false, false]),
+        (1, [false, true]),
+        (2, [true, true]),
+        (5, [true, true]),
+    ] {
+        let mut sides = half_proven([CODE, CODE], frames);
+        for (side, used) in sides.iter_mut().zip(used) {
+            let is_told = |it: &&Action| **it == Action::Tell(Event::CodeUsed);
+            let told = side.take();
+            assert_eq!(side.endpoint.is_code_used(), used, "{frames}");
+            assert_eq!(
+                told.iter().filter(is_told).count(),
+                usize::from(used),
+                "{frames}"
+            );
+        }
+    }
+    let mut sides = secured(None);
+    talk(&mut sides);
+    for mut side in sides {
+        assert!(
+            !side.endpoint.is_code_used() && !side.take().contains(&Action::Tell(Event::CodeUsed))
+        );
+    }
+}
+
+#[test]
+fn whoever_ends_a_code_half_way_burns_it() {
+    const CODES: [&[u8]; 2] = [b"481920-tulip-ember", b"481920-tulip-velvet"];
+    let burnt = End::Peer(Burnt::Restarted.into());
+    for reason in [
+        CloseReason::PeerLeft,
+        CloseReason::Revoked,
+        CloseReason::Replaced,
+    ] {
+        for frames in 0..4 {
+            let sides = half_proven(CODES, frames);
+            for mut side in sides {
+                let expected = match side.endpoint.is_code_used() {
+                    true => burnt,
+                    false => End::HungUp(reason),
+                };
+                let told = side.hung_up(reason);
+                assert_eq!(end(&told), Some(expected), "{frames} {reason:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_peer_that_cannot_come_back_is_waited_for_a_moment_only() {
+    for (once, comes_back) in [(true, false), (true, true), (false, false)] {
+        let mut sides = secured(None);
+        talk(&mut sides);
+        let [mut a, _] = sides;
+        a.endpoint.once = once;
+        a.take();
+        let lost = Ended::Closed(CloseReason::PeerLost.number());
+        let told = a.give(Input::LegEnded(a.leg.unwrap(), lost));
+        assert_eq!(end(&told), None);
+        a.now = a.now + SECOND;
+        let told = a.give(Input::Timeout);
+        let call = told.iter().find_map(|it| match it {
+            Action::OpenSession(call) => Some(*call),
+            _ => None,
+        });
+        let call = call.expect("another leg is sought");
+        let Some(Action::Connect(leg, _)) = a.opened(call, None).pop() else {
+            panic!("nothing is connected");
+        };
+        a.give(Input::LegConnected(leg));
+        a.leg = Some(leg);
+        a.sends();
+        a.hear(Kind::Welcome(v1::Welcome {
+            peer_online: comes_back,
+            ..v1::Welcome::default()
+        }));
+        a.now = a.now + RETURN;
+        let ended = end(&a.give(Input::Timeout));
+        let expected = (once && !comes_back).then_some(End::HungUp(CloseReason::PeerLost));
+        assert_eq!(ended, expected, "{once} {comes_back}");
+    }
 }

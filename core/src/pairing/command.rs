@@ -6,7 +6,7 @@ use rand_core::CryptoRngCore;
 use subtle::ConstantTimeEq as _;
 
 use super::{Config, Credential, Decision, Event, Pairing, Reject, SecretHash, State, View, Write};
-use crate::code::Nameplate;
+use crate::code::{Digits, Nameplate};
 use crate::id::PairingId;
 use crate::role::Role;
 use crate::time::Timestamp;
@@ -48,7 +48,14 @@ pub enum Find<'a> {
 /// Name and nameplate are drawn; the store refuses a nameplate that is in use, and then the caller
 /// decides again.
 #[derive(Clone, Copy, Debug)]
-pub struct Create;
+pub struct Create {
+    /// How long the nameplate is, from [`crate::code::Odds::digits`].
+    pub digits: Digits,
+    /// How hard the initiator's words are to guess, in bits, as far as it says.
+    pub secret_bits: u32,
+    /// The initiator asks for it if the pairing is to be kept.
+    pub ephemeral: bool,
+}
 
 /// A new pairing, seen by its initiator.
 #[derive(Clone, Debug)]
@@ -79,7 +86,7 @@ impl Command for Create {
     ) -> Result<Decision<Created>, Reject> {
         let id = PairingId::random(rng);
         let credential = Credential::random(id, rng);
-        let nameplate = Nameplate::random(config.digits, rng);
+        let nameplate = Nameplate::random(self.digits, rng);
         let code_expires_at = now + config.code_ttl;
         let pairing = Pairing {
             id,
@@ -87,8 +94,12 @@ impl Command for Create {
             state: State::Waiting {
                 nameplate: nameplate.clone(),
                 code_expires_at,
+                code_ends_at: Some(now + config.code_life()),
+                secret_bits: Some(u8::try_from(self.secret_bits).unwrap_or(u8::MAX)),
+                ephemeral: self.ephemeral,
             },
             online: [false; 2],
+            attached: false,
         };
         Ok(Decision {
             reply: Created {
@@ -108,6 +119,8 @@ impl Command for Create {
 pub struct Join {
     /// What the person typed.
     pub nameplate: Nameplate,
+    /// The joiner asks for it if the pairing is to be kept.
+    pub ephemeral: bool,
 }
 
 /// A pairing, seen by who just joined it.
@@ -136,10 +149,19 @@ impl Command for Join {
         let waiting = |pairing: &&Pairing| pairing.nameplate() == Some(&self.nameplate);
         let mut pairing = current.filter(waiting).ok_or(Reject::CodeNotFound)?.clone();
         let credential = Credential::random(pairing.id, rng);
+        let asks = matches!(
+            pairing.state,
+            State::Waiting {
+                ephemeral: true,
+                ..
+            }
+        );
         pairing.state = State::Joined {
             joiner: credential.hash(),
-            restorable_until: now + config.restore_ttl,
+            restorable_until: now,
+            kept: !(asks && self.ephemeral),
         };
+        pairing.used(config, now);
         Ok(Decision {
             reply: Joined {
                 view: pairing.view(Role::Joiner),
@@ -174,13 +196,13 @@ impl Command for Admit {
     ) -> Result<Decision<View>, Reject> {
         let (pairing, role) = authenticate(current, &self.credential)?;
         let mut used = pairing.clone();
-        used.used(config, now);
+        used.alive(config, role, now);
         let gained = used.expires_at().saturating_since(pairing.expires_at());
-        let (write, reply) = if gained < WORTH_STORING {
+        let (write, reply) = if gained < worth_storing(config, pairing) {
             (Write::Nothing, pairing.view(role))
         } else {
             let view = used.view(role);
-            (Write::Put(used), view)
+            (Write::Prolong(used), view)
         };
         Ok(Decision {
             write,
@@ -191,8 +213,12 @@ impl Command for Admit {
 }
 
 /// A peer that asks again within a minute costs no write, and the answer still tells the truth: it
-/// names the time that is stored.
-const WORTH_STORING: Duration = Duration::from_secs(60);
+/// names the time that is stored. Of short lives a minute would be much: then a sixteenth.
+fn worth_storing(config: &Config, pairing: &Pairing) -> Duration {
+    MINUTE.min(pairing.ttl(config) / 16)
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// Revokes a pairing.
 #[derive(Clone, Debug)]
@@ -259,7 +285,8 @@ impl Command for Present {
             });
         };
         pairing.online[self.role.index()] = self.online;
-        pairing.used(config, now);
+        pairing.attached |= self.online;
+        pairing.alive(config, self.role, now);
         let event = if self.online {
             Event::Online(self.role)
         } else {
@@ -275,7 +302,7 @@ impl Command for Present {
 
 /// Whose credential it is. Looks at every hash whatever it finds, so that the time taken tells
 /// nothing.
-fn authenticate<'a>(
+pub(super) fn authenticate<'a>(
     current: Option<&'a Pairing>,
     credential: &Credential,
 ) -> Result<(&'a Pairing, Role), Reject> {

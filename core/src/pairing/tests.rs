@@ -1,14 +1,18 @@
 //! The promises of pairings: some by example, all of them against a plain model.
 
+mod model;
+
 use std::collections::HashMap;
 
 use super::*;
+use crate::code::Lengths;
 use crate::code::tests::Seeded;
-use proptest::prelude::*;
 
 const START: Timestamp = Timestamp::from_millis(1_790_000_000_000);
 const CODE_TTL: u64 = 130_000;
+const CODE_MAX: u64 = 24 * 3_600_000;
 const RESTORE_TTL: u64 = 7 * 24 * 3_600_000;
+const UNKEPT_TTL: u64 = 600_000;
 
 /// A store without concurrency: it loads, decides and obeys.
 struct World {
@@ -45,19 +49,76 @@ impl World {
         let decision = decide(&config, current, command, self.now, &mut self.rng)?;
         match decision.write {
             Write::Nothing => {}
-            Write::Put(pairing) => drop(self.stored.insert(pairing.id(), pairing)),
+            Write::Put(pairing) | Write::Prolong(pairing) => {
+                self.stored.insert(pairing.id(), pairing);
+            }
             Write::Remove(id) => drop(self.stored.remove(&id)),
         }
         Ok((decision.reply, decision.event))
     }
 
     fn create(&mut self) -> Created {
-        self.run(&Create).unwrap().0
+        self.create_on(false)
+    }
+
+    fn create_on(&mut self, ephemeral: bool) -> Created {
+        let create = Create {
+            digits: Digits::default(),
+            secret_bits: 20,
+            ephemeral,
+        };
+        self.run(&create).unwrap().0
+    }
+
+    /// Joins, as one who asks for what is to be kept, and as one who does not know how.
+    fn join_on(&mut self, created: &Created, ephemeral: bool) -> Joined {
+        let nameplate = created.nameplate.clone();
+        let join = Join {
+            nameplate,
+            ephemeral,
+        };
+        self.run(&join).unwrap().0
+    }
+
+    fn present(&mut self, pairing: PairingId, role: Role, online: bool) {
+        let present = Present {
+            pairing,
+            role,
+            online,
+        };
+        self.run(&present).unwrap();
+    }
+
+    /// A sign of life that lasts, as control reports it when half of the time is used.
+    fn alive(&mut self, pairing: PairingId, role: Role) -> Option<Timestamp> {
+        let alive = Alive {
+            pairing,
+            role,
+            seen: self.now,
+            worn_out: Lengths::default(),
+        };
+        self.run(&alive).unwrap().0
+    }
+
+    /// Lets time pass while a sign lasts.
+    fn live(&mut self, pairing: PairingId, role: Role, millis: u64, step: u64) {
+        for _ in 0..millis / step {
+            self.pass(step);
+            self.alive(pairing, role);
+        }
+    }
+
+    fn lives(&self, pairing: PairingId) -> bool {
+        self.stored[&pairing].expires_at() > self.now
     }
 
     fn join(&mut self, nameplate: &Nameplate) -> Result<Joined, Reject> {
         let nameplate = nameplate.clone();
-        self.run(&Join { nameplate }).map(|(joined, _)| joined)
+        let join = Join {
+            nameplate,
+            ephemeral: false,
+        };
+        self.run(&join).map(|(joined, _)| joined)
     }
 
     fn admit(&mut self, credential: &Credential) -> Result<View, Reject> {
@@ -92,8 +153,11 @@ fn a_code_does_not_join_what_an_outdated_index_finds() {
     world.join(&created.nameplate).unwrap();
     for found in [created.view.id, other.view.id] {
         let current = Some(&world.stored[&found]);
-        let nameplate = created.nameplate.clone();
-        let decision = decide(&config, current, &Join { nameplate }, now, &mut world.rng);
+        let join = Join {
+            nameplate: created.nameplate.clone(),
+            ephemeral: false,
+        };
+        let decision = decide(&config, current, &join, now, &mut world.rng);
         assert_eq!(decision.unwrap_err(), Reject::CodeNotFound);
     }
 }
@@ -114,6 +178,8 @@ fn a_pairing_lives_from_its_last_use() {
     let mut world = World::new(3);
     let created = world.create();
     let joined = world.join(&created.nameplate).unwrap();
+    world.present(created.view.id, Role::Initiator, true);
+    world.present(created.view.id, Role::Initiator, false);
     world.pass(RESTORE_TTL - 1);
     let view = world.admit(&joined.credential).unwrap();
     assert_eq!(
@@ -123,12 +189,7 @@ fn a_pairing_lives_from_its_last_use() {
         u128::from(RESTORE_TTL)
     );
     world.pass(RESTORE_TTL - 1);
-    let present = Present {
-        pairing: created.view.id,
-        role: Role::Joiner,
-        online: true,
-    };
-    world.run(&present).unwrap();
+    world.present(created.view.id, Role::Joiner, true);
     world.pass(RESTORE_TTL - 1);
     assert!(world.admit(&created.credential).unwrap().peer_online);
     world.pass(RESTORE_TTL);
@@ -143,6 +204,7 @@ fn asking_twice_within_a_minute_writes_once() {
     let mut world = World::new(4);
     let created = world.create();
     let joined = world.join(&created.nameplate).unwrap();
+    world.present(created.view.id, Role::Joiner, true);
     for (pause, writes) in [(0, false), (59_999, false), (1, true), (59_999, false)] {
         world.pass(pause);
         let before = world.stored[&created.view.id].clone();
@@ -217,132 +279,162 @@ fn what_is_stored_survives_serde_and_holds_no_secret() {
     assert!(!shown.contains(created.nameplate.as_str()), "{shown}");
 }
 
-/// What the model knows of one pairing: plain facts, no shared code with the rules.
-struct Fact {
-    created: Created,
-    joiner: Option<Credential>,
-    /// Milliseconds since the start at which it is gone.
-    gone_at: u64,
-    revoked: bool,
-    online: [bool; 2],
+/// Somebody who waits an hour for a mail to be read is found.
+#[test]
+fn a_code_lives_while_its_creator_does() {
+    let mut world = World::new(8);
+    let created = world.create();
+    let id = created.view.id;
+    world.live(id, Role::Initiator, 3_600_000, 65_000);
+    assert!(world.lives(id));
+    world.pass(CODE_TTL - 1);
+    assert!(world.lives(id), "its time runs from the last sign");
+    world.pass(1);
+    assert!(!world.lives(id), "and no longer");
+    assert_eq!(
+        world.join(&created.nameplate).unwrap_err(),
+        Reject::CodeNotFound
+    );
 }
 
-#[derive(Clone, Debug)]
-enum Step {
-    Create,
-    Join(usize),
-    Guess(u32),
-    Admit(usize, Role),
-    Revoke(usize, Role),
-    Present(usize, Role, bool),
-    Pass(u64),
+#[test]
+fn a_code_dies_however_much_its_creator_lives() {
+    let mut world = World::new(9);
+    let created = world.create();
+    let id = created.view.id;
+    world.live(id, Role::Initiator, CODE_MAX - 10_000, 10_000);
+    assert!(world.lives(id));
+    assert!(world.admit(&created.credential).is_ok());
+    world.live(id, Role::Initiator, 10_000, 10_000);
+    assert!(!world.lives(id));
 }
 
-fn step() -> impl Strategy<Value = Step> {
-    let role = prop::sample::select(Role::BOTH.to_vec());
-    prop_oneof![
-        2 => Just(Step::Create),
-        4 => (0usize..6).prop_map(Step::Join),
-        1 => any::<u32>().prop_map(Step::Guess),
-        4 => (0usize..6, role.clone()).prop_map(|(at, role)| Step::Admit(at, role)),
-        1 => (0usize..6, role.clone()).prop_map(|(at, role)| Step::Revoke(at, role)),
-        3 => (0usize..6, role, any::<bool>()).prop_map(|(at, role, on)| Step::Present(at, role, on)),
-        3 => prop_oneof![0..CODE_TTL, Just(CODE_TTL - 1), Just(CODE_TTL), 0..RESTORE_TTL, Just(RESTORE_TTL)]
-            .prop_map(Step::Pass),
-    ]
+#[test]
+fn only_its_creator_prolongs_a_code() {
+    let mut world = World::new(10);
+    let created = world.create();
+    let id = created.view.id;
+    world.live(id, Role::Joiner, CODE_TTL, 10_000);
+    assert!(!world.lives(id));
 }
 
-proptest! {
-    /// Any interleaving of any number of peers does what the model says.
-    #[test]
-    fn the_rules_agree_with_the_model(steps in prop::collection::vec(step(), 1..60), seed: u64) {
-        let mut world = World::new(seed);
-        let mut facts: Vec<Fact> = Vec::new();
-        let mut clock = 0;
-        for step in steps {
-            match step {
-                Step::Create => {
-                    let created = world.create();
-                    // A store refuses a nameplate that is in use.
-                    let taken = facts.iter().any(|fact| fact.created.nameplate == created.nameplate);
-                    prop_assume!(!taken);
-                    facts.push(Fact {
-                        created, joiner: None, gone_at: clock + CODE_TTL, revoked: false, online: [false; 2],
-                    });
-                }
-                Step::Guess(number) => {
-                    let guess = format!("{:06}", number % 1_000_000).parse::<Nameplate>().unwrap();
-                    prop_assume!(facts.iter().all(|fact| fact.created.nameplate != guess));
-                    prop_assert_eq!(world.join(&guess).unwrap_err(), Reject::CodeNotFound);
-                }
-                Step::Join(at) => {
-                    let Some(fact) = facts.get_mut(at) else { continue };
-                    let joined = world.join(&fact.created.nameplate);
-                    let may = fact.joiner.is_none() && !fact.revoked && clock < fact.gone_at;
-                    prop_assert_eq!(joined.is_ok(), may);
-                    match joined {
-                        Ok(joined) => {
-                            fact.joiner = Some(joined.credential);
-                            fact.gone_at = clock + RESTORE_TTL;
-                        }
-                        Err(reject) => prop_assert_eq!(reject, Reject::CodeNotFound),
-                    }
-                }
-                Step::Admit(at, role) => {
-                    let Some(fact) = facts.get_mut(at) else { continue };
-                    let Some(credential) = held(fact, role) else { continue };
-                    let alive = !fact.revoked && clock < fact.gone_at;
-                    match world.admit(&credential) {
-                        Ok(view) => {
-                            prop_assert!(alive);
-                            prop_assert_eq!(view.role, role);
-                            prop_assert_eq!(view.joined, fact.joiner.is_some());
-                            prop_assert_eq!(view.peer_online, fact.online[1 - role.index()]);
-                            if fact.joiner.is_some() && clock + RESTORE_TTL >= fact.gone_at + 60_000 {
-                                fact.gone_at = clock + RESTORE_TTL;
-                            }
-                            prop_assert_eq!(view.restorable_until.as_millis(), START.as_millis() + fact.gone_at);
-                        }
-                        Err(reject) => {
-                            prop_assert!(!alive);
-                            prop_assert_eq!(reject, Reject::CredentialInvalid);
-                        }
-                    }
-                }
-                Step::Revoke(at, role) => {
-                    let Some(fact) = facts.get_mut(at) else { continue };
-                    let Some(credential) = held(fact, role) else { continue };
-                    let alive = !fact.revoked && clock < fact.gone_at;
-                    let revoked = world.run(&Revoke { credential });
-                    prop_assert_eq!(revoked.is_ok(), alive);
-                    fact.revoked |= alive;
-                }
-                Step::Present(at, role, online) => {
-                    let Some(fact) = facts.get_mut(at) else { continue };
-                    let alive = !fact.revoked && clock < fact.gone_at;
-                    let pairing = fact.created.view.id;
-                    let (_, event) = world.run(&Present { pairing, role, online }).unwrap();
-                    let changes = alive && fact.online[role.index()] != online;
-                    prop_assert_eq!(event.is_some(), changes);
-                    if changes {
-                        fact.online[role.index()] = online;
-                        if fact.joiner.is_some() {
-                            fact.gone_at = clock + RESTORE_TTL;
-                        }
-                    }
-                }
-                Step::Pass(millis) => {
-                    clock += millis;
-                    world.pass(millis);
-                }
-            }
+#[test]
+fn the_lease_of_a_length_that_is_guessed_at_is_not_renewed() {
+    let mut world = World::new(11);
+    let id = world.create().view.id;
+    world.pass(CODE_TTL / 2);
+    let mut odds = crate::code::Odds::new(Digits::default(), Duration::from_millis(CODE_MAX));
+    while odds.attempt(Digits::default(), false, world.now).is_ok() {}
+    let alive = Alive {
+        pairing: id,
+        role: Role::Initiator,
+        seen: world.now,
+        worn_out: odds.worn_out(world.now),
+    };
+    let before = world.stored[&id].expires_at();
+    assert_eq!(world.run(&alive).unwrap().0, Some(before));
+    world.alive(id, Role::Initiator);
+    assert!(world.stored[&id].expires_at() > before);
+}
+
+#[test]
+fn a_pairing_is_kept_if_somebody_asked_or_does_not_know_how() {
+    for (initiator_asks, joiner_asks, kept_by, days) in [
+        (true, true, None, false),
+        (true, true, Some(Role::Initiator), true),
+        (true, true, Some(Role::Joiner), true),
+        (false, true, None, true),
+        (true, false, None, true),
+        (false, false, None, true),
+    ] {
+        let mut world = World::new(12);
+        let created = world.create_on(initiator_asks);
+        let id = created.view.id;
+        let joined = world.join_on(&created, joiner_asks);
+        world.present(id, Role::Initiator, true);
+        if let Some(role) = kept_by {
+            let credential = match role {
+                Role::Initiator => created.credential.clone(),
+                Role::Joiner => joined.credential.clone(),
+            };
+            let view = world.run(&Keep { credential }).unwrap().0;
+            assert_eq!(view.restorable_until, world.stored[&id].expires_at());
         }
+        world.live(id, Role::Initiator, 3 * 3_600_000, UNKEPT_TTL / 2);
+        assert!(world.lives(id), "while somebody is attached");
+        world.present(id, Role::Initiator, false);
+        world.pass(UNKEPT_TTL - 1);
+        assert!(world.lives(id), "and its time after that");
+        world.pass(1);
+        assert_eq!(
+            world.lives(id),
+            days,
+            "{initiator_asks} {joiner_asks} {kept_by:?}"
+        );
+        world.pass(RESTORE_TTL);
+        assert!(!world.lives(id));
     }
 }
 
-fn held(fact: &Fact, role: Role) -> Option<Credential> {
-    match role {
-        Role::Initiator => Some(fact.created.credential.clone()),
-        Role::Joiner => fact.joiner.clone(),
-    }
+#[test]
+fn a_code_that_is_to_be_kept_makes_a_pairing_that_is() {
+    let mut world = World::new(13);
+    let created = world.create_on(true);
+    let id = created.view.id;
+    let credential = created.credential.clone();
+    world.run(&Keep { credential }).unwrap();
+    world.join_on(&created, true);
+    world.present(id, Role::Joiner, true);
+    world.present(id, Role::Joiner, false);
+    world.pass(RESTORE_TTL - 1);
+    assert!(world.lives(id));
+}
+
+#[test]
+fn a_pairing_that_nobody_used_is_gone_in_minutes() {
+    let mut world = World::new(14);
+    let created = world.create();
+    let joined = world.join(&created.nameplate).unwrap();
+    let credential = joined.credential;
+    world.run(&Keep { credential }).unwrap();
+    assert_eq!(world.stored[&created.view.id].worth(), Worth::NeverUsed);
+    world.pass(UNKEPT_TTL);
+    assert!(!world.lives(created.view.id));
+}
+
+#[test]
+fn worth_follows_use() {
+    let mut world = World::new(15);
+    let created = world.create_on(true);
+    let id = created.view.id;
+    let worth = |world: &World| world.stored[&id].worth();
+    assert_eq!(worth(&world), Worth::Unattended);
+    world.present(id, Role::Initiator, true);
+    assert_eq!(worth(&world), Worth::Wanted);
+    world.join_on(&created, true);
+    assert_eq!(worth(&world), Worth::Wanted);
+    world.present(id, Role::Initiator, false);
+    assert_eq!(worth(&world), Worth::Over);
+    let credential = created.credential.clone();
+    world.run(&Keep { credential }).unwrap();
+    assert_eq!(worth(&world), Worth::Wanted);
+}
+
+#[test]
+fn who_was_attached_has_time_to_come_back_after_a_restart() {
+    let mut world = World::new(16);
+    let created = world.create_on(true);
+    let id = created.view.id;
+    world.join_on(&created, true);
+    world.present(id, Role::Joiner, true);
+    world.pass(RESTORE_TTL);
+    let stored = world.stored[&id].clone();
+    let after = stored.without_presence(&Config::default(), world.now);
+    let left = after.expires_at().saturating_since(world.now);
+    assert_eq!(left, Duration::from_millis(UNKEPT_TTL));
+    assert!(!after.view(Role::Initiator).peer_online);
+    let again = after
+        .clone()
+        .without_presence(&Config::default(), world.now + left);
+    assert_eq!(again, after, "who was not attached gets nothing");
 }

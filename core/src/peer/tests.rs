@@ -1,5 +1,6 @@
 use super::*;
 use crate::channel::{Chunk, Priority};
+use crate::secure::Burnt;
 use crate::testing::Dice;
 
 const PAIRING: PairingId = PairingId::from_bytes([9; 16]);

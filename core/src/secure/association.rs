@@ -245,6 +245,13 @@ impl Association {
         }
     }
 
+    /// Whether this began with a code that is spent: its exchange took a message of the other side, or of
+    /// whoever poses as it. That is the one guess that a code gives.
+    #[must_use]
+    pub fn is_code_used(&self) -> bool {
+        self.pake.as_ref().is_some_and(Pake::is_used)
+    }
+
     /// The pairing secret, once agreed. Worth storing from the first [`Event::Secured`] on: before,
     /// the other peer may not have it.
     #[must_use]

@@ -175,6 +175,13 @@ impl Pake {
         Ok(Progress::Going(answer))
     }
 
+    /// Whether a message of the other side was taken. It may be somebody's guess, so the code is spent from
+    /// then on, however this ends.
+    #[must_use]
+    pub const fn is_used(&self) -> bool {
+        !matches!(self.step, Step::Committed { .. } | Step::Waiting { .. })
+    }
+
     /// Whether a confirmation of the peer was found right.
     #[must_use]
     pub const fn is_done(&self) -> bool {

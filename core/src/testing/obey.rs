@@ -130,9 +130,11 @@ impl World {
             Event::Channel(event) => peer.app.on_event(event)?,
             Event::Secured { .. } => peer.stored = peer.endpoint.secret().cloned(),
             Event::LegLost { .. } => self.lost += 1,
+            Event::AttemptFailed { .. } if !peer.manners.is_proven() => self.again += 1,
             Event::Attached { .. }
             | Event::AttemptFailed { .. }
             | Event::PeerOnline
+            | Event::CodeUsed
             | Event::PeerAway(_)
             | Event::Draining(_)
             | Event::DatagramsDropped(_)
@@ -148,7 +150,6 @@ impl World {
         let peer = &mut self.peers[who];
         if peer.manners.is_first_attempt(end) && !peer.has_closed {
             peer.again_at = self.now + Duration::from_millis(200);
-            self.again += 1;
             return Ok(());
         }
         let other_closed = self.peers[1 - who].has_closed;

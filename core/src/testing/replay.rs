@@ -72,6 +72,7 @@ impl Replay {
                 "manual" => Mode::Manual,
                 _ => Mode::Auto,
             },
+            once: false,
         };
         let secret = hex(&about["secret"]);
         let identity = Identity {

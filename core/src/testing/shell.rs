@@ -137,6 +137,7 @@ impl Shell {
             },
             attach: plan.attach,
             direct: plan.direct[who],
+            once: false,
         };
         let seed = dice.roll();
         let role = Role::BOTH[who];

@@ -156,6 +156,7 @@ fn told(event: &Event) -> Value {
             json!({ "name": "attempt-failed", "cause": cause(*why), "retry-in": micros(*retry_in) })
         }
         Event::PeerOnline => json!({ "name": "peer-online" }),
+        Event::CodeUsed => json!({ "name": "code-used" }),
         Event::PeerAway(grace) => json!({ "name": "peer-away", "grace": micros(*grace) }),
         Event::Draining(grace) => json!({ "name": "draining", "grace": micros(*grace) }),
         Event::DatagramsDropped(count) => json!({ "name": "datagrams-dropped", "count": count }),

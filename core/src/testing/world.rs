@@ -91,7 +91,7 @@ pub struct Outcome {
     pub drains: u64,
     /// How often control asked to wait.
     pub retries: u64,
-    /// First attempts that failed and were repeated by the caller.
+    /// Attempts that failed before a peer's first leg, and were repeated.
     pub again: u64,
 }
 

@@ -15,6 +15,18 @@ pub const MAX_MESSAGE_BYTES: usize = MAX_CHUNK_BYTES + 1024;
 /// The part of an offer or answer that is sent in one message, in encoded bytes.
 pub(super) const PART_BYTES: usize = 64 * 1024;
 
+/// The longest message that is sent together with others, in encoded bytes; and how many bytes and
+/// messages are sent together at most.
+pub(super) const BATCHED_BYTES: usize = 16 * 1024;
+pub(super) const BATCH_BYTES: usize = 64 * 1024;
+pub(super) const BATCH_MESSAGES: usize = 4_096;
+
+/// The most zeros of one hole in bytes: 64 MiB, so that a short message costs little time.
+pub const MAX_HOLE_BYTES: u64 = 64 << 20;
+
+/// The most bytes of the name of a device.
+const MAX_DEVICE_BYTES: usize = 64;
+
 /// The most bytes of words in a refusal.
 const MAX_TEXT_BYTES: usize = 256;
 
@@ -35,6 +47,19 @@ pub(super) fn decode(message: Bytes) -> Result<Kind, Fault> {
         .ok_or(Fault::UnknownKind)
 }
 
+/// Adds zeros to a hash.
+pub(super) fn hash_zeros(hasher: &mut blake3::Hasher, length: u64) {
+    const AT_ONCE: usize = 128 * 1024;
+    let at_once = usize::try_from(length).map_or(AT_ONCE, |length| length.min(AT_ONCE));
+    let zeros = vec![0; at_once];
+    let mut left = length;
+    while left > 0 {
+        let now = usize::try_from(left).map_or(at_once, |left| left.min(at_once));
+        hasher.update(&zeros[..now]);
+        left -= now as u64;
+    }
+}
+
 /// The name of a kind, for errors.
 pub(super) const fn name(kind: &Kind) -> &'static str {
     match kind {
@@ -46,14 +71,27 @@ pub(super) const fn name(kind: &Kind) -> &'static str {
         Kind::End(_) => "the end",
         Kind::Done(_) => "done",
         Kind::Cancel(_) => "a cancellation",
+        Kind::Hole(_) => "a hole",
+        Kind::Batch(_) => "a batch",
+        Kind::EntryFailed(_) => "the failure of a file",
+        Kind::Pause(_) => "a pause",
     }
 }
 
 /// Words for people, cut to what may be sent and without control characters, which could play
 /// with a terminal.
 pub(super) fn clean(text: &str) -> String {
+    cut(text, MAX_TEXT_BYTES)
+}
+
+/// The same for the name of a device.
+pub(super) fn device(text: &str) -> String {
+    cut(text, MAX_DEVICE_BYTES)
+}
+
+fn cut(text: &str, most: usize) -> String {
     let mut text: String = text.chars().filter(|c| !c.is_control()).collect();
-    let mut end = text.len().min(MAX_TEXT_BYTES);
+    let mut end = text.len().min(most);
     while !text.is_char_boundary(end) {
         end -= 1;
     }

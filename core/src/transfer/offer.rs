@@ -1,10 +1,10 @@
-//! What is offered: entries with harmless names that do not clash.
+//! What is offered: entries and links with harmless names that do not clash.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
 use peersox_proto::v1;
 
-use super::{PathError, SafePath, TransferId};
+use super::{Link, Names, PathError, SafePath, TransferId};
 use crate::time::Timestamp;
 
 /// What an entry is.
@@ -30,36 +30,114 @@ pub struct Entry {
     pub modified: Option<Timestamp>,
     /// Whether its owner may execute it.
     pub executable: bool,
+    /// Permissions of owner, group and others, at most [`Entry::MAX_MODE`], if they are known.
+    pub mode: Option<u16>,
+    /// How many bytes of a file are not in holes, if it has holes: a hint for how much room it takes.
+    pub data_bytes: Option<u64>,
+}
+
+impl Entry {
+    /// The bits of a mode that are sent and stored: neither setuid nor setgid nor sticky.
+    pub const MAX_MODE: u16 = 0o777;
 }
 
 /// How much one transfer may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Files and directories.
+    /// Files, directories and links.
     pub entries: u32,
-    /// Bytes of all paths together; bounds the memory and the work that an offer costs.
+    /// Bytes of all paths and targets together; bounds the memory and the work that an offer costs.
     pub path_bytes: usize,
     /// Bytes of all files together, those of unknown size included as they come.
     pub total_bytes: u64,
 }
 
 impl Default for Limits {
-    /// 100,000 entries, 16 MiB of paths, any size.
+    /// 1,000,000 entries, 64 MiB of paths, any size.
     fn default() -> Self {
         Self {
-            entries: 100_000,
-            path_bytes: 16 << 20,
+            entries: 1_000_000,
+            path_bytes: 64 << 20,
             total_bytes: u64::MAX,
         }
     }
 }
 
-/// Entries under a transfer id, checked: at least one, each path once, no file with something
-/// below it, all within the limits. An entry's number is its position.
+/// Sentences for people about what is not sent or not stored: the first 100, and how many there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    sentences: Vec<String>,
+    count: u32,
+}
+
+impl LeftOut {
+    const MAX_SENTENCES: usize = 100;
+
+    /// Adds a sentence.
+    pub fn push(&mut self, sentence: &str) {
+        self.count = self.count.saturating_add(1);
+        if self.sentences.len() < Self::MAX_SENTENCES {
+            self.sentences.push(super::message::clean(sentence));
+        }
+    }
+
+    /// The first sentences.
+    #[must_use]
+    pub fn sentences(&self) -> &[String] {
+        &self.sentences
+    }
+
+    /// How many there are, those that are not kept included.
+    #[must_use]
+    pub const fn count(&self) -> u32 {
+        self.count
+    }
+
+    pub(super) fn parse(sentences: &[String], count: u32) -> Self {
+        let mut all = Self::default();
+        for sentence in sentences.iter().take(Self::MAX_SENTENCES) {
+            all.push(sentence);
+        }
+        all.count = all.count.max(count);
+        all
+    }
+}
+
+/// What an [`Offer`] is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Files and directories; their numbers are their positions.
+    pub entries: Vec<Entry>,
+    /// Symbolic links.
+    pub links: Vec<Link>,
+    /// The last components of paths that are no UTF-8 at the sender, by the numbers of entries.
+    pub originals: Vec<(u32, Vec<u8>)>,
+    /// What was named or found and is not offered.
+    pub left_out: LeftOut,
+    /// What the sender's device is called; may be empty.
+    pub device: String,
+    /// Paths as they were offered, where the receiver's system needs others, by the numbers of
+    /// entries.
+    pub renamed: Vec<(u32, String)>,
+}
+
+impl Listing {
+    /// Leaves out the links that are too many to be offered with as many entries.
+    pub fn fit_links(&mut self) {
+        let most = super::sender::links_that_fit(&self.links, self.entries.len());
+        for link in self.links.drain(most.min(self.links.len())..) {
+            let sentence = format!("{}: there are too many links", link.path());
+            self.left_out.push(&sentence);
+        }
+    }
+}
+
+/// Entries under a transfer id, checked: at least one, each path once, no file or link with something
+/// below it, all within the limits. An entry's number is its position. A clone shares its memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
     id: TransferId,
-    entries: Vec<Entry>,
+    listing: Arc<Listing>,
 }
 
 impl Offer {
@@ -68,14 +146,30 @@ impl Offer {
     /// # Errors
     /// [`OfferError`] says which rule the entries break.
     pub fn new(id: TransferId, entries: Vec<Entry>, limits: &Limits) -> Result<Self, OfferError> {
+        let listing = Listing {
+            entries,
+            ..Listing::default()
+        };
+        Self::of(id, listing, limits)
+    }
+
+    /// Checks entries and links.
+    ///
+    /// # Errors
+    /// [`OfferError`] says which rule they break.
+    pub fn of(id: TransferId, listing: Listing, limits: &Limits) -> Result<Self, OfferError> {
+        let Listing { entries, links, .. } = &listing;
         if entries.is_empty() {
             return Err(OfferError::Empty);
         }
-        if entries.len() > limits.entries as usize {
+        if entries.len() + links.len() > limits.entries as usize {
             return Err(OfferError::TooMany(limits.entries));
         }
-        let path_bytes: usize = entries.iter().map(|e| e.path.as_str().len()).sum();
-        if path_bytes > limits.path_bytes {
+        let of_entries = entries.iter().map(|entry| entry.path.as_str().len());
+        let of_links = links
+            .iter()
+            .map(|link| link.path().as_str().len() + link.target().len());
+        if of_entries.chain(of_links).sum::<usize>() > limits.path_bytes {
             return Err(OfferError::PathsTooLong(limits.path_bytes));
         }
         let total = entries
@@ -85,9 +179,10 @@ impl Offer {
         if total.is_none_or(|total| total > limits.total_bytes) {
             return Err(OfferError::TooLarge(limits.total_bytes));
         }
-        check_directories(&entries)?;
-        check_names(&entries)?;
-        Ok(Self { id, entries })
+        check_directories(entries)?;
+        check_names(entries, links)?;
+        let listing = Arc::new(listing);
+        Ok(Self { id, listing })
     }
 
     /// The name of the transfer.
@@ -99,18 +194,48 @@ impl Offer {
     /// The entries in the order of their numbers, at least one.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
-        &self.entries
+        &self.listing.entries
+    }
+
+    /// The symbolic links.
+    #[must_use]
+    pub fn links(&self) -> &[Link] {
+        &self.listing.links
+    }
+
+    /// What the sender named or found and does not offer.
+    #[must_use]
+    pub fn left_out(&self) -> &LeftOut {
+        &self.listing.left_out
+    }
+
+    /// What the sender's device is called, for people; empty if it does not say.
+    #[must_use]
+    pub fn device(&self) -> &str {
+        &self.listing.device
+    }
+
+    /// The last components of paths that are no UTF-8 at the sender, by the numbers of entries.
+    #[must_use]
+    pub fn originals(&self) -> &[(u32, Vec<u8>)] {
+        &self.listing.originals
+    }
+
+    /// Paths as they were offered, where the names of this system must be others.
+    #[must_use]
+    pub fn renamed(&self) -> &[(u32, String)] {
+        &self.listing.renamed
     }
 
     /// The entry with this number.
     #[must_use]
     pub fn entry(&self, number: u32) -> Option<&Entry> {
-        self.entries.get(number as usize)
+        self.entries().get(number as usize)
     }
 
     /// The files with their numbers, beginning at `first` or after it.
     pub fn files_from(&self, first: u32) -> impl Iterator<Item = (u32, &Entry)> + Clone {
-        let rest = self.entries.get(first as usize..).unwrap_or_default();
+        let rest = self.entries().get(first as usize..).unwrap_or_default();
         (first..)
             .zip(rest)
             .filter(|(_, entry)| entry.kind == Kind::File)
@@ -123,25 +248,34 @@ impl Offer {
             .try_fold(0, |total, (_, entry)| Some(total + entry.size?))
     }
 
-    /// Two paths that differ only in upper and lower case, if there are such: a file system that
-    /// does not tell them apart cannot hold both.
+    /// A hash of all that a person is asked about: two offers with one digest are the same offer.
     #[must_use]
-    pub fn case_clash(&self) -> Option<(SafePath, SafePath)> {
-        let mut folded: HashMap<String, &str> = HashMap::with_capacity(self.entries.len());
-        for entry in &self.entries {
-            let own = entry.path.as_str();
-            for path in std::iter::once(own).chain(entry.path.parents()) {
-                match folded.insert(path.to_lowercase(), path) {
-                    // This directory, and so all above it, has been looked at.
-                    Some(seen) if seen == path && path != own => break,
-                    Some(seen) if seen != path => {
-                        return Some((SafePath::of(seen), SafePath::of(path)));
-                    }
-                    Some(_) | None => {}
-                }
-            }
+    pub fn digest(&self) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_derive_key("peersox 2026 transfer offer v1");
+        hasher.update(self.id.as_bytes());
+        let text = |hasher: &mut blake3::Hasher, text: &str| {
+            hasher.update(&(text.len() as u64).to_le_bytes());
+            hasher.update(text.as_bytes());
+        };
+        let number = |hasher: &mut blake3::Hasher, number: Option<u64>| {
+            hasher.update(&[u8::from(number.is_some())]);
+            hasher.update(&number.unwrap_or(0).to_le_bytes());
+        };
+        number(&mut hasher, Some(self.entries().len() as u64));
+        for entry in self.entries() {
+            text(&mut hasher, entry.path.as_str());
+            hasher.update(&[entry.kind as u8, u8::from(entry.executable)]);
+            number(&mut hasher, entry.size);
+            number(&mut hasher, entry.modified.map(Timestamp::as_millis));
+            number(&mut hasher, entry.mode.map(u64::from));
+            number(&mut hasher, entry.data_bytes);
         }
-        None
+        for link in self.links() {
+            text(&mut hasher, link.path().as_str());
+            text(&mut hasher, link.target());
+            number(&mut hasher, link.modified().map(Timestamp::as_millis));
+        }
+        *hasher.finalize().as_bytes()
     }
 }
 
@@ -154,19 +288,21 @@ fn check_directories(entries: &[Entry]) -> Result<(), OfferError> {
     }
 }
 
-/// Each path once, nothing below a file.
+/// Each path once, nothing below a file or a link.
 ///
 /// In the order of paths what clashes are neighbours, so that one look at each pair is enough.
-fn check_names(entries: &[Entry]) -> Result<(), OfferError> {
-    let mut sorted: Vec<&Entry> = entries.iter().collect();
-    sorted.sort_unstable_by(|a, b| a.path.cmp_from_above(&b.path));
+fn check_names(entries: &[Entry], links: &[Link]) -> Result<(), OfferError> {
+    let of_entries = entries.iter().map(|it| (&it.path, it.kind == Kind::File));
+    let of_links = links.iter().map(|it| (it.path(), true));
+    let mut sorted: Vec<(&SafePath, bool)> = of_entries.chain(of_links).collect();
+    sorted.sort_unstable_by(|(a, _), (b, _)| a.cmp_from_above(b));
     for pair in sorted.windows(2) {
-        let [above, entry] = [pair[0], pair[1]];
-        if above.path == entry.path {
-            return Err(OfferError::Duplicate(entry.path.clone()));
+        let [(above, is_leaf), (path, _)] = [pair[0], pair[1]];
+        if above == path {
+            return Err(OfferError::Duplicate(path.clone()));
         }
-        if above.kind == Kind::File && entry.path.is_below(&above.path) {
-            return Err(OfferError::BelowFile(entry.path.clone()));
+        if is_leaf && path.is_below(above) {
+            return Err(OfferError::BelowFile(path.clone()));
         }
     }
     Ok(())
@@ -184,16 +320,18 @@ impl From<&Entry> for v1::TransferEntry {
             size: entry.size,
             modified_millis: entry.modified.map(Timestamp::as_millis),
             executable: entry.executable,
+            mode: entry.mode.map(u32::from),
+            data_bytes: entry.data_bytes,
+            original_name: bytes::Bytes::new(),
         }
     }
 }
 
-impl TryFrom<v1::TransferEntry> for Entry {
-    type Error = OfferError;
-
-    fn try_from(entry: v1::TransferEntry) -> Result<Self, OfferError> {
+impl Entry {
+    pub(super) fn parse(entry: &v1::TransferEntry, names: Names) -> Result<Self, OfferError> {
+        let mode = entry.mode.map(|mode| mode & u32::from(Self::MAX_MODE));
         Ok(Self {
-            path: SafePath::new(&entry.path)?,
+            path: SafePath::on(names, &entry.path)?,
             kind: match entry.kind() {
                 v1::TransferEntryKind::File => Kind::File,
                 v1::TransferEntryKind::Directory => Kind::Directory,
@@ -202,6 +340,8 @@ impl TryFrom<v1::TransferEntry> for Entry {
             size: entry.size,
             modified: entry.modified_millis.map(Timestamp::from_millis),
             executable: entry.executable,
+            mode: mode.and_then(|mode| u16::try_from(mode).ok()),
+            data_bytes: entry.data_bytes,
         })
     }
 }
@@ -233,143 +373,13 @@ pub enum OfferError {
     /// Two entries with one path, as it is after names were made harmless.
     #[error("two entries would be stored as {0}")]
     Duplicate(SafePath),
-    /// An entry below a file.
+    /// An entry below a file or a link.
     #[error("{0} would be stored below a file")]
     BelowFile(SafePath),
+    /// A link that leads out of what is offered.
+    #[error("the link {0} leads out of the folder that is offered")]
+    LinkOutside(SafePath),
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn entry(path: &str, kind: Kind) -> Entry {
-        let components: Vec<_> = path.split('/').collect();
-        Entry {
-            path: SafePath::new(&components).unwrap(),
-            kind,
-            size: (kind == Kind::File).then_some(1),
-            modified: None,
-            executable: false,
-        }
-    }
-
-    fn offer(paths: &[&str]) -> Result<Offer, OfferError> {
-        let entries = paths.iter().map(|path| match path.strip_suffix('/') {
-            Some(path) => entry(path, Kind::Directory),
-            None => entry(path, Kind::File),
-        });
-        let id = TransferId::from_bytes([0; 16]);
-        Offer::new(id, entries.collect(), &Limits::default())
-    }
-
-    #[test]
-    fn names_that_clash_are_refused() {
-        let path = |path: &str| SafePath::new(&path.split('/').collect::<Vec<_>>()).unwrap();
-        assert_eq!(offer(&[]), Err(OfferError::Empty));
-        assert_eq!(
-            offer(&["a", "b", "a"]),
-            Err(OfferError::Duplicate(path("a")))
-        );
-        assert_eq!(
-            offer(&["a:b", "a?b"]),
-            Err(OfferError::Duplicate(path("a_b")))
-        );
-        assert_eq!(
-            offer(&["a/b/c", "a"]),
-            Err(OfferError::BelowFile(path("a/b/c")))
-        );
-        assert_eq!(
-            offer(&["a/", "a/b", "a/b/c/"]),
-            Err(OfferError::BelowFile(path("a/b/c")))
-        );
-        assert!(offer(&["a/", "a/b", "a/c/d", "b"]).is_ok());
-    }
-
-    proptest! {
-        /// `!` sorts before the separator, `b` after it.
-        #[test]
-        fn names_clash_if_a_look_at_every_pair_says_so(
-            paths in prop::collection::vec("[a!b]{1,2}(/[a!b]{1,2}){0,2}/?", 1..8),
-        ) {
-            let is_file = |path: &str| !path.ends_with('/');
-            let name = |path: &str| path.trim_end_matches('/').to_owned();
-            let clash = |at: usize, a: &str, other: usize, b: &str| {
-                at != other && name(a) == name(b)
-                    || is_file(a) && name(b).starts_with(&format!("{a}/"))
-            };
-            let clashes = paths.iter().enumerate().any(|(at, a)| {
-                let mut others = paths.iter().enumerate();
-                others.any(|(other, b)| clash(at, a, other, b))
-            });
-            let paths: Vec<_> = paths.iter().map(String::as_str).collect();
-            prop_assert_eq!(offer(&paths).is_err(), clashes);
-        }
-    }
-
-    #[test]
-    fn case_clashes_are_found_in_directories_too() {
-        let clash = |paths: &[&str]| {
-            let offer = offer(paths).unwrap();
-            offer
-                .case_clash()
-                .map(|(a, b)| (a.to_string(), b.to_string()))
-        };
-        let pair = |a: &str, b: &str| Some((a.to_owned(), b.to_owned()));
-        assert_eq!(clash(&["d/", "d/a", "d/b", "d/e/f"]), None);
-        assert_eq!(
-            clash(&["d/Makefile", "d/makefile"]),
-            pair("d/Makefile", "d/makefile")
-        );
-        assert_eq!(clash(&["d/a", "D/b"]), pair("d", "D"));
-        assert_eq!(clash(&["ä", "Ä"]), pair("ä", "Ä"));
-    }
-
-    #[test]
-    fn limits_hold() {
-        let tight = Limits {
-            entries: 2,
-            path_bytes: 4,
-            total_bytes: 2,
-        };
-        let check = |entries: Vec<Entry>| Offer::new(TransferId::of(&entries), entries, &tight);
-        let file = |path, size| Entry {
-            size: Some(size),
-            ..entry(path, Kind::File)
-        };
-        assert!(check(vec![file("ab", 1), file("cd", 1)]).is_ok());
-        assert_eq!(
-            check(vec![file("a", 0), file("b", 0), file("c", 0)]),
-            Err(OfferError::TooMany(2))
-        );
-        assert_eq!(
-            check(vec![file("abcde", 1)]),
-            Err(OfferError::PathsTooLong(4))
-        );
-        for sizes in [[1, 2], [1, u64::MAX]] {
-            let [a, b] = sizes;
-            assert_eq!(
-                check(vec![file("a", a), file("b", b)]),
-                Err(OfferError::TooLarge(2))
-            );
-        }
-        let directory = Entry {
-            size: Some(0),
-            ..entry("d", Kind::Directory)
-        };
-        assert!(matches!(
-            check(vec![directory]),
-            Err(OfferError::SizedDirectory(_))
-        ));
-    }
-
-    #[test]
-    fn entries_survive_the_wire() {
-        let entry = Entry {
-            modified: Some(Timestamp::from_millis(7)),
-            executable: true,
-            ..entry("a/b", Kind::File)
-        };
-        assert_eq!(Entry::try_from(v1::TransferEntry::from(&entry)), Ok(entry));
-    }
-}
+mod tests;

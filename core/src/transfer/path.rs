@@ -1,23 +1,33 @@
 //! Names from the other side, made harmless.
 //!
-//! | component | becomes |
-//! |---|---|
-//! | empty, `.`, `..`, with `/` or NUL; no component; > 64 of them; > 4,096 bytes in all | [`PathError`] |
-//! | `< > : " \ \| ? *`, control characters, characters that reorder or hide text | `_` each |
-//! | dots and spaces at the end | `_` each |
-//! | a device of Windows (`CON`, `nul.txt`, `COM1`, …) | `_` in front |
-//! | longer than 255 bytes | cut, `~` and 8 hex digits of its BLAKE3, its extension |
+//! | component | on Unix | everywhere |
+//! |---|---|---|
+//! | empty, `.`, `..`, with `/` or NUL; > 64 of them; > 4,096 bytes in all | [`PathError`] | the same |
+//! | `< > : " \ \| ? *`, control characters, characters that reorder or hide text | kept | `_` each |
+//! | dots and spaces at the end | kept | `_` each |
+//! | a device of Windows (`CON`, `nul.txt`, `COM1`, …) | kept | `_` in front |
+//! | longer than 255 bytes | cut, `~` and 8 hex digits of its BLAKE3, its extension | the same |
 //!
-//! What cannot be the name of a file anywhere is an attack or a defect and refused. What is a good
-//! name on one system and bad on another is replaced, the same way on every system, so that a
-//! transfer resumed elsewhere finds its files. A safe path made safe again is the same path.
+//! What cannot be the name of a file anywhere is an attack or a defect and refused. A name that is
+//! good on the system of the receiver stays as it is ([`Names`]); whoever shows a name escapes what
+//! could play with a terminal. A safe path made safe again is the same path.
 
 use std::cmp::Ordering;
 
-/// A path below some directory: one to 64 components, each a name that is harmless on every
-/// common system.
+/// Which names are kept as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Names {
+    /// Those that Unix can store: all without `/` and NUL.
+    Unix,
+    /// Only those that are harmless on every common system.
+    #[default]
+    Everywhere,
+}
+
+/// A path below some directory: one to 64 components, each the name of a file on the system that
+/// [`Names`] says.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SafePath(String);
+pub struct SafePath(Box<str>);
 
 impl SafePath {
     /// The most components of a path.
@@ -27,11 +37,19 @@ impl SafePath {
     /// The most bytes of a path, separators included.
     pub const MAX_BYTES: usize = 4_096;
 
-    /// Makes the components of a path harmless.
+    /// Makes the components of a path harmless on every common system.
     ///
     /// # Errors
     /// [`PathError`] for what can only be meant to lead elsewhere, and what is too deep or long.
     pub fn new<S: AsRef<str>>(components: &[S]) -> Result<Self, PathError> {
+        Self::on(Names::Everywhere, components)
+    }
+
+    /// Makes the components of a path harmless on the systems that `names` says.
+    ///
+    /// # Errors
+    /// As [`SafePath::new`].
+    pub fn on<S: AsRef<str>>(names: Names, components: &[S]) -> Result<Self, PathError> {
         if components.is_empty() {
             return Err(PathError::Empty);
         }
@@ -50,12 +68,18 @@ impl SafePath {
             if !path.is_empty() {
                 path.push('/');
             }
-            path.push_str(&harmless(component));
+            match names {
+                Names::Unix if component.len() <= Self::MAX_COMPONENT_BYTES => {
+                    path.push_str(component);
+                }
+                Names::Unix => path.push_str(&shortened(component)),
+                Names::Everywhere => path.push_str(&harmless(component)),
+            }
             if path.len() > Self::MAX_BYTES {
                 return Err(PathError::TooLong);
             }
         }
-        Ok(Self(path))
+        Ok(Self(path.into_boxed_str()))
     }
 
     /// Its components, at least one.
@@ -66,24 +90,19 @@ impl SafePath {
     /// Its last component.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.0.rsplit_once('/').map_or(&self.0, |(_, name)| name)
+        self.0.rsplit_once('/').map_or(&*self.0, |(_, name)| name)
     }
 
     /// Its first component.
     #[must_use]
     pub fn root(&self) -> &str {
-        self.0.split_once('/').map_or(&self.0, |(root, _)| root)
+        self.0.split_once('/').map_or(&*self.0, |(root, _)| root)
     }
 
     /// Its components joined by `/`.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-
-    /// The path with this text, a part of another safe path.
-    pub(super) fn of(part: &str) -> Self {
-        Self(part.to_owned())
     }
 
     /// An order in which everything below a path follows that path at once.
@@ -95,13 +114,8 @@ impl SafePath {
 
     /// Whether it is within a directory, however deep.
     pub(super) fn is_below(&self, directory: &Self) -> bool {
-        let rest = self.0.strip_prefix(&directory.0);
+        let rest = self.0.strip_prefix(&*directory.0);
         rest.is_some_and(|rest| rest.starts_with('/'))
-    }
-
-    /// The directories above it, the nearest first.
-    pub(super) fn parents(&self) -> impl Iterator<Item = &str> {
-        self.0.rmatch_indices('/').map(|(at, _)| &self.0[..at])
     }
 }
 
@@ -257,6 +271,28 @@ mod tests {
         });
         assert_ne!(one, two);
         assert!(one.as_str().ends_with(".tar") && one.as_str().len() <= 255);
+    }
+
+    #[test]
+    fn unix_keeps_every_name_that_it_can_store() {
+        let kept = [
+            "a:b",
+            "*star",
+            "x.",
+            "nul",
+            "a b ",
+            "tab\tand\u{1b}[1A",
+            "\u{202e}gpj",
+        ];
+        for name in kept {
+            let path = SafePath::on(Names::Unix, &["d", name]).unwrap();
+            assert_eq!(path.name(), name);
+        }
+        let long = SafePath::on(Names::Unix, &["a:".repeat(200)]).unwrap();
+        assert!(long.as_str().len() <= 255 && long.as_str().contains('~'));
+        for bad in [vec![".."], vec!["."], vec![""], vec!["a/b"], vec!["a\0b"]] {
+            assert!(SafePath::on(Names::Unix, &bad).is_err(), "{bad:?}");
+        }
     }
 
     fn component() -> impl Strategy<Value = String> {

@@ -7,6 +7,8 @@
 //!                                Cancel, a fault
 //! ```
 
+mod answer;
+mod collecting;
 mod files;
 
 use std::collections::VecDeque;
@@ -15,11 +17,13 @@ use bytes::Bytes;
 use peersox_proto::v1;
 use peersox_proto::v1::transfer_message::Kind as Message;
 
+pub use self::answer::{Choice, Prefix};
+use self::collecting::Collecting;
 use self::files::Receiving;
-pub use self::files::{Choice, Prefix};
-use super::message;
+use super::message::{self, BATCH_MESSAGES};
 use super::{
-    CancelCode, DeclineReason, Entry, Error, Fault, Limits, Offer, OfferError, Progress, TransferId,
+    Abilities, CancelCode, DeclineReason, Error, Fault, Limits, Names, Offer, OfferError, Progress,
+    Report,
 };
 
 /// What the shell is to do with a message that was handled.
@@ -39,6 +43,25 @@ pub enum Event {
         /// The bytes.
         bytes: Bytes,
     },
+    /// Zeros belong there, which need not be stored. As with [`Event::Write`], what the shell holds
+    /// beyond the offset is to be dropped if this comes first of a file.
+    Hole {
+        /// The number of the file.
+        entry: u32,
+        /// Where the zeros begin: the end of what was written before.
+        offset: u64,
+        /// How many they are.
+        length: u64,
+    },
+    /// The sender cannot read a file to its end: what was written of it is to be dropped.
+    Failed {
+        /// The number of the file.
+        entry: u32,
+        /// The sender's words, without control characters.
+        text: String,
+    },
+    /// The sender has paused, or goes on.
+    Paused(bool),
     /// A file is complete, `size` bytes long, and its hash is right. No write came before this if
     /// the file is empty or was held in full.
     Finish {
@@ -51,11 +74,28 @@ pub enum Event {
     Store,
 }
 
+/// What a receiver is like.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// How much it takes.
+    pub limits: Limits,
+    /// What it understands beyond the first version.
+    pub abilities: Abilities,
+    /// Which names its system can store.
+    pub names: Names,
+    /// What its device is called, for people; may be empty.
+    pub device: String,
+}
+
 /// Takes an offer, then files, and verifies them.
 #[derive(Debug)]
 pub struct Receiver {
-    limits: Limits,
+    settings: Settings,
+    /// What the sender understands; known with its offer.
+    theirs: Abilities,
     state: State,
+    /// Messages of a batch that are to be handled yet.
+    inbox: VecDeque<Bytes>,
     outbox: VecDeque<Bytes>,
     progress: Progress,
     /// Bytes announced, and those that came for files of unknown size: at most the limit.
@@ -64,27 +104,31 @@ pub struct Receiver {
 
 #[derive(Debug)]
 enum State {
-    Collecting(Option<Parts>),
+    Collecting(Collecting),
     Offered(Offer),
     Receiving(Receiving),
     Over,
 }
 
-/// The parts of an offer so far.
-#[derive(Debug)]
-struct Parts {
-    id: TransferId,
-    entries: Vec<Entry>,
-    path_bytes: usize,
-}
-
 impl Receiver {
-    /// Waits for an offer.
+    /// Waits for an offer. This side says that it understands the first version only, and makes names
+    /// harmless everywhere.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self {
+        Self::with(Settings {
             limits,
-            state: State::Collecting(None),
+            ..Settings::default()
+        })
+    }
+
+    /// Waits for an offer.
+    #[must_use]
+    pub fn with(settings: Settings) -> Self {
+        Self {
+            settings,
+            theirs: Abilities::default(),
+            state: State::Collecting(Collecting::default()),
+            inbox: VecDeque::new(),
             outbox: VecDeque::new(),
             progress: Progress::default(),
             committed: 0,
@@ -107,6 +151,12 @@ impl Receiver {
         self.progress
     }
 
+    /// What the sender understands; nothing before its offer.
+    #[must_use]
+    pub const fn abilities(&self) -> Abilities {
+        self.theirs
+    }
+
     /// The next message to send, if there is one. Ask after every call, also one that failed.
     pub fn poll_message(&mut self) -> Option<Bytes> {
         self.outbox.pop_front()
@@ -118,7 +168,7 @@ impl Receiver {
         matches!(self.state, State::Over)
     }
 
-    /// Takes a message of the sender.
+    /// Takes a message of the sender. [`Receiver::next_event`] gives what else was in it.
     ///
     /// # Errors
     /// [`Error::Peer`], [`Error::Mismatch`] or [`Error::Cancelled`]; each ends the transfer.
@@ -126,14 +176,57 @@ impl Receiver {
         if self.is_over() {
             return Err(Error::OutOfTurn("a message after the end"));
         }
+        if !self.inbox.is_empty() {
+            return Err(Error::OutOfTurn(
+                "a message before the last one was handled",
+            ));
+        }
         let message = message::decode(message).map_err(|fault| self.fail(fault))?;
+        let takes_batches = self.settings.abilities.batches;
+        match message {
+            Message::Batch(batch) if takes_batches => {
+                let is_fit = (1..=BATCH_MESSAGES).contains(&batch.messages.len());
+                if !is_fit || !matches!(self.state, State::Receiving(_)) {
+                    return Err(self.fail(Fault::OutOfTurn("a batch")));
+                }
+                self.inbox = batch.messages.into();
+                self.next_event().unwrap_or(Ok(Event::Nothing))
+            }
+            message => self.act_on(message),
+        }
+    }
+
+    /// What is to be done with the next message of a batch; none if there is none. To be called until
+    /// then after each [`Receiver::handle`].
+    pub fn next_event(&mut self) -> Option<Result<Event, Error>> {
+        let message = self.inbox.pop_front()?;
+        Some(match message::decode(message) {
+            Ok(message @ (Message::Chunk(_) | Message::EntryEnd(_) | Message::EntryFailed(_))) => {
+                self.act_on(message)
+            }
+            Ok(other) => Err(self.fail(Fault::OutOfTurn(message::name(&other)))),
+            Err(fault) => Err(self.fail(fault)),
+        })
+    }
+
+    fn act_on(&mut self, message: Message) -> Result<Event, Error> {
         match (message, &mut self.state) {
-            (Message::Offer(part), State::Collecting(_)) => {
-                self.take_part(part).map_err(|fault| self.refuse(fault))
+            (Message::Offer(part), State::Collecting(collecting)) => {
+                if let Some(abilities) = part.abilities {
+                    self.theirs = Abilities::parse(Some(abilities));
+                }
+                match collecting.take(part, &self.settings) {
+                    Ok(None) => Ok(Event::Nothing),
+                    Ok(Some(offer)) => {
+                        self.state = State::Offered(offer);
+                        Ok(Event::Offered)
+                    }
+                    Err(fault) => Err(self.refuse(fault)),
+                }
             }
             (Message::Chunk(chunk), State::Receiving(receiving)) => {
                 let entry = chunk.entry;
-                let left = self.limits.total_bytes - self.committed;
+                let left = self.settings.limits.total_bytes - self.committed;
                 match receiving.take_chunk(chunk, left, &mut self.progress) {
                     Ok(event) => {
                         self.count_unknown(&event);
@@ -141,6 +234,11 @@ impl Receiver {
                     }
                     Err(fault) => Err(self.fail(Fault::Chunk { entry, fault })),
                 }
+            }
+            (Message::Hole(hole), State::Receiving(receiving)) if self.settings.abilities.holes => {
+                let taken = receiving.take_hole(&hole, &mut self.progress);
+                let entry = hole.entry;
+                taken.map_err(|fault| self.fail(Fault::Chunk { entry, fault }))
             }
             (Message::EntryEnd(end), State::Receiving(receiving)) => {
                 let entry = end.entry;
@@ -152,6 +250,21 @@ impl Receiver {
                     }
                     Err(fault) => Err(self.fail(Fault::Chunk { entry, fault })),
                 }
+            }
+            (Message::EntryFailed(failed), State::Receiving(receiving))
+                if self.settings.abilities.failures =>
+            {
+                let entry = failed.entry;
+                match receiving.give_up(entry, &mut self.progress) {
+                    Ok(()) => Ok(Event::Failed {
+                        entry,
+                        text: message::clean(&failed.text),
+                    }),
+                    Err(fault) => Err(self.fail(Fault::Chunk { entry, fault })),
+                }
+            }
+            (Message::Pause(pause), State::Receiving(_)) if self.settings.abilities.pauses => {
+                Ok(Event::Paused(pause.paused))
             }
             (Message::End(_), State::Receiving(receiving))
                 if receiving.is_complete() && !receiving.ended =>
@@ -167,6 +280,15 @@ impl Receiver {
                 })
             }
             (other, _) => Err(self.fail(Fault::OutOfTurn(message::name(&other)))),
+        }
+    }
+
+    /// Tells the sender that this side stops for a while, or goes on, if it wants to know.
+    pub fn pause(&mut self, paused: bool) {
+        if self.theirs.pauses && matches!(self.state, State::Receiving(_)) {
+            let pause = v1::TransferPause { paused };
+            self.outbox
+                .push_back(message::encode(Message::Pause(pause)));
         }
     }
 
@@ -188,7 +310,8 @@ impl Receiver {
             }
         };
         self.committed = offer.entries().iter().filter_map(|entry| entry.size).sum();
-        let (receiving, progress, answer) = Receiving::new(offer, choices.into_iter());
+        let (receiving, progress, answer) =
+            Receiving::new(offer, choices.into_iter(), &self.settings);
         self.progress = progress;
         self.outbox = answer;
         self.state = State::Receiving(receiving);
@@ -207,12 +330,29 @@ impl Receiver {
     /// # Errors
     /// [`Error::OutOfTurn`] unless [`Event::Store`] came before.
     pub fn stored(&mut self) -> Result<(), Error> {
-        if !matches!(&self.state, State::Receiving(receiving) if receiving.ended) {
+        self.stored_with(Report::default())
+    }
+
+    /// The same, and tells what has another name and what could not be stored. The names that this
+    /// machine changed are added.
+    ///
+    /// # Errors
+    /// As [`Receiver::stored`].
+    pub fn stored_with(&mut self, mut report: Report) -> Result<(), Error> {
+        let State::Receiving(receiving) = &self.state else {
             return Err(Error::OutOfTurn("stored before everything arrived"));
+        };
+        if !receiving.ended {
+            return Err(Error::OutOfTurn("stored before everything arrived"));
+        }
+        let offer = &receiving.offer;
+        for (number, original) in offer.renamed() {
+            let path = offer.entry(*number).map_or("", |entry| entry.path.as_str());
+            report.stored_as(original, path);
         }
         self.end();
         self.outbox
-            .push_back(message::encode(Message::Done(v1::TransferDone {})));
+            .push_back(message::encode(Message::Done(report.encode())));
         Ok(())
     }
 
@@ -237,7 +377,10 @@ impl Receiver {
                 OfferError::TooMany(_) | OfferError::PathsTooLong(_) | OfferError::TooLarge(_),
             ) => DeclineReason::TooLarge,
             Fault::Offer(
-                OfferError::Path(_) | OfferError::Duplicate(_) | OfferError::BelowFile(_),
+                OfferError::Path(_)
+                | OfferError::Duplicate(_)
+                | OfferError::BelowFile(_)
+                | OfferError::LinkOutside(_),
             ) => DeclineReason::Names,
             _ => return self.fail(fault),
         };
@@ -257,42 +400,8 @@ impl Receiver {
     fn end(&mut self) {
         self.state = State::Over;
         self.outbox.clear();
+        self.inbox.clear();
         self.progress.entry = None;
-    }
-
-    fn take_part(&mut self, part: v1::TransferOffer) -> Result<Event, Fault> {
-        let State::Collecting(parts) = &mut self.state else {
-            return Err(Fault::OutOfTurn("an offer"));
-        };
-        let id = <[u8; TransferId::LEN]>::try_from(part.transfer_id.as_ref())
-            .map(TransferId::from_bytes)
-            .map_err(|_| Fault::BadPart)?;
-        let parts = parts.get_or_insert_with(|| Parts {
-            id,
-            entries: vec![],
-            path_bytes: 0,
-        });
-        if parts.id != id || (part.more && part.entries.is_empty()) {
-            return Err(Fault::BadPart);
-        }
-        if parts.entries.len() + part.entries.len() > self.limits.entries as usize {
-            return Err(OfferError::TooMany(self.limits.entries).into());
-        }
-        for entry in part.entries {
-            let entry = Entry::try_from(entry)?;
-            parts.path_bytes += entry.path.as_str().len();
-            if parts.path_bytes > self.limits.path_bytes {
-                return Err(OfferError::PathsTooLong(self.limits.path_bytes).into());
-            }
-            parts.entries.push(entry);
-        }
-        if part.more {
-            return Ok(Event::Nothing);
-        }
-        let entries = std::mem::take(&mut parts.entries);
-        let offer = Offer::new(id, entries, &self.limits)?;
-        self.state = State::Offered(offer);
-        Ok(Event::Offered)
     }
 
     fn count_unknown(&mut self, event: &Event) {

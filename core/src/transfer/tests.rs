@@ -1,6 +1,7 @@
 //! The promises of a transfer, through its public surface: both machines in memory, killed,
 //! resumed, lied to and garbled.
 
+mod abilities;
 mod hostile;
 mod vectors;
 
@@ -49,7 +50,12 @@ impl Disk {
                 assert_eq!(file.len() as u64, size);
                 assert!(self.finished.insert(entry), "finished twice");
             }
-            Event::Nothing | Event::Offered | Event::Store => {}
+            Event::Hole { .. }
+            | Event::Failed { .. }
+            | Event::Paused(_)
+            | Event::Nothing
+            | Event::Offered
+            | Event::Store => {}
         }
     }
 
@@ -103,7 +109,9 @@ impl Attempt<'_> {
                     up.push_back(message);
                     idle = false;
                 }
-                Action::Read { entry, offset, max } => {
+                Action::Read {
+                    entry, offset, max, ..
+                } => {
                     let rest = &self.files[entry as usize][usize::try_from(offset).unwrap()..];
                     let bytes = &rest[..rest.len().min(max).min(self.step)];
                     if let Err(error) = sender.feed(Bytes::copy_from_slice(bytes)) {
@@ -165,6 +173,8 @@ fn offer_of(files: &[Vec<u8>], unknown: Option<usize>) -> Offer {
         size: (unknown != Some(number)).then_some(bytes.len() as u64),
         modified: None,
         executable: false,
+        mode: None,
+        data_bytes: None,
     };
     let entries: Vec<_> = files.iter().enumerate().map(file).collect();
     Offer::new(TransferId::of(&entries), entries, &Limits::default()).unwrap()
@@ -227,9 +237,11 @@ fn a_resumed_file_is_sent_from_where_it_was() {
                     sent += bytes.len();
                 }
                 Event::Store => receiver.stored().unwrap(),
-                Event::Nothing | Event::Finish { .. } => {}
+                other => assert!(matches!(other, Event::Nothing | Event::Finish { .. })),
             },
-            Action::Read { entry, offset, max } => {
+            Action::Read {
+                entry, offset, max, ..
+            } => {
                 let at = usize::try_from(offset).unwrap();
                 let bytes = Bytes::copy_from_slice(&files[entry as usize][at..at + max]);
                 read += bytes.len();
@@ -243,6 +255,7 @@ fn a_resumed_file_is_sent_from_where_it_was() {
     let expected = Progress {
         entry: None,
         files_done: 2,
+        files_failed: 0,
         files_total: 2,
         bytes_done: 2000,
         bytes_total: Some(2000),
@@ -269,7 +282,8 @@ fn what_is_skipped_is_not_sent() {
         Action::Read {
             entry: 1,
             offset: 0,
-            max: 20
+            max: 20,
+            ..
         }
     ));
     for progress in [sender.progress(), receiver.progress()] {

@@ -20,6 +20,8 @@ pub const ALPN: &[u8] = b"peersox.v1";
 
 pub(crate) struct Quic {
     connection: quinn::Connection,
+    /// Whether the peer was permitted to send [`WIDE`] bytes ahead. That cannot be taken back.
+    is_wide: bool,
     source: Source,
     sink: Sink,
 }
@@ -59,6 +61,7 @@ impl Quic {
         let datagram = ReusableBoxFuture::new(next_datagram(connection.clone()));
         Self {
             connection,
+            is_wide: false,
             source: Source {
                 stream: recv,
                 splitter: Splitter::new(max_frame),
@@ -74,6 +77,27 @@ impl Quic {
                 datagram: None,
             },
         }
+    }
+
+    /// How many bytes the peer may have sent that nobody reads.
+    pub(crate) fn unread(&self, wide: bool) -> usize {
+        (if wide || self.is_wide { WIDE } else { NARROW }) as usize
+    }
+
+    /// How many bytes may wait for the peer.
+    pub(crate) fn send_buffer(wide: bool) -> usize {
+        (if wide { WIDE } else { NARROW }) as usize + WRITE_BUFFER
+    }
+
+    pub(crate) fn widen_receiving(&mut self) {
+        if !std::mem::replace(&mut self.is_wide, true) {
+            self.connection.set_receive_window(VarInt::from_u32(WIDE));
+        }
+    }
+
+    pub(crate) fn set_sending(&self, wide: bool) {
+        let window = if wide { WIDE } else { NARROW };
+        self.connection.set_send_window(window.into());
     }
 
     pub(crate) fn poll_next(
@@ -287,5 +311,9 @@ const READ_CHUNK: usize = 64 * 1024;
 const WRITE_BUFFER: usize = 32 * 1024;
 /// Frames up to this size, in bytes, are copied together.
 const SMALL: usize = 2 * 1024;
+
+/// Windows of a leg, in bytes: while it is idle or memory is scarce, and while it is in use.
+pub(crate) const NARROW: u32 = 64 * 1024;
+pub(crate) const WIDE: u32 = 1024 * 1024;
 
 const DONE: VarInt = VarInt::from_u32(CloseReason::Done.number() as u32);

@@ -24,10 +24,15 @@ pub(crate) struct Ws {
     stream: WebSocketStream<Metered<TokioIo<Upgraded>>>,
     /// Fed but not flushed.
     dirty: bool,
+    /// How many bytes the peer may have sent that nobody reads, and how many may wait for it. The buffers of the
+    /// system are not counted.
+    unread: usize,
+    send_buffer: usize,
 }
 
 impl Ws {
-    pub(crate) async fn new(upgraded: Upgraded, max_frame: usize) -> Self {
+    /// `window` bytes may wait each way in the HTTP connection that carries it.
+    pub(crate) async fn new(upgraded: Upgraded, max_frame: usize, window: usize) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(WRITE_BUFFER)
@@ -41,7 +46,17 @@ impl Ws {
         Self {
             stream: WebSocketStream::from_raw_socket(metered, Role::Server, Some(config)).await,
             dirty: false,
+            unread: READ_BUFFER + max_frame + window,
+            send_buffer: WRITE_BUFFER + 2 * max_frame + window,
         }
+    }
+
+    pub(crate) fn unread(&self) -> usize {
+        self.unread
+    }
+
+    pub(crate) fn send_buffer(&self) -> usize {
+        self.send_buffer
     }
 
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Item, Ending>> {

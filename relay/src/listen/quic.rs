@@ -16,16 +16,17 @@ use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
 use crate::leg::Wire;
-use crate::leg::quic::{ALPN, Quic, close};
+use crate::leg::quic::{ALPN, NARROW, Quic, WIDE, close};
 use crate::relay::Relay;
 
-pub use endpoint::{Keys, bind};
+pub use endpoint::{Keys, bind, on_socket};
 
 /// Accepts connections until the endpoint is closed or the relay drains. Connections with another
 /// ALPN than [`ALPN`] are closed; a server that speaks more on its endpoint accepts by itself and
 /// calls [`Relay::serve_quic`].
 ///
-/// While many handshakes are pending, clients have to prove their address first (Retry).
+/// Clients have to prove their address first (Retry, RFC 9000, section 8.1.2): a handshake that nobody
+/// finishes costs no memory, and little is sent to an address that never answered.
 pub async fn serve(relay: Relay, endpoint: quinn::Endpoint) {
     loop {
         let incoming = tokio::select! {
@@ -43,7 +44,7 @@ pub async fn serve(relay: Relay, endpoint: quinn::Endpoint) {
 /// Takes one incoming connection in a task of the relay.
 pub fn accept(relay: &Relay, incoming: quinn::Incoming) {
     let address = incoming.remote_address().ip();
-    if relay.0.seats.is_crowded() && !incoming.remote_address_validated() && incoming.may_retry() {
+    if !incoming.remote_address_validated() && incoming.may_retry() {
         // An error means that it was validated meanwhile, which cannot be.
         let _ = incoming.retry();
         return;
@@ -126,7 +127,8 @@ pub fn server_config(
     Ok(config)
 }
 
-/// The transport parameters of a leg: what one connection may cost.
+/// The transport parameters of a leg: what one connection may cost. The relay widens its windows while the leg
+/// is in use and there is memory.
 #[must_use]
 pub fn transport_config() -> quinn::TransportConfig {
     let mut transport = quinn::TransportConfig::default();
@@ -135,9 +137,9 @@ pub fn transport_config() -> quinn::TransportConfig {
         .max_idle_timeout(Some(VarInt::from_u32(30_000).into()))
         .max_concurrent_bidi_streams(VarInt::from_u32(1))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
-        .stream_receive_window(VarInt::from_u32(1024 * 1024))
-        .receive_window(VarInt::from_u32(1024 * 1024))
-        .send_window(1024 * 1024)
+        .stream_receive_window(VarInt::from_u32(WIDE))
+        .receive_window(VarInt::from_u32(NARROW))
+        .send_window(NARROW.into())
         .datagram_receive_buffer_size(Some(64 * 1024))
         .datagram_send_buffer_size(64 * 1024);
     transport

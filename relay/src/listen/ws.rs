@@ -68,6 +68,7 @@ impl Relay {
         remote: SocketAddr,
     ) -> Response<Full<Bytes>> {
         let deadline = Instant::now() + self.0.config.hello_timeout;
+        let version = request.version();
         let response = match self.judge(&request) {
             Ok(accepted) => accept(accepted),
             Err(refusal) => {
@@ -76,15 +77,22 @@ impl Relay {
                 return refuse(refusal);
             }
         };
-        let Ok(seat) = self.0.seat(remote.ip()) else {
+        // Streams of an HTTP/2 connection have windows of the connection's, and upgraded sockets have none.
+        let window = match version {
+            Version::HTTP_2 => HTTP2_WINDOW,
+            _ => 0,
+        };
+        let Ok((mut seat, pending)) = self.0.seat(remote.ip()) else {
             return refuse(Refusal::Full);
         };
+        seat.keep(request.extensions_mut().remove());
         let upgrade = hyper::upgrade::on(&mut request);
         let relay = Arc::clone(&self.0);
         self.0.spawn(async move {
             match timeout_at(deadline, upgrade).await {
                 Ok(Ok(upgraded)) => {
-                    let ws = Ws::new(upgraded, relay.config.limits.frame_bytes).await;
+                    let ws = Ws::new(upgraded, relay.config.limits.frame_bytes, window).await;
+                    let seat = (seat, pending);
                     relay.welcome(Wire::Ws(Box::new(ws)), seat, deadline).await;
                 }
                 Ok(Err(error)) => debug!(%error, "upgrade failed"),
@@ -195,6 +203,9 @@ fn refuse(refusal: Refusal) -> Response<Full<Bytes>> {
     }
     response
 }
+
+/// The window of a stream that the server of the binary sets, in bytes.
+const HTTP2_WINDOW: usize = 256 * 1024;
 
 /// Whether a header that lists values, in one line or several, names this one.
 fn lists(headers: &HeaderMap, name: &HeaderName, value: &str) -> bool {

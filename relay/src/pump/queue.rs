@@ -24,6 +24,11 @@ impl Queue {
         }
     }
 
+    /// Bounds the bytes anew; frames that are there stay.
+    pub(crate) fn set_bytes(&mut self, bytes: usize) {
+        self.bound.bytes = bytes;
+    }
+
     /// Whether a frame of `len` bytes fits.
     pub(crate) fn fits(&self, len: usize) -> bool {
         self.frames.len() < self.bound.frames && self.bytes + cost(len) <= self.bound.bytes

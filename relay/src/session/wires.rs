@@ -13,10 +13,12 @@ use tokio::time::Instant;
 use tracing::trace;
 
 use super::outbox::Outbox;
-use crate::config::Config;
+use super::pace::{self, Pace};
+use super::stake::{Provided, Stake};
 use crate::leg::{Ending, Item, Leg, Want, is_graceful};
-use crate::metrics::{Metrics, Tally};
+use crate::metrics::Tally;
 use crate::pump::Pump;
+use crate::relay::Inner;
 
 /// What the task has to know of the data.
 #[derive(Clone, Copy, Debug)]
@@ -33,25 +35,32 @@ pub(crate) struct Wires {
     outboxes: [Option<Outbox>; 2],
     /// `pumps[role]` carries what `role` sends.
     pumps: [Pump; 2],
+    /// What each pump holds of the memory of the relay.
+    stakes: [Stake; 2],
+    /// How fast each leg may send.
+    paces: [Option<Pace>; 2],
     idle_timeout: Duration,
     ping_interval: Duration,
     /// The clock the task was last told of by [`Event::Rearm`].
     armed: Option<Instant>,
     tally: Tally,
-    metrics: Arc<Metrics>,
+    relay: Arc<Inner>,
 }
 
 impl Wires {
-    pub(crate) fn new(config: &Config, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(relay: Arc<Inner>) -> Self {
+        let config = &relay.config;
         Self {
             legs: [None, None],
             outboxes: [None, None],
             pumps: [Pump::new(config), Pump::new(config)],
+            stakes: [Stake::default(), Stake::default()],
+            paces: [None, None],
             idle_timeout: config.idle_timeout,
             ping_interval: config.ping_interval,
             armed: None,
             tally: Tally::default(),
-            metrics,
+            relay,
         }
     }
 
@@ -61,6 +70,9 @@ impl Wires {
 
     pub(crate) fn attach(&mut self, role: Role, leg: Leg, outbox: Outbox) {
         self.pumps[role.other().index()].sink_changed(&mut self.tally);
+        self.stakes[role.other().index()].sink_changed();
+        let pace = Pace::new(&self.relay, leg.address(), Instant::now());
+        self.paces[role.index()] = Some(pace);
         self.outboxes[role.index()] = Some(outbox);
         self.legs[role.index()] = Some(leg);
     }
@@ -88,7 +100,7 @@ impl Wires {
             last.extend(self.pumps[role.other().index()].rest(&mut self.tally));
         }
         let leg = self.lose(role)?;
-        self.metrics.publish(&mut self.tally);
+        self.relay.metrics.publish(&mut self.tally);
         Some((leg, last))
     }
 
@@ -97,6 +109,9 @@ impl Wires {
         let now = Instant::now();
         let mut event = Poll::Pending;
         let mut rounds = 0;
+        for role in Role::BOTH {
+            self.reassure(role, now);
+        }
         loop {
             let mut moved = false;
             for role in Role::BOTH {
@@ -126,9 +141,21 @@ impl Wires {
                 cx.waker().wake_by_ref();
             }
         }
-        self.metrics.publish(&mut self.tally);
-        if event.is_pending() && self.held_back() != self.armed {
-            self.armed = self.held_back();
+        self.relay.metrics.publish(&mut self.tally);
+        for role in Role::BOTH {
+            if event.is_ready() {
+                break;
+            }
+            match self.provide(role, now) {
+                // What was not read for want of room is read now.
+                Ok(Provided::More) => cx.waker().wake_by_ref(),
+                Ok(Provided::Nothing) => {}
+                Err(reason) => event = Poll::Ready(Event::Ended(role, Ending::Fault(reason))),
+            }
+        }
+        let armed = self.waits(now);
+        if event.is_pending() && armed != self.armed {
+            self.armed = armed;
             event = Poll::Ready(Event::Rearm);
         }
         event
@@ -137,10 +164,16 @@ impl Wires {
     /// Reads one batch from the leg of a role. Answers whether anything came.
     fn read(&mut self, cx: &mut Context<'_>, role: Role, now: Instant) -> Result<bool, Ending> {
         let online = self.legs[role.other().index()].is_some();
-        let Some(leg) = &mut self.legs[role.index()] else {
+        let (Some(leg), Some(pace)) = (&mut self.legs[role.index()], &mut self.paces[role.index()])
+        else {
             return Ok(false);
         };
         let pump = &mut self.pumps[role.index()];
+        if pace.paused(now).is_some() {
+            leg.heard = now;
+            return Ok(false);
+        }
+        let mut cost = 0;
         for read in 0..BATCH {
             let want = if pump.has_room() {
                 Want::All
@@ -153,6 +186,9 @@ impl Wires {
                 if leg.broken {
                     return Err(Ending::Gone);
                 }
+                if cost > 0 {
+                    pace.spend(&self.relay, cost, now);
+                }
                 return Ok(read > 0);
             };
             leg.heard = now;
@@ -162,6 +198,7 @@ impl Wires {
             };
             let frame = Frame::parse(bytes).map_err(|why| Ending::Fault(why.into()))?;
             trace!(%role, ?frame, "frame");
+            cost += pace::FRAME + frame.len() as u64;
             if frame.lane() == Lane::Notice {
                 let nonce = ping(&frame).ok_or(Ending::Fault(CloseReason::NoticeForbidden))?;
                 if let Some(outbox) = &mut self.outboxes[role.index()] {
@@ -172,7 +209,33 @@ impl Wires {
             pump.accept(frame, online, &mut self.tally)
                 .map_err(Ending::Fault)?;
         }
+        pace.spend(&self.relay, cost, now);
         Ok(true)
+    }
+
+    /// Says something to a peer that is not read, as its Pings have no answer meanwhile.
+    fn reassure(&mut self, role: Role, now: Instant) {
+        let is_read = self.pumps[role.index()].has_room();
+        if let Some(leg) = &mut self.legs[role.index()]
+            && let Some(outbox) = &mut self.outboxes[role.index()]
+            && !is_read
+            && now - leg.reassured >= self.ping_interval / 2
+        {
+            leg.reassured = now;
+            outbox.pong(NO_NONCE);
+        }
+    }
+
+    /// Sees to the memory of the frames that a role sends.
+    fn provide(&mut self, role: Role, now: Instant) -> Result<Provided, CloseReason> {
+        let [one, two] = &mut self.legs;
+        let legs = match role.index() {
+            0 => (one.as_mut(), two.as_mut()),
+            _ => (two.as_mut(), one.as_mut()),
+        };
+        let pump = &mut self.pumps[role.index()];
+        let limits = (&self.relay.config, &self.relay.memory);
+        self.stakes[role.index()].provide(pump, legs, limits, now)
     }
 
     /// Writes to the leg of a role: notices, then what the other peer sent.
@@ -234,13 +297,22 @@ impl Wires {
                 leg.heard + self.ping_interval.min(self.idle_timeout)
             }
         });
-        let held_back = self.held_back().filter(|due| *due > now);
-        silence.chain(held_back).min()
+        silence.chain(self.waits(now)).min()
     }
 
-    fn held_back(&self) -> Option<Instant> {
-        let outboxes = self.outboxes.iter().flatten();
-        outboxes.filter_map(Outbox::due).min()
+    /// When to poll again although nothing has happened.
+    fn waits(&self, now: Instant) -> Option<Instant> {
+        let held_back = self.outboxes.iter().flatten().filter_map(Outbox::due);
+        let reviews = self.stakes.iter().filter_map(Stake::review_at);
+        let paused = self.paces.iter().flatten();
+        let paused = paused.filter_map(|pace| pace.paused(now));
+        let reassuring = Role::BOTH.into_iter().filter_map(|role| {
+            let leg = self.legs[role.index()].as_ref()?;
+            let is_read = self.pumps[role.index()].has_room();
+            (!is_read).then(|| leg.reassured + self.ping_interval / 2)
+        });
+        let all = held_back.chain(reviews).chain(paused).chain(reassuring);
+        all.filter(|due| *due > now).min()
     }
 }
 
@@ -251,6 +323,9 @@ fn ping(frame: &Frame) -> Option<u64> {
         _ => None,
     }
 }
+
+/// No Ping has it: peers count from 1.
+const NO_NONCE: u64 = 0;
 
 /// So many frames are read from one leg before the other has its turn.
 const BATCH: usize = 64;

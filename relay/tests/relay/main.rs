@@ -6,6 +6,7 @@
 mod bad_input;
 mod documented;
 mod forward;
+mod guards;
 mod limits;
 mod parking;
 mod reset;

@@ -1,42 +1,12 @@
 // Two people pair by a code and send each other lines of text.
 
-import { PeerSoxClient } from 'peersox'
+import { element, meet, tell } from '../meet.js'
 
-const url = new URL(location.href).searchParams.get('server') ?? 'http://localhost:3000'
-const peersox = new PeerSoxClient({ url, storage: null })
-const [meet, show, join, state, lines, say, leave] = ['meet', 'show', 'join', 'state', 'lines', 'say', 'leave'].map((id) =>
-  document.getElementById(id),
-)
+const [lines, say, leave] = ['lines', 'say', 'leave'].map(element)
+const peersox = meet(say)
 
-show.onclick = async () => {
-  try {
-    const { code } = await peersox.initPairing()
-    tell(`Type this on the other device: ${code}`)
-  } catch (error) {
-    tell(error.message)
-  }
-}
-
-join.onsubmit = async (event) => {
-  event.preventDefault()
-  try {
-    await peersox.pair(join.elements.code.value)
-  } catch (error) {
-    tell(error.message)
-  }
-}
-
-peersox.on('peer.connected', ({ phrase }) => {
-  meet.hidden = true
-  say.hidden = false
-  tell(`Connected. Both of you see: ${phrase}`)
-})
 peersox.on('peer.away', () => tell('The other one is away. What you send arrives later.'))
 peersox.on('peer.back', () => tell('The other one is back.'))
-peersox.on('closed', ({ message }) => {
-  say.hidden = true
-  tell(`It is over: ${message}`)
-})
 
 peersox.onString = (line) => add(line, 'theirs')
 
@@ -61,8 +31,4 @@ function add(text, whose) {
   item.className = whose
   item.textContent = text
   lines.append(item)
-}
-
-function tell(text) {
-  state.textContent = text
 }

@@ -1,41 +1,10 @@
 // Two people pair by a code and see each other's pointer. Positions are datagrams: one that is lost is not missed,
 // because the next one is newer; one that came too late would move the cursor back.
 
-import { PeerSoxClient } from 'peersox'
+import { element, meet } from '../meet.js'
 
-const url = new URL(location.href).searchParams.get('server') ?? 'http://localhost:3000'
-const peersox = new PeerSoxClient({ url, storage: null })
-const [meet, show, join, state, field, theirs] = ['meet', 'show', 'join', 'state', 'field', 'theirs'].map((id) =>
-  document.getElementById(id),
-)
-
-show.onclick = async () => {
-  try {
-    const { code } = await peersox.initPairing()
-    tell(`Type this on the other device: ${code}`)
-  } catch (error) {
-    tell(error.message)
-  }
-}
-
-join.onsubmit = async (event) => {
-  event.preventDefault()
-  try {
-    await peersox.pair(join.elements.code.value)
-  } catch (error) {
-    tell(error.message)
-  }
-}
-
-peersox.on('peer.connected', ({ phrase }) => {
-  meet.hidden = true
-  field.hidden = false
-  tell(`Connected. Both of you see: ${phrase}`)
-})
-peersox.on('closed', ({ message }) => {
-  field.hidden = true
-  tell(`It is over: ${message}`)
-})
+const [field, theirs] = ['field', 'theirs'].map(element)
+const peersox = meet(field)
 
 // A datagram: its number, then the position in parts of the field, which may be larger over there.
 let sent = 0
@@ -60,7 +29,3 @@ peersox.on('datagram', (bytes) => {
   theirs.style.left = `${datagram.getFloat32(4) * 100}%`
   theirs.style.top = `${datagram.getFloat32(8) * 100}%`
 })
-
-function tell(text) {
-  state.textContent = text
-}

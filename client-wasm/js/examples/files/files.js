@@ -1,40 +1,10 @@
 // Two people pair by a code and send each other files. `peersox send` and `peersox receive` can be the other side, too.
 
-import { memorySink, PeerSoxClient } from 'peersox'
+import { memorySink } from 'peersox'
+import { element, meet, tell } from '../meet.js'
 
-const url = new URL(location.href).searchParams.get('server') ?? 'http://localhost:3000'
-const peersox = new PeerSoxClient({ url, storage: null })
-const [meet, show, join, state, choose, transfers] = ['meet', 'show', 'join', 'state', 'choose', 'transfers'].map((id) =>
-  document.getElementById(id),
-)
-
-show.onclick = async () => {
-  try {
-    const { code } = await peersox.initPairing()
-    tell(`Type this on the other device: ${code}`)
-  } catch (error) {
-    tell(error.message)
-  }
-}
-
-join.onsubmit = async (event) => {
-  event.preventDefault()
-  try {
-    await peersox.pair(join.elements.code.value)
-  } catch (error) {
-    tell(error.message)
-  }
-}
-
-peersox.on('peer.connected', ({ phrase }) => {
-  meet.hidden = true
-  choose.hidden = false
-  tell(`Connected. Both of you see: ${phrase}`)
-})
-peersox.on('closed', ({ message }) => {
-  choose.hidden = true
-  tell(`It is over: ${message}`)
-})
+const [choose, transfers] = ['choose', 'transfers'].map(element)
+const peersox = meet(choose)
 
 choose.querySelector('input').onchange = async ({ target }) => {
   try {
@@ -81,8 +51,4 @@ function save(name, blob) {
   const item = document.createElement('li')
   item.append(link)
   transfers.append(item)
-}
-
-function tell(text) {
-  state.textContent = text
 }

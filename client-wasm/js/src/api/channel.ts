@@ -5,9 +5,10 @@
  */
 
 import { abortable } from '../net/failure.js'
+import { isBlob, type Message, messageOf, sizeOf, view } from './data.js'
 import { Emitter } from './emitter.js'
 import type { End } from './end.js'
-import { ChannelResetError, ClosedError, type PeerSoxError, TooLargeError } from './errors.js'
+import { ChannelResetError, ClosedError, PeerSoxError, TooLargeError } from './errors.js'
 import { Intake } from './intake.js'
 import type { Abortable, Data, Priority } from './types.js'
 
@@ -21,8 +22,20 @@ export interface ChannelEvents {
   writable: undefined
   /** The other peer will send no more; everything was taken. */
   end: undefined
+  /** A {@link Channel.send} failed, for another reason than the end of the channel. Without a listener the client tells it. */
+  error: PeerSoxError | TypeError
   /** The channel is over. */
   close: { error: Error | null }
+}
+
+/** What a channel needs of its session. @internal */
+export interface Owner {
+  /** The longest message that may be sent, in bytes. */
+  readonly maxMessage: number
+  /** Called once, when the channel is over. */
+  forget(): void
+  /** A send failed that the channel has no listener for; false if nobody hears of it. */
+  report(error: PeerSoxError | TypeError): boolean
 }
 
 /** What a channel needs of the connection that carries it. Every method takes the channel's handle. @internal */
@@ -45,7 +58,8 @@ export interface Carrier {
 }
 
 interface Waiting {
-  data: string | Uint8Array
+  /** A blob is read when its turn comes; null while that is under way. */
+  data: Message | null
   size: number
   resolve(): void
   reject(error: unknown): void
@@ -73,11 +87,12 @@ export class Channel extends Emitter<ChannelEvents> implements AsyncIterable<str
 
   readonly #carrier: Carrier
   readonly #handle: number
-  /** Called once, when the channel is over. */
-  readonly #forget: () => void
+  readonly #owner: Owner
   readonly #intake: Intake<string | ArrayBuffer>
   #waiting: Waiting[] = []
   #waitingBytes = 0
+  /** A message was refused because too much waited: until that is gone no later one passes it. */
+  #hasGap = false
   #over: PeerSoxError | null = null
   #isOver = false
   #finishing = false
@@ -94,21 +109,24 @@ export class Channel extends Emitter<ChannelEvents> implements AsyncIterable<str
     name: string,
     priority: Priority,
     mine: boolean,
-    forget: () => void,
+    owner: Owner,
   ) {
     super()
     this.#carrier = carrier
-    this.#forget = forget
+    this.#owner = owner
     this.#handle = handle
     this.name = name
     this.priority = priority
     this.mine = mine
     this.closed = new Promise((resolve) => (this.#settle = resolve))
-    this.#intake = new Intake(
-      () => this.takeNow(),
-      () => this.hasListener('message'),
-      (message) => this.emit('message', message),
-    )
+    const isHeard = () => this.hasListener('message')
+    this.#intake = new Intake<string | ArrayBuffer>({
+      take: () => this.takeNow(),
+      isHeard,
+      hears: isHeard,
+      push: (message) => this.emit('message', message),
+      sizeOf,
+    })
   }
 
   /** Bytes that were sent and that the other peer has not taken, with 64 for each message. */
@@ -123,46 +141,108 @@ export class Channel extends Emitter<ChannelEvents> implements AsyncIterable<str
 
   /**
    * Sends one message. Resolves when there is room for the next one; messages keep the order of
-   * the calls whether or not the promise is awaited. Of a view exactly its part of the buffer is sent.
+   * the calls whether or not the promise is awaited. Of a view exactly its part of the buffer is sent;
+   * of a `Blob` or `File` its bytes, which are read when its turn comes.
    *
-   * Rejects with a {@link TooLargeError} if more than 64 MiB of messages wait for room already.
+   * Rejects with a {@link TooLargeError} if the message has more than 64 MiB, or than {@link ClientOptions.maxMessageBytes}
+   * if that is more; and if more than 64 MiB of messages wait for room already: then every message is refused until all
+   * of them have left, so that none passes a gap. Rejects with a `TypeError` for what is no message, and for text with half
+   * of a surrogate pair. Who does not await it hears of both by the event `error`; without a listener of that the
+   * rejection is unhandled. Only the end of the channel is silent: `close` tells it.
    */
   send(data: Data, options?: Abortable): Promise<void> {
-    const sent = this.#send(data, options?.signal)
-    // Who does not await it hears of a lost channel by its events.
-    sent.catch(() => {})
+    const sent = this.#tellOf(() => this.#send(data, options?.signal), options?.signal, () => sent.catch(() => {}))
     return sent
+  }
+
+  /** Sends, and tells of a failure. What is told, or needs no telling, does not count as unhandled. */
+  async #tellOf(send: () => Promise<void>, signal: AbortSignal | undefined, handle: () => void): Promise<void> {
+    try {
+      await send()
+    } catch (error) {
+      const code = error instanceof PeerSoxError ? error.code : null
+      const isEnd = code === 'closed' || code === 'channel-reset' || error === this.#over
+      const isAborted = signal?.aborted && error === signal.reason
+      if (isEnd || isAborted || this.#report(error as PeerSoxError | TypeError)) queueMicrotask(handle)
+      throw error
+    }
+  }
+
+  #report(error: PeerSoxError | TypeError): boolean {
+    if (!this.hasListener('error')) return this.#owner.report(error)
+    this.emit('error', error)
+    return true
   }
 
   async #send(data: Data, signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted()
-    const message = typeof data === 'string' ? data : view(data)
+    const message = messageOf(data, this.#owner.maxMessage)
     if (this.#isOver) throw this.#over ?? new ClosedError('closed', 'the channel is over')
     if (this.#finishing) throw new ClosedError('closed', 'the channel was finished by this side')
-    if (this.#waiting.length === 0 && this.#trySend(message)) return
-    const size = message.length
-    if (this.#waitingBytes + size > MAX_WAITING) {
+    if (this.#waiting.length === 0 && !isBlob(message) && this.#trySend(message)) return
+    const size = sizeOf(message)
+    this.#hasGap ||= this.#waiting.length > 0 && this.#waitingBytes + size > MAX_WAITING
+    if (this.#hasGap) {
       throw new TooLargeError('too-large', 'more than 64 MiB wait to be sent: await `send` before sending more')
     }
     const waiting = {} as Waiting
     const sent = new Promise<void>((resolve, reject) => {
       // The caller may use its buffer again before there is room.
-      const copy = typeof message === 'string' ? message : message.slice()
+      const copy = typeof message === 'string' || isBlob(message) ? message : message.slice()
       Object.assign(waiting, { data: copy, size, resolve, reject })
       this.#waiting.push(waiting)
       this.#waitingBytes += size
     })
-    return abortable(sent, signal, () => {
-      const at = this.#waiting.indexOf(waiting)
-      if (at >= 0) this.#waitingBytes -= this.#waiting.splice(at, 1)[0]!.size
-    })
+    if (isBlob(message)) this.#drain()
+    return abortable(sent, signal, () => this.#take(waiting))
+  }
+
+  /** Sends what waits while there is room. */
+  #drain(): void {
+    for (let waiting = this.#waiting[0]; waiting; waiting = this.#waiting[0]) {
+      const { data } = waiting
+      if (data === null) return
+      if (isBlob(data)) return this.#read(waiting, data)
+      try {
+        if (!this.#trySend(data)) return
+        waiting.resolve()
+      } catch (error) {
+        waiting.reject(error)
+      }
+      this.#take(waiting)
+    }
+  }
+
+  /** Reads a blob, whose place in the order is kept meanwhile. */
+  #read(waiting: Waiting, blob: Blob): void {
+    waiting.data = null
+    Promise.resolve()
+      .then(() => blob.arrayBuffer())
+      .then(
+        (buffer) => {
+          waiting.data = new Uint8Array(buffer)
+        },
+        (cause: unknown) => {
+          waiting.reject(new TypeError('the blob cannot be read', { cause }))
+          this.#take(waiting)
+        },
+      )
+      .then(() => this.writeReady())
+  }
+
+  /** Takes one out of what waits. */
+  #take(waiting: Waiting): void {
+    const at = this.#waiting.indexOf(waiting)
+    if (at < 0) return
+    this.#waitingBytes -= this.#waiting.splice(at, 1)[0]!.size
+    if (this.#waiting.length === 0) this.#hasGap = false
   }
 
   /**
    * Sends a datagram now or never: unordered, unreliable, at most {@link Channel.maxDatagramSize} bytes.
    * Returns whether it was sent.
    */
-  sendDatagram(data: ArrayBuffer | ArrayBufferView): boolean {
+  sendDatagram(data: ArrayBufferLike | ArrayBufferView): boolean {
     if (this.#isOver) return false
     return this.#carrier.sendDatagram(this.#handle, view(data))
   }
@@ -252,17 +332,9 @@ export class Channel extends Emitter<ChannelEvents> implements AsyncIterable<str
 
   /** @internal */
   writeReady(): void {
-    while (this.#waiting.length > 0) {
-      const waiting = this.#waiting[0]!
-      try {
-        if (!this.#trySend(waiting.data)) return
-        waiting.resolve()
-      } catch (error) {
-        waiting.reject(error)
-      }
-      this.#waiting.shift()
-      this.#waitingBytes -= waiting.size
-    }
+    if (this.#isOver) return
+    this.#drain()
+    if (this.#waiting.length > 0) return
     if (this.#finishing) this.#carrier.finish(this.#handle)
     else this.emit('writable', undefined)
   }
@@ -318,7 +390,7 @@ export class Channel extends Emitter<ChannelEvents> implements AsyncIterable<str
     if (this.#isOver) return
     this.#isOver = true
     this.#over = error
-    this.#forget()
+    this.#owner.forget()
     this.#intake.end(goodEnd ? null : error)
     const reason = error ?? new ClosedError('closed', 'the channel is over')
     for (const waiting of this.#waiting.splice(0)) waiting.reject(reason)
@@ -338,11 +410,4 @@ export class Channel extends Emitter<ChannelEvents> implements AsyncIterable<str
   get overBy(): PeerSoxError | null {
     return this.#over
   }
-}
-
-/** The bytes of a buffer, or of exactly the part that a view shows. */
-export function view(data: ArrayBuffer | ArrayBufferView): Uint8Array {
-  if (data instanceof ArrayBuffer) return new Uint8Array(data)
-  if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
-  throw new TypeError('a message is a string, an ArrayBuffer or a view of one')
 }

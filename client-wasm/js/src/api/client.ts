@@ -17,15 +17,17 @@ import type { Channel } from './channel.js'
 import { Control, nameplateOf } from '../net/control.js'
 import { Emitter } from './emitter.js'
 import { type Engine, engineNow, loadEngine } from '../net/engine.js'
-import { BusyError, ClosedError, type PeerSoxError, UpgradeError } from './errors.js'
+import { BusyError, PeerSoxError, UpgradeError } from './errors.js'
 import { abortable } from '../net/failure.js'
-import { MESSAGE_CHANNEL, Messages } from './messages.js'
+import { type Kind, MESSAGE_CHANNEL, Messages } from './messages.js'
+import { GUESSES } from './guesses.js'
 import { loadTransfers } from '../transfer/ondemand.js'
 import type { OutgoingTransfer } from '../transfer/outgoing.js'
 import { Pairings } from './pairings.js'
 import { Session } from './session.js'
 import type { Sendable } from '../transfer/sources.js'
 import { SUPPORTS } from './supports.js'
+import { busy, Turn } from './turn.js'
 import type { ClientEvents } from './events.js'
 import type {
   Abortable,
@@ -78,8 +80,9 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
   readonly #engine: Promise<Engine>
   readonly #control: Control
   readonly #session: Session
-  /** What a call that makes a pairing is given up by; null while there is no such call. */
-  #pending: AbortController | null = null
+  readonly #turn = new Turn()
+  /** Settles when the farewell under way is over; null if there is none. */
+  #closing: Promise<unknown> | null = null
   #onBinary: ((data: ArrayBuffer) => void) | null = null
   #onString: ((data: string) => void) | null = null
 
@@ -101,14 +104,15 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
       emit: (type, value) => this.emit(type, value),
       begun: () => this.#messages.begin(),
       opened: (channel) => this.#onOpened(channel),
+      report: (error) => this.#report(error),
       ended: (error) => this.#messages.ended(error),
     })
     this.#messages = new Messages(
       (name, priority) => this.#session.open(name, priority),
-      () => this.#isHeard(),
+      (kind) => this.#hears(kind),
       (message) => this.#hear(message),
       (datagram) => this.emit('datagram', datagram),
-      () => this.hasListener('datagram'),
+      () => this.#report(new BusyError('busy', STUCK)) || console.warn(STUCK),
     )
     const messages = this.#messages
     this.datagrams = {
@@ -131,7 +135,7 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
   }
   set onBinary(listener: ((data: ArrayBuffer) => void) | null) {
     this.#onBinary = listener
-    this.#messages.intake.ready()
+    this.#messages.intake.readySoon()
   }
 
   /** Takes each text message, whatever it says. */
@@ -140,10 +144,13 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
   }
   set onString(listener: ((data: string) => void) | null) {
     this.#onString = listener
-    this.#messages.intake.ready()
+    this.#messages.intake.readySoon()
   }
 
-  /** The pairing in use, with the secret as soon as there is one; to be stored elsewhere, for instance. */
+  /**
+   * The pairing in use, with the secret as soon as there is one. Who stores it by other means than the option `storage`
+   * calls {@link PeerSoxClient.storePairing}, too: without that the server forgets it some minutes after its last use.
+   */
   get pairing(): Pairing | null {
     const pairing = this.#session.pairing
     return pairing && { ...pairing }
@@ -172,59 +179,77 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
   /**
    * Makes a code and waits for the other device in the background. Resolves as soon as there is a code to show.
    *
-   * `initPairing({ words: 0 })` makes a code of digits only.
+   * `initPairing({ words: 0 })` makes a code of digits only. Rejects with a {@link RateLimitedError} when three codes of this
+   * page were tried with wrong words within an hour: a server that guesses is not to be given more.
    */
-  async initPairing(options: CodeOptions = {}): Promise<NewPairing> {
+  initPairing(options: CodeOptions = {}): Promise<NewPairing> {
     return this.#exclusively(options.signal, async (signal) => {
-      const pairing = await this.createPairing({ ...options, signal })
-      await this.#begin(pairing, signal)
+      GUESSES.checkShowing()
+      const pairing = await this.#control.create({ ...options, signal })
+      try {
+        await this.#begin(pairing, signal)
+      } catch (error) {
+        // Nobody gets to see it.
+        this.#control.revoke(pairing, {}).catch(() => {})
+        throw error
+      }
       return pairing
     })
   }
 
   /** Joins the device that shows `code`. Resolves when the server is connected; `peer.connected` follows. */
-  async pair(code: string, options: Abortable = {}): Promise<Status> {
-    const pairing = await this.#exclusively(options.signal, async (signal) => {
-      const joined = await this.joinPairing(code, { signal })
+  pair(code: string, options: Abortable = {}): Promise<Status> {
+    return this.#exclusively(options.signal, async (signal) => {
+      const joined = await this.#control.join(code, { signal })
       await this.#begin(joined, signal)
-      return joined
+      return this.#session.attachedTo(joined, signal)
     })
-    return this.#session.attachedTo(pairing, options.signal)
   }
 
   /** The first half of {@link PeerSoxClient.initPairing}: makes a code, connects nothing. */
   createPairing(options: CodeOptions = {}): Promise<NewPairing> {
-    return this.#control.create(options)
+    return this.#turn.run(options.signal, (signal) => this.#control.create({ ...options, signal }))
   }
 
   /** The first half of {@link PeerSoxClient.pair}: redeems the code, connects nothing. */
   joinPairing(code: string, options: Abortable = {}): Promise<Pairing> {
-    return this.#control.join(code, options)
+    return this.#turn.run(options.signal, (signal) => this.#control.join(code, { signal }))
   }
 
-  /** Connects by a pairing that was created, joined, or restored. Resolves when the server is connected. */
-  async connect(pairing: Pairing, options: Abortable = {}): Promise<Status> {
+  /**
+   * Connects by a pairing that was created, joined, or restored. Resolves when the server is connected.
+   *
+   * A code works once: a pairing whose code was tried and that has no secret is refused with a {@link PairingInvalidError}.
+   */
+  connect(pairing: Pairing, options: Abortable = {}): Promise<Status> {
     if (pairing.server.replace(/\/+$/, '') !== this.url) {
-      throw new TypeError(`this pairing is of ${pairing.server}, not of ${this.url}`)
+      return Promise.reject(new TypeError(`this pairing is of ${pairing.server}, not of ${this.url}`))
     }
-    await this.#exclusively(options.signal, (signal) => this.#begin(pairing, signal))
-    return this.#session.attachedTo(pairing, options.signal)
+    return this.#exclusively(options.signal, async (signal) => {
+      await this.#begin(pairing, signal)
+      return this.#session.attachedTo(pairing, signal)
+    })
   }
 
-  /** Resolves when messages flow; at once if they do already. */
+  /** Resolves when messages flow; at once if they do already. A call that is making the pairing is waited for. */
   connected(options: Abortable = {}): Promise<void> {
     if (this.#session.isConnected) return Promise.resolve()
-    return this.#session.wait(this.#session.whenConnected, options.signal)
+    const connected = this.#turn.run(options.signal, async (signal) => {
+      await abortable(Promise.resolve(this.#turn.making), signal)
+      if (!this.#session.isConnected) await this.#session.wait(this.#session.whenConnected, signal)
+    })
+    connected.catch(() => {})
+    return connected
   }
 
   /** Whether the server still knows a pairing. Extends its life. Rejects only if the server cannot be asked. */
   validate(pairing: Pairing, options: Abortable = {}): Promise<boolean> {
-    return this.#control.knows(pairing, options)
+    return this.#turn.run(options.signal, (signal) => this.#control.knows(pairing, { signal }))
   }
 
   /**
-   * Keeps a pairing, by default the one in use, so that it can be restored without a code. Resolves when it is
-   * kept: not before the two devices have met.
+   * Keeps a pairing, by default the one in use, so that it can be restored without a code: here, and on the server, which
+   * forgets others some minutes after their last use. Resolves when it is kept: not before the two devices have met.
    */
   async storePairing(
     pairing?: Pairing | null,
@@ -237,7 +262,10 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
       kept = this.#session.pairing as Pairing
     }
     const name = options.name ?? kept.name
-    const stored: Pairing = { ...kept, storedAt: Date.now(), ...(name === undefined ? {} : { name }) }
+    // The server forgets in minutes what nobody asked it to keep.
+    const asked = kept
+    const restorableUntil = await this.#turn.run(options.signal, (signal) => this.#control.keep(asked, { signal }))
+    const stored: Pairing = { ...kept, restorableUntil, storedAt: Date.now(), ...(name === undefined ? {} : { name }) }
     await this.#pairings.put(stored)
     return stored
   }
@@ -286,7 +314,8 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
       return this.#messages.out().send(data, options)
     } catch (error) {
       const failed = Promise.reject(error)
-      failed.catch(() => {})
+      const isTold = error instanceof PeerSoxError && (error.code !== 'busy' || this.#report(error))
+      if (isTold) failed.catch(() => {})
       return failed
     }
   }
@@ -346,15 +375,23 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
   }
 
   /**
-   * Sends what is waiting, for up to five seconds, tells the other peer, and hangs up. Calling it again changes
-   * nothing. The pairing stays valid. A call that is still making a pairing rejects with a {@link ClosedError}.
+   * Sends what is waiting, for up to five seconds, tells the other peer, and hangs up. Calling it again changes nothing.
+   * The pairing stays valid, but for a code that nobody has used: the server forgets it.
+   *
+   * Every call that is under way rejects with a {@link ClosedError}, at whatever stage it is; {@link
+   * PeerSoxClient.deletePairing} alone goes on. The client may be used again afterwards, also before this resolves.
    */
   async close(): Promise<void> {
-    this.#pending?.abort(new ClosedError('closed', 'this side closed the client'))
-    if (!this.#session.isOpen) return
-    const ended = this.#session.whenEnded.next()
-    this.#session.close(CLOSE_PATIENCE)
-    await ended
+    const session = this.#session
+    const isAttached = session.isOpen
+    const ended = isAttached ? session.whenEnded.next() : this.#closing
+    const withdrawn = session.abandon()
+    this.#turn.end()
+    if (isAttached && !this.#closing) session.close(CLOSE_PATIENCE)
+    const closing = Promise.all([ended, withdrawn && atMost(withdrawn, CLOSE_PATIENCE)])
+    this.#closing = closing
+    await closing
+    if (this.#closing === closing) this.#closing = null
   }
 
   /** The messages of the other peer. */
@@ -364,9 +401,8 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
 
   /** @internal */
   protected override listened(type: string): void {
-    if (type === 'message' || type === 'string' || type === 'binary') {
-      queueMicrotask(() => this.#messages.intake.ready())
-    }
+    if (type === 'message' || type === 'string' || type === 'binary') this.#messages.intake.readySoon()
+    if (type === 'datagram') this.#messages.datagrams.readySoon()
   }
 
   /** @internal */
@@ -375,14 +411,17 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
     super.emit(type, value)
   }
 
-  #isHeard(): boolean {
-    return (
-      this.#onBinary !== null ||
-      this.#onString !== null ||
-      this.hasListener('message') ||
-      this.hasListener('string') ||
-      this.hasListener('binary')
-    )
+  #hears(kind: Kind): boolean {
+    if (this.hasListener(kind)) return true
+    if (kind === 'datagram') return false
+    return this.hasListener('message') || (kind === 'string' ? this.#onString : this.#onBinary) !== null
+  }
+
+  /** Tells of a failure; false if nobody hears of it. */
+  #report(error: PeerSoxError | TypeError): boolean {
+    if (!this.hasListener('error')) return false
+    this.emit('error', error)
+    return true
   }
 
   #hear(message: string | ArrayBuffer): void {
@@ -404,21 +443,12 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
   }
 
   /** Makes a pairing while no other is made or used, until the caller's signal aborts or the client is closed. */
-  async #exclusively<T>(signal: AbortSignal | undefined, act: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    if (this.#pending || this.#session.isOpen) {
-      throw new BusyError('busy', 'this client is in a pairing already: close it first, or make another client')
-    }
-    const pending = new AbortController()
-    const abort = () => pending.abort(signal?.reason)
-    if (signal?.aborted) abort()
-    signal?.addEventListener('abort', abort)
-    this.#pending = pending
-    try {
-      return await act(pending.signal)
-    } finally {
-      this.#pending = null
-      signal?.removeEventListener('abort', abort)
-    }
+  #exclusively<T>(signal: AbortSignal | undefined, act: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    if (this.#session.isOpen && !this.#closing) return Promise.reject(busy())
+    return this.#turn.make(signal, async (signal) => {
+      await abortable(Promise.resolve(this.#closing), signal)
+      return act(signal)
+    })
   }
 
   async #begin(pairing: Pairing, signal: AbortSignal): Promise<void> {
@@ -439,7 +469,7 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
     try {
       // Meanwhile the offer waits in the channel.
       const transfers = await loadTransfers(this.#options.transferWasm)
-      const transfer = await transfers.receive(channel)
+      const transfer = await transfers.receive(channel, this)
       if (transfer) this.emit('transfer', transfer)
     } catch (error) {
       channel.reset(RESET_REFUSED)
@@ -452,5 +482,14 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
 const TRANSFER_CHANNEL = 'peersox.transfer'
 
 const RESET_REFUSED = 1
+const STUCK = 'nothing more arrives: a megabyte of messages of a kind that nobody listens to waits, text or binary'
 /** Milliseconds. */
 const CLOSE_PATIENCE = 5_000
+
+/** Waits for something, but no longer than so many milliseconds. */
+function atMost(promise: Promise<unknown>, millis: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, millis)
+    void promise.finally(() => (clearTimeout(timer), resolve()))
+  })
+}

@@ -8,10 +8,21 @@
 /** What `on` and `once` take. */
 export type Listener<T> = (value: T) => void
 
-/** An `EventTarget` that knows its events. A listener that throws does not disturb the others. */
-export class Emitter<Events extends object> extends EventTarget {
+/** A listener as `EventTarget` has it: it tells listeners of one type apart by both. */
+interface Registered {
+  listener: unknown
+  capture: boolean
+  /** Takes it off the list. */
+  gone(): void
+}
+
+/** Where there is none, nothing can be listened to; the package can be imported all the same. */
+const Base: typeof EventTarget = globalThis.EventTarget ?? (class {} as never)
+
+/** An `EventTarget` that knows its events, and who listens. A listener that throws does not disturb the others. */
+export class Emitter<Events extends object> extends Base {
   readonly #wrapped = new Map<string, Map<unknown, EventListener>>()
-  readonly #counts = new Map<string, number>()
+  readonly #registered = new Map<string, Registered[]>()
 
   /** Calls `listener` whenever it happens. */
   on<K extends keyof Events & string>(type: K, listener: Listener<Events[K]>): this {
@@ -46,18 +57,51 @@ export class Emitter<Events extends object> extends EventTarget {
     options?: boolean | AddEventListenerOptions,
   ): void
   override addEventListener(type: string, listener: unknown, options?: boolean | AddEventListenerOptions): void {
+    const { capture = false, once = false, signal } = typeof options === 'object' ? options : { capture: options ?? false }
+    const list = this.#registered.get(type) ?? []
+    this.#registered.set(type, list)
+    const isNew = listener && !signal?.aborted && !list.some((it) => it.listener === listener && it.capture === capture)
+    if (isNew) {
+      const gone = () => {
+        const at = list.indexOf(entry)
+        if (at >= 0) list.splice(at, 1)
+        super.removeEventListener(type, gone, { capture })
+        signal?.removeEventListener('abort', gone)
+      }
+      const entry: Registered = { listener, capture, gone }
+      list.push(entry)
+      // It stands before the listener itself, and is called before it.
+      if (once) super.addEventListener(type, gone, { once, capture })
+      signal?.addEventListener('abort', gone)
+    }
     super.addEventListener(type, listener as EventListener | null, options)
-    // An upper bound: what is taken away again is not counted down, which costs nothing but a look.
-    this.#counts.set(type, (this.#counts.get(type) ?? 0) + 1)
-    this.listened(type)
+    if (isNew) this.listened(type)
+  }
+
+  /** As of `EventTarget`. */
+  override removeEventListener<K extends keyof Events & string>(
+    type: K,
+    listener: ((event: CustomEvent<Events[K]>) => void) | EventListenerObject | null,
+    options?: boolean | EventListenerOptions,
+  ): void
+  override removeEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | EventListenerOptions,
+  ): void
+  override removeEventListener(type: string, listener: unknown, options?: boolean | EventListenerOptions): void {
+    super.removeEventListener(type, listener as EventListener | null, options)
+    const capture = (typeof options === 'object' ? options.capture : options) ?? false
+    const list = this.#registered.get(type) ?? []
+    list.find((it) => it.listener === listener && it.capture === capture)?.gone()
   }
 
   /** Called when somebody begins to listen. @internal */
   protected listened(_type: string): void {}
 
-  /** Whether anybody ever listened. @internal */
+  /** Whether anybody listens. @internal */
   protected hasListener(type: string): boolean {
-    return (this.#counts.get(type) ?? 0) > 0
+    return (this.#registered.get(type)?.length ?? 0) > 0
   }
 
   /** Tells everybody. @internal */

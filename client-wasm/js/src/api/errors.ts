@@ -72,10 +72,16 @@ export class RateLimitedError extends PeerSoxError {
   }
 }
 
-/** The server cannot be reached. */
+/** The server cannot be reached. It is not transient if the page itself forbids the connection, by its policy for instance. */
 export class UnreachableError extends PeerSoxError {
   override readonly name: string = 'UnreachableError'
-  override readonly transient = true
+  override readonly transient: boolean
+
+  /** @internal */
+  constructor(code: 'unreachable', message: string, transient = true) {
+    super(code, message)
+    this.transient = transient
+  }
 }
 
 /** The server answered with another error. */

@@ -35,6 +35,11 @@ export interface ClientEvents {
   'pairing.joined': { pairingId: string }
   /** Nobody did, in time. The client is closed. */
   'pairing.expired': { pairingId: string }
+  /**
+   * The other side, or whoever poses as it, has tried the code, right or wrong: it is spent, however this ends. A page that
+   * shows another code by itself counts these.
+   */
+  'code.used': { pairingId: string }
   /** The peers are sure of each other. Comes again with fresh keys. */
   'peer.secured': {
     /** Three words that are the same on both devices if nobody is in between. */
@@ -92,8 +97,11 @@ export interface ClientEvents {
     /** What went wrong, if something did. */
     error: PeerSoxError | null
   }
-  /** Something failed that no promise tells of. */
-  error: PeerSoxError
+  /**
+   * Something failed that may have no other way to tell: an offer of files that cannot be taken, or a message that was
+   * refused, whether or not its `send` was awaited. The end of a channel or of the client is not told here.
+   */
+  error: PeerSoxError | TypeError
 }
 
 /** The names of events. */

@@ -1,6 +1,9 @@
 /**
  * Takes what arrives, for listeners as it comes or for readers when they ask.
  *
+ *     take ─► heard? ─ yes ─► push
+ *                   └─ no ──► held ─► receive(), for await, readable, or a listener that comes later
+ *
  * @internal
  * @packageDocumentation
  */
@@ -10,35 +13,56 @@ interface Taker<T> {
   reject(reason: unknown): void
 }
 
-/** One flow of messages. Nothing is held here: what nobody takes stays where it is and stops its sender. */
+/** What an intake is made of. */
+export interface Flow<T> {
+  /** The next one, if it is there. */
+  take(): T | undefined
+  /** Whether anybody listens at all. */
+  isHeard(): boolean
+  /** Whether somebody listens to this one. */
+  hears(value: T): boolean
+  /** Gives it to those who listen. */
+  push(value: T): void
+  /** Bytes that it takes. */
+  sizeOf(value: T): number
+  /** So much is held that nothing moves any more until some of it is taken. */
+  full?(): void
+}
+
+/**
+ * One flow of messages. What nobody takes stays where it is and stops its sender. While somebody listens to one kind
+ * only, messages of another kind are held here, up to {@link MAX_HELD} bytes, so that they wait without stopping it.
+ */
 export class Intake<T> implements AsyncIterable<T> {
   readonly #takers: Taker<T>[] = []
-  readonly #take: () => T | undefined
-  readonly #isPushed: () => boolean
-  readonly #push: (value: T) => void
+  readonly #flow: Flow<T>
+  #held: T[] = []
+  #heldBytes = 0
+  #isPushing = false
+  #isFull = false
   #ended = false
   #error: unknown = null
   #readable: ReadableStream<T> | undefined
 
-  constructor(take: () => T | undefined, isPushed: () => boolean, push: (value: T) => void) {
-    this.#take = take
-    this.#isPushed = isPushed
-    this.#push = push
+  constructor(flow: Flow<T>) {
+    this.#flow = flow
   }
 
-  /** There may be something. */
+  /** There may be something, or somebody to take it. */
   ready(): void {
-    for (;;) {
-      const taker = this.#takers[0]
-      if (!taker && !this.#isPushed()) return
-      const value = this.#take()
-      if (value === undefined) return
-      if (taker) {
-        this.#takers.shift()
-        taker.resolve(value)
-      }
-      if (this.#isPushed()) this.#push(value)
+    // A listener that is being told may cause the next message, which comes after everybody was told of this one.
+    if (this.#isPushing) return
+    this.#isPushing = true
+    try {
+      while (this.#step()) {}
+    } finally {
+      this.#isPushing = false
     }
+  }
+
+  /** In a moment, when whoever sets listeners has set them all. */
+  readySoon(): void {
+    queueMicrotask(() => this.ready())
   }
 
   /** After an end there is more. */
@@ -47,6 +71,8 @@ export class Intake<T> implements AsyncIterable<T> {
     this.#ended = false
     this.#error = null
     this.#readable = undefined
+    this.#held = []
+    this.#heldBytes = 0
   }
 
   /** Nothing more will come, for a reason or for none. */
@@ -61,11 +87,12 @@ export class Intake<T> implements AsyncIterable<T> {
     }
   }
 
+  /** The next one, whatever its kind; undefined at the end. */
   receive(signal?: AbortSignal): Promise<T | undefined> {
     if (signal?.aborted) return Promise.reject(signal.reason)
     return new Promise((resolve, reject) => {
       if (this.#takers.length === 0) {
-        const value = this.#take()
+        const value = this.#next()
         if (value !== undefined) return resolve(value)
       }
       if (this.#ended) return this.#error === null ? resolve(undefined) : reject(this.#error)
@@ -90,31 +117,103 @@ export class Intake<T> implements AsyncIterable<T> {
   }
 
   get readable(): ReadableStream<T> {
-    this.#readable ??= new ReadableStream<T>(
+    if (this.#readable) return this.#readable
+    const cancelled = new AbortController()
+    const readable = new ReadableStream<T>(
       {
         pull: async (controller) => {
-          const value = await this.receive()
+          const value = await this.receive(cancelled.signal)
           if (value === undefined) controller.close()
           else controller.enqueue(value)
+        },
+        // Who cancels takes nothing any more; another stream may go on.
+        cancel: () => {
+          if (this.#readable === readable) this.#readable = undefined
+          cancelled.abort()
         },
       },
       { highWaterMark: 0 },
     )
-    return this.#readable
+    this.#readable = readable
+    return readable
   }
 
   [Symbol.asyncIterator](): AsyncIterator<T, undefined> {
-    let over = false
+    const left = new AbortController()
+    const over = { done: true, value: undefined } as const
+    let isOver = false
     return {
       next: async () => {
-        const value = over ? undefined : await this.receive()
-        over ||= value === undefined
-        return value === undefined ? { done: true, value: undefined } : { done: false, value }
+        if (isOver) return over
+        try {
+          const value = await this.receive(left.signal)
+          isOver ||= value === undefined
+          return value === undefined ? over : { done: false, value }
+        } catch (error) {
+          if (left.signal.aborted) return over
+          isOver = true
+          throw error
+        }
       },
+      // A `next` that still waits must not swallow what comes later.
       return: async () => {
-        over = true
-        return { done: true, value: undefined }
+        isOver = true
+        left.abort()
+        return over
       },
     }
   }
+
+  /** Moves one message on; false if none can move. */
+  #step(): boolean {
+    const flow = this.#flow
+    const isHeard = flow.isHeard()
+    const taker = this.#takers[0]
+    if (taker) {
+      const value = this.#next()
+      if (value === undefined) return false
+      this.#takers.shift()
+      taker.resolve(value)
+      if (isHeard && flow.hears(value)) flow.push(value)
+      return true
+    }
+    if (!isHeard) return false
+    const at = this.#held.findIndex((it) => flow.hears(it))
+    if (at >= 0) {
+      flow.push(this.#unhold(at))
+      return true
+    }
+    if (this.#heldBytes >= MAX_HELD) {
+      if (!this.#isFull) flow.full?.()
+      this.#isFull = true
+      return false
+    }
+    const value = flow.take()
+    if (value === undefined) return false
+    if (flow.hears(value)) flow.push(value)
+    else this.#hold(value)
+    return true
+  }
+
+  #next(): T | undefined {
+    return this.#held.length > 0 ? this.#unhold(0) : this.#flow.take()
+  }
+
+  #hold(value: T): void {
+    this.#held.push(value)
+    this.#heldBytes += this.#flow.sizeOf(value) + OVERHEAD
+  }
+
+  #unhold(at: number): T {
+    const [value] = this.#held.splice(at, 1) as [T]
+    this.#heldBytes -= this.#flow.sizeOf(value) + OVERHEAD
+    this.#isFull = false
+    return value
+  }
 }
+
+/** Bytes: as much as waits unread at the other side's expense, too. */
+export const MAX_HELD = 1 << 20
+
+/** Bytes by which an empty message counts. */
+const OVERHEAD = 64

@@ -9,6 +9,7 @@
  */
 
 import type { Channel } from './channel.js'
+import { sizeOf } from './data.js'
 import { Intake } from './intake.js'
 import type { Data, Priority } from './types.js'
 
@@ -19,6 +20,9 @@ const DATAGRAMS_KEPT = 256
 
 /** Opens a channel of the connection in use; throws if there is none. */
 export type OpenChannel = (name: string, priority: Priority) => Channel
+
+/** What somebody may listen to, alone. */
+export type Kind = 'string' | 'binary' | 'datagram'
 
 /** Both directions of one client, over all its connections. */
 export class Messages {
@@ -32,14 +36,23 @@ export class Messages {
 
   constructor(
     open: OpenChannel,
-    isHeard: () => boolean,
+    hears: (kind: Kind) => boolean,
     hear: (message: string | ArrayBuffer) => void,
     hearDatagram: (datagram: Uint8Array) => void,
-    isDatagramHeard: () => boolean,
+    full: () => void,
   ) {
     this.#open = open
-    this.intake = new Intake(() => this.#take(), isHeard, hear)
-    this.datagrams = new Intake(() => this.#datagrams.shift(), isDatagramHeard, hearDatagram)
+    this.intake = new Intake<string | ArrayBuffer>({
+      take: () => this.#take(),
+      isHeard: () => hears('string') || hears('binary'),
+      hears: (message) => hears(typeof message === 'string' ? 'string' : 'binary'),
+      push: hear,
+      sizeOf,
+      full,
+    })
+    const isHeard = () => hears('datagram')
+    const take = () => this.#datagrams.shift()
+    this.datagrams = new Intake({ take, isHeard, hears: isHeard, push: hearDatagram, sizeOf: (it) => it.length })
   }
 
   /** Another connection begins. */

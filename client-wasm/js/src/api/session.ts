@@ -20,8 +20,9 @@ import { candidates } from '../net/rtcstats.js'
 import { type LegCause, Shell, type ShellListener } from '../net/shell.js'
 import { Channel } from './channel.js'
 import type { End } from './end.js'
-import { ClosedError, UpgradeError } from './errors.js'
+import { ClosedError, type PeerSoxError, UpgradeError } from './errors.js'
 import type { ClientEvents } from './events.js'
+import { GUESSES } from './guesses.js'
 import type { ClientOptions, Pairing, PathKind, Priority, Stats, Status } from './types.js'
 import { Waiters } from './waiters.js'
 
@@ -32,6 +33,8 @@ export interface Host {
   begun(): void
   /** The other side opened a channel. */
   opened(channel: Channel): void
+  /** A send failed; false if nobody hears of it. */
+  report(error: PeerSoxError | TypeError): boolean
   /** The connection is over, by an error or, with null, in good order. */
   ended(error: Error | null): void
 }
@@ -66,6 +69,8 @@ export class Session implements ShellListener {
   #peerName: string | null = null
   #relayedRtt: number | null = null
   #expired = false
+  #everAttached = false
+  /** While the code waits for somebody to use it. */
   #watch: AbortController | null = null
 
   constructor(control: Control, options: ClientOptions, host: Host) {
@@ -76,9 +81,11 @@ export class Session implements ShellListener {
 
   /** Makes the shell of a pairing. */
   begin(engine: Engine, pairing: Pairing): void {
+    GUESSES.check(pairing)
     const options = this.#options
     this.#pairing = { ...pairing }
     this.#attached = this.#connected = this.#everConnected = this.#online = this.#restarted = this.#expired = false
+    this.#everAttached = false
     this.#path = this.#toldPath = this.#phrase = this.#peerName = this.#relayedRtt = this.#grace = null
     this.#end = null
     this.#channels.clear()
@@ -94,7 +101,7 @@ export class Session implements ShellListener {
         patience: patience(options.patienceMs),
         iceServers: options.iceServers,
         icePolicy: options.iceTransportPolicy,
-        maxMessage: options.maxMessageBytes ?? 64 << 20,
+        maxMessage: options.maxMessageBytes ?? MAX_MESSAGE,
         open: (signal) => this.#control.openSession(pairing, signal),
       },
       this,
@@ -131,6 +138,25 @@ export class Session implements ShellListener {
     if (this.isOpen) this.#shell!.close(patience)
   }
 
+  /**
+   * Gives up a code that nobody has used, before the connection is closed: the server forgets one that was shown; one that
+   * was typed may be typed again on this page, and this connection is over. Resolves when the server knows; null if it
+   * need not.
+   */
+  abandon(): Promise<void> | null {
+    const pairing = this.#pairing
+    if (!this.isOpen || !pairing?.code || pairing.secret) return null
+    if (pairing.role === 'joiner') {
+      if (this.#everAttached) return null
+      this.#control.leave(pairing.code, Promise.resolve(pairing))
+      this.#shell!.quit()
+      return null
+    }
+    if (!this.#watch || this.#watch.signal.aborted) return null
+    this.#watch.abort()
+    return this.#control.revoke(pairing, {}).catch(() => {})
+  }
+
   #active(): Shell {
     if (!this.isOpen) throw this.#end ? new ClosedError(this.#end.reason, this.#end.message) : this.#whyNot()
     return this.#shell!
@@ -145,10 +171,14 @@ export class Session implements ShellListener {
 
   #add(handle: number, name: string, priority: Priority, isMine: boolean): Channel {
     const shell = this.#shell!
-    const channel = new Channel(shell, handle, name, priority, isMine, () => {
-      // A later connection may use the same handle.
-      if (this.#channels.get(handle) === channel) this.#channels.delete(handle)
-      shell.forget(handle)
+    const channel = new Channel(shell, handle, name, priority, isMine, {
+      maxMessage: Math.max(this.#options.maxMessageBytes ?? 0, MAX_MESSAGE),
+      forget: () => {
+        // A later connection may use the same handle.
+        if (this.#channels.get(handle) === channel) this.#channels.delete(handle)
+        shell.forget(handle)
+      },
+      report: (error) => this.#host.report(error),
     })
     this.#channels.set(handle, channel)
     return channel
@@ -228,7 +258,11 @@ export class Session implements ShellListener {
     signal?.addEventListener(
       'abort',
       () => {
-        if (!this.#attached && this.#pairing?.id === pairing.id) this.close(0)
+        // Whoever closes the client says goodbye by itself.
+        const isClosed = signal.reason instanceof ClosedError
+        if (isClosed || this.#attached || this.#pairing?.id !== pairing.id) return
+        if (pairing.role === 'joiner') void this.abandon()
+        this.close(0)
       },
       { once: true },
     )
@@ -244,7 +278,7 @@ export class Session implements ShellListener {
 
   attached(resumed: boolean): void {
     this.#control.noteAnswer()
-    this.#attached = true
+    this.#attached = this.#everAttached = true
     this.#host.emit('server.connected', { transport: 'websocket', resumed })
     this.#whenAttached.settle()
   }
@@ -265,6 +299,15 @@ export class Session implements ShellListener {
     }
   }
 
+  codeUsed(): void {
+    const pairing = this.#pairing!
+    GUESSES.used(pairing)
+    // Whoever stores it now stores nothing that could be tried again.
+    const { code: _code, codeExpiresAt: _until, ...rest } = pairing
+    this.#pairing = rest
+    this.#host.emit('code.used', { pairingId: pairing.id })
+  }
+
   peerAway(grace: number): void {
     this.#online = false
     this.#grace = grace
@@ -273,8 +316,8 @@ export class Session implements ShellListener {
   secured(phrase: string, name: string): void {
     const secret = this.#shell?.secret()
     if (this.#pairing && secret !== undefined) {
-      const { code: _code, codeExpiresAt: _until, ...rest } = this.#pairing
-      this.#pairing = { ...rest, secret: toBase64(secret) }
+      this.#pairing = { ...this.#pairing, secret: toBase64(secret) }
+      GUESSES.right(this.#pairing.id)
     }
     this.#phrase = phrase
     this.#peerName = name
@@ -349,8 +392,10 @@ export class Session implements ShellListener {
     this.#end = end
     for (const channel of [...this.#channels.values()]) channel.connectionEnded(end)
     this.#watch?.abort()
-    const reason = this.#expired ? 'expired' : end.reason
-    const message = this.#expired ? 'nobody used the code in time' : end.message
+    // Whatever the server says of the code: one that was tried ends as the engine says.
+    const isExpired = this.#expired && end.reason === 'closed'
+    const reason = isExpired ? 'expired' : end.reason
+    const message = isExpired ? 'nobody used the code in time' : end.message
     const wasThere = this.#everConnected
     this.#attached = this.#connected = false
     this.#path = null
@@ -388,6 +433,9 @@ export class Session implements ShellListener {
     })
   }
 }
+
+/** Bytes: the longest message that every peer takes, unless it says otherwise. */
+const MAX_MESSAGE = 64 << 20
 
 /** The names of the priorities in the order of their numbers. */
 const PRIORITIES: readonly Priority[] = ['interactive', 'normal', 'bulk']

@@ -10,8 +10,8 @@ export type Role = 'initiator' | 'joiner'
 /** The way that messages take: over the server's relay, or from browser to browser. */
 export type PathKind = 'relay' | 'webrtc'
 
-/** What may be sent as a message. Of a view exactly its part of the buffer is sent. */
-export type Data = string | ArrayBuffer | ArrayBufferView
+/** What may be sent as a message. Of a view exactly its part of the buffer is sent, of a `Blob` or `File` its bytes. */
+export type Data = string | ArrayBufferLike | ArrayBufferView | Blob
 
 /** Who goes first when several channels have something to send. */
 export type Priority = 'interactive' | 'normal' | 'bulk'
@@ -50,7 +50,10 @@ export interface ClientOptions {
    * server's last error. By default it never gives up: a closed lid may stay closed for a night.
    */
   patienceMs?: number | undefined
-  /** The longest message that is taken, in bytes; a longer one resets its channel. 64 MiB by default. */
+  /**
+   * The longest message that is taken, in bytes; a longer one resets its channel. 64 MiB by default. Messages of up to so
+   * many bytes may be sent, too, and of up to 64 MiB in any case.
+   */
   maxMessageBytes?: number | undefined
   /**
    * Where the WebAssembly module is, for the entry `peersox/slim`: a URL, a `Response`, bytes or a

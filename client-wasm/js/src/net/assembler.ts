@@ -44,7 +44,8 @@ export class Assembler {
       const bytes = isWhole ? piece.bytes : begun.bytes.subarray(0, length)
       if (!(piece.kind & TEXT)) return new Uint8Array(bytes)
       try {
-        return STRICT.decode(bytes)
+        strict ??= new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+        return strict.decode(bytes)
       } catch {
         this.#refuse(channel, MALFORMED, 'a text message is no text')
       }
@@ -73,7 +74,7 @@ function grown(bytes: Uint8Array<ArrayBuffer>, length: number, limit: number): U
 
 /** Bytes of room that a channel keeps for its next message. */
 const KEPT = 256 << 10
-const STRICT = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+let strict: TextDecoder | undefined
 const NOTHING = new Uint8Array()
 /** The bits of a piece's kind. */
 const TEXT = 1

@@ -8,10 +8,12 @@
 
 import * as wire from '#wire'
 import { fromBase64, toBase64, toHex } from './bytes.js'
+import { watchPolicy } from './causes.js'
 import type { Engine } from './engine.js'
 import { PairingInvalidError, PeerSoxError } from '../api/errors.js'
-import { failure } from './failure.js'
-import { call, unary } from './grpc.js'
+import { abortable, failure } from './failure.js'
+import { unary } from './grpc.js'
+import { Joins } from './joins.js'
 import { decode, encode, type Table } from './protobuf.js'
 import type { Abortable, CodeOptions, NewPairing, Pairing } from '../api/types.js'
 
@@ -27,12 +29,23 @@ export class Control {
     this.#url = url
     this.#engine = engine
     this.#ready = ready
+    watchPolicy()
   }
 
+  /** Makes a pairing. One that is given up meanwhile is withdrawn. */
   async create(options: CodeOptions): Promise<NewPairing> {
     const words = options.words ?? 2
     if (!Number.isInteger(words) || words < 0 || words > 16) throw new TypeError('a code has 0 to 16 words')
-    const asked = this.#ask('CreatePairing', NOTHING, wire.CreatePairingResponse, options)
+    options.signal?.throwIfAborted()
+    const made = this.#create(words)
+    return abortable(made, options.signal, () => {
+      made.then((pairing) => this.revoke(pairing, {})).catch(() => {})
+    })
+  }
+
+  async #create(words: number): Promise<NewPairing> {
+    const request = encode(wire.CreatePairingRequest, { secret_bits: words * WORD_BITS, ephemeral: true })
+    const asked = this.#ask('CreatePairing', request, wire.CreatePairingResponse, {})
     const [made, engine] = await Promise.all([asked, this.#engine])
     return {
       server: this.#url,
@@ -45,12 +58,26 @@ export class Control {
     }
   }
 
-  async join(typed: string, options: Abortable): Promise<Pairing> {
-    const engine = await this.#engine
+  /** Redeems a code. What a call that was given up redeems meanwhile is there for the next call with the same code. */
+  async join(typed: string, { signal }: Abortable): Promise<Pairing> {
+    const engine = await abortable(this.#engine, signal)
+    signal?.throwIfAborted()
     const code = engine.parseCode(String(typed))
+    // Other words may be right: those of before were not tried.
+    const earlier = JOINS.take(this.#url, nameplateOf(code))?.then((pairing) => ({ ...pairing, code }))
+    const joined = earlier ?? this.#join(code)
+    return abortable(joined, signal, () => this.leave(code, joined))
+  }
+
+  /** Puts back a pairing that was joined by a code and is not used; it is withdrawn if nobody takes it. */
+  leave(code: string, joined: Promise<Pairing>): void {
+    JOINS.leave(this.#url, nameplateOf(code), joined, (pairing) => this.revoke(pairing, {}))
+  }
+
+  async #join(code: string): Promise<Pairing> {
     // The words stay here: only the digits are sent.
-    const request = encode(wire.JoinPairingRequest, { nameplate: nameplateOf(code) })
-    const joined = await this.#ask('JoinPairing', request, wire.JoinPairingResponse, options)
+    const request = encode(wire.JoinPairingRequest, { nameplate: nameplateOf(code), ephemeral: true })
+    const joined = await this.#ask('JoinPairing', request, wire.JoinPairingResponse, {})
     return {
       server: this.#url,
       id: toHex(joined.pairing_id),
@@ -72,6 +99,16 @@ export class Control {
     }
   }
 
+  /**
+   * Has the server keep a pairing, for both peers: it forgets the others some minutes after their last use. Answers
+   * until when it can be restored, in milliseconds since the Unix epoch.
+   */
+  async keep(pairing: Pairing, options: Abortable): Promise<number> {
+    const request = encode(wire.GetPairingRequest, { credential: fromBase64(pairing.credential), keep: true })
+    const kept = await this.#ask('GetPairing', request, wire.GetPairingResponse, options)
+    return kept.restorable_until_millis
+  }
+
   async revoke(pairing: Pairing, options: Abortable): Promise<void> {
     try {
       await this.#ask('DeletePairing', credential(pairing), wire.DeletePairingResponse, options)
@@ -86,19 +123,29 @@ export class Control {
     return this.#ask('OpenSession', credential(pairing), wire.OpenSessionResponse, { signal })
   }
 
-  /** Tells when the code is used, or is not in time; goes on until `signal` aborts. */
+  /**
+   * Tells when the code is used, or is not in time; ends then, or when `signal` aborts. Whoever uses it is seen over the
+   * leg, at once. So the server is asked only when the code should be over: a stream would hold one of the six
+   * connections that a browser has for a server of HTTP/1.1.
+   */
   async watchCode(pairing: Pairing, signal: AbortSignal, tell: (outcome: 'joined' | 'expired') => void): Promise<void> {
-    while (!signal.aborted) {
+    let until = pairing.codeExpiresAt ?? 0
+    for (;;) {
+      const pause = Math.max(until - Date.now() + SLACK, LEAST_PAUSE)
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, Math.min(pause, LONGEST_PAUSE))
+        signal.addEventListener('abort', () => (clearTimeout(timer), resolve()), { once: true })
+      })
+      if (signal.aborted) return
       try {
-        for await (const message of call(this.#url, 'WatchPairing', credential(pairing), signal)) {
-          const event = decode(wire.WatchPairingResponse, message)?.event
-          if (event === EVENT_JOINED) tell('joined')
-          else if (event === EVENT_EXPIRED) tell('expired')
-        }
-      } catch {
-        // The stream is a convenience: the leg tells what matters, too.
+        const known = await this.#ask('GetPairing', credential(pairing), wire.GetPairingResponse, { signal })
+        if (signal.aborted) return
+        if (known.joined) return tell('joined')
+        until = known.restorable_until_millis
+      } catch (error) {
+        if (signal.aborted) return
+        if (error instanceof PairingInvalidError) return tell('expired')
       }
-      if (!signal.aborted) await new Promise((resolve) => setTimeout(resolve, WATCH_PAUSE))
     }
   }
 
@@ -127,13 +174,17 @@ export function nameplateOf(code: string): string {
   return code.split('-', 1)[0]!
 }
 
-/** Every request that names a pairing has its credential as field 1 and nothing else. */
+/** Every request that names a pairing has its credential as field 1. */
 function credential(pairing: Pairing): Uint8Array {
   return encode(wire.GetPairingRequest, { credential: fromBase64(pairing.credential) })
 }
 
-const NOTHING = new Uint8Array()
-const EVENT_JOINED = 2
-const EVENT_EXPIRED = 6
-/** Milliseconds. */
-const WATCH_PAUSE = 5_000
+/** What one secret word adds, in bits. */
+const WORD_BITS = 10
+const JOINS = new Joins()
+/** Milliseconds by which the clocks of the server and of this device may differ. */
+const SLACK = 2_000
+/** Milliseconds, if they differ by more. */
+const LEAST_PAUSE = 30_000
+/** Milliseconds: what a timer of a browser takes. */
+const LONGEST_PAUSE = 2 ** 31 - 1

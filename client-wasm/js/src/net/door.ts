@@ -79,12 +79,15 @@ const PREFIX = 4
 
 /** Text of the module; what is not UTF-8 in it shows as replacement characters. */
 export function toText(bytes: Uint8Array): string {
-  return DECODER.decode(bytes)
+  decoder ??= new TextDecoder('utf-8', { ignoreBOM: true })
+  return decoder.decode(bytes)
 }
 
 export function utf8(text: string): Uint8Array {
-  return ENCODER.encode(text)
+  encoder ??= new TextEncoder()
+  return encoder.encode(text)
 }
 
-const DECODER = new TextDecoder('utf-8', { ignoreBOM: true })
-const ENCODER = new TextEncoder()
+// Made when they are needed: environments of tests lack them, and have to be able to import the package.
+let decoder: TextDecoder | undefined
+let encoder: TextEncoder | undefined

@@ -12,6 +12,7 @@ import type { WasmSource } from '../api/types.js'
 import { setMemory } from './door.js'
 import { instantiate } from './instantiate.js'
 import { Machine } from './machine.js'
+import { needs } from './needs.js'
 
 /** What the module can do. */
 export type Engine = typeof ENGINE
@@ -30,7 +31,8 @@ export function setDefaultSource(get: () => WasmSource | Promise<WasmSource>): v
 export function loadEngine(from?: WasmSource): Promise<Engine> {
   loading ??= start(from).catch((error: unknown) => {
     loading = undefined
-    throw new UnsupportedError('unsupported', 'the WebAssembly module cannot be loaded', { cause: error })
+    const why = error instanceof Error ? `: ${error.message}` : ''
+    throw new UnsupportedError('unsupported', `the WebAssembly module cannot be loaded${why}`, { cause: error })
   })
   return loading
 }
@@ -43,6 +45,7 @@ export function engineNow(): Engine | null {
 let loaded: Engine | null = null
 
 async function start(from?: WasmSource): Promise<Engine> {
+  needs('WebAssembly', 'TextDecoder', 'TextEncoder', 'crypto', 'FinalizationRegistry', 'atob')
   const module = from ?? (await source?.())
   if (module === undefined) throw new Error('no module was given')
   const { memory } = await instantiate(module, `./engine-${BUILD}_bg.js`, glue)

@@ -12,6 +12,7 @@
 
 import { type Any, ErrorInfo, RetryInfo, Status } from '#wire'
 import { fromBase64 } from './bytes.js'
+import { unreachable } from './causes.js'
 import type { ErrorCode } from '../api/errors.js'
 import { failure } from './failure.js'
 import { decode } from './protobuf.js'
@@ -61,7 +62,11 @@ export async function* call(
   const headers: Record<string, string> = { 'content-type': `${CONTENT_TYPE}+proto`, 'x-grpc-web': '1' }
   if (timeout) headers['grpc-timeout'] = timeout
   const url = `${base}/peersox.v1.PairingService/${method}`
-  const response: Response = await fetch(url, { method: 'POST', headers, body, signal: signal ?? null }).catch(blame)
+  if (typeof fetch !== 'function') throw failure('unsupported', 'this environment has no `fetch`')
+  const init: RequestInit = { method: 'POST', headers, body, signal: signal ?? null }
+  const response: Response = await fetch(url, init).catch(async (error: unknown) => {
+    throw signal?.aborted ? signal.reason : await unreachable(url, error)
+  })
   if (response.headers.has('grpc-status')) check((name) => response.headers.get(name))
   else if (!response.ok) throw failure('unreachable', `HTTP status ${response.status}`)
   // A network that wants a login first answers with its page.

@@ -27,10 +27,21 @@ export class Leg {
   constructor(url: string, listener: LegListener) {
     const socket = new WebSocket(url, SUBPROTOCOL)
     socket.binaryType = 'arraybuffer'
-    socket.onopen = () => listener.open()
-    socket.onmessage = ({ data }) => listener.frame(new Uint8Array(data instanceof ArrayBuffer ? data : []))
+    socket.onopen = () => {
+      socket.onerror = null
+      listener.open()
+    }
+    socket.onmessage = ({ data }) => listener.frame(new Uint8Array(typeof data === 'string' ? [] : data))
+    const closed = (code: number) => {
+      socket.onerror = socket.onclose = null
+      listener.closed(code)
+    }
     // 1006 says that nobody said anything.
-    socket.onclose = ({ code }) => listener.closed(code === 1006 ? -1 : code)
+    socket.onclose = ({ code }) => closed(code === 1006 ? -1 : code)
+    // What the policy of the page forbids is an error in Chromium, and no close.
+    socket.onerror = () => {
+      if (socket.readyState === CLOSED) closed(-1)
+    }
     this.#socket = socket
   }
 
@@ -57,7 +68,7 @@ export class Leg {
   /** Ends it, and says why. What was sent before still leaves; nothing more is told. */
   hangUp(code?: number): void {
     const socket = this.#socket
-    socket.onopen = socket.onmessage = socket.onclose = null
+    socket.onopen = socket.onmessage = socket.onerror = socket.onclose = null
     socket.close(code)
   }
 
@@ -68,6 +79,8 @@ export class Leg {
 
 /** `WebSocket.OPEN`. */
 const OPEN = 1
+/** `WebSocket.CLOSED`. */
+const CLOSED = 3
 
 /**
  * Node's WebSocket counts what waits by the view that it was given, once it has been sent: a lent one may be empty by

@@ -7,6 +7,8 @@
 
 import { CHANNELS, CONNECTIONS, Told } from '#tables'
 import type { OpenSessionResponse } from '#wire'
+import type { UnreachableError } from '../api/errors.js'
+import { unreachable } from './causes.js'
 import { clock, texts } from './door.js'
 import { Leg } from './leg.js'
 import type { Machine } from './machine.js'
@@ -26,15 +28,25 @@ export class Links {
   readonly #machine: Machine
   readonly #own: RTCConfiguration
   readonly #hear: (act: () => void) => void
+  readonly #refused: (error: UnreachableError) => void
   /** By number. */
   readonly #legs = new Map<number, Leg>()
   readonly #wires = new Map<number, Wire>()
 
-  /** Reports to `machine` within `hear`, which does what follows. `own` are servers that the page gives, and its policy. */
-  constructor(machine: Machine, own: RTCConfiguration, hear: (act: () => void) => void) {
+  /**
+   * Reports to `machine` within `hear`, which does what follows; and to `refused` what kept a leg from being opened, before
+   * the machine hears of it. `own` are servers that the page gives, and its policy.
+   */
+  constructor(
+    machine: Machine,
+    own: RTCConfiguration,
+    hear: (act: () => void) => void,
+    refused: (error: UnreachableError) => void,
+  ) {
     this.#machine = machine
     this.#own = own
     this.#hear = hear
+    this.#refused = refused
   }
 
   /** Does what the machine asks for; false if that is not about links. */
@@ -128,10 +140,23 @@ export class Links {
   }
 
   #connect(number: number, transport: number): void {
-    const endpoint = this.session?.endpoints.find((it) => it.transport === transport)
+    const url = this.session?.endpoints.find((it) => it.transport === transport)?.url ?? ''
+    let wasOpen = false
+    /** It could not be opened. What the browser threw, if it did. */
+    const failed = (thrown?: unknown) => {
+      void unreachable(url, thrown ?? new Error(`no WebSocket to ${url} can be opened`)).then((error) => {
+        this.#hear(() => {
+          this.#refused(error)
+          this.#machine.legEnded(number, -1)
+        })
+      })
+    }
     try {
-      const leg = new Leg(endpoint?.url ?? '', {
-        open: () => this.#hear(() => this.#machine.legConnected(number)),
+      const leg = new Leg(url, {
+        open: () => {
+          wasOpen = true
+          this.#hear(() => this.#machine.legConnected(number))
+        },
         frame: (bytes) =>
           this.#hear(() => {
             this.received.add(bytes.length, clock())
@@ -139,13 +164,13 @@ export class Links {
           }),
         closed: (code) => {
           this.#legs.delete(number)
+          if (!wasOpen && code < 0) return failed()
           this.#hear(() => this.#machine.legEnded(number, code))
         },
       })
       this.#legs.set(number, leg)
-    } catch {
-      // The browser refuses the address.
-      this.#machine.legEnded(number, -1)
+    } catch (thrown) {
+      failed(thrown)
     }
   }
 

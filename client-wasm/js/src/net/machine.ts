@@ -40,9 +40,10 @@ export class Machine extends Operations {
       ? withSecret(initiator, mode, patience, id, secret, name, agent, rules)
       : withCode(initiator, mode, patience, id, code!, name, agent, rules)
     super(number)
+    unused ??= new FinalizationRegistry((machine) => new Operations(machine).free())
     unused.register(this, number)
   }
 }
 
 const NO_RULES = new Uint8Array()
-const unused = new FinalizationRegistry((machine: number) => new Operations(machine).free())
+let unused: FinalizationRegistry<number> | undefined

@@ -15,7 +15,7 @@
 import { CAUSES, Cause, End as Row, ENDS, MODES, Told } from '#tables'
 import type { OpenSessionResponse } from '#wire'
 import type { End } from '../api/end.js'
-import { PairingInvalidError, PeerSoxError, RateLimitedError } from '../api/errors.js'
+import { PairingInvalidError, PeerSoxError, RateLimitedError, type UnreachableError } from '../api/errors.js'
 import type { CloseReason } from '../api/types.js'
 import { Assembler } from './assembler.js'
 import { clock, texts, toText, utf8 } from './door.js'
@@ -54,6 +54,8 @@ export interface ShellListener {
   /** The leg is gone, or none could be made: why, with a close number, and in how many milliseconds the next attempt begins. */
   legLost(cause: LegCause, reason: string, code: number | null, retryIn: number | null): void
   peerOnline(): void
+  /** The code was tried: it is spent. */
+  codeUsed(): void
   peerAway(graceMs: number): void
   secured(phrase: string, name: string): void
   connected(): void
@@ -81,6 +83,9 @@ export class Shell {
   readonly #calls = new AbortController()
   /** The error of the latest call of OpenSession that failed. */
   #refusal: PeerSoxError | undefined
+  /** Why the latest leg could not be opened, since one was. */
+  #legRefusal: UnreachableError | undefined
+  #everAttached = false
   /** Datagrams that the relay dropped on their way here. */
   #dropped = 0
   /** The latest time to the relay and back. */
@@ -104,7 +109,7 @@ export class Shell {
     this.#listener = listener
     this.#machine = new engine.Machine({ id, initiator, secret, code, name, agent: AGENT, mode, patience })
     this.#assembler = new Assembler(this.#machine, maxMessage)
-    this.#links = new Links(this.#machine, own, (act) => this.#hear(act))
+    this.#links = new Links(this.#machine, own, (act) => this.#hear(act), (error) => this.#legRefused(error))
     this.#wake = new Wake(() => this.#hear(() => this.#machine.wake(this.#wake.slept())))
     this.with(() => {})
   }
@@ -190,6 +195,14 @@ export class Shell {
   /** Says goodbye; `ended` follows within so many milliseconds. */
   close(patience: number): void {
     this.#hear(() => this.#machine.close(patience))
+  }
+
+  /** Ends it without a word: to the relay it is as if the network had broken, so that another one may come instead. */
+  quit(): void {
+    this.#hear(() => {
+      this.#links.stop()
+      this.#end({ reason: 'closed' satisfies CloseReason, message: 'this side closed the connection', error: null })
+    })
   }
 
   /** Numbers for `stats()`. */
@@ -282,14 +295,19 @@ export class Shell {
       case Told.End:
         return this.#end(this.#endOf(a, toText(bytes)))
       case Told.Attached:
+        this.#everAttached = true
+        this.#legRefusal = undefined
         return this.#later((to) => to.attached(b > 0))
       case Told.LegLost:
       case Told.AttemptFailed: {
-        const why = (a === Cause.Control && this.#refusal?.message) || toText(bytes)
+        const error = a === Cause.Control ? this.#refusal : a === Cause.Broken ? this.#legRefusal : undefined
+        const why = error?.message ?? toText(bytes)
         return this.#later((to) => to.legLost(CAUSES[a]!, why, orNull(b), orNull(c)))
       }
       case Told.PeerOnline:
         return this.#later((to) => to.peerOnline())
+      case Told.CodeUsed:
+        return this.#later((to) => to.codeUsed())
       case Told.PeerAway:
         return this.#later((to) => to.peerAway(a))
       case Told.Draining:
@@ -324,6 +342,14 @@ export class Shell {
         return this.#later((to) => to.channel(told, a, b, name))
       }
     }
+  }
+
+  /** A leg could not be opened. If the page itself forbids it and none ever was, none will be. */
+  #legRefused(error: UnreachableError): void {
+    this.#legRefusal = error
+    if (this.#everAttached || error.transient) return
+    this.#links.stop()
+    this.#end({ reason: 'failed' satisfies CloseReason, message: error.message, error })
   }
 
   #openSession(number: number): void {
@@ -374,8 +400,10 @@ export class Shell {
         const error = this.#refusal ?? failure('unreachable', text)
         return { reason: error instanceof PairingInvalidError ? 'revoked' : reason, message: error.message, error }
       }
-      case Row.NoLeg:
-        return { reason, message: text, error: failure('unreachable', text) }
+      case Row.NoLeg: {
+        const error = this.#legRefusal ?? failure('unreachable', text)
+        return { reason, message: error.message, error }
+      }
       default:
         return { reason, message: text, error: failure(reason as 'code-mismatch' | 'tampered' | 'protocol', text) }
     }

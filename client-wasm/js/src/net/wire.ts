@@ -55,7 +55,7 @@ export class Wire {
     reliable.onbufferedamountlow = listener.room
     for (const channel of [reliable, this.#datagrams]) {
       channel.binaryType = 'arraybuffer'
-      channel.onmessage = ({ data }) => listener.frame(new Uint8Array(data instanceof ArrayBuffer ? data : []))
+      channel.onmessage = ({ data }) => listener.frame(new Uint8Array(typeof data === 'string' ? [] : data))
     }
   }
 

@@ -16,6 +16,9 @@ declare module '#transfer' {
     paths(): string
     numbers(): Float64Array
     cancel(code: number, text: string): void
+    pause(paused: boolean): void
+    pending(): boolean
+    pausedThere(): boolean
     progress(): Float64Array
     why(): number
     message(): string
@@ -32,6 +35,9 @@ declare module '#transfer' {
   export interface Incoming extends Machine {}
   export class Incoming {
     constructor()
+    digest(): Uint8Array
+    pauses(): boolean
+    device(): string
     dataAt(): number
     dataLen(): number
     hold(entry: number, bytes: Uint8Array): void

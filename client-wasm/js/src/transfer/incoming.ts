@@ -8,7 +8,8 @@ import { Ask, Cancel } from '#tables'
 import { Incoming } from '#transfer'
 import type { Channel } from '../api/channel.js'
 import { Line } from './machines.js'
-import { TransferError } from './shared.js'
+import { Agreements } from './agreements.js'
+import { toHex, TransferError } from './shared.js'
 import type { FileWriter, TransferSink } from './sink.js'
 import { asTransferError, Transfer, type TransferEntry } from './transfer.js'
 import type { Abortable } from '../api/types.js'
@@ -29,14 +30,40 @@ export class IncomingTransfer extends Transfer {
   #sink: TransferSink | null = null
   #writer: { entry: number; writer: FileWriter } | null = null
   readonly #held = new Map<number, number>()
+  #missing = 0
+  #digest = ''
+  #device = ''
+
+  readonly #agreements: Agreements
 
   /** @internal */
-  constructor(channel: Channel) {
+  constructor(channel: Channel, agreements: Agreements = new Agreements()) {
     super()
     this.#channel = channel
+    this.#agreements = agreements
     this.#machine = new Incoming()
     this.#line = new Line(channel, this.#machine)
     this.listenTo(this.#line)
+  }
+
+  /**
+   * A hash of all that is offered: names, sizes, times and more. Two offers with one digest are the same; offers with one
+   * {@link Transfer.id} need not be. 64 hex digits.
+   */
+  get digest(): string {
+    return this.#digest
+  }
+  /**
+   * Whether this very offer was accepted before on this client, and not declined or cancelled since: it is offered again
+   * after the other side was restarted. Whoever asks a person before accepting need not ask again if this is true, and has
+   * to ask if it is not.
+   */
+  get agreed(): boolean {
+    return this.#agreements.has(this.#digest)
+  }
+  /** What the other device is called, as its program says; may be empty. */
+  get device(): string {
+    return this.#device
   }
 
   /** Waits for the offer; false if none came. @internal */
@@ -44,6 +71,8 @@ export class IncomingTransfer extends Transfer {
     try {
       if ((await this.#next()) !== Ask.Offered) return false
       this.describe(this.#line)
+      this.#digest = toHex(this.#machine.digest())
+      this.#device = this.#machine.device()
       // From here on a sender that gives up is noticed before there is an answer, too.
       void this.#untilAnswered()
       return true
@@ -60,6 +89,7 @@ export class IncomingTransfer extends Transfer {
   async accept(sink: TransferSink, options: AcceptOptions = {}): Promise<void> {
     if (this.#answered) throw new TypeError('the offer was answered already')
     this.#answered = true
+    this.#agreements.remember(this.#digest, true)
     const signal = options.signal
     const abort = () => this.giveUp(signal?.reason, '')
     if (signal?.aborted) abort()
@@ -87,6 +117,7 @@ export class IncomingTransfer extends Transfer {
   decline(reason = ''): void {
     if (this.#answered) return
     this.#answered = true
+    this.#agreements.remember(this.#digest, false)
     this.#machine.decline(reason)
     this.#error = new TransferError('transfer-declined', 'this side declined the files')
     this.poke()
@@ -97,6 +128,7 @@ export class IncomingTransfer extends Transfer {
   protected giveUp(error: unknown, reason: string): void {
     const unanswered = !this.#answered
     this.#answered = true
+    this.#agreements.remember(this.#digest, false)
     this.#error ??= error
     this.#machine.cancel(Cancel.Interrupted, reason)
     this.resume()
@@ -158,12 +190,27 @@ export class IncomingTransfer extends Transfer {
     }
     // What was said last is still to arrive.
     void this.#channel.finish()
+    this.#drain()
+    if (error === null && this.#missing > 0) {
+      const text = `the other side could not read ${this.#missing === 1 ? 'a file' : `${this.#missing} files`}; the others are here`
+      error = new TransferError('transfer-failed', text)
+    }
     this.end(error)
-    this.#machine.free()
+    this.#line.free()
+  }
+
+  /** Drops what still comes: a sender closes in good order only if all was read. */
+  #drain(): void {
+    const channel = this.#channel
+    channel.onReady = () => {
+      while (channel.takeNow() !== undefined) {}
+    }
+    channel.onReady()
   }
 
   async #turn(): Promise<boolean> {
-    await this.unpaused()
+    // A sender that stops is read on: it may give up meanwhile.
+    if (!this.#machine.pauses()) await this.unpaused()
     const ask = await this.#next()
     const [machine, entry] = [this.#machine, this.#machine.entry()]
     try {
@@ -183,6 +230,13 @@ export class IncomingTransfer extends Transfer {
           await writer.close()
           this.measure(this.#line, true)
           this.emit('file', this.entries[entry]!)
+          break
+        }
+        case Ask.EntryFailed: {
+          const writer = this.#writer?.entry === entry ? this.#writer.writer : null
+          this.#writer = null
+          this.#missing++
+          await writer?.abort(new TransferError('transfer-failed', 'the other side cannot read this file'), false)
           break
         }
         case Ask.Store:

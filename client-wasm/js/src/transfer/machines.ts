@@ -26,6 +26,10 @@ export class Line<M extends Outgoing | Incoming = Outgoing | Incoming> {
   message: Uint8Array = NOTHING
   /** A file arrived with another hash than the announced one: what was written of it is worth nothing. */
   isDamaged = false
+  /** The machine is gone. */
+  isFreed = false
+  /** Hears whether the other side has paused. */
+  onPause = (_paused: boolean): void => {}
   #broken: TransferError | null = null
 
   constructor(
@@ -57,6 +61,21 @@ export class Line<M extends Outgoing | Incoming = Outgoing | Incoming> {
     }
   }
 
+  /** Sends what the machine has to say, as far as there is room. */
+  flush(): void {
+    const { channel, machine } = this
+    while (!channel.isOver && machine.pending()) {
+      if (!channel.trySend(new Uint8Array(memory.buffer, machine.at(), machine.len()))) return
+      machine.sent()
+    }
+  }
+
+  /** Frees the machine. */
+  free(): void {
+    this.isFreed = true
+    this.machine.free()
+  }
+
   #take(): boolean {
     const message = this.#broken ? undefined : this.channel.takeNow()
     if (message === undefined) return false
@@ -68,6 +87,7 @@ export class Line<M extends Outgoing | Incoming = Outgoing | Incoming> {
     }
     this.message = new Uint8Array(message)
     this.machine.take(this.message)
+    this.onPause(this.machine.pausedThere())
     return true
   }
 }

@@ -68,7 +68,7 @@ export class OutgoingTransfer extends Transfer {
         }
       } finally {
         this.#machine = null
-        machine.free()
+        line.free()
       }
       this.enter('interrupted')
       try {
@@ -79,7 +79,7 @@ export class OutgoingTransfer extends Transfer {
       if (this.isOver) {
         // It was given up meanwhile; nothing was offered yet.
         line.channel.reset()
-        return line.machine.free()
+        return line.free()
       }
     }
   }

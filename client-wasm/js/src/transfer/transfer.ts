@@ -12,7 +12,7 @@ import { ChannelResetError, ClosedError, Emitter, PeerSoxError, toHex, TransferE
 export interface TransferEntry {
   /** Its number in the offer. */
   readonly index: number
-  /** Where it belongs, one name for each folder on the way. Harmless on every common system. */
+  /** Where it belongs, one name for each folder on the way. What is received is harmless on every common system. */
   readonly path: readonly string[]
   /** The last of these. */
   readonly name: string
@@ -22,6 +22,8 @@ export interface TransferEntry {
   readonly size: number | null
   /** When it was last modified. Milliseconds since the Unix epoch. */
   readonly modified: number | null
+  /** Whether it is a file that its owner may execute. */
+  readonly executable: boolean
 }
 
 /** How far a transfer has come. */
@@ -68,6 +70,8 @@ export abstract class Transfer extends Emitter<TransferEvents> {
   #totalBytes: number | null = null
   #state: TransferState = 'offered'
   #paused = false
+  #pausedThere = false
+  #tellPause = (_paused: boolean) => {}
   #goOn: (() => void) | null = null
   #poked = false
   #wake: (() => void) | null = null
@@ -98,6 +102,10 @@ export abstract class Transfer extends Emitter<TransferEvents> {
   get state(): TransferState {
     return this.#paused && this.#state === 'active' ? 'paused' : this.#state
   }
+  /** Whether the other side says that it has paused. A change is told by `state`. */
+  get pausedThere(): boolean {
+    return this.#pausedThere && this.#state === 'active'
+  }
   /** How far it has come. */
   get progress(): TransferProgress {
     const raw = this.#progress
@@ -114,10 +122,11 @@ export abstract class Transfer extends Emitter<TransferEvents> {
     }
   }
 
-  /** Stops reading, or taking, bytes until {@link Transfer.resume}. */
+  /** Stops reading, or taking, bytes until {@link Transfer.resume}. The other side is told. */
   pause(): void {
     if (this.#paused || this.isOver) return
     this.#paused = true
+    this.#tellPause(true)
     this.emit('state', this.state)
   }
 
@@ -126,6 +135,7 @@ export abstract class Transfer extends Emitter<TransferEvents> {
     if (!this.#paused) return
     this.#paused = false
     this.#samples = []
+    this.#tellPause(false)
     this.#goOn?.()
     this.emit('state', this.state)
   }
@@ -156,17 +166,18 @@ export abstract class Transfer extends Emitter<TransferEvents> {
     this.#totalBytes = orNull(numbers[0]!)
     this.#entries = machine
       .paths()
-      .split('\n')
+      .split('\0')
       .map((line, index) => {
         const path = line.split('/')
-        const [directory, size, modified] = numbers.subarray(1 + 3 * index) as unknown as [number, number, number]
+        const [directory, size, modified, executable] = numbers.subarray(1 + 4 * index)
         return {
           index,
           path,
           name: path.at(-1)!,
           kind: directory ? 'directory' : 'file',
-          size: orNull(size),
-          modified: orNull(modified),
+          size: orNull(size!),
+          modified: orNull(modified!),
+          executable: executable === 1,
         }
       })
   }
@@ -211,9 +222,20 @@ export abstract class Transfer extends Emitter<TransferEvents> {
   }
 
   /** Hears when the channel has a message or room. @internal */
-  protected listenTo({ channel }: Line): void {
+  protected listenTo(line: Line): void {
+    const { channel, machine } = line
     channel.onReady = this.poke
     channel.on('writable', this.poke)
+    line.onPause = (paused) => {
+      if (this.#pausedThere === paused) return
+      this.#pausedThere = paused
+      this.emit('state', this.state)
+    }
+    this.#tellPause = (paused) => {
+      if (this.isOver || line.isFreed) return
+      machine.pause(paused)
+      line.flush()
+    }
   }
 
   /** @internal */

@@ -7,6 +7,7 @@
 
 import * as machines from '#transfer'
 import type { Channel } from '../api/channel.js'
+import { agreementsOf } from './agreements.js'
 import { directorySink } from './directory.js'
 import { IncomingTransfer } from './incoming.js'
 import { setMemory } from './machines.js'
@@ -36,9 +37,9 @@ export async function send(
   return transfer
 }
 
-/** What is offered over a channel; `null` if nothing is. */
-export async function receive(channel: Channel): Promise<IncomingTransfer | null> {
-  const transfer = new IncomingTransfer(channel)
+/** What is offered over a channel of a client; `null` if nothing is. */
+export async function receive(channel: Channel, client: object): Promise<IncomingTransfer | null> {
+  const transfer = new IncomingTransfer(channel, agreementsOf(client))
   return (await transfer.offered()) ? transfer : null
 }
 

@@ -1,7 +1,9 @@
-//! Time, by tokio's clock: tests may pause it.
+//! Time, by tokio's clock: tests may pause it; and the notice of sleep, by the system's.
+
+use std::time::Duration;
 
 use peersox_core::time::Moment;
-use tokio::time::Instant;
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 /// A clock that begins at zero and never goes back.
 pub(crate) struct Clock {
@@ -31,17 +33,58 @@ impl Clock {
     }
 }
 
-/// Tells that the program was asleep. Nothing is noticed by itself here: a program that knows calls
-/// [`Peer::wake`](crate::Peer::wake).
-pub(crate) struct Wakes;
+/// Tells that the program was asleep: the machine was suspended, or the process was stopped. A program that
+/// knows more calls [`Peer::wake`](crate::Peer::wake).
+///
+/// Timers stand still while the machine is suspended, so a look at the clock is due every second, and the
+/// time between two looks is measured by a clock that goes on meanwhile.
+pub(crate) struct Wakes {
+    looks: Interval,
+    looked: Duration,
+}
 
 impl Wakes {
     pub(crate) fn watch() -> Self {
-        Self
+        let mut looks = tokio::time::interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            looks,
+            looked: awake_or_not(),
+        }
     }
 
     /// The next time that the program wakes up: for how long it slept. Cancelling it loses nothing.
-    pub(crate) async fn next(&mut self) -> std::time::Duration {
-        std::future::pending().await
+    pub(crate) async fn next(&mut self) -> Duration {
+        loop {
+            self.looks.tick().await;
+            let now = awake_or_not();
+            let before = std::mem::replace(&mut self.looked, now);
+            let slept = now.saturating_sub(before).saturating_sub(LOOK);
+            if slept >= ASLEEP {
+                return slept;
+            }
+        }
     }
 }
+
+/// The time since the machine started, its sleep included.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn awake_or_not() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let (secs, nanos) = (u64::try_from(now.tv_sec), u32::try_from(now.tv_nsec));
+    Duration::new(secs.unwrap_or(0), nanos.unwrap_or(0))
+}
+
+/// The time of day. A clock that is set forward looks like sleep, which costs one Ping; one that is set back
+/// hides sleep until the next look.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn awake_or_not() -> Duration {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.unwrap_or_default()
+}
+
+/// The time between two looks at the clock.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A look that is so late was late because the program slept. A busy machine delays it less.
+const ASLEEP: Duration = Duration::from_secs(2);

@@ -27,6 +27,7 @@ use tokio_rustls::TlsConnector;
 use tower::{Service as _, ServiceExt as _};
 use url::Url;
 
+use super::eyeballs;
 use super::proxy::{self, Proxies};
 use super::tls::Trust;
 
@@ -232,6 +233,7 @@ async fn tcp(target: Uri) -> Result<Stream, String> {
     connector.enforce_http(false);
     connector.set_nodelay(true);
     connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    connector.set_happy_eyeballs_timeout(Some(eyeballs::HEAD_START));
     let connected = connector.oneshot(target).await;
     let stream = connected.map_err(|error| deepest(&error))?;
     Ok(Stream(Box::new(stream.into_inner())))

@@ -1,10 +1,12 @@
 //! Whether a file is ours, and making one that is.
 
-use std::fs::OpenOptions;
+use std::fs::{OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use peersox_core::pairing::Config;
+use peersox_core::time::Timestamp;
 use rand_core::{OsRng, RngCore as _};
 use redb::backends::FileBackend;
 use redb::{
@@ -22,6 +24,18 @@ pub enum OpenError {
     /// The system refused, or has no such folder.
     #[error("cannot use {} as the state file: {error}", path.display())]
     Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// Others than its owner have access, and that cannot be taken away.
+    #[error(
+        "others have access to {}, which holds the key that signs tickets, and its mode cannot be changed \
+         ({error}); make it 0600, or name another file",
+        path.display()
+    )]
+    Exposed {
         /// The file.
         path: PathBuf,
         /// What the system said.
@@ -71,7 +85,11 @@ pub enum OpenError {
 }
 
 /// Opens or creates a file and gives its secret. Blocks.
-pub(super) fn open(path: &Path) -> Result<(Database, Zeroizing<[u8; 32]>), OpenError> {
+pub(super) fn open(
+    path: &Path,
+    config: &Config,
+    now: Timestamp,
+) -> Result<(Database, Zeroizing<[u8; 32]>), OpenError> {
     let opened = OpenOptions::new()
         .read(true)
         .write(true)
@@ -82,10 +100,16 @@ pub(super) fn open(path: &Path) -> Result<(Database, Zeroizing<[u8; 32]>), OpenE
     let file = opened.map_err(|error| unreadable(path, error))?;
     let metadata = file.metadata().map_err(|error| unreadable(path, error))?;
     if metadata.permissions().mode() & OTHERS != 0 {
+        let owner_only = Permissions::from_mode(OWNER_ONLY);
+        file.set_permissions(owner_only)
+            .map_err(|error| OpenError::Exposed {
+                path: path.to_owned(),
+                error,
+            })?;
         tracing::warn!(
             path = %path.display(),
-            "others than its owner have access to the state file, which holds the key that signs \
-             tickets; chmod 600 takes it away"
+            "others than its owner had access to the state file, which holds the key that signs \
+             tickets; its mode is 0600 from now on; if somebody may have read it, remove it and pair anew"
         );
     }
     let database = FileBackend::new(file)
@@ -101,7 +125,7 @@ pub(super) fn open(path: &Path) -> Result<(Database, Zeroizing<[u8; 32]>), OpenE
     if !is_fresh(&database).map_err(|error| damaged(path, error))? {
         check_schema(path, &database)?;
     }
-    let secret = settle(&database).map_err(|error| damaged(path, error))?;
+    let secret = settle(&database, config, now).map_err(|error| damaged(path, error))?;
     Ok((database, secret))
 }
 
@@ -138,9 +162,13 @@ fn check_schema(path: &Path, database: &Database) -> Result<(), OpenError> {
 }
 
 /// Writes what a new file begins with, and clears in an old one what ended with its last process.
-fn settle(database: &Database) -> Result<Zeroizing<[u8; 32]>, StoreError> {
+fn settle(
+    database: &Database,
+    config: &Config,
+    now: Timestamp,
+) -> Result<Zeroizing<[u8; 32]>, StoreError> {
     let transaction = database.begin_write().map_err(failed)?;
-    Tables::open(&transaction)?.clear_presence()?;
+    Tables::open(&transaction)?.clear_presence(config, now)?;
     let secret = secret(&transaction)?;
     transaction.commit().map_err(failed)?;
     Ok(secret)

@@ -45,6 +45,8 @@ const FORMAT: u8 = 1;
 
 #[cfg(test)]
 mod tests {
+    use peersox_core::pairing::Config;
+    use peersox_core::time::Timestamp;
     use proptest::prelude::*;
 
     use super::*;
@@ -65,19 +67,66 @@ mod tests {
         r#""restorable_until":1790604800000}},"online":[false,true]}"#,
     );
 
+    /// Of one that waits, and is not to be kept.
+    const EPHEMERAL: &str = concat!(
+        r#"{"id":"000102030405060708090a0b0c0d0e0f","#,
+        r#""initiator":"1111111111111111111111111111111111111111111111111111111111111111","#,
+        r#""state":{"waiting":{"nameplate":"048192","code_expires_at":1790000130000,"#,
+        r#""code_ends_at":1790086400000,"secret_bits":20,"ephemeral":true}},"#,
+        r#""online":[false,false],"attached":false}"#,
+    );
+    /// And once it is joined.
+    const UNKEPT: &str = concat!(
+        r#"{"id":"000102030405060708090a0b0c0d0e0f","#,
+        r#""initiator":"1111111111111111111111111111111111111111111111111111111111111111","#,
+        r#""state":{"joined":{"#,
+        r#""joiner":"2222222222222222222222222222222222222222222222222222222222222222","#,
+        r#""restorable_until":1790000600000,"kept":false}},"online":[false,true]}"#,
+    );
+
     fn record(json: &str) -> Vec<u8> {
         [b"\x01\0\0\0\0\0\0\x01\x02".as_slice(), json.as_bytes()].concat()
     }
 
     #[test]
     fn format_1_is_read_and_written_for_ever() {
-        for json in [WAITING, JOINED] {
+        for json in [WAITING, JOINED, EPHEMERAL, UNKEPT] {
             let stored = decode(&record(json)).unwrap();
             assert_eq!(stored.version, Version(258));
-            assert_eq!(stored.pairing.is_joined(), json == JOINED);
+            let is_joined = stored.pairing.nameplate().is_none();
+            assert_eq!(is_joined, json == JOINED || json == UNKEPT);
             let again = encode(&stored.pairing, stored.version).unwrap();
             assert_eq!(again, record(json));
         }
+    }
+
+    /// What the first release wrote is kept, as it was then.
+    #[test]
+    fn an_old_record_says_that_a_pairing_is_kept() {
+        let config = Config::default();
+        let now = contract::START;
+        for (json, ttl) in [(JOINED, config.restore_ttl), (UNKEPT, config.unkept_ttl)] {
+            let stored = decode(&record(json)).unwrap().pairing;
+            let after = stored.without_presence(&config, now);
+            assert_eq!(after.expires_at(), now + ttl);
+        }
+        let waiting = decode(&record(WAITING)).unwrap().pairing;
+        assert_eq!(waiting.secret_bits(), Some(20), "two words were usual");
+        let mut alive = waiting;
+        for _ in 0..2_000 {
+            let half = alive.expires_at().as_millis() - 65_000;
+            let half = Timestamp::from_millis(half);
+            let next = contract::alive(&alive, half);
+            if next == alive {
+                break;
+            }
+            alive = next;
+        }
+        assert_eq!(
+            alive.expires_at(),
+            now + config.code_max,
+            "its code is a lease, too"
+        );
     }
 
     #[test]

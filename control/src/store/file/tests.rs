@@ -1,6 +1,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use peersox_core::pairing::{Config, Event, Present, decide};
@@ -18,7 +19,11 @@ fn folder() -> TempDir {
 }
 
 async fn open(folder: &TempDir) -> Result<File, OpenError> {
-    File::open(folder.path().join("state")).await
+    open_at(folder, START).await
+}
+
+async fn open_at(folder: &TempDir, now: Timestamp) -> Result<File, OpenError> {
+    File::open(folder.path().join("state"), &Config::default(), now).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -28,9 +33,49 @@ async fn file_keeps_the_contract() {
     contract::check(async || {
         count.set(count.get() + 1);
         let path = folder.path().join(count.get().to_string());
-        File::open(path).await.unwrap()
+        File::open(path, &Config::default(), START).await.unwrap()
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_full_file_keeps_the_contract() {
+    let folder = folder();
+    let count = std::cell::Cell::new(0);
+    contract::check_full(async || {
+        count.set(count.get() + 1);
+        let path = folder.path().join(count.get().to_string());
+        let config = Config::default();
+        File::with_room(path, &config, START, 3).await.unwrap()
+    })
+    .await;
+}
+
+/// A server that does not know the table leaves it as it was.
+#[tokio::test]
+async fn who_would_be_missed_is_found_anew_when_the_file_is_opened() {
+    let folder = folder();
+    let store = open(&folder).await.unwrap();
+    let (pairing, _) = contract::create(START);
+    let commit = put(None, contract::joined(&pairing, START), None);
+    store.commit(commit, START).await.unwrap();
+    drop(store);
+    edit(&folder.path().join("state"), |transaction| {
+        let table = TableDefinition::<(u8, u64, &[u8; 16]), ()>::new("spare");
+        assert!(transaction.delete_table(table).unwrap());
+        let mut table = transaction.open_table(table).unwrap();
+        table.insert((0, 1, &[7; 16]), ()).unwrap();
+    });
+    let path = folder.path().join("state");
+    let config = Config::default();
+    let store = File::with_room(path, &config, START, 1).await.unwrap();
+    let transaction = store.database.begin_read().unwrap();
+    assert_eq!(tables::count(&transaction).unwrap(), [1, 0, 1, 1]);
+    let (next, _) = contract::create(START);
+    let commit = put(None, next, None);
+    let outcome = store.commit(commit, START).await.unwrap();
+    assert_eq!(outcome, Outcome::Committed);
+    assert_eq!(store.load(pairing.id(), START).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -80,7 +125,9 @@ async fn what_was_answered_survives_a_kill() {
         let commit = put(version, expected.clone(), None);
         store.commit(commit, START).await.unwrap();
         fs::copy(folder.path().join("state"), &killed).unwrap();
-        let left = File::open(&killed).await.unwrap();
+        let left = File::open(&killed, &Config::default(), START)
+            .await
+            .unwrap();
         let loaded = left.load(pairing.id(), START).await.unwrap().unwrap();
         assert_eq!(loaded.pairing, expected);
         let found = left.find(&created.nameplate, START).await.unwrap();
@@ -96,7 +143,7 @@ async fn comings_and_goings_are_saved_by_a_sweep() {
     let store = open(&folder).await.unwrap();
     let (waiting, _) = contract::create(START);
     let joined = contract::joined(&waiting, START);
-    let used = contract::joined(&waiting, START + CODE_TTL / 2);
+    let used = contract::present(&joined, true, START + CODE_TTL / 2);
     let online = Some(Event::Online(Role::Joiner));
     for commit in [
         put(None, joined, None),
@@ -106,9 +153,12 @@ async fn comings_and_goings_are_saved_by_a_sweep() {
     }
     store.sweep(START).await.unwrap();
     fs::copy(folder.path().join("state"), &killed).unwrap();
-    let left = File::open(&killed).await.unwrap();
+    let left = File::open(&killed, &Config::default(), START)
+        .await
+        .unwrap();
     let loaded = left.load(waiting.id(), START).await.unwrap().unwrap();
-    assert_eq!(loaded.pairing, used);
+    let expected = used.without_presence(&Config::default(), START);
+    assert_eq!(loaded.pairing, expected);
 }
 
 #[tokio::test]
@@ -147,10 +197,15 @@ async fn nobody_is_attached_when_the_file_is_opened_again() {
     assert_eq!(online(&before), [true, true]);
     drop(store);
 
-    let store = open(&folder).await.unwrap();
-    let after = store.load(id, START).await.unwrap().unwrap();
+    // Who was attached has time to come back, however long the server was away.
+    let later = START + Duration::from_secs(3_600);
+    let store = open_at(&folder, later).await.unwrap();
+    let after = store.load(id, later).await.unwrap().unwrap();
     assert_eq!(online(&after), [false, false]);
-    assert_eq!(after.pairing.expires_at(), before.pairing.expires_at());
+    let back = later + Config::default().unkept_ttl;
+    assert_eq!(after.pairing.expires_at(), back);
+    store.sweep(later).await.unwrap();
+    assert!(store.load(id, later).await.unwrap().is_some());
     assert!(after.version > before.version);
 }
 
@@ -164,9 +219,9 @@ async fn what_is_over_is_gone_after_a_sweep() {
         let transaction = store.database.begin_read().unwrap();
         tables::count(&transaction).unwrap()
     };
-    assert_eq!(rows(&store), [1, 1, 1]);
+    assert_eq!(rows(&store), [1, 1, 1, 1]);
     store.sweep(START + CODE_TTL).await.unwrap();
-    assert_eq!(rows(&store), [0, 0, 0]);
+    assert_eq!(rows(&store), [0, 0, 0, 0]);
     assert_eq!(notices.next().await, Some(Notice::Resync));
     assert_eq!(notices.next().await, None);
 }
@@ -174,11 +229,12 @@ async fn what_is_over_is_gone_after_a_sweep() {
 #[tokio::test]
 async fn the_file_is_bounded() {
     let folder = folder();
-    let store = File::with_room(folder.path().join("state"), 2)
+    let store = File::with_room(folder.path().join("state"), &Config::default(), START, 2)
         .await
         .unwrap();
     for expected in [Outcome::Committed, Outcome::Committed, Outcome::Full] {
-        let created = put(None, contract::create(START).0, None);
+        let created = contract::present(&contract::create(START).0, true, START);
+        let created = put(None, created, None);
         assert_eq!(store.commit(created, START).await.unwrap(), expected);
     }
     let later = START + CODE_TTL;
@@ -193,6 +249,17 @@ async fn only_the_owner_may_read_it() {
     let _store = open(&folder).await.unwrap();
     let metadata = fs::metadata(folder.path().join("state")).unwrap();
     assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn a_file_that_others_may_read_is_closed_to_them() {
+    let folder = folder();
+    drop(open(&folder).await.unwrap());
+    let path = folder.path().join("state");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o664)).unwrap();
+    let _store = open(&folder).await.unwrap();
+    let mode = fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
 }
 
 #[tokio::test]
@@ -221,7 +288,9 @@ async fn a_foreign_file_is_refused_and_left_as_it_is() {
     ];
     for content in rows {
         fs::write(&path, content).unwrap();
-        let error = File::open(&path).await.unwrap_err();
+        let error = File::open(&path, &Config::default(), START)
+            .await
+            .unwrap_err();
         assert!(matches!(error, OpenError::Foreign(_)), "{error:?}");
         assert_says(&error, &path, "name another file");
         assert_eq!(fs::read(&path).unwrap(), content);
@@ -232,7 +301,9 @@ async fn a_foreign_file_is_refused_and_left_as_it_is() {
         let mut table = transaction.open_table(table).unwrap();
         table.insert("today", 1).unwrap();
     });
-    let error = File::open(&path).await.unwrap_err();
+    let error = File::open(&path, &Config::default(), START)
+        .await
+        .unwrap_err();
     assert!(matches!(error, OpenError::Foreign(_)), "{error:?}");
 }
 
@@ -246,7 +317,9 @@ async fn a_newer_schema_is_refused() {
         let newer = 2u32.to_be_bytes();
         meta.insert("schema", newer.as_slice()).unwrap();
     });
-    let error = File::open(&path).await.unwrap_err();
+    let error = File::open(&path, &Config::default(), START)
+        .await
+        .unwrap_err();
     assert!(
         matches!(error, OpenError::Newer { found: 2, .. }),
         "{error:?}"
@@ -257,7 +330,9 @@ async fn a_newer_schema_is_refused() {
 #[tokio::test]
 async fn a_folder_that_is_not_there_is_named() {
     let path = Path::new("/nowhere/state");
-    let error = File::open(path).await.unwrap_err();
+    let error = File::open(path, &Config::default(), START)
+        .await
+        .unwrap_err();
     assert_says(&error, path, "No such file");
 }
 
@@ -286,7 +361,9 @@ async fn a_damaged_record_is_an_error_and_no_panic() {
         Outcome::Committed
     );
     drop(store);
-    let error = File::open(&path).await.unwrap_err();
+    let error = File::open(&path, &Config::default(), START)
+        .await
+        .unwrap_err();
     assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
     assert_says(&error, &path, "backup");
 }
@@ -304,7 +381,9 @@ async fn a_flipped_bit_is_found_when_the_file_is_opened() {
     let at = bytes.windows(digits.len()).position(|text| text == digits);
     bytes[at.unwrap()] ^= 1;
     fs::write(&path, bytes).unwrap();
-    let error = File::open(&path).await.unwrap_err();
+    let error = File::open(&path, &Config::default(), START)
+        .await
+        .unwrap_err();
     assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
 }
 

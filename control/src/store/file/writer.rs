@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use peersox_core::id::PairingId;
-use peersox_core::pairing::Event;
+use peersox_core::pairing::{Event, Write};
 use peersox_core::time::Timestamp;
 use redb::{Database, Durability};
 use tokio::sync::{mpsc, oneshot};
@@ -161,6 +161,7 @@ impl Pen {
             let committed = done.outcome == Outcome::Committed;
             changed |= committed;
             lasting |= committed && must_last(commit);
+            news.extend(done.evicted.map(News::Over));
             news.extend(
                 done.news
                     .map(|(id, made, event)| News::Happened(id, made, event)),
@@ -183,11 +184,13 @@ impl Pen {
 }
 
 /// Presence ends with the process, so waiting for the disk would be for nothing: thousands of peers
-/// that attach after a restart would wait in a line.
+/// that attach after a restart would wait in a line. Neither is it worth while for some more time.
 fn must_last(commit: &Commit) -> bool {
+    let prolongs = matches!(commit.write, Write::Prolong(_));
     match commit.event {
         Some(Event::Online(_) | Event::Offline(_)) => false,
-        Some(Event::Joined | Event::Revoked) | None => true,
+        Some(Event::Joined | Event::Revoked) => true,
+        None => !prolongs,
     }
 }
 

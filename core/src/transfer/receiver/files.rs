@@ -4,50 +4,12 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use peersox_proto::v1;
-use peersox_proto::v1::transfer_message::Kind as Message;
 
-use super::Event;
+use super::answer::{self, Choice, Plan};
+use super::{Event, Settings};
 use crate::transfer::by_entry::ByEntry;
-use crate::transfer::message::{self, PART_BYTES};
-use crate::transfer::{ChunkFault, Kind, MAX_CHUNK_BYTES, Offer, Progress};
-
-/// What to do with a file that is offered.
-#[derive(Debug)]
-pub enum Choice {
-    /// Take it from the beginning.
-    Fresh,
-    /// Go on after what is there.
-    Resume(Prefix),
-    /// Leave it.
-    Skip,
-}
-
-/// The beginning of a file that an earlier attempt left, hashed.
-#[derive(Clone, Debug, Default)]
-pub struct Prefix {
-    len: u64,
-    hasher: Box<blake3::Hasher>,
-}
-
-impl Prefix {
-    /// Adds the next bytes.
-    pub fn update(&mut self, bytes: &[u8]) {
-        self.hasher.update(bytes);
-        self.len += bytes.len() as u64;
-    }
-
-    /// Length in bytes.
-    #[must_use]
-    pub const fn len(&self) -> u64 {
-        self.len
-    }
-
-    /// Whether there is nothing.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-}
+use crate::transfer::message;
+use crate::transfer::{ChunkFault, MAX_CHUNK_BYTES, MAX_HOLE_BYTES, Offer, Progress};
 
 #[derive(Debug)]
 pub(super) struct Receiving {
@@ -58,19 +20,14 @@ pub(super) struct Receiving {
     pub(super) ended: bool,
 }
 
-#[derive(Debug)]
-enum Plan {
-    Skip,
-    Resume(Prefix),
-    Complete(u64, blake3::Hash),
-}
-
 /// The file whose turn it is: `received <= size`.
 #[derive(Debug)]
 struct Current {
     entry: u32,
     size: Option<u64>,
     received: u64,
+    /// What of it was there before.
+    resumed: u64,
     state: Hashed,
     /// No chunk has come, so that the sender may still start from zero.
     untouched: bool,
@@ -88,9 +45,10 @@ impl Receiving {
     pub(super) fn new(
         offer: Offer,
         choices: impl Iterator<Item = (u32, Choice)>,
+        settings: &Settings,
     ) -> (Self, Progress, VecDeque<Bytes>) {
-        let plans = plan(&offer, choices);
-        let answer = encode_answer(&plans);
+        let plans = answer::plan(&offer, choices);
+        let answer = answer::encode_answer(&plans, settings);
         let wanted = |number: &u32| !matches!(plans.get(*number), Some(Plan::Skip));
         let files = offer.files_from(0).filter(|(number, _)| wanted(number));
         let mut progress = Progress {
@@ -127,35 +85,49 @@ impl Receiving {
         if len == 0 || chunk.data.len() > MAX_CHUNK_BYTES {
             return Err(ChunkFault::Length);
         }
-        if current.untouched && chunk.offset == 0 && current.received > 0 {
-            // The sender's file does not begin with what is here.
-            progress.bytes_done -= current.received;
-            progress.bytes_resumed -= current.received;
-            current.received = 0;
-            current.state = Hashed::Growing(Box::default());
-        }
-        if chunk.offset != current.received {
-            return Err(ChunkFault::Gap);
-        }
-        let room = match current.size {
-            Some(size) => size - current.received,
-            None => left,
-        };
-        let Hashed::Growing(hasher) = &mut current.state else {
-            return Err(ChunkFault::BeyondSize);
-        };
-        if len > room {
-            return Err(ChunkFault::BeyondSize);
-        }
+        let hasher = current.make_room(chunk.offset, len, left, progress)?;
         hasher.update(&chunk.data);
-        current.received += len;
-        current.untouched = false;
-        progress.bytes_done += len;
         Ok(Event::Write {
             entry: chunk.entry,
             offset: chunk.offset,
             bytes: chunk.data,
         })
+    }
+
+    pub(super) fn take_hole(
+        &mut self,
+        hole: &v1::TransferHole,
+        progress: &mut Progress,
+    ) -> Result<Event, ChunkFault> {
+        let current = self.current(hole.entry)?;
+        if hole.length == 0 || hole.length > MAX_HOLE_BYTES {
+            return Err(ChunkFault::Length);
+        }
+        // Of a file of unknown size nobody knows that it has holes.
+        let hasher = current.make_room(hole.offset, hole.length, 0, progress)?;
+        message::hash_zeros(hasher, hole.length);
+        Ok(Event::Hole {
+            entry: hole.entry,
+            offset: hole.offset,
+            length: hole.length,
+        })
+    }
+
+    /// Goes on without the file at work.
+    pub(super) fn give_up(
+        &mut self,
+        entry: u32,
+        progress: &mut Progress,
+    ) -> Result<(), ChunkFault> {
+        let current = self.current(entry)?;
+        progress.bytes_done -= current.received;
+        progress.bytes_resumed -= current.resumed;
+        if let (Some(total), Some(size)) = (&mut progress.bytes_total, current.size) {
+            *total -= size;
+        }
+        progress.files_failed += 1;
+        self.start_file_after(Some(entry), progress);
+        Ok(())
     }
 
     /// Ends the file at work; none if its hash is wrong.
@@ -210,6 +182,7 @@ impl Receiving {
                 entry,
                 size: file.size,
                 received,
+                resumed: received,
                 state,
                 untouched: true,
             }
@@ -217,72 +190,40 @@ impl Receiving {
     }
 }
 
-/// The most files that are resumed in their middle; each holds 2 KiB of hash state until its turn.
-/// An honest interruption leaves one.
-const MAX_RESUMED: usize = 256;
-
-/// Turns choices into what can be asked for.
-fn plan(offer: &Offer, choices: impl Iterator<Item = (u32, Choice)>) -> ByEntry<Plan> {
-    let mut plans = ByEntry::new();
-    let mut resumed = 0;
-    for (number, choice) in choices {
-        let file = offer.entry(number).filter(|entry| entry.kind == Kind::File);
-        let Some(file) = file else { continue };
-        let plan = match choice {
-            Choice::Fresh => continue,
-            Choice::Skip => Plan::Skip,
-            Choice::Resume(prefix) => match file.size {
-                _ if prefix.is_empty() => continue,
-                Some(size) if prefix.len == size => Plan::Complete(size, prefix.hasher.finalize()),
-                Some(size) if prefix.len < size && resumed < MAX_RESUMED => {
-                    resumed += 1;
-                    Plan::Resume(prefix)
-                }
-                Some(_) | None => continue,
-            },
+impl Current {
+    /// Takes the next `len` bytes at `offset` into account; gives the hash that they belong to.
+    /// `left` bounds them in a file of unknown size.
+    fn make_room(
+        &mut self,
+        offset: u64,
+        len: u64,
+        left: u64,
+        progress: &mut Progress,
+    ) -> Result<&mut blake3::Hasher, ChunkFault> {
+        if self.untouched && offset == 0 && self.received > 0 {
+            // The sender's file does not begin with what is here.
+            progress.bytes_done -= self.received;
+            progress.bytes_resumed -= self.resumed;
+            self.received = 0;
+            self.resumed = 0;
+            self.state = Hashed::Growing(Box::default());
+        }
+        if offset != self.received {
+            return Err(ChunkFault::Gap);
+        }
+        let room = match self.size {
+            Some(size) => size - self.received,
+            None => left,
         };
-        plans.insert(number, plan);
+        let Hashed::Growing(hasher) = &mut self.state else {
+            return Err(ChunkFault::BeyondSize);
+        };
+        if len > room {
+            return Err(ChunkFault::BeyondSize);
+        }
+        self.received += len;
+        self.untouched = false;
+        progress.bytes_done += len;
+        Ok(hasher)
     }
-    plans
-}
-
-/// Encodes an answer in parts of about [`PART_BYTES`].
-fn encode_answer(plans: &ByEntry<Plan>) -> VecDeque<Bytes> {
-    // A number, an offset and a hash, with their tags, are at most 56 bytes.
-    const PER_PART: usize = PART_BYTES / 56;
-    let plans: Vec<_> = plans.iter().collect();
-    let mut parts: Vec<_> = plans
-        .chunks(PER_PART)
-        .map(|plans| {
-            let mut accept = v1::TransferAccept {
-                more: true,
-                ..v1::TransferAccept::default()
-            };
-            for &(entry, plan) in plans {
-                let (offset, hash) = match plan {
-                    Plan::Skip => {
-                        accept.skipped.push(entry);
-                        continue;
-                    }
-                    Plan::Resume(prefix) => (prefix.len, prefix.hasher.finalize()),
-                    Plan::Complete(len, hash) => (*len, *hash),
-                };
-                let hash = Bytes::copy_from_slice(hash.as_bytes());
-                accept.resumes.push(v1::TransferResume {
-                    entry,
-                    offset,
-                    hash,
-                });
-            }
-            accept
-        })
-        .collect();
-    match parts.last_mut() {
-        Some(last) => last.more = false,
-        None => parts.push(v1::TransferAccept::default()),
-    }
-    parts
-        .into_iter()
-        .map(|part| message::encode(Message::Accept(part)))
-        .collect()
 }

@@ -105,7 +105,7 @@ fn files_of_unknown_size_have_a_limit_too() {
 #[test]
 fn messages_out_of_turn_are_faults() {
     let end = || Message::End(v1::TransferEnd {});
-    let done = || Message::Done(v1::TransferDone {});
+    let done = || Message::Done(v1::TransferDone::default());
     for message in [end(), done(), Message::Accept(Default::default())] {
         let result = receiver(Limits::default()).handle(message::encode(message));
         assert!(
@@ -143,7 +143,7 @@ fn answers_must_fit_the_offer() {
     let answer = |resumes, skipped| v1::TransferAccept {
         resumes,
         skipped,
-        more: false,
+        ..v1::TransferAccept::default()
     };
     for (accept, fault) in [
         (answer(vec![resume(0, 0, &[0; 32])], vec![]), Offset),
@@ -156,6 +156,11 @@ fn answers_must_fit_the_offer() {
         (answer(vec![], vec![u32::MAX]), NoSuchFile),
     ] {
         let mut sender = Sender::new(offer_of(&[vec![1; 10], vec![]], Some(1)));
+        let early = message::encode(Message::Accept(accept.clone()));
+        let before = Sender::new(sender.offer().clone()).handle(early);
+        let out_of_turn = matches!(before, Err(Error::Peer(Fault::OutOfTurn(_))));
+        assert!(out_of_turn, "an answer before the offer: {before:?}");
+        while let Action::Send(_) = sender.poll() {}
         let result = sender.handle(message::encode(Message::Accept(accept)));
         let Err(Error::Peer(Fault::Accept { fault: found, .. })) = result else {
             panic!("{fault:?} passed as {result:?}");
@@ -177,6 +182,7 @@ fn bad_offers_are_declined() {
             transfer_id: Bytes::from_static(&[0; 16]),
             entries,
             more,
+            ..v1::TransferOffer::default()
         }))
     };
     let sender = || Sender::new(offer_of(&[vec![1]], None));

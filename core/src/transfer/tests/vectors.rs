@@ -35,6 +35,41 @@ fn refusals_have_not_changed() {
 }
 
 #[test]
+fn what_needs_an_ability_has_not_changed() {
+    use peersox_proto::v1;
+    use peersox_proto::v1::transfer_message::Kind as Message;
+    let vectors: Value = serde_json::from_str(VECTORS).unwrap();
+    let hole = message::encode(Message::Hole(v1::TransferHole {
+        entry: 1,
+        offset: 11,
+        length: 4_096,
+    }));
+    let failed = message::encode(Message::EntryFailed(v1::TransferEntryFailed {
+        entry: 2,
+        text: "gone".to_owned(),
+    }));
+    let mut report = Report::default();
+    report.stored_as("a:b", "a_b");
+    let messages = vec![failed.clone(), failed.clone()];
+    for (name, message) in [
+        ("hole", hole),
+        ("entry_failed", failed),
+        (
+            "batch",
+            message::encode(Message::Batch(v1::TransferBatch { messages })),
+        ),
+        (
+            "pause",
+            message::encode(Message::Pause(v1::TransferPause { paused: true })),
+        ),
+        ("done", message::encode(Message::Done(report.encode()))),
+    ] {
+        let hex = data_encoding::HEXLOWER.encode(&message);
+        assert_eq!(vectors["extensions"][name], hex, "{name}");
+    }
+}
+
+#[test]
 fn names_become_what_they_became() {
     let vectors: Value = serde_json::from_str(VECTORS).unwrap();
     for row in vectors["paths"].as_array().unwrap() {
@@ -62,6 +97,8 @@ fn conversation() -> Vec<Value> {
         size,
         modified: modified.map(Timestamp::from_millis),
         executable,
+        mode: None,
+        data_bytes: None,
     };
     let entries = vec![
         entry(&["box"], Kind::Directory, None, None, false),
@@ -96,10 +133,12 @@ fn conversation() -> Vec<Value> {
                         receiver.accept(choices).unwrap();
                     }
                     Event::Store => receiver.stored().unwrap(),
-                    Event::Nothing | Event::Write { .. } | Event::Finish { .. } => {}
+                    _ => {}
                 }
             }
-            Action::Read { entry, offset, max } => {
+            Action::Read {
+                entry, offset, max, ..
+            } => {
                 let at = usize::try_from(offset).unwrap();
                 let file = FILES[entry as usize - 1];
                 sender

@@ -40,7 +40,18 @@ pub fn bind(
     keys: &Keys,
     address: SocketAddr,
 ) -> std::io::Result<quinn::Endpoint> {
-    let socket = UdpSocket::bind(address)?;
+    on_socket(config, keys, UdpSocket::bind(address)?)
+}
+
+/// Listens on a socket that is bound and does not block, as [`bind`].
+///
+/// # Errors
+/// What the system says if the socket cannot be used.
+pub fn on_socket(
+    config: quinn::ServerConfig,
+    keys: &Keys,
+    socket: UdpSocket,
+) -> std::io::Result<quinn::Endpoint> {
     let runtime = Arc::new(quinn::TokioRuntime);
     quinn::Endpoint::new(endpoint_config(keys), Some(config), socket, runtime)
 }

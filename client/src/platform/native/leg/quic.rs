@@ -16,11 +16,14 @@ use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
 use url::{Host, Url};
 
 use super::{End, Leg, MAX_FRAME_BYTES};
+use crate::platform::native::eyeballs;
 use crate::platform::native::tls::{self, Trust};
 
 pub(crate) struct Source {
     frames: FramedRead<quinn::RecvStream, LengthDelimitedCodec>,
     connection: quinn::Connection,
+    /// The connection has ended; the stream may still hold frames.
+    is_over: bool,
     /// Dropping the endpoint would abandon the connection.
     _endpoint: quinn::Endpoint,
 }
@@ -36,14 +39,11 @@ pub(super) async fn connect(endpoint: &RelayEndpoint, trust: &Trust) -> Result<L
     let (name, addresses) = resolve(&endpoint.url).await.map_err(lost)?;
     let config = config(endpoint, trust).map_err(lost)?;
 
-    let mut failure = String::from("the name has no address");
-    for address in addresses {
-        match handshake(address, &name, config.clone()).await {
-            Ok(leg) => return Ok(leg),
-            Err(why) => failure = why,
-        }
-    }
-    Err(lost(failure))
+    let connected = eyeballs::race(addresses, |address| {
+        handshake(address, &name, config.clone())
+    });
+    let failure = |why: Option<String>| why.unwrap_or_else(|| "the name has no address".into());
+    connected.await.map_err(|why| lost(failure(why)))
 }
 
 async fn handshake(
@@ -71,6 +71,7 @@ async fn handshake(
         source: super::Source::Quic(Box::new(Source {
             frames: FramedRead::new(receive, codec),
             connection: connection.clone(),
+            is_over: false,
             _endpoint: socket.clone(),
         })),
         sink: super::Sink::Quic(Sink {
@@ -83,18 +84,20 @@ async fn handshake(
 
 impl Source {
     pub(super) async fn next(&mut self) -> Result<Bytes, End> {
-        let bytes = tokio::select! {
-            frame = self.frames.next() => match frame {
-                Some(Ok(bytes)) => bytes.freeze(),
-                Some(Err(error)) => return Err(self.end(&error.to_string()).await),
-                None => return Err(self.end("the stream ended").await),
-            },
-            datagram = self.connection.read_datagram() => match datagram {
-                Ok(bytes) => bytes,
-                Err(error) => return Err(end(&error)),
-            },
-        };
-        Ok(bytes)
+        loop {
+            tokio::select! {
+                frame = self.frames.next() => return match frame {
+                    Some(Ok(bytes)) => Ok(bytes.freeze()),
+                    Some(Err(error)) => Err(self.end(&error.to_string()).await),
+                    None => Err(self.end("the stream ended").await),
+                },
+                datagram = self.connection.read_datagram(), if !self.is_over => match datagram {
+                    Ok(bytes) => return Ok(bytes),
+                    // The last words may still wait in the stream, which gives them and then this end.
+                    Err(_) => self.is_over = true,
+                },
+            }
+        }
     }
 
     /// The reason the connection gives, which the stream's error hides. It follows the end of the
@@ -174,7 +177,7 @@ fn config(endpoint: &RelayEndpoint, trust: &Trust) -> Result<quinn::ClientConfig
     Ok(config)
 }
 
-/// The name to verify and the addresses to try, IPv4 and IPv6 in the resolver's order.
+/// The name to verify and the addresses to try.
 async fn resolve(url: &str) -> Result<(String, Vec<SocketAddr>), String> {
     let parsed = Url::parse(url).map_err(|error| error.to_string())?;
     let port = parsed.port().ok_or("the endpoint has no port")?;

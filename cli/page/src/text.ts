@@ -1,0 +1,76 @@
+/** Text that others wrote: names without tricks, lengths that a page can show, addresses that can be followed. */
+
+import { h } from './dom.js'
+
+/** Characters that show nothing, break lines, or turn the direction of what follows them. */
+const TRICKS = /[\p{Cc}\p{Zl}\p{Zp}\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]/gu
+
+/** The most characters of a name that are shown. */
+const MAX_NAME = 60
+
+/** The most characters of a message that are shown; the whole of a longer one can be saved. */
+export const MAX_SHOWN = 10_000
+
+/** A name that the other side gave itself, on one line; empty if nothing visible is left of it. */
+export function cleanName(name: string): string {
+  return clip(name.replace(TRICKS, ' ').replace(/\s+/g, ' ').trim(), MAX_NAME)
+}
+
+/** The name of a file as it is, but for characters that would make it look like another one. */
+export function cleanPath(path: readonly string[]): string {
+  return path.join('/').replace(TRICKS, '\ufffd')
+}
+
+/** The name under which a file goes to the downloads, which have no folders. */
+export function fileName(path: readonly string[]): string {
+  return path.join(' - ').replace(TRICKS, '_')
+}
+
+/** Not more than so many characters. */
+export function clip(text: string, most: number): string {
+  if (text.length <= most) return text
+  // A pair of surrogates stays whole.
+  const end = /[\ud800-\udbff]/.test(text.charAt(most - 2)) ? most - 2 : most - 1
+  return `${text.slice(0, end)}…`
+}
+
+/** Text that can be sent: half of a surrogate pair becomes U+FFFD, as it would on the way. */
+export function wellFormed(text: string): string {
+  return text.replace(/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g, '\ufffd')
+}
+
+/** Begins with a capital and ends with a full stop. */
+export function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?…]$/.test(text) ? '' : '.'}`
+}
+
+const ADDRESS = /\bhttps?:\/\/[^\s<>"'`\u0000-\u0020]+/gi
+
+/** The same text in which web addresses can be followed; they open elsewhere and do not learn where they were read. */
+export function withLinks(text: string): (Node | string)[] {
+  const parts: (Node | string)[] = []
+  let at = 0
+  for (const found of text.matchAll(ADDRESS)) {
+    const address = trimmed(found[0])
+    if (!isWeb(address)) continue
+    parts.push(text.slice(at, found.index), h('a', { href: address, target: '_blank', rel: 'noopener noreferrer' }, address))
+    at = found.index + address.length
+  }
+  parts.push(text.slice(at))
+  return parts.filter((it) => it !== '')
+}
+
+/** Without the punctuation of the sentence around it. */
+function trimmed(address: string): string {
+  const bare = address.replace(/[.,;:!?'*_]+$/, '')
+  const closes = bare.endsWith(')') && !bare.includes('(')
+  return closes ? trimmed(bare.slice(0, -1)) : bare
+}
+
+function isWeb(address: string): boolean {
+  try {
+    return /^https?:$/.test(new URL(address).protocol)
+  } catch {
+    return false
+  }
+}

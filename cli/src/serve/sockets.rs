@@ -1,0 +1,131 @@
+//! The sockets that the server listens on: one port, TCP and UDP, both families where there are two.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Listens on this address exactly, or by default on every address of IPv6 and IPv4; on those of IPv4 where
+/// there is no IPv6.
+pub(super) fn tcp(listen: Option<SocketAddr>) -> io::Result<TcpListener> {
+    let Some(listen) = listen else {
+        return everywhere(PORT);
+    };
+    tcp_on(listen)
+}
+
+fn everywhere(port: u16) -> io::Result<TcpListener> {
+    match tcp_on(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))) {
+        // No IPv6, or none that may be used.
+        Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
+            tcp_on(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
+        }
+        listening => listening,
+    }
+}
+
+fn tcp_on(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = socket(address, Type::STREAM, Protocol::TCP)?;
+    // A restarted server gets its port although old connections linger.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// The UDP port with the number of the TCP port.
+pub(super) fn udp(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = socket(address, Type::DGRAM, Protocol::UDP)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+fn socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+    if address.is_ipv6() {
+        // `[::]` is every address of both families, whatever the system's default is.
+        socket.set_only_v6(false)?;
+    }
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// How many connections there may be, so that the system's limit of open files is never the one that is reached:
+/// it asks nobody for a share.
+pub(super) fn most_connections() -> u64 {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let files = open_files(&limits).unwrap_or(u64::MAX);
+    (files / 4 * 3).min(MOST_CONNECTIONS)
+}
+
+/// The soft limit of open files, as Linux writes it; nothing if there is none or the system is another.
+fn open_files(limits: &str) -> Option<u64> {
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// Two sockets per pair leave room for some thousands of pairs.
+const MOST_CONNECTIONS: u64 = 16_384;
+/// Where the server listens unless told otherwise.
+const PORT: u16 = 3000;
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, TcpStream};
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn both_families_reach_the_default_address_over_tcp_and_udp() {
+        let listener = everywhere(0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let socket = udp(address).unwrap();
+        socket.set_nonblocking(false).unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .unwrap();
+        let families = [
+            IpAddr::from(Ipv4Addr::LOCALHOST),
+            IpAddr::from(Ipv6Addr::LOCALHOST),
+        ];
+        for host in families {
+            // A machine without IPv6 has no such loopback address.
+            let Ok(client) = UdpSocket::bind((host, 0)) else {
+                assert!(host.is_ipv6() && address.is_ipv4());
+                continue;
+            };
+            TcpStream::connect((host, address.port())).unwrap();
+            client.send_to(b"x", (host, address.port())).unwrap();
+            let (_, from) = socket.recv_from(&mut [0; 8]).unwrap();
+            assert_eq!(from.ip().to_canonical(), host);
+        }
+    }
+
+    #[test]
+    fn open_files_bound_connections() {
+        let limits = "Limit  Soft Limit  Hard Limit  Units\n\
+                      Max open files            1024                 524288               files\n";
+        assert_eq!(open_files(limits), Some(1024));
+        for other in ["", "Max open files  unlimited  unlimited  files\n"] {
+            assert_eq!(open_files(other), None);
+        }
+        assert!((1..=MOST_CONNECTIONS).contains(&most_connections()));
+    }
+
+    #[test]
+    fn an_address_that_is_named_is_the_only_one() {
+        let named = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let listener = tcp(Some(named)).unwrap();
+        let address = listener.local_addr().unwrap();
+        assert_eq!(address.ip(), named.ip());
+        assert!(TcpStream::connect((Ipv6Addr::LOCALHOST, address.port())).is_err());
+        // The port is taken, also for whoever wants all addresses.
+        let error = everywhere(address.port()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+}

@@ -1,0 +1,206 @@
+//! One pairing for several commands at a time: `forward --with laptop` goes on while `send --to laptop`
+//! sends.
+//!
+//! A pairing has one leg per device. The first command that needs a saved device starts a holder, `peersox
+//! hold NAME`, which attaches, and every command over this device, the first included, is its guest:
+//!
+//! ```text
+//! peersox forward --with laptop ──┐
+//! peersox send --to laptop ───────┼─ Unix socket (0600) ─► peersox hold laptop ═══ relay ═══ laptop
+//! peersox receive --from laptop ──┘        share/wire          share/owner
+//!      share/guest
+//! ```
+//!
+//! A guest that ends, or is killed, takes its own channels along and no other. The holder ends with its last
+//! guest. If the holder is killed, the first guest that notices starts another: channels are gone, as when
+//! the whole program is restarted, so transfers resume by themselves and forwarded ports serve new
+//! connections.
+//!
+//! A pairing by a code lives as long as its one command, and has no holder.
+
+pub(crate) mod guest;
+pub(crate) mod owner;
+mod place;
+mod wire;
+
+use std::time::Duration;
+
+use peersox_client::{Chunk, Error, Message, Priority, ResetCode, Secured, Status};
+use tokio::sync::watch;
+
+/// A peer that this process holds, or that a holder lends.
+pub(crate) enum Peer {
+    Own(peersox_client::Peer),
+    Lent(guest::Peer),
+}
+
+/// A channel of one of the two.
+pub(crate) struct Channel {
+    name: String,
+    sender: Sender,
+    receiver: Receiver,
+}
+
+/// The sending half.
+pub(crate) enum Sender {
+    Own(peersox_client::Sender),
+    Lent(guest::Sender),
+}
+
+/// The receiving half.
+pub(crate) enum Receiver {
+    Own(peersox_client::Receiver),
+    Lent(guest::Receiver),
+}
+
+/// What the halves say is what those of `peersox_client` say; a channel whose holder or whose partner's
+/// command was killed ends with [`Error::PeerRestarted`].
+impl Peer {
+    pub(crate) async fn open(&self, name: &str, priority: Priority) -> Result<Channel, Error> {
+        match self {
+            Self::Own(peer) => Ok(Channel::own(peer.open(name, priority).await?)),
+            Self::Lent(peer) => {
+                let (sender, receiver) = peer.open(name, priority).await?;
+                Ok(Channel::lent(name, sender, receiver))
+            }
+        }
+    }
+
+    /// The next channel that the other side opens: of any name if the peer is this process's own, else of
+    /// this name.
+    pub(crate) async fn accept(&mut self, name: &str) -> Option<Channel> {
+        match self {
+            Self::Own(peer) => peer.accept().await.map(Channel::own),
+            Self::Lent(peer) => {
+                let (sender, receiver) = peer.accept(name).await?;
+                Some(Channel::lent(name, sender, receiver))
+            }
+        }
+    }
+
+    pub(crate) async fn ping(&self) -> Result<Duration, Error> {
+        match self {
+            Self::Own(peer) => peer.ping().await,
+            Self::Lent(peer) => peer.ping().await,
+        }
+    }
+
+    pub(crate) fn status(&self) -> watch::Receiver<Status> {
+        match self {
+            Self::Own(peer) => peer.status(),
+            Self::Lent(peer) => peer.status(),
+        }
+    }
+
+    /// What was agreed on; a guest learns no secret.
+    pub(crate) fn secured(&self) -> Option<Secured> {
+        match self {
+            Self::Own(peer) => peer.secured(),
+            Self::Lent(_) => None,
+        }
+    }
+
+    pub(crate) async fn ended(&self) -> Result<(), Error> {
+        match self {
+            Self::Own(peer) => peer.ended().await,
+            Self::Lent(peer) => peer.ended().await,
+        }
+    }
+
+    /// Ends in good order. The other side hears that this device is done when its last command is.
+    pub(crate) async fn close(self) -> Result<(), Error> {
+        match self {
+            Self::Own(peer) => peer.close().await,
+            Self::Lent(peer) => peer.close().await,
+        }
+    }
+}
+
+impl Channel {
+    fn own(channel: peersox_client::Channel) -> Self {
+        let name = channel.name().to_owned();
+        let (sender, receiver) = channel.split();
+        Self {
+            name,
+            sender: Sender::Own(sender),
+            receiver: Receiver::Own(receiver),
+        }
+    }
+
+    fn lent(name: &str, sender: guest::Sender, receiver: guest::Receiver) -> Self {
+        Self {
+            name: name.to_owned(),
+            sender: Sender::Lent(sender),
+            receiver: Receiver::Lent(receiver),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn split(self) -> (Sender, Receiver) {
+        (self.sender, self.receiver)
+    }
+}
+
+impl Sender {
+    pub(crate) async fn send(&self, message: Message) -> Result<(), Error> {
+        match self {
+            Self::Own(sender) => sender.send(message).await,
+            Self::Lent(sender) => sender.send_chunk(message.into_chunk()).await,
+        }
+    }
+
+    pub(crate) async fn send_chunk(&self, chunk: Chunk) -> Result<(), Error> {
+        match self {
+            Self::Own(sender) => sender.send_chunk(chunk).await,
+            Self::Lent(sender) => sender.send_chunk(chunk).await,
+        }
+    }
+
+    pub(crate) async fn finish(&self) -> Result<(), Error> {
+        match self {
+            Self::Own(sender) => sender.finish().await,
+            Self::Lent(sender) => sender.finish().await,
+        }
+    }
+
+    pub(crate) async fn flushed(&self) -> Result<(), Error> {
+        match self {
+            Self::Own(sender) => sender.flushed().await,
+            Self::Lent(sender) => sender.flushed().await,
+        }
+    }
+
+    pub(crate) async fn reset(&self, code: ResetCode) -> Result<(), Error> {
+        match self {
+            Self::Own(sender) => sender.reset(code).await,
+            Self::Lent(sender) => sender.reset(code).await,
+        }
+    }
+}
+
+impl Receiver {
+    pub(crate) async fn recv(&mut self) -> Result<Option<Message>, Error> {
+        match self {
+            Self::Own(receiver) => receiver.recv().await.map_err(back),
+            Self::Lent(receiver) => receiver.recv().await.map_err(back),
+        }
+    }
+
+    pub(crate) async fn recv_chunk(&mut self) -> Result<Option<Chunk>, Error> {
+        match self {
+            Self::Own(receiver) => receiver.recv_chunk().await.map_err(back),
+            Self::Lent(receiver) => receiver.recv_chunk().await.map_err(back),
+        }
+    }
+}
+
+/// A command over there that was killed is like a peer that was restarted: it may be started again.
+fn back(error: Error) -> Error {
+    match error {
+        Error::Reset { code, .. } if code == wire::GUEST_KILLED => Error::PeerRestarted,
+        other => other,
+    }
+}

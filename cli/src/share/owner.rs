@@ -1,0 +1,453 @@
+//! `peersox hold NAME`: holds the leg of a saved device and lends it to commands. Nobody types this command;
+//! the first guest starts it.
+//!
+//! One task owns the peer and hands channels out. Each connection of a guest is a task, and ends with it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use peersox_client::{Channel, Error, Event, Peer, Priority};
+use serde_json::json;
+use tokio::io::BufReader;
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{broadcast, mpsc};
+
+use super::place::Place;
+use super::wire::{self, Answer, Asked, Fault, Frame, Request, Told};
+use crate::args::Hold;
+use crate::connect;
+use crate::failure;
+use crate::meet;
+use crate::saved::Devices;
+use crate::terminal;
+
+/// Runs until the last guest is gone, or the peer has ended.
+pub(crate) async fn run(args: Hold) -> anyhow::Result<()> {
+    let devices = Devices::of_this_user()?;
+    let saved = devices.load(&args.name)?;
+    let place = Arc::new(Place::of(&devices, &args.name));
+    let Some(_lock) = place.lock()? else {
+        return Ok(());
+    };
+    let listener = place.listen()?;
+    let (letters, inbox) = mpsc::channel(LETTERS);
+    let doorman = {
+        let (place, letters) = (Arc::clone(&place), letters.clone());
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                if place.is_ours(&stream) {
+                    tokio::spawn(receive(stream, letters.clone()));
+                }
+            }
+        })
+    };
+    let (told, _) = broadcast::channel(TOLD);
+    let desk = Desk {
+        inbox,
+        letters,
+        told,
+        guests: 0,
+        unserved: VecDeque::new(),
+        wanting: VecDeque::new(),
+        phrase: None,
+    };
+    let parting = match meet::restore(&args.remote, saved).await {
+        Ok(peer) => desk.serve(peer).await,
+        Err(error) => {
+            desk.refuse(&error).await;
+            Parting::Done
+        }
+    };
+    doorman.abort();
+    place.clear();
+    match parting {
+        Parting::Done => {}
+        // As if this process had been killed with its guest: the other side waits for it to be started again.
+        Parting::Killed => std::process::exit(0),
+    }
+    Ok(())
+}
+
+/// How it ends.
+enum Parting {
+    Done,
+    Killed,
+}
+
+/// How a guest ended.
+enum Farewell {
+    Closed(OwnedWriteHalf),
+    Left,
+    Killed,
+}
+
+/// What the tasks of connections hand to the owner of the peer.
+enum Letter {
+    Attach(Line, OwnedWriteHalf),
+    Open(String, Priority, Line, OwnedWriteHalf),
+    Accept(String, Line, OwnedWriteHalf),
+    Ping(tokio::sync::oneshot::Sender<Duration>),
+    Farewell(Farewell),
+}
+
+type Line = BufReader<OwnedReadHalf>;
+
+struct Desk {
+    inbox: mpsc::Receiver<Letter>,
+    letters: mpsc::Sender<Letter>,
+    told: broadcast::Sender<Told>,
+    guests: usize,
+    /// Channels of the other side that no guest has asked for yet.
+    unserved: VecDeque<Channel>,
+    /// Guests that wait for a channel of a name.
+    wanting: VecDeque<(String, Line, OwnedWriteHalf)>,
+    /// What was said about the verification phrase, for guests that come later.
+    phrase: Option<Told>,
+}
+
+impl Desk {
+    async fn serve(mut self, mut peer: Peer) -> Parting {
+        let mut events = peer.events();
+        let mut status = peer.status();
+        let mut connected_before = false;
+        let first = tokio::time::sleep(wire::PATIENCE);
+        let mut first = std::pin::pin!(first);
+        loop {
+            tokio::select! {
+                // What happened is told before a guest is greeted with how things stand.
+                biased;
+                Ok(event) = events.recv() => {
+                    self.tell(&event, connected_before);
+                    connected_before |= event == Event::Connected;
+                }
+                Ok(()) = status.changed() => {
+                    let stands = Told::from(&*status.borrow_and_update());
+                    let _ = self.told.send(stands);
+                }
+                letter = self.inbox.recv() => match letter {
+                    Some(Letter::Attach(line, write)) => {
+                        self.guests += 1;
+                        let greeting = self.greeting(&peer);
+                        let told = self.told.subscribe();
+                        tokio::spawn(attend(line, write, greeting, told, self.letters.clone()));
+                    }
+                    Some(Letter::Open(name, priority, line, write)) => {
+                        let opened = peer.open(&name, priority).await;
+                        tokio::spawn(lend(opened, line, write));
+                    }
+                    Some(Letter::Accept(name, line, write)) => {
+                        self.wanting.retain(|(_, line, _)| !is_gone(line));
+                        self.wanting.push_back((name, line, write));
+                        self.hand_out();
+                    }
+                    Some(Letter::Ping(reply)) => {
+                        let pinging = peer.ping();
+                        tokio::spawn(async move {
+                            if let Ok(round_trip) = pinging.await {
+                                let _ = reply.send(round_trip);
+                            }
+                        });
+                    }
+                    Some(Letter::Farewell(farewell)) => {
+                        self.guests = self.guests.saturating_sub(1);
+                        if self.guests > 0 {
+                            if let Farewell::Closed(write) = farewell {
+                                end(write, None).await;
+                            }
+                            continue;
+                        }
+                        return self.part(peer, farewell).await;
+                    }
+                    None => return Parting::Done,
+                },
+                channel = peer.accept() => match channel {
+                    Some(channel) => self.take(channel),
+                    None => {
+                        let ended = peer.ended().await;
+                        self.tell_end(ended.err().as_ref()).await;
+                        return Parting::Done;
+                    }
+                },
+                () = &mut first, if self.guests == 0 => return Parting::Done,
+            }
+        }
+    }
+
+    /// Tells guests why there is no peer, until none comes any more.
+    async fn refuse(mut self, error: &anyhow::Error) {
+        let fault = failure::cause(error).map_or(Fault::Gone, Fault::from);
+        while let Ok(Some(letter)) = tokio::time::timeout(LAST_GUEST, self.inbox.recv()).await {
+            match letter {
+                Letter::Attach(_, write) => end(write, Some(fault.clone())).await,
+                Letter::Open(_, _, _, mut write) | Letter::Accept(_, _, mut write) => {
+                    let _ = wire::tell(&mut write, &Answer::Fault(fault.clone())).await;
+                }
+                Letter::Ping(_) | Letter::Farewell(_) => {}
+            }
+        }
+    }
+
+    /// What a guest that comes now has missed.
+    fn greeting(&self, peer: &Peer) -> Vec<Told> {
+        let status = *peer.status().borrow();
+        let mut greeting: Vec<Told> = self.phrase.iter().cloned().collect();
+        if status.connected {
+            let event = json!({"event": "connected", "again": false});
+            let sentence = "connected".to_owned();
+            greeting.push(Told::Said { sentence, event });
+        }
+        greeting.push(Told::from(&status));
+        greeting
+    }
+
+    fn tell(&mut self, event: &Event, connected_before: bool) {
+        let (sentence, value) = terminal::describe(event, connected_before);
+        let said = Told::Said {
+            sentence,
+            event: value,
+        };
+        if matches!(event, Event::Secured { .. }) {
+            self.phrase = Some(said.clone());
+        }
+        if *event == Event::PeerRestarted {
+            self.unserved.clear();
+        }
+        let _ = self.told.send(said);
+    }
+
+    async fn tell_end(&mut self, error: Option<&Error>) {
+        let fault = error.map(Fault::from);
+        let _ = self.told.send(Told::Ended { fault });
+        // The tasks of the guests pass it on.
+        tokio::time::sleep(LAST_GUEST).await;
+    }
+
+    /// Takes a channel of the other side.
+    fn take(&mut self, channel: Channel) {
+        if self.unserved.len() == MAX_UNSERVED {
+            // Dropping it refuses it.
+            return;
+        }
+        let name = channel.name().to_owned();
+        self.unserved.push_back(channel);
+        self.hand_out();
+        let waits = self.unserved.iter().any(|it| it.name() == name);
+        if let Some(needed) = connect::served_by(&name).filter(|_| waits) {
+            let _ = self.told.send(Told::Said {
+                sentence: format!("the other side waits for `peersox {needed}` here"),
+                event: json!({"event": "wanted", "command": needed}),
+            });
+        }
+    }
+
+    /// Gives channels to guests that wait for them, the first to the first.
+    fn hand_out(&mut self) {
+        let mut at = 0;
+        while let Some(channel) = self.unserved.get(at) {
+            let wanted = self.wanting.iter().position(|it| it.0 == channel.name());
+            let Some(wanted) = wanted else {
+                at += 1;
+                continue;
+            };
+            let Some((_, line, write)) = self.wanting.remove(wanted) else {
+                return;
+            };
+            // A guest that is gone does not take a channel along.
+            if is_gone(&line) {
+                continue;
+            }
+            if let Some(channel) = self.unserved.remove(at) {
+                tokio::spawn(lend(Ok(channel), line, write));
+            }
+        }
+    }
+
+    /// The last guest is gone.
+    async fn part(mut self, peer: Peer, farewell: Farewell) -> Parting {
+        self.unserved.clear();
+        match farewell {
+            Farewell::Closed(write) => {
+                let closed = peer.close().await;
+                end(write, closed.err().as_ref().map(Fault::from)).await;
+                Parting::Done
+            }
+            Farewell::Left => {
+                drop(peer);
+                // Hanging up takes a round trip.
+                tokio::time::sleep(LAST_GUEST).await;
+                Parting::Done
+            }
+            Farewell::Killed => Parting::Killed,
+        }
+    }
+}
+
+/// Whether the other end of a connection is closed, as far as can be known without waiting.
+fn is_gone(line: &Line) -> bool {
+    line.buffer().is_empty() && matches!(line.get_ref().try_read(&mut [0; 1]), Ok(0))
+}
+
+async fn end(mut write: OwnedWriteHalf, fault: Option<Fault>) {
+    let _ = wire::tell(&mut write, &Told::Ended { fault }).await;
+}
+
+/// Reads the first line of a connection.
+async fn receive(stream: UnixStream, letters: mpsc::Sender<Letter>) {
+    let (read, write) = stream.into_split();
+    let mut line = BufReader::new(read);
+    let request = tokio::time::timeout(wire::PATIENCE, wire::hear(&mut line)).await;
+    let letter = match request {
+        Ok(Ok(Some(Request::Attach))) => Letter::Attach(line, write),
+        Ok(Ok(Some(Request::Open { name, priority }))) => {
+            let priority = match priority {
+                0 => Priority::Interactive,
+                2 => Priority::Bulk,
+                _ => Priority::Normal,
+            };
+            Letter::Open(name, priority, line, write)
+        }
+        Ok(Ok(Some(Request::Accept { name }))) => Letter::Accept(name, line, write),
+        _ => return,
+    };
+    let _ = letters.send(letter).await;
+}
+
+/// Serves a guest's own connection.
+async fn attend(
+    mut line: Line,
+    mut write: OwnedWriteHalf,
+    greeting: Vec<Told>,
+    mut told: broadcast::Receiver<Told>,
+    letters: mpsc::Sender<Letter>,
+) {
+    for greeting in greeting {
+        let _ = wire::tell(&mut write, &greeting).await;
+    }
+    let (pongs, mut ponged) = mpsc::channel(1);
+    // A task of its own reads: half a line that was read must not get lost.
+    let (asks, mut asked) = mpsc::channel(1);
+    let reader = tokio::spawn(async move {
+        while let Ok(Some(ask)) = wire::hear::<Asked>(&mut line).await {
+            if asks.send(ask).await.is_err() {
+                return;
+            }
+        }
+    });
+    let farewell = loop {
+        tokio::select! {
+            ask = asked.recv() => match ask {
+                Some(Asked::Ping { id }) => {
+                    let (reply, round_trip) = tokio::sync::oneshot::channel();
+                    let _ = letters.send(Letter::Ping(reply)).await;
+                    let pongs = pongs.clone();
+                    tokio::spawn(async move {
+                        if let Ok(round_trip) = round_trip.await {
+                            let _ = pongs.send((id, round_trip)).await;
+                        }
+                    });
+                }
+                Some(Asked::Close) => break Farewell::Closed(write),
+                Some(Asked::Leave) => break Farewell::Left,
+                None => break Farewell::Killed,
+            },
+            Some((id, round_trip)) = ponged.recv() => {
+                let nanos = u64::try_from(round_trip.as_nanos()).unwrap_or(u64::MAX);
+                let _ = wire::tell(&mut write, &Told::Pong { id, nanos }).await;
+            }
+            news = told.recv() => match news {
+                Ok(news) => {
+                    let _ = wire::tell(&mut write, &news).await;
+                }
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => break Farewell::Left,
+            },
+        }
+    };
+    reader.abort();
+    let _ = letters.send(Letter::Farewell(farewell)).await;
+}
+
+/// Carries a channel between the other side and a guest.
+async fn lend(channel: Result<Channel, Error>, mut line: Line, mut write: OwnedWriteHalf) {
+    let channel = match channel {
+        Ok(channel) => channel,
+        Err(error) => {
+            let _ = wire::tell(&mut write, &Answer::Fault(Fault::from(&error))).await;
+            return;
+        }
+    };
+    let (sender, mut receiver) = channel.split();
+    if wire::tell(&mut write, &Answer::Here).await.is_err() {
+        let _ = sender.reset(wire::GUEST_KILLED).await;
+        return;
+    }
+    let (answers, mut answered) = mpsc::channel(1);
+    let inward = async {
+        loop {
+            let done = match wire::read(&mut line).await {
+                Ok(Some(Frame::Piece(chunk))) => sender.send_chunk(chunk).await,
+                Ok(Some(Frame::Finish)) => sender.finish().await,
+                Ok(Some(Frame::Flushed)) => match sender.flushed().await {
+                    Ok(()) => {
+                        let _ = answers.send(Frame::Flushed).await;
+                        Ok(())
+                    }
+                    Err(error) => Err(error),
+                },
+                Ok(Some(Frame::Reset(code))) => sender.reset(code).await,
+                // Dropping the channel does what is right: it has ended, or is reset.
+                Ok(Some(Frame::Done)) => return,
+                Ok(Some(Frame::Fault(_))) | Err(_) | Ok(None) => {
+                    let _ = sender.reset(wire::GUEST_KILLED).await;
+                    return;
+                }
+            };
+            if let Err(error) = done {
+                let _ = answers.send(Frame::Fault(Fault::from(&error))).await;
+                // The other direction ends the connection.
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    let outward = async {
+        let mut finished = false;
+        loop {
+            let frame = tokio::select! {
+                Some(answer) = answered.recv() => answer,
+                chunk = receiver.recv_chunk(), if !finished => match chunk {
+                    Ok(Some(chunk)) => Frame::Piece(chunk),
+                    Ok(None) => {
+                        finished = true;
+                        Frame::Finish
+                    }
+                    Err(error) => Frame::Fault(Fault::from(&error)),
+                },
+            };
+            if wire::write(&mut write, &frame).await.is_err() {
+                let _ = sender.reset(wire::GUEST_KILLED).await;
+                return;
+            }
+            if matches!(frame, Frame::Fault(_)) {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = inward => {}
+        () = outward => {}
+    }
+}
+
+/// Letters wait here for the owner of the peer; tasks wait when it is full.
+const LETTERS: usize = 32;
+
+/// What a guest that does not read may fall behind.
+const TOLD: usize = 64;
+
+/// Channels that wait for a guest; more are refused.
+const MAX_UNSERVED: usize = 16;
+
+/// How long the holder stays to say its last words.
+const LAST_GUEST: Duration = Duration::from_millis(600);

@@ -1,0 +1,325 @@
+//! A code that is shown until somebody types it: how long it stays, what replaces it, and how often.
+//!
+//! ```text
+//!            Created                   Withdraw                    Ended
+//!   Asking ──────────► Shown ─────────────────────► Leaving ─────────────► Pausing ──► Asking
+//!                        │   control says it is gone                          ▲
+//!                        └──────────── its peer ended by itself ──────────────┴──► Over
+//! ```
+//!
+//! A server that lies can play the other device, and each code gives it one guess at the secret words. The
+//! rules keep it from getting more of them:
+//!
+//! - A code whose exchange took a message of the other side ([`Input::Used`]) gave its guess, however it
+//!   ends: burnt, expired, revoked, lost, or by a time-out. [`Guesses`] counts it, and after
+//!   [`Guesses::AT_MOST`] of them no code is shown.
+//! - Control may say at any time that a code is gone. That is believed only while the other device is not
+//!   there and the code took no message; and the next code is not asked for before the peer of the old one
+//!   has ended, so that nothing can be said to it any more.
+//! - The watch is not needed, and not heard, once the other device is there.
+//! - A watch that is refused or breaks ends nothing. It is opened again after a pause.
+//! - Codes that are replaced soon after each other are shown with growing pauses.
+
+use std::time::Duration;
+
+use peersox_proto::v1::PairingEvent;
+
+use crate::close::CloseReason;
+use crate::short::pop_front;
+use crate::time::{Backoff, Moment};
+
+/// How many codes may still take a message of the other side.
+///
+/// With two secret words each code is one chance in 2^20 towards this device and another one towards the
+/// other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guesses(u32);
+
+impl Guesses {
+    /// For one run of a program, or one load of a page.
+    pub const AT_MOST: u32 = 3;
+
+    /// A code took a message of the other side.
+    pub fn note(&mut self) {
+        self.0 = self.0.saturating_sub(1);
+    }
+
+    /// Whether another code may be shown.
+    #[must_use]
+    pub const fn are_left(&self) -> bool {
+        self.0 > 0
+    }
+}
+
+impl Default for Guesses {
+    fn default() -> Self {
+        Self(Self::AT_MOST)
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Invite {
+    guesses: Guesses,
+    stage: Stage,
+    /// Whether a code was ever made.
+    begun: bool,
+    /// The code at hand took a message.
+    used: bool,
+    shown_at: Moment,
+    /// When to open the watch again; never while one is open or not wanted.
+    watch_at: Moment,
+    watch_pause: Backoff,
+    replace_pause: Backoff,
+    actions: Vec<Action>,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A code was made. Show it, and begin its peer.
+    Created,
+    /// No code could be made.
+    NotCreated {
+        /// Calling again would fail the same way.
+        is_final: bool,
+        /// What `RetryInfo` says.
+        retry_after: Option<Duration>,
+    },
+    /// The watch told this.
+    Told(PairingEvent),
+    /// The watch was refused, or broke.
+    WatchEnded {
+        /// The server does not know the pairing.
+        is_gone: bool,
+        /// What `RetryInfo` says.
+        retry_after: Option<Duration>,
+    },
+    /// The other device is attached to the relay.
+    PeerOnline,
+    /// The code took a message of the other side. Say so before [`Input::Ended`].
+    Used,
+    /// The peer of the code has ended without having connected, by itself or because it was withdrawn.
+    Ended(Ended),
+    /// The time of [`Invite::poll_timeout`] has come.
+    Timeout,
+}
+
+/// How the peer of a code ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Somebody hung up with this reason.
+    HungUp(CloseReason),
+    /// The server does not know the pairing.
+    Gone,
+    /// Any other way.
+    Else,
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Ask control for a code, and report it.
+    Create,
+    /// Watch the pairing of the code. Its events, and its end, are reported.
+    Watch,
+    /// Drop the watch.
+    Unwatch,
+    /// Nobody can come with this code any more: end its peer, and report [`Input::Used`] if it was, then
+    /// [`Input::Ended`].
+    Withdraw,
+    /// Tell the person that another code follows, and why.
+    Replace(Why),
+    /// No code is shown any more. The shell knows the error of the last one.
+    End,
+}
+
+/// Why a code is replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Nobody came: control does not know the code any more, or the other device went away before it proved
+    /// anything.
+    Gone,
+    /// It was used, without success.
+    Used,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Asking,
+    Shown { online: bool },
+    Leaving,
+    Pausing { until: Moment },
+    Over,
+}
+
+impl Ended {
+    /// Whether this device is all right, and only the other one is gone.
+    const fn is_lonely(self) -> bool {
+        match self {
+            Self::HungUp(reason) => matches!(
+                reason,
+                CloseReason::PeerLeft | CloseReason::PeerLost | CloseReason::Revoked
+            ),
+            Self::Gone => true,
+            Self::Else => false,
+        }
+    }
+}
+
+impl Default for Invite {
+    fn default() -> Self {
+        Self::new(Guesses::default())
+    }
+}
+
+impl Invite {
+    /// Asks for a code at once.
+    #[must_use]
+    pub fn new(guesses: Guesses) -> Self {
+        let first = if guesses.are_left() {
+            Action::Create
+        } else {
+            Action::End
+        };
+        Self {
+            guesses,
+            stage: Stage::Asking,
+            begun: false,
+            used: false,
+            shown_at: Moment::default(),
+            watch_at: Moment::NEVER,
+            watch_pause: Backoff::new(PAUSE, PAUSE_AT_MOST),
+            replace_pause: Backoff::new(PAUSE, PAUSE_AT_MOST),
+            actions: vec![first],
+        }
+    }
+
+    /// Takes what happened.
+    pub fn handle(&mut self, input: Input, now: Moment) {
+        match (input, self.stage) {
+            (_, Stage::Over) => {}
+            (Input::Created, _) => self.created(now),
+            (
+                Input::NotCreated {
+                    is_final,
+                    retry_after,
+                },
+                _,
+            ) => {
+                if is_final || !self.begun {
+                    self.end();
+                } else {
+                    self.pause(retry_after, now);
+                }
+            }
+            (Input::Told(PairingEvent::Expired | PairingEvent::Revoked), _) => self.gone(),
+            (Input::Told(_), _) => self.watch_pause.reset(),
+            (Input::WatchEnded { is_gone: true, .. }, _) => self.gone(),
+            (Input::WatchEnded { retry_after, .. }, Stage::Shown { online: false }) => {
+                let until = self.watch_pause.pause(now);
+                self.watch_at = until.max(now + retry_after.unwrap_or_default().min(LONGEST));
+            }
+            (Input::WatchEnded { .. }, _) => {}
+            (Input::PeerOnline, Stage::Shown { .. }) => {
+                self.stage = Stage::Shown { online: true };
+                self.unwatch();
+            }
+            (Input::PeerOnline, _) => {}
+            (Input::Used, _) => {
+                if !std::mem::replace(&mut self.used, true) {
+                    self.guesses.note();
+                }
+                self.unwatch();
+            }
+            (Input::Ended(_), Stage::Leaving) => self.ended(true, now),
+            (Input::Ended(ended), _) => self.ended(ended.is_lonely(), now),
+            (Input::Timeout, Stage::Pausing { until }) if until <= now => {
+                self.stage = Stage::Asking;
+                self.actions.push(Action::Create);
+            }
+            (Input::Timeout, _) => {
+                if self.watch_at <= now {
+                    self.watch_at = Moment::NEVER;
+                    self.actions.push(Action::Watch);
+                }
+            }
+        }
+    }
+
+    /// The next thing to do. Poll until there is nothing, after every call.
+    pub fn poll(&mut self) -> Option<Action> {
+        pop_front(&mut self.actions)
+    }
+
+    /// When to give [`Input::Timeout`] if nothing happens before.
+    #[must_use]
+    pub const fn poll_timeout(&self) -> Moment {
+        match self.stage {
+            Stage::Pausing { until } => until,
+            Stage::Asking | Stage::Shown { .. } | Stage::Leaving | Stage::Over => self.watch_at,
+        }
+    }
+
+    fn created(&mut self, now: Moment) {
+        (self.begun, self.used, self.shown_at) = (true, false, now);
+        self.stage = Stage::Shown { online: false };
+        self.watch_pause.reset();
+        self.actions.push(Action::Watch);
+    }
+
+    /// Control says that nobody can come with this code.
+    fn gone(&mut self) {
+        self.unwatch();
+        if self.stage == (Stage::Shown { online: false }) && !self.used {
+            self.stage = Stage::Leaving;
+            self.actions.push(Action::Withdraw);
+        }
+    }
+
+    fn ended(&mut self, may_go_on: bool, now: Moment) {
+        self.unwatch();
+        let may_go_on = self.used || may_go_on;
+        if !may_go_on || !self.guesses.are_left() {
+            return self.end();
+        }
+        if now >= self.shown_at + STABLE {
+            self.replace_pause.reset();
+        }
+        let why = if self.used { Why::Used } else { Why::Gone };
+        self.actions.push(Action::Replace(why));
+        self.pause(None, now);
+    }
+
+    fn pause(&mut self, retry_after: Option<Duration>, now: Moment) {
+        let until = self.replace_pause.pause(now);
+        let until = until.max(now + retry_after.unwrap_or_default().min(LONGEST));
+        self.stage = Stage::Pausing { until };
+    }
+
+    fn unwatch(&mut self) {
+        self.watch_at = Moment::NEVER;
+        self.actions.push(Action::Unwatch);
+    }
+
+    fn end(&mut self) {
+        self.stage = Stage::Over;
+        self.watch_at = Moment::NEVER;
+        self.actions.push(Action::End);
+    }
+}
+
+/// The first pause before a watch is opened again, or a code is replaced; it doubles.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Where the doubling ends.
+const PAUSE_AT_MOST: Duration = Duration::from_secs(60);
+
+/// A code that was shown this long makes the pause short again.
+const STABLE: Duration = Duration::from_secs(60);
+
+/// `RetryInfo` is obeyed up to this bound.
+const LONGEST: Duration = Duration::from_secs(600);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,200 @@
+//! All the rules at once against a plain model.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// What the model knows of one pairing: plain facts, no shared code with the rules.
+struct Fact {
+    created: Created,
+    joiner: Option<Credential>,
+    /// Milliseconds since the start at which it is gone.
+    gone_at: u64,
+    revoked: bool,
+    online: [bool; 2],
+    attached: bool,
+    /// Neither peer needs to ask for it to be kept.
+    kept: bool,
+    created_at: u64,
+}
+
+impl Fact {
+    fn ttl(&self) -> u64 {
+        match self.joiner {
+            None => CODE_TTL,
+            Some(_) if self.kept && self.attached => RESTORE_TTL,
+            Some(_) => UNKEPT_TTL,
+        }
+    }
+
+    fn used(&mut self, clock: u64) {
+        self.gone_at = self.gone_at.max(clock + self.ttl());
+    }
+
+    fn renewed(&mut self, clock: u64) {
+        let end = (clock + CODE_TTL).min(self.created_at + CODE_MAX);
+        self.gone_at = self.gone_at.max(end);
+    }
+
+    /// What a sign of life does.
+    fn alive(&mut self, role: Role, clock: u64) {
+        match (&self.joiner, role) {
+            (Some(_), _) => self.used(clock),
+            (None, Role::Initiator) => self.renewed(clock),
+            (None, Role::Joiner) => {}
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Create(bool),
+    Join(usize, bool),
+    Keep(usize, Role),
+    Alive(usize, Role),
+    Guess(u32),
+    Admit(usize, Role),
+    Revoke(usize, Role),
+    Present(usize, Role, bool),
+    Pass(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let role = prop::sample::select(Role::BOTH.to_vec());
+    prop_oneof![
+        2 => any::<bool>().prop_map(Step::Create),
+        4 => (0usize..6, any::<bool>()).prop_map(|(at, asks)| Step::Join(at, asks)),
+        1 => (0usize..6, role.clone()).prop_map(|(at, role)| Step::Keep(at, role)),
+        4 => (0usize..6, role.clone()).prop_map(|(at, role)| Step::Alive(at, role)),
+        1 => any::<u32>().prop_map(Step::Guess),
+        4 => (0usize..6, role.clone()).prop_map(|(at, role)| Step::Admit(at, role)),
+        1 => (0usize..6, role.clone()).prop_map(|(at, role)| Step::Revoke(at, role)),
+        3 => (0usize..6, role, any::<bool>()).prop_map(|(at, role, on)| Step::Present(at, role, on)),
+        3 => prop_oneof![0..CODE_TTL, Just(CODE_TTL - 1), Just(CODE_TTL), 0..UNKEPT_TTL, 0..CODE_MAX,
+            0..RESTORE_TTL, Just(RESTORE_TTL)]
+            .prop_map(Step::Pass),
+    ]
+}
+
+proptest! {
+    /// Any interleaving of any number of peers does what the model says.
+    #[test]
+    fn the_rules_agree_with_the_model(steps in prop::collection::vec(step(), 1..60), seed: u64) {
+        let mut world = World::new(seed);
+        let mut facts: Vec<Fact> = Vec::new();
+        let mut clock = 0;
+        for step in steps {
+            match step {
+                Step::Create(asks) => {
+                    let created = world.create_on(asks);
+                    // A store refuses a nameplate that is in use.
+                    let taken = facts.iter().any(|fact| fact.created.nameplate == created.nameplate);
+                    prop_assume!(!taken);
+                    facts.push(Fact {
+                        created, joiner: None, gone_at: clock + CODE_TTL, revoked: false, online: [false; 2],
+                        attached: false, kept: !asks, created_at: clock,
+                    });
+                }
+                Step::Guess(number) => {
+                    let guess = format!("{:06}", number % 1_000_000).parse::<Nameplate>().unwrap();
+                    prop_assume!(facts.iter().all(|fact| fact.created.nameplate != guess));
+                    prop_assert_eq!(world.join(&guess).unwrap_err(), Reject::CodeNotFound);
+                }
+                Step::Join(at, asks) => {
+                    let Some(fact) = facts.get_mut(at) else { continue };
+                    let nameplate = fact.created.nameplate.clone();
+                    let join = Join { nameplate, ephemeral: asks };
+                    let joined = world.run(&join).map(|(joined, _)| joined);
+                    let may = fact.joiner.is_none() && !fact.revoked && clock < fact.gone_at;
+                    prop_assert_eq!(joined.is_ok(), may);
+                    match joined {
+                        Ok(joined) => {
+                            fact.joiner = Some(joined.credential);
+                            fact.kept |= !asks;
+                            fact.gone_at = clock;
+                            fact.used(clock);
+                        }
+                        Err(reject) => prop_assert_eq!(reject, Reject::CodeNotFound),
+                    }
+                }
+                Step::Admit(at, role) => {
+                    let Some(fact) = facts.get_mut(at) else { continue };
+                    let Some(credential) = held(fact, role) else { continue };
+                    let alive = !fact.revoked && clock < fact.gone_at;
+                    match world.admit(&credential) {
+                        Ok(view) => {
+                            prop_assert!(alive);
+                            prop_assert_eq!(view.role, role);
+                            prop_assert_eq!(view.joined, fact.joiner.is_some());
+                            prop_assert_eq!(view.peer_online, fact.online[1 - role.index()]);
+                            // What is gained is stored only if it is worth it.
+                            let (before, worth) = (fact.gone_at, fact.ttl().div_euclid(16).min(60_000));
+                            fact.alive(role, clock);
+                            if fact.gone_at - before < worth {
+                                fact.gone_at = before;
+                            }
+                            prop_assert_eq!(view.restorable_until.as_millis(), START.as_millis() + fact.gone_at);
+                        }
+                        Err(reject) => {
+                            prop_assert!(!alive);
+                            prop_assert_eq!(reject, Reject::CredentialInvalid);
+                        }
+                    }
+                }
+                Step::Keep(at, role) => {
+                    let Some(fact) = facts.get_mut(at) else { continue };
+                    let Some(credential) = held(fact, role) else { continue };
+                    let alive = !fact.revoked && clock < fact.gone_at;
+                    let kept = world.run(&Keep { credential });
+                    prop_assert_eq!(kept.is_ok(), alive);
+                    if alive {
+                        fact.kept = true;
+                        fact.alive(role, clock);
+                    }
+                }
+                Step::Alive(at, role) => {
+                    let Some(fact) = facts.get_mut(at) else { continue };
+                    let alive = !fact.revoked && clock < fact.gone_at;
+                    let until = world.alive(fact.created.view.id, role);
+                    if alive {
+                        fact.alive(role, clock);
+                    }
+                    let expected = alive.then_some(START.as_millis() + fact.gone_at);
+                    prop_assert_eq!(until.map(Timestamp::as_millis), expected);
+                }
+                Step::Revoke(at, role) => {
+                    let Some(fact) = facts.get_mut(at) else { continue };
+                    let Some(credential) = held(fact, role) else { continue };
+                    let alive = !fact.revoked && clock < fact.gone_at;
+                    let revoked = world.run(&Revoke { credential });
+                    prop_assert_eq!(revoked.is_ok(), alive);
+                    fact.revoked |= alive;
+                }
+                Step::Present(at, role, online) => {
+                    let Some(fact) = facts.get_mut(at) else { continue };
+                    let alive = !fact.revoked && clock < fact.gone_at;
+                    let pairing = fact.created.view.id;
+                    let (_, event) = world.run(&Present { pairing, role, online }).unwrap();
+                    let changes = alive && fact.online[role.index()] != online;
+                    prop_assert_eq!(event.is_some(), changes);
+                    if changes {
+                        fact.online[role.index()] = online;
+                        fact.attached |= online;
+                        fact.alive(role, clock);
+                    }
+                }
+                Step::Pass(millis) => {
+                    clock += millis;
+                    world.pass(millis);
+                }
+            }
+        }
+    }
+}
+
+fn held(fact: &Fact, role: Role) -> Option<Credential> {
+    match role {
+        Role::Initiator => Some(fact.created.credential.clone()),
+        Role::Joiner => fact.joiner.clone(),
+    }
+}

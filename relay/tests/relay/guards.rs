@@ -1,0 +1,283 @@
+//! One host, or one network, at full effort; and handshakes that nobody finishes.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use peersox_core::close::CloseReason;
+use peersox_core::frame::{Frame, Lane};
+use peersox_core::limit::Limit;
+use peersox_core::role::Role;
+use peersox_proto::v1::{self, notice::Kind};
+use peersox_relay::Config;
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
+use tokio::time::{Instant, timeout};
+use tokio_tungstenite::WebSocketStream;
+
+use crate::support::{
+    Over, Peer, Server, fresh, hello, patiently, quic_client, quic_server, request,
+};
+
+/// A leg from an address of this machine that says nothing; nothing if it is refused.
+async fn silent(server: &Server, from: [u8; 4]) -> Option<WebSocketStream<TcpStream>> {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from((from, 0))).unwrap();
+    let tcp = socket.connect(server.tcp).await.unwrap();
+    let request = request(server.tcp, Some("peersox.v1"));
+    let answered = tokio_tungstenite::client_async(request, tcp).await;
+    answered.ok().map(|(ws, _)| ws)
+}
+
+#[tokio::test]
+async fn silent_sockets_of_one_address_leave_room_for_another() {
+    let server = Server::start(Config {
+        max_pending: 4,
+        ..Config::default()
+    })
+    .await;
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        held.extend(silent(&server, [127, 0, 0, 2]).await);
+    }
+    assert_eq!(held.len(), 2, "half is for whoever comes");
+    for over in [Over::Ws, Over::Quic] {
+        patiently(server.attach(over, fresh(), Role::Initiator)).await;
+    }
+}
+
+#[tokio::test]
+async fn silent_sockets_of_one_network_leave_room_for_others() {
+    let server = Server::start(Config {
+        max_pending: 64,
+        ..Config::default()
+    })
+    .await;
+    let mut held = Vec::new();
+    for host in 2..102 {
+        held.extend(silent(&server, [127, 0, 9, host]).await);
+    }
+    assert!((32..=36).contains(&held.len()), "{}", held.len());
+    for over in [Over::Ws, Over::Quic] {
+        patiently(server.attach(over, fresh(), Role::Initiator)).await;
+    }
+    assert!(silent(&server, [127, 0, 8, 1]).await.is_some());
+}
+
+/// What a client of QUIC sends first, for many connections.
+async fn first_packets(count: usize) -> Vec<Vec<u8>> {
+    let sink = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let mut endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+    endpoint.set_default_client_config(quic_client(&quic_server().1));
+    let mut packets = Vec::new();
+    for _ in 0..count {
+        let connecting = endpoint
+            .connect(sink.local_addr().unwrap(), "localhost")
+            .unwrap();
+        let mut packet = vec![0; 2048];
+        let len = patiently(sink.recv(&mut packet)).await.unwrap();
+        packet.truncate(len);
+        packets.push(packet);
+        drop(connecting);
+        // What else was sent for this connection, its end included.
+        let mut waste = [0; 2048];
+        while timeout(Duration::from_millis(5), sink.recv(&mut waste))
+            .await
+            .is_ok()
+        {}
+    }
+    packets
+}
+
+#[tokio::test]
+async fn a_handshake_that_nobody_finishes_costs_nothing_and_little_is_sent_back() {
+    let server = Server::start(Config {
+        hello_timeout: Duration::from_millis(200),
+        ..Config::default()
+    })
+    .await;
+    let (mut sent, mut received) = (0, 0);
+    let mut sockets = Vec::new();
+    for packet in first_packets(200).await {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        sent += socket.send_to(&packet, server.udp).await.unwrap();
+        sockets.push(socket);
+    }
+    for socket in &sockets {
+        let mut packet = [0; 2048];
+        let mut first = true;
+        // The first answer surely comes; how many follow is the question.
+        let patience = |first| Duration::from_millis(if first { 5_000 } else { 3 });
+        while let Ok(len) = timeout(patience(first), socket.recv(&mut packet)).await {
+            received += len.unwrap();
+            assert!(
+                first,
+                "more than one packet to an address that never answered"
+            );
+            // A long header of the type Retry (RFC 9000, section 17.2.5).
+            assert_eq!(packet[0] & 0xf0, 0xf0);
+            first = false;
+        }
+    }
+    assert!(received > 0 && received <= sent, "{received} for {sent}");
+    assert_eq!(server.relay.snapshot().legs, 0);
+    // Neither later, nor to those who do finish.
+    patiently(server.attach(Over::Quic, fresh(), Role::Initiator)).await;
+    for socket in &sockets {
+        assert!(socket.try_recv(&mut [0; 2048]).is_err());
+    }
+}
+
+#[tokio::test]
+async fn pairs_that_do_not_read_share_one_budget_of_memory() {
+    const MEMORY: u64 = 16 * 1024 * 1024;
+    let server = Server::start(Config {
+        memory: MEMORY,
+        starved_for: Duration::from_millis(300),
+        ..Config::default()
+    })
+    .await;
+    let mut senders = Vec::new();
+    let mut readers = Vec::new();
+    for _ in 0..12 {
+        let (mut one, two, _) = server.pair((Over::Quic, Over::Quic)).await;
+        readers.push(two);
+        senders.push(tokio::spawn(async move {
+            let frame = Frame::new(Lane::Reliable, &[7; 60_000]);
+            for _ in 0..200 {
+                one.send(frame.clone()).await;
+            }
+            one.closed().await
+        }));
+    }
+    let begun = Instant::now();
+    let mut most = 0;
+    let hung_up = || server.relay.snapshot().hung_up(CloseReason::RateLimited);
+    while hung_up() == 0 {
+        most = most.max(server.relay.snapshot().memory);
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "nobody is hung up"
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // Half is for whoever comes.
+    assert!(
+        most > MEMORY / 3 && most <= MEMORY / 2 + MEMORY / 16,
+        "{most} of {MEMORY}"
+    );
+    // Somebody elsewhere.
+    let elsewhere = server.pair_from([127, 0, 7, 1].into()).await;
+    let (mut one, mut two) = elsewhere;
+    let frame = Frame::new(Lane::Reliable, &[8; 60_000]);
+    for _ in 0..20 {
+        one.send(frame.clone()).await;
+        assert_eq!(two.recv().await, frame);
+    }
+    drop((one, two, readers));
+    for sender in senders {
+        sender.abort();
+    }
+}
+
+#[tokio::test]
+async fn memory_is_given_back_when_a_direction_is_idle() {
+    let server = Server::start(Config::default()).await;
+    let (mut one, mut two, _) = server.pair((Over::Quic, Over::Quic)).await;
+    let frame = Frame::new(Lane::Reliable, &[7; 60_000]);
+    let mut most = 0;
+    for _ in 0..20 {
+        one.send(frame.clone()).await;
+        assert_eq!(two.recv().await, frame);
+        most = most.max(server.relay.snapshot().memory);
+    }
+    assert!(most > 2 * 1024 * 1024, "{most}");
+    patiently(async {
+        while server.relay.snapshot().memory > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_leg_that_sends_too_fast_is_read_more_slowly_and_loses_nothing() {
+    let server = Server::start(Config {
+        leg_rate: Limit {
+            capacity: 64 * 1024,
+            per_second: 1024.0 * 1024.0,
+        },
+        ..Config::default()
+    })
+    .await;
+    for over in [Over::Ws, Over::Quic] {
+        let (mut one, mut two, _) = server.pair((over, Over::Ws)).await;
+        let begun = Instant::now();
+        let sending = tokio::spawn(async move {
+            for mark in 0..64 {
+                one.send(Frame::new(Lane::Reliable, &[mark; 32 * 1024]))
+                    .await;
+            }
+            one
+        });
+        for mark in 0..64 {
+            assert_eq!(
+                two.recv().await,
+                Frame::new(Lane::Reliable, &[mark; 32 * 1024])
+            );
+        }
+        // 2 MiB at 1 MiB a second; what is read in one go at the end is paid for afterwards.
+        assert!(
+            begun.elapsed() >= Duration::from_millis(1_000),
+            "{over:?} {:?}",
+            begun.elapsed()
+        );
+        drop(sending.await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_is_not_read_hears_that_its_leg_lives() {
+    let server = Server::start(Config {
+        ping_interval: Duration::from_millis(200),
+        ..Config::default()
+    })
+    .await;
+    for over in [Over::Ws, Over::Quic] {
+        let (mut one, two, _) = server.pair((over, Over::Ws)).await;
+        let frame = Frame::new(Lane::Reliable, &[7; 60_000]);
+        // The other side does not read, so sending stops at last.
+        while timeout(Duration::from_millis(500), one.send(frame.clone()))
+            .await
+            .is_ok()
+        {}
+        for _ in 0..2 {
+            assert_eq!(
+                one.notice().await,
+                Kind::Pong(v1::Pong { nonce: 0 }),
+                "{over:?}"
+            );
+        }
+        drop(two);
+    }
+}
+
+impl Server {
+    /// Two admitted peers that come from an address of this machine.
+    async fn pair_from(&self, from: IpAddr) -> (Peer, Peer) {
+        let session = fresh();
+        let mut peers = Vec::new();
+        for role in [Role::Initiator, Role::Joiner] {
+            let IpAddr::V4(from) = from else {
+                unreachable!("tests come from addresses of IPv4");
+            };
+            let ws = silent(self, from.octets()).await.expect("a seat");
+            let mut peer = Peer::Ws(Box::new(ws));
+            peer.send(hello(session, role)).await;
+            assert!(matches!(peer.notice().await, Kind::Welcome(_)));
+            peers.push(peer);
+        }
+        let two = peers.pop().unwrap();
+        let mut one = peers.pop().unwrap();
+        assert_eq!(one.notice().await, Kind::PeerOnline(v1::PeerOnline {}));
+        (one, two)
+    }
+}

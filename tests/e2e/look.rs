@@ -1,0 +1,261 @@
+//! What a person sees and types at a terminal: a pseudo-terminal that `script` (util-linux) opens.
+
+use std::process::Stdio;
+
+use peersox_client::Words;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+
+use crate::harness::{Peer, Server, binary, quiet, soon};
+
+/// A command at a terminal.
+struct Terminal {
+    child: Child,
+    keys: ChildStdin,
+    screen: ChildStdout,
+    seen: String,
+}
+
+impl Terminal {
+    fn start(size: (u16, u16), environment: &[(&str, &str)], args: &str) -> Self {
+        let (columns, rows) = size;
+        let line = format!(
+            "stty cols {columns} rows {rows}; exec {} {args}",
+            binary().display()
+        );
+        let mut command = Command::new("script");
+        command
+            .args(["-qec", &line, "/dev/null"])
+            .env_remove("NO_COLOR")
+            .env_remove("PEERSOX_CODE")
+            .env("LC_ALL", "C.UTF-8")
+            .env("TERM", "xterm");
+        let command = quiet(&mut command).stdin(Stdio::piped());
+        let mut child = command.envs(environment.iter().copied()).spawn().unwrap();
+        Self {
+            keys: child.stdin.take().unwrap(),
+            screen: child.stdout.take().unwrap(),
+            child,
+            seen: String::new(),
+        }
+    }
+
+    /// Reads on until this text was shown.
+    async fn shows(&mut self, text: &str) {
+        while !self.seen.contains(text) {
+            let mut piece = [0; 4096];
+            let read = soon(self.screen.read(&mut piece)).await.unwrap_or(0);
+            assert!(read > 0, "it ended without {text:?}: {:?}", self.seen);
+            self.seen.push_str(&String::from_utf8_lossy(&piece[..read]));
+        }
+    }
+
+    async fn types(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).await.unwrap();
+    }
+
+    async fn end(mut self) -> (i32, String) {
+        let mut rest = Vec::new();
+        let _ = soon(self.screen.read_to_end(&mut rest)).await;
+        self.seen.push_str(&String::from_utf8_lossy(&rest));
+        let status = soon(self.child.wait()).await.unwrap();
+        (status.code().unwrap_or(-1), self.seen)
+    }
+}
+
+/// Whether this machine has an address that others could call.
+fn has_network() -> bool {
+    std::fs::read_to_string("/proc/net/route").is_ok_and(|routes| routes.lines().count() > 1)
+}
+
+#[tokio::test]
+async fn a_picture_has_colours_of_its_own_and_is_drawn_where_it_can_be_read() {
+    if !has_network() {
+        // There is no link that a telephone could follow.
+        return;
+    }
+    let server = Server::start(&["--listen", "0.0.0.0:0"]).await;
+    let roomy = (80, 50);
+    let none = (false, false);
+    let cases = [
+        (roomy, ("LANG", ""), "", (true, true)),
+        (roomy, ("LANG", ""), "--no-qr", none),
+        (roomy, ("PEERSOX_NO_QR", "1"), "", none),
+        (roomy, ("NO_COLOR", "1"), "", none),
+        (roomy, ("TERM", "dumb"), "", none),
+        (roomy, ("TERM", "vt100"), "", none),
+        ((30, 50), ("LANG", ""), "", none),
+        ((100, 60), ("LC_ALL", "C"), "", (true, false)),
+        ((40, 24), ("LC_ALL", "C"), "", none),
+    ];
+    let shown = cases.map(async |(size, variable, options, (picture, blocks))| {
+        let line = format!("ping --wait 5 {options} --server {}", server.url());
+        let (_, shown) = Terminal::start(size, &[variable], &line).end().await;
+        let case = format!("{size:?} {variable:?} {options}: {shown:?}");
+        assert!(
+            shown.contains("on the other device: peersox ping"),
+            "{case}"
+        );
+        assert_eq!(shown.contains("107m"), picture, "{case}");
+        assert_eq!(shown.contains('█'), blocks, "{case}");
+        // No other sequence is written either.
+        assert_eq!(shown.contains('\u{1b}'), picture, "{case}");
+    });
+    futures_util::future::join_all(shown).await;
+}
+
+#[tokio::test]
+async fn a_code_is_asked_for_and_its_words_are_completed() {
+    let server = Server::start(&[]).await;
+    let mut shows = Peer::start(&server.url(), &["send", "/bin/true"]);
+    let code = shows.code().await;
+    let dir = tempfile::tempdir().unwrap();
+    let args = format!(
+        "receive -y -o {} --server {}",
+        dir.path().display(),
+        server.url()
+    );
+    let mut types = Terminal::start((80, 24), &[], &args);
+    types.shows("code (Tab").await;
+    types.types("what\r").await;
+    types.shows("must begin with its digits").await;
+    // As many letters of the last word as it takes until it is the first that begins so.
+    let (front, word) = code.rsplit_once('-').unwrap();
+    let is_first = |len: &usize| {
+        let found = Words::list()
+            .iter()
+            .find(|it| it.starts_with(&word[..*len]));
+        *found.unwrap() == word
+    };
+    let len = (1..=word.len()).find(is_first).unwrap();
+    types.types(&format!("{front}-{}\t", &word[..len])).await;
+    types.shows(word).await;
+    types.types("\r").await;
+    let (exit, shown) = types.end().await;
+    assert_eq!(exit, 0, "{shown}");
+    assert!(dir.path().join("true").exists());
+
+    // Without a terminal nobody can be asked.
+    let (exit, said) = Peer::start(&server.url(), &["receive"]).end().await;
+    assert_eq!(exit, 2, "{said}");
+    assert!(said.contains("PEERSOX_CODE"), "{said}");
+    let (exit, shown) = {
+        let mut asked = Terminal::start((80, 24), &[], &args);
+        asked.shows("code (Tab").await;
+        asked.types("\u{3}").await;
+        asked.end().await
+    };
+    assert_eq!(exit, 130, "{shown}");
+}
+
+#[tokio::test]
+async fn a_code_is_taken_in_every_form_and_leaves_the_list_of_processes() {
+    let server = Server::start(&[]).await;
+    let url = server.url();
+    for form in 0..6 {
+        let mut shows = Peer::start(&url, &["connect"]);
+        let code = shows.code().await;
+        let spoken = code.to_uppercase().replace('-', " ");
+        let link = format!("{url}/#{code}");
+        let parts: Vec<&str> = spoken.split(' ').collect();
+        let connect = [&["connect"], &parts[..]].concat();
+        let (args, variable): (Vec<&str>, &str) = match form {
+            0 => (connect, ""),
+            1 => (vec!["connect", &link], ""),
+            2 => (vec!["connect"], &code),
+            3 => (vec!["receive", "-y", &code], ""),
+            4 => (vec![&code], ""),
+            _ => (vec!["receive", "-"], ""),
+        };
+        let mut types = Peer::start_with(&url, &args, &[("PEERSOX_CODE", variable)]);
+        if form == 5 {
+            let mut stdin = types.stdin.take().unwrap();
+            stdin
+                .write_all(format!("{code}\n").as_bytes())
+                .await
+                .unwrap();
+        }
+        types.event("connected").await;
+        let pid = types.child.id().unwrap();
+        let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap();
+        let arguments = String::from_utf8(arguments).unwrap().to_lowercase();
+        for part in code.split('-') {
+            assert!(!arguments.contains(part), "form {form}: {arguments:?}");
+        }
+    }
+    let (exit, said) = Peer::start(&url, &["connect", "http://h/"]).end().await;
+    assert_eq!(exit, 2, "{said}");
+    assert!(said.contains("holds no code"), "{said}");
+}
+
+#[tokio::test]
+async fn what_is_shown_for_the_other_device_works_there() {
+    for (listen, reachable) in [("0.0.0.0:0", true), ("127.0.0.1:0", false)] {
+        let server = Server::start(&["--listen", listen]).await;
+        let mut shows = Peer::start(&server.url(), &["ping"]);
+        let event = shows.event("code").await;
+        let shown = event["server"].as_str().unwrap();
+        let local = shown.contains("127.0.0.1");
+        // A machine without a network has nothing better.
+        let lan = has_network();
+        assert_eq!(!local, reachable && lan, "{event}");
+        let mut measures =
+            Peer::start(shown, &["ping", event["code"].as_str().unwrap(), "-n", "1"]);
+        measures.event("connected").await;
+        assert_eq!(measures.end().await.0, 0);
+    }
+}
+
+#[tokio::test]
+async fn json_is_json_to_the_last_line() {
+    let server = Server::start(&[]).await;
+    let url = server.url();
+    for (args, code) in [
+        (
+            &[
+                "--json",
+                "send",
+                "/bin/true",
+                "--wait",
+                "1",
+                "--server",
+                &url,
+            ][..],
+            5,
+        ),
+        (&["receive", "000000", "--json", "--server", &url], 3),
+        (&["receive", "1", "--json", "--server", &url], 2),
+        (&["send", "--json", "--nonsense"], 2),
+        (&["--json", "--server", "nonsense", "ping"], 2),
+        (&["send", "/nonexistent", "--json", "--server", &url], 7),
+    ] {
+        let mut command = Command::new(binary());
+        let output = soon(quiet(command.args(args)).output()).await.unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
+        let events: Vec<serde_json::Value> = said
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{args:?}: {line}")))
+            .collect();
+        let last = events.last().unwrap();
+        assert_eq!(last["event"], "error", "{args:?}: {last}");
+        assert_eq!(last["exit"], code, "{args:?}");
+    }
+}
+
+#[tokio::test]
+async fn commands_that_do_not_fit_say_so_on_both_sides() {
+    let server = Server::start(&[]).await;
+    let mut sends = Peer::start(&server.url(), &["send", "/bin/true"]);
+    let code = sends.code().await;
+    let joins = Peer::start(&server.url(), &["connect", &code]);
+    let (exit, said) = joins.end().await;
+    assert_eq!(exit, 2, "{said}");
+    assert!(
+        said.contains("`peersox send`") && said.contains("`peersox receive`"),
+        "{said}"
+    );
+    let (exit, said) = sends.end().await;
+    assert_eq!(exit, 2, "{said}");
+    assert!(said.contains("does not fit"), "{said}");
+}
