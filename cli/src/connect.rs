@@ -82,13 +82,17 @@ async fn join(
 }
 
 /// Waits for the channel with this name. One of another command ends both commands with the same sentence;
-/// others are dropped, which refuses them.
+/// others are dropped, which refuses them. A page runs no command, and opens a pipe to every program in case it
+/// reads one.
 pub(crate) async fn accept(peer: &mut Peer, name: &str) -> anyhow::Result<Channel> {
     while let Some(channel) = peer.accept(name).await {
         if channel.name() == name {
             return Ok(channel);
         }
-        if let Some(fault) = other_command(channel.name(), name) {
+        let is_program = peer
+            .secured()
+            .is_some_and(|secured| secured.agent.starts_with(PROGRAM));
+        if is_program && let Some(fault) = other_command(channel.name(), name) {
             let (sender, _receiver) = channel.split();
             let _ = sender.reset(OTHER_COMMAND).await;
             // The other side ends when it hears of that, and this side waits for it to hear.
@@ -169,6 +173,9 @@ async fn copy_out(mut receiver: Receiver) -> anyhow::Result<()> {
 
 /// The channel's name.
 const CHANNEL: &str = "peersox.pipe";
+
+/// How the names of these programs begin, as they introduce themselves.
+const PROGRAM: &str = "peersox/";
 
 /// How much is read at a time: about what one record carries.
 const PIECE: usize = 64 * 1024;
