@@ -14,8 +14,8 @@ pub struct Options {
     /// Which transports to use for the leg to the relay.
     pub transport: Choice,
     /// For how long to go on trying when the relay or the server cannot be reached. [`Duration::MAX`], the
-    /// default, gives up the first leg after 30 s and no other one ever: a closed lid may stay closed for a
-    /// night.
+    /// default, never gives up: a closed lid may stay closed for a night. The first leg is sought for 30 s
+    /// at most.
     pub patience: Duration,
     /// Whether neither side saves the pairing: a peer that the relay has given up cannot come back then, and
     /// soon afterwards this one ends with [`PeerLost`](crate::CloseReason::PeerLost).

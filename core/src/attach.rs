@@ -136,12 +136,8 @@ impl Attach {
             ended: false,
             actions: Vec::new(),
         };
-        // Whoever never gives up still wants to hear that it cannot begin.
-        let patience = match config.patience {
-            Duration::MAX => FIRST,
-            patience => patience,
-        };
-        let mut seek = Seek::new(Why::Lost, now + patience);
+        // Whoever is patient still wants to hear that it cannot begin.
+        let mut seek = Seek::new(Why::Lost, now + config.patience.min(FIRST));
         attach.open(&mut seek, now);
         attach.seek = Some(seek);
         attach

@@ -9,8 +9,8 @@ use super::Transports;
 pub struct Config {
     /// The transports that the shell speaks and may use.
     pub transports: Transports,
-    /// For how long a leg is sought, the first one and another after one was lost; [`Duration::MAX`] never
-    /// gives up, but for the first leg, which is given up after [`FIRST`](super::FIRST).
+    /// For how long a leg is sought after one was lost; [`Duration::MAX`] never gives up. The first leg is
+    /// sought for [`FIRST`](super::FIRST) at most.
     pub patience: Duration,
     /// After how long on a transport that is not the best one offered a better one is tried; doubled
     /// with each failure up to ten minutes.

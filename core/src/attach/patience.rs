@@ -15,7 +15,7 @@ pub const PAUSE_AT_MOST: Duration = Duration::from_secs(10);
 /// A leg whose frames cannot leave, and over which nothing comes, is given up after this time.
 pub const BLOCKED: Duration = Duration::from_secs(120);
 
-/// How long the first leg is sought by a peer that never gives up later.
+/// How long the first leg is sought, however patient a peer is later.
 pub const FIRST: Duration = Duration::from_secs(30);
 
 /// `RetryInfo` is obeyed up to this bound.
