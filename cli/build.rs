@@ -1,8 +1,8 @@
 //! Puts the page into the binary, if it was built.
 //!
-//! `scripts/web` leaves the page in `target/web/site`, with `embed.txt` as its table of contents: path,
-//! type, digest and file name of each part, separated by tabs; `FILE.br` and `FILE.gz` lie beside. Without it the binary
-//! carries the plain status page of `assets`.
+//! `scripts/web` leaves the page in `target/web/site`, with `embed.txt` as its table of contents: path, type,
+//! digest and file name of each part, separated by tabs; `FILE.br` and `FILE.gz` lie beside. Without it the
+//! binary carries the plain status page of `assets`.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! Reads `engine.ops` and makes Rust of it, for the build scripts of `client-wasm` and `client-wasm/transfer`.
+//! Reads `engine.ops` and makes Rust of it, for the build scripts of `client-wasm` and
+//! `client-wasm/transfer`.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};

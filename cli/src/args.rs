@@ -151,8 +151,8 @@ pub(crate) struct Serve {
     )]
     pub(crate) allow_origin: Vec<Origin>,
 
-    /// Proxy, or network of proxies, that is believed about the address of a client. May be repeated. Default:
-    /// none.
+    /// Proxy, or network of proxies, that is believed about the address of a client. May be repeated.
+    /// Default: none.
     #[arg(
         long,
         env = "PEERSOX_TRUST_PROXY",
@@ -161,8 +161,8 @@ pub(crate) struct Serve {
     )]
     pub(crate) trust_proxy: Vec<Network>,
 
-    /// The header in which trusted proxies write the address of a client. What a client itself writes there has
-    /// to be replaced or added to by the proxy.
+    /// The header in which trusted proxies write the address of a client. What a client itself writes there
+    /// has to be replaced or added to by the proxy.
     #[arg(long, env = "PEERSOX_PROXY_HEADER", value_enum, default_value_t)]
     pub(crate) proxy_header: ProxyHeader,
 

@@ -82,8 +82,8 @@ async fn join(
 }
 
 /// Waits for the channel with this name. One of another command ends both commands with the same sentence;
-/// others are dropped, which refuses them. A page runs no command, and opens a pipe to every program in case it
-/// reads one.
+/// others are dropped, which refuses them. A page runs no command, and opens a pipe to every program in case
+/// it reads one.
 pub(crate) async fn accept(peer: &mut Peer, name: &str) -> anyhow::Result<Channel> {
     while let Some(channel) = peer.accept(name).await {
         if channel.name() == name {

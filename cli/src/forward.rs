@@ -1,7 +1,7 @@
 //! `peersox forward`: TCP connections to a port here, carried to a port over there.
 //!
 //! ```text
-//! program ── TCP ──► peersox forward --listen ══ a channel each ══ peersox forward --target ── TCP ──► service
+//! program ─ TCP ─► peersox forward --listen ══ a channel each ══ peersox forward --target ─ TCP ─► service
 //! ```
 //!
 //! The side with `--target` chooses what can be reached, and the other side cannot ask for anything

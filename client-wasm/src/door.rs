@@ -1,14 +1,14 @@
-//! The one way in. A call names a machine and what to do, in numbers and bytes, and is answered in numbers and bytes;
-//! `js/build/ops.mjs` gives that names and types.
+//! The one way in. A call names a machine and what to do, in numbers and bytes, and is answered in numbers
+//! and bytes; `js/build/ops.mjs` gives that names and types.
 //!
 //! ```text
 //!   room(length) ─► where the bytes of the next call go, if it has any
 //!   call(machine, op, now, a, b, c) ─► where the reply is
 //! ```
 //!
-//! For everything that is exported wasm-bindgen makes a wrapper here and glue over there, and for objects that cross
-//! it keeps tables: an export for each method is 6 % more to download. Nothing in here calls JavaScript but for random
-//! bytes, so that no machine is in use twice.
+//! For everything that is exported wasm-bindgen makes a wrapper here and glue over there, and for objects
+//! that cross it keeps tables: an export for each method is 6 % more to download. Nothing in here calls
+//! JavaScript but for random bytes, so that no machine is in use twice.
 
 use std::cell::{Cell, RefCell};
 use std::mem;

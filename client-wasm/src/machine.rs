@@ -1,4 +1,5 @@
-//! One endpoint of a pairing, as `js/src/net/shell.ts` drives it: `core::endpoint` in the numbers and bytes of calls.
+//! One endpoint of a pairing, as `js/src/net/shell.ts` drives it: `core::endpoint` in the numbers and bytes
+//! of calls.
 //!
 //! `tell` has what it asks of the shell, and tells.
 

@@ -1,5 +1,5 @@
-//! What can be asked for: the number that [`call`](crate::door::call) is given, and numbers that arguments stand for.
-//! build.rs makes them of `engine.ops`.
+//! What can be asked for: the number that [`call`](crate::door::call) is given, and numbers that arguments
+//! stand for. build.rs makes them of `engine.ops`.
 
 include!(concat!(env!("OUT_DIR"), "/op.rs"));
 

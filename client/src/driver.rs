@@ -6,9 +6,9 @@
 //!   handles ◄──replies───┘                           └─ Actions ─► platform, server
 //! ```
 //!
-//! Each turn takes one thing, in this order: what a transport reports, an answer of the server, a command, the clock.
-//! Then the driver obeys what the endpoint asks for, and hands over what it has to send as long as there is room:
-//! records stay in the endpoint until then, so that an urgent one can still overtake.
+//! Each turn takes one thing, in this order: what a transport reports, an answer of the server, a command,
+//! the clock. Then the driver obeys what the endpoint asks for, and hands over what it has to send as long as
+//! there is room: records stay in the endpoint until then, so that an urgent one can still overtake.
 //!
 //! No rule is here: when to attach again, what a close number means and how long to wait is decided by
 //! [`peersox_core::endpoint`].
@@ -441,8 +441,8 @@ fn transport(endpoint: &RelayEndpoint) -> Option<Transport> {
     Transport::from_number(endpoint.transport.try_into().ok()?)
 }
 
-/// For how much longer than the ticket the credentials of the TURN servers are valid, if there are any: the user name
-/// begins with the second at which they expire.
+/// For how much longer than the ticket the credentials of the TURN servers are valid, if there are any: the
+/// user name begins with the second at which they expire.
 fn outlives(opened: &OpenSessionResponse) -> Option<Duration> {
     let expiry = |server: &IceServer| server.username.split_once(':')?.0.parse::<u64>().ok();
     let expires = Duration::from_secs(opened.ice_servers.iter().filter_map(expiry).min()?);

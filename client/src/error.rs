@@ -78,8 +78,8 @@ pub enum Error {
     /// The other peer closed the connection in good order.
     #[error("the other peer is done")]
     PeerDone,
-    /// This side closed the peer, and the other side did not take everything before: it closed as well, or it did
-    /// not come back in time.
+    /// This side closed the peer, and the other side did not take everything before: it closed as well, or it
+    /// did not come back in time.
     #[error("the connection was closed before the other side had taken everything")]
     NotTaken,
     /// The other peer's process was restarted: its channels are gone, with what was on its way. New

@@ -170,7 +170,8 @@ impl Peer {
         Some(self.channel(name, hold))
     }
 
-    /// Measures the time to the other peer and back, through everything in between. The future does not borrow the peer.
+    /// Measures the time to the other peer and back, through everything in between. The future does not
+    /// borrow the peer.
     ///
     /// # Errors
     /// The peer's end.
@@ -179,8 +180,8 @@ impl Peer {
         async move { ask(&commands, Command::Ping).await }
     }
 
-    /// Tells the peer that the program was asleep or that its network changed: a leg has to prove at once that it
-    /// lives, and an attempt that waits is made now, unless the server asked to wait.
+    /// Tells the peer that the program was asleep or that its network changed: a leg has to prove at once
+    /// that it lives, and an attempt that waits is made now, unless the server asked to wait.
     ///
     /// # Errors
     /// [`Error::Gone`] if nobody is left to tell.

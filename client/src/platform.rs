@@ -1,5 +1,5 @@
-//! What differs between targets: time, tasks, sockets, TLS and name resolution. Nothing outside this folder names a
-//! socket, a timer, or a QUIC, WebSocket or TLS library.
+//! What differs between targets: time, tasks, sockets, TLS and name resolution. Nothing outside this folder
+//! names a socket, a timer, or a QUIC, WebSocket or TLS library.
 //!
 //! A platform offers the same names with the same meaning, and the driver uses no others:
 //!

@@ -46,9 +46,9 @@ pub struct Config {
 
 impl Default for Config {
     /// A host has 20 failed joins an hour and 60 new pairings a minute, an IPv6 /56 four times as many, an
-    /// IPv4 /24 and an IPv6 /48 sixteen times as many; overall 1,000 failed joins a second.
-    /// 65,536 prefixes of each level; 8 watches per pairing and 10,000 overall; 4,096 calls at a time; 100,000
-    /// living pairings.
+    /// IPv4 /24 and an IPv6 /48 sixteen times as many; overall 1,000 failed joins a second. 65,536 prefixes
+    /// of each level; 8 watches per pairing and 10,000 overall; 4,096 calls at a time; 100,000 living
+    /// pairings.
     fn default() -> Self {
         Self {
             failed_joins: Tiers::of(Limit::per(20, Duration::from_secs(3600))),

@@ -11,23 +11,26 @@
 //! counterpart of [`session`](crate::session), which decides for the relay. The rules:
 //!
 //! - The transports that both sides speak race: the best one starts alone, each other one [`HEAD_START`]
-//!   later, or at once when the one before has failed. The first that connects says Hello; the others are given up.
+//!   later, or at once when the one before has failed. The first that connects says Hello; the others are
+//!   given up.
 //! - A new leg takes over without a gap: the old one carries until Welcome. The end of the old one as
 //!   [`Replaced`](CloseReason::Replaced), while the Hello of the new one is under way, ends nothing.
 //!   Nor does it for a while after such a leg was given up: its Hello may still be under way.
-//! - A failed attempt is repeated after a pause that doubles from [`PAUSE`] to [`PAUSE_AT_MOST`], each between half of it and all of it.
-//!   What control says in `RetryInfo` is a lower bound, also when the program wakes up.
-//! - Control is asked for a ticket each time. While control is away, the ticket of an earlier session is used until a relay
-//!   refuses it.
-//! - A leg that answers no Ping for one and a half keepalive periods is lost. A leg whose own frames cannot leave may wait for a
-//!   slow reader behind the relay: it is spared for [`BLOCKED`].
+//! - A failed attempt is repeated after a pause that doubles from [`PAUSE`] to [`PAUSE_AT_MOST`], each
+//!   between half of it and all of it. What control says in `RetryInfo` is a lower bound, also when the
+//!   program wakes up.
+//! - Control is asked for a ticket each time. While control is away, the ticket of an earlier session is used
+//!   until a relay refuses it.
+//! - A leg that answers no Ping for one and a half keepalive periods is lost. A leg whose own frames cannot
+//!   leave may wait for a slow reader behind the relay: it is spared for [`BLOCKED`].
 //! - A number is final exactly if [`CloseReason::then`] says [`Then::Stop`]. Other ends are followed by
 //!   another attempt for as long as [`Config::patience`] lasts, from the very first attempt on: a relay that
 //!   is full, or a server that asks to wait, ends nothing. A server without a transport for this side is
 //!   given up at once.
 //! - A leg that breaks while it is idle, every Ping answered, was probably cut by a proxy: the next one pings
 //!   twice in the time after which that happened.
-//! - A leg over a transport that is not the best one offered is replaced by a better one as soon as that connects.
+//! - A leg over a transport that is not the best one offered is replaced by a better one as soon as that
+//!   connects.
 
 use std::time::Duration;
 
@@ -255,8 +258,8 @@ impl Attach {
         }
     }
 
-    /// There is no path any more: an attempt that has waited is made now, unless control asked to wait. A pause that begins at this
-    /// moment is kept: the loss of the leg is what took the path.
+    /// There is no path any more: an attempt that has waited is made now, unless control asked to wait. A
+    /// pause that begins at this moment is kept: the loss of the leg is what took the path.
     pub fn hurry(&mut self, now: Moment, rng: &mut impl RngCore) {
         if let Some(seek) = &mut self.seek
             && seek.why != Why::Upgrade
@@ -268,8 +271,8 @@ impl Attach {
         self.handle_timeout(now, rng);
     }
 
-    /// The program was asleep, or its network changed: what waits is done now, an attempt from before begins anew, and the leg has to
-    /// prove that it lives.
+    /// The program was asleep, or its network changed: what waits is done now, an attempt from before begins
+    /// anew, and the leg has to prove that it lives.
     pub fn wake(&mut self, now: Moment, rng: &mut impl RngCore) {
         if let Some(up) = &mut self.up {
             up.wake(now);

@@ -8,18 +8,20 @@
 //!        | ◄═══════════ data channels 0 and 1, path up ═════════════► |
 //! ```
 //!
-//! Either side may offer. An *attempt* is a random number chosen with the first offer; it names one connection
-//! on both sides, so that what belongs to an earlier one is known and dropped. When both offer at once, the
-//! initiator ignores the joiner's offer, and the joiner drops its own attempt for the initiator's. The joiner
-//! waits a moment before it offers, so that this is rare. A later offer of the same attempt restarts ICE.
+//! Either side may offer. An *attempt* is a random number chosen with the first offer; it names one
+//! connection on both sides, so that what belongs to an earlier one is known and dropped. When both offer at
+//! once, the initiator ignores the joiner's offer, and the joiner drops its own attempt for the initiator's.
+//! The joiner waits a moment before it offers, so that this is rare. A later offer of the same attempt
+//! restarts ICE.
 //!
-//! [`connect`](crate::connect) judges the path: it probes, and hangs up when the path is silent. Then ICE is restarted
-//! on the same connection, and if that brings nothing the next attempt begins from scratch.
+//! [`connect`](crate::connect) judges the path: it probes, and hangs up when the path is silent. Then ICE is
+//! restarted on the same connection, and if that brings nothing the next attempt begins from scratch.
 //!
-//! Credentials for TURN run out. Before candidates are gathered with old ones, another session is opened for the
-//! sake of its servers; if that fails or takes long, the old ones have to do.
+//! Credentials for TURN run out. Before candidates are gathered with old ones, another session is opened for
+//! the sake of its servers; if that fails or takes long, the old ones have to do.
 //!
-//! The shell owns the connection: it obeys [`Action`]s and reports with [`Input`]s, both of which name the attempt.
+//! The shell owns the connection: it obeys [`Action`]s and reports with [`Input`]s, both of which name the
+//! attempt.
 
 use std::time::Duration;
 
@@ -487,5 +489,6 @@ const MAKING: Duration = Duration::from_secs(15);
 /// How long an ICE restart may take.
 const MENDING: Duration = Duration::from_secs(8);
 
-/// How long new servers are waited for. Both sides may, one after the other: twice this is less than [`MENDING`].
+/// How long new servers are waited for. Both sides may, one after the other: twice this is less than
+/// [`MENDING`].
 const RENEWING: Duration = Duration::from_secs(3);

@@ -10,11 +10,11 @@
 //!
 //! A shell owns sockets and timers and decides nothing. It reports what happens ([`Endpoint::handle`],
 //! [`Endpoint::handle_frame`]), then obeys [`Endpoint::poll_action`] until there is nothing, then asks
-//! [`Endpoint::poll_transmit`] for each [`Way`] that has room, and wakes up again at [`Endpoint::poll_timeout`]. It repeats
-//! the three while one of them gives anything.
+//! [`Endpoint::poll_transmit`] for each [`Way`] that has room, and wakes up again at
+//! [`Endpoint::poll_timeout`]. It repeats the three while one of them gives anything.
 //!
-//! A relay leg is a path exactly while the other peer is attached, too. A leg that is replaced by a newer one stays
-//! the path until the newer one is admitted.
+//! A relay leg is a path exactly while the other peer is attached, too. A leg that is replaced by a newer one
+//! stays the path until the newer one is admitted.
 
 use std::time::Duration;
 
@@ -364,7 +364,8 @@ impl Endpoint {
                 return;
             }
             direct::Action::Signal(signal) => {
-                // Without keys or a relay the signal is lost, as it may be under way: the attempt then runs out.
+                // Without keys or a relay the signal is lost, as it may be under way: the attempt then runs
+                // out.
                 let _ = self.peer.send_signal(&signal);
                 return;
             }

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! message = *field      field = varint(number << 3 | type) ‖ value
-//!                       type 0: a varint; 1: 8 bytes; 2: a length, as a varint, and so many bytes; 5: 4 bytes
+//!                       type 0: a varint; 1: 8 bytes; 2: a length, a varint, and so many bytes; 5: 4 bytes
 //! ```
 //!
-//! Notices and signals are read and written by this module instead of `prost`, whose code for the same messages adds
-//! 2.4 KB to what a page downloads. Tests hold both against each other.
+//! Notices and signals are read and written by this module instead of `prost`, whose code for the same
+//! messages adds 2.4 KB to what a page downloads. Tests hold both against each other.
 
 /// Bytes that are not a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

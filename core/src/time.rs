@@ -65,7 +65,8 @@ impl Add<Duration> for Timestamp {
 
 /// A point on a clock that only moves forward, counted from an origin its owner chose.
 ///
-/// It ends 584 years after the origin. One number of nanoseconds is compared in one step; a [`Duration`] has two.
+/// It ends 584 years after the origin. One number of nanoseconds is compared in one step; a [`Duration`] has
+/// two.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Moment(u64);
 

@@ -36,7 +36,8 @@ pub struct Config {
     pub memory: u64,
     /// After how long a direction that gets no memory, and in which nothing moves, loses its sender (4015).
     pub starved_for: Duration,
-    /// What one leg may send, in bytes; each frame counts 256 bytes more. A leg beyond it is read more slowly.
+    /// What one leg may send, in bytes; each frame counts 256 bytes more. A leg beyond it is read more
+    /// slowly.
     pub leg_rate: Limit,
     /// What all legs of a host, and of its networks, may send together, in the same way.
     pub host_rate: Tiers,

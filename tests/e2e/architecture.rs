@@ -2,6 +2,8 @@
 //! touches no socket (law 1), and reads neither clock nor randomness (law 4). A shell decides nothing
 //! (law 7). Documents name files that exist.
 
+mod text;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -92,11 +94,13 @@ const NOT_IN_A_SHELL: [&str; 12] = [
     "Then::",
 ];
 
-/// What in `client/src` may hold time-outs: the platform those of sockets, the others those of calls to the server.
+/// What in `client/src` may hold time-outs: the platform those of sockets, the others those of calls to the
+/// server.
 const MAY_HOLD_TIMEOUTS: [&str; 4] = ["platform", "server.rs", "rpc", "rpc.rs"];
 
-/// Where pages may wait: for core's next moment, for calls to the server, for the page to wake up; for what the browser
-/// says of a failure, and for who takes over a call that was given up; and to throw what a listener threw, at once.
+/// Where pages may wait: for core's next moment, for calls to the server, for the page to wake up; for what
+/// the browser says of a failure, and for who takes over a call that was given up; and to throw what a
+/// listener threw, at once.
 const PAGES_MAY_WAIT: [&str; 7] = [
     "net/causes.ts",
     "net/joins.ts",
@@ -106,8 +110,6 @@ const PAGES_MAY_WAIT: [&str; 7] = [
     "net/wake.ts",
     "api/client.ts",
 ];
-
-const LONGEST_FILE: usize = 500;
 
 #[test]
 fn arrows_point_down() {
@@ -176,8 +178,8 @@ fn the_core_reaches_no_socket_and_no_runtime() {
     assert_none(&wrong);
 }
 
-/// Cargo compiles a dependency twice if tests want more of its features than the binary, and everything that is
-/// built on it, too.
+/// Cargo compiles a dependency twice if tests want more of its features than the binary, and everything that
+/// is built on it, too.
 #[test]
 fn tests_and_the_binary_share_what_is_compiled() {
     let features = |edges| {
@@ -240,7 +242,8 @@ fn the_client_names_sockets_in_its_platform_only() {
     assert_none(&wrong);
 }
 
-/// Law 7: a shell asks core when and whether, and core judges close numbers. `Done` is what a peer says that hangs up.
+/// Law 7: a shell asks core when and whether, and core judges close numbers. `Done` is what a peer says that
+/// hangs up.
 #[test]
 fn the_client_decides_nothing_about_a_leg() {
     let source = root().join("client/src");
@@ -343,88 +346,6 @@ fn close_numbers(code: &str) -> Vec<String> {
     found
         .map(|number| format!("close number {number}"))
         .collect()
-}
-
-#[test]
-fn a_file_holds_one_idea() {
-    let mut wrong = Vec::new();
-    for file in files(&root(), &["rs"]) {
-        let lines = read(&file).lines().count();
-        if lines > LONGEST_FILE {
-            wrong.push(format!(
-                "{} has {lines} lines: split it by idea",
-                file.display()
-            ));
-        }
-        if file.ends_with("mod.rs") {
-            wrong.push(format!(
-                "{} is a mod.rs: use foo.rs beside foo/",
-                file.display()
-            ));
-        }
-    }
-    assert_none(&wrong);
-}
-
-#[test]
-fn no_file_names_somebodys_machine() {
-    let homes = ["home", "root", "work", "Users"].map(|name| format!("/{name}/"));
-    let mut wrong = Vec::new();
-    for file in files(
-        &root(),
-        &["rs", "toml", "proto", "md", "py", "json", "yaml", "yml"],
-    ) {
-        for (number, line) in read(&file).lines().enumerate() {
-            // A path begins a word; inside one, as in a URL, these are names like any other.
-            let starts_a_word =
-                |at: usize| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '.');
-            if homes.iter().any(|home| {
-                line.match_indices(home.as_str())
-                    .any(|(at, _)| starts_a_word(at))
-            }) {
-                wrong.push(format!(
-                    "{}:{}: {}",
-                    file.display(),
-                    number + 1,
-                    line.trim()
-                ));
-            }
-        }
-    }
-    assert_none(&wrong);
-}
-
-/// A document names a file by its path in backticks, or by a link. Decisions describe the state on their day
-/// and may name what is gone.
-#[test]
-fn documents_name_files_that_exist() {
-    let docs = root().join("docs");
-    let mut pages = files(&docs, &["md"]);
-    pages.retain(|page| !page.starts_with(docs.join("decisions")));
-    let top = ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md"];
-    pages.extend(top.map(|name| root().join(name)));
-    let mut wrong = Vec::new();
-    for page in pages {
-        let text = read(&page);
-        let prose: String = text.split("```").step_by(2).collect();
-        let in_backticks = prose.split('`').skip(1).step_by(2);
-        let words = in_backticks.filter_map(|code| code.split_whitespace().next());
-        let paths = words.filter(|word| {
-            let folder = word.split_once('/').map_or("", |(folder, _)| folder);
-            let is_ours = !["", "target"].contains(&folder) && root().join(folder).is_dir();
-            is_ours && !word.contains('*')
-        });
-        let links = prose.split("](").skip(1);
-        let links = links.filter_map(|rest| rest.split([')', '#']).next());
-        let links = links.filter(|link| !link.is_empty() && !link.contains("://"));
-        let folder = page.parent().expect("a page is in a folder");
-        let linked = links.map(|link| folder.join(link));
-        let named = paths.map(|path| root().join(path)).chain(linked);
-        for path in named.filter(|path| !path.exists()) {
-            wrong.push(format!("{}: {}", page.display(), path.display()));
-        }
-    }
-    assert_none(&wrong);
 }
 
 fn our_packages() -> Vec<Value> {

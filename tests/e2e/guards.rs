@@ -7,7 +7,8 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::harness::{Peer, Server, soon};
 
-/// Opens a leg from an address of this machine and says nothing. Gives the socket and the first line of the answer.
+/// Opens a leg from an address of this machine and says nothing. Gives the socket and the first line of the
+/// answer.
 async fn silent(server: &Server, from: [u8; 4]) -> (TcpStream, String) {
     let request = "GET /v1/relay HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
                    sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\

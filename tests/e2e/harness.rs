@@ -15,9 +15,9 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The path of `peersox`, built from the present sources together with the examples.
 ///
-/// Cargo compiles no dependency again that it compiled for `cargo test --workspace`, because the same targets need
-/// it. Without the examples the features of some dependencies differ; without the libraries, how those of build
-/// scripts are compiled.
+/// Cargo compiles no dependency again that it compiled for `cargo test --workspace`, because the same targets
+/// need it. Without the examples the features of some dependencies differ; without the libraries, how those
+/// of build scripts are compiled.
 pub fn binary() -> &'static PathBuf {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
@@ -239,7 +239,8 @@ impl Peer {
         self.event_or_end("code").await.as_ref().map(code)
     }
 
-    /// Waits for its end; gives exit code and all it ever said that was no event, or was one about its failure.
+    /// Waits for its end; gives exit code and all it ever said that was no event, or was one about its
+    /// failure.
     pub async fn end(mut self) -> (i32, String) {
         drop(self.stdin.take());
         while self.next().await.is_some() {}

@@ -30,8 +30,8 @@ impl Run {
     }
 }
 
-/// A command that was told a text by somebody else must not hand it to the terminal as it is: escape sequences
-/// would move the cursor, and bidirectional controls reorder what people read.
+/// A command that was told a text by somebody else must not hand it to the terminal as it is: escape
+/// sequences would move the cursor, and bidirectional controls reorder what people read.
 fn is_plain(text: &str) -> bool {
     let reorder = [
         '\u{200e}'..='\u{200f}',

@@ -89,7 +89,8 @@ async fn a_proxy_that_speaks_http_1_0_is_told_of_in_one_sentence() {
 async fn a_page_instead_of_the_server_is_called_by_its_type() {
     for (page, said) in [
         (
-            "HTTP/1.1 200 OK\r\ncontent-type: text/html; charset=utf-8\r\nconnection: close\r\n\r\n<h1>Log in",
+            "HTTP/1.1 200 OK\r\ncontent-type: text/html; charset=utf-8\r\n\
+             connection: close\r\n\r\n<h1>Log in",
             "answered with text/html,",
         ),
         (

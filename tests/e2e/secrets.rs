@@ -1,4 +1,5 @@
-//! Secrets stay where they belong: no log, whatever its level, holds one, and the server's memory holds none of its peers'.
+//! Secrets stay where they belong: no log, whatever its level, holds one, and the server's memory holds none
+//! of its peers'.
 
 use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
 use serde_json::Value;
@@ -6,7 +7,8 @@ use serde_json::Value;
 use crate::harness::{Peer, Server, signal};
 use crate::nobody::{holds, memory};
 
-/// The forms in which bytes end up in a log: themselves, hexadecimal, base64, and `Debug` of bytes and of a slice.
+/// The forms in which bytes end up in a log: themselves, hexadecimal, base64, and `Debug` of bytes and of a
+/// slice.
 fn forms(secret: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let texts = [
         ("hexadecimal", HEXLOWER.encode(secret)),

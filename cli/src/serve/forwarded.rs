@@ -1,7 +1,7 @@
 //! Whose request it is, if proxies stand in between.
 //!
-//! Each proxy appends the address that it was called from. The list is read from its end: an entry counts only
-//! if the address that wrote it is trusted.
+//! Each proxy appends the address that it was called from. The list is read from its end: an entry counts
+//! only if the address that wrote it is trusted.
 //!
 //! ```text
 //! X-Forwarded-For: 6.6.6.6, 203.0.113.9:51000, 10.0.0.2        called from 10.0.0.1

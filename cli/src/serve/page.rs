@@ -76,8 +76,8 @@ fn guarded(mut response: Response, policy: HeaderValue) -> Response {
     response
 }
 
-/// Scripts, styles and connections of this server only; `blob:` is how a page hands a file to be saved. The public
-/// address is where peers are told to find the relay.
+/// Scripts, styles and connections of this server only; `blob:` is how a page hands a file to be saved. The
+/// public address is where peers are told to find the relay.
 fn policy(public: Option<&Origin>) -> HeaderValue {
     let relay = public.map(Origin::to_string);
     let relay = relay.map(|it| format!(" {it} {}", it.replacen("http", "ws", 1)));

@@ -50,8 +50,8 @@ fn socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Soc
     Ok(socket)
 }
 
-/// How many connections there may be, so that the system's limit of open files is never the one that is reached:
-/// it asks nobody for a share.
+/// How many connections there may be, so that the system's limit of open files is never the one that is
+/// reached: it asks nobody for a share.
 pub(super) fn most_connections() -> u64 {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let files = open_files(&limits).unwrap_or(u64::MAX);

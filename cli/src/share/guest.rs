@@ -328,7 +328,8 @@ async fn ask_for(place: &Place, request: &Request) -> std::io::Result<Answered> 
     }
 }
 
-/// The sending half of a channel. Once both are dropped the channel is reset, unless both directions have ended.
+/// The sending half of a channel. Once both are dropped the channel is reset, unless both directions have
+/// ended.
 pub(crate) struct Sender {
     frames: mpsc::Sender<Frame>,
     state: watch::Receiver<State>,
@@ -481,8 +482,8 @@ impl Receiver {
 /// The longest message that [`Receiver::recv`] collects, in bytes, as in `peersox_client`.
 const MAX_MESSAGE: usize = 64 * 1024 * 1024;
 
-/// How long the holder may take to read what was said over channels. A channel that is still open is not waited for
-/// longer.
+/// How long the holder may take to read what was said over channels. A channel that is still open is not
+/// waited for longer.
 const SETTLE: Duration = Duration::from_secs(1);
 
 /// After how many attempts to reach a holder another one is started: a second.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   facade (TypeScript)                    this crate
-//!   loop:  step()  ──────────────────────► what to do: send a message, take one, read a piece, write a piece, …
+//!   loop:  step()  ──────────────────────► what to do: send or take a message, read or write a piece, …
 //!          take(message of the channel) ─►
 //!          feed(piece of a file) ────────►
 //!   channel.trySend ◄── the message in this module's memory, between `at()` and `at() + len()`

@@ -5,7 +5,7 @@
 //!                                                  http           fetch
 //!                                                  socket         WebSocket
 //!                                                  rtc            RTCPeerConnection, RTCDataChannel
-//!                                                  time, wake     setTimeout, performance, events of the page
+//!                                                  time, wake     setTimeout, performance, the page's events
 //!                                                  random, Url    crypto.getRandomValues, URL
 //! ```
 //!

@@ -1,4 +1,5 @@
-//! Programs on an operating system: tokio's tasks, timers and sockets, quinn, tungstenite, hyper, tonic and rustls.
+//! Programs on an operating system: tokio's tasks, timers and sockets, quinn, tungstenite, hyper, tonic and
+//! rustls.
 
 mod clock;
 mod dial;

@@ -46,7 +46,8 @@ impl Gate {
         permitted
     }
 
-    /// Whether a page may have sent this that may not call. Programs that are not browsers send neither header.
+    /// Whether a page may have sent this that may not call. Programs that are not browsers send neither
+    /// header.
     fn is_foreign(&self, headers: &HeaderMap, own: Option<&str>) -> bool {
         let mut origins = headers.get_all(ORIGIN).iter().peekable();
         if origins.peek().is_some() {

@@ -1,5 +1,5 @@
-//! ChaCha20 by rust-bitcoin, as the construction of RustCrypto takes a cipher. It copies the key for each call and
-//! erases no copy.
+//! ChaCha20 by rust-bitcoin, as the construction of RustCrypto takes a cipher. It copies the key for each
+//! call and erases no copy.
 
 use chacha20_poly1305::chacha20::{ChaCha20, Key, Nonce};
 use cipher::consts::{U1, U12, U32, U64};

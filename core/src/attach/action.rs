@@ -8,8 +8,9 @@ use crate::close::CloseReason;
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Call OpenSession, and report with [`Attach::session_opened`](super::Attach::session_opened) or [`Attach::session_failed`](super::Attach::session_failed). An earlier
-    /// call that has not been answered is not waited for any more.
+    /// Call OpenSession, and report with [`Attach::session_opened`](super::Attach::session_opened) or
+    /// [`Attach::session_failed`](super::Attach::session_failed). An earlier call that has not been answered
+    /// is not waited for any more.
     OpenSession,
     /// Connect this leg by this transport, to the endpoint of the latest session.
     Connect(LegId, Transport),

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// How long the best transport is tried alone. A QUIC handshake takes one round trip, a WebSocket three or four;
-/// networks that drop UDP do so silently.
+/// How long the best transport is tried alone. A QUIC handshake takes one round trip, a WebSocket three or
+/// four; networks that drop UDP do so silently.
 pub const HEAD_START: Duration = Duration::from_millis(300);
 
 /// The first pause before another attempt, at most; half of it at least.
@@ -30,8 +30,8 @@ pub(super) const OPENING_WITH_TICKET: Duration = Duration::from_secs(3);
 /// How long an attempt may take from the first transport that connects to Welcome.
 pub(super) const ATTEMPT: Duration = Duration::from_secs(10);
 
-/// After so many refusals of control an earlier ticket is used. Control that is restarted together with its relay is worth waiting
-/// for: it knows the new certificates, and only then QUIC is found again.
+/// After so many refusals of control an earlier ticket is used. Control that is restarted together with its
+/// relay is worth waiting for: it knows the new certificates, and only then QUIC is found again.
 pub(super) const CONTROL_IS_DOWN: u32 = 3;
 
 /// A leg that lived this long makes the pauses short again.

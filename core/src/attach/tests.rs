@@ -231,7 +231,10 @@ fn replaced_by_the_own_newer_leg_ends_nothing() {
     leg.said(new);
     assert_eq!(leg.ended(old, Ended::Closed(4003)), []);
     let told = leg.welcome(new, 20_000);
-    let attached = |action: &Action| matches!(action, Action::Tell(Event::Attached { leg, .. }) if *leg == new);
+    let attached = |action: &Action| match action {
+        Action::Tell(Event::Attached { leg, .. }) => *leg == new,
+        _ => false,
+    };
     assert!(told.iter().any(attached), "{told:?}");
 }
 
@@ -274,7 +277,10 @@ fn an_own_newer_leg_that_fails_tells_the_loss() {
     leg.ended(old, Ended::Closed(4003));
     let told = leg.ended(new, BROKEN);
     let cause = Cause::HungUp(CloseReason::Replaced);
-    let lost = |action: &Action| matches!(action, Action::Tell(Event::Lost { cause: it, .. }) if *it == cause);
+    let lost = |action: &Action| match action {
+        Action::Tell(Event::Lost { cause: it, .. }) => *it == cause,
+        _ => false,
+    };
     assert!(told.iter().any(lost), "{told:?}");
     leg.pause();
 }

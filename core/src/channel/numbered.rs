@@ -2,8 +2,8 @@
 
 /// A map in the order of its numbers, with most of the calls of a `BTreeMap`.
 ///
-/// It is a sorted vector: there are at most some hundred, new ones come at the end, and a page does not download
-/// the balancing of a tree.
+/// It is a sorted vector: there are at most some hundred, new ones come at the end, and a page does not
+/// download the balancing of a tree.
 pub(super) struct Numbered<V>(Vec<(u32, V)>);
 
 impl<V> Numbered<V> {

@@ -4,8 +4,8 @@ use std::str::FromStr;
 
 use super::{Code, Digits, Nameplate, Words};
 
-/// Why a text is not a code. No variant repeats what was typed, for it may be most of a secret, but for a character that
-/// no code has.
+/// Why a text is not a code. No variant repeats what was typed, for it may be most of a secret, but for a
+/// character that no code has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     /// Nothing, or nothing but separators.

@@ -127,11 +127,12 @@ static LIST: LazyLock<Vec<&str>> = LazyLock::new(|| {
     list
 });
 
-/// words.txt in two thirds of the space once compressed: each word without the letters that it shares with the
-/// one before.
+/// words.txt in two thirds of the space once compressed: each word without the letters that it shares with
+/// the one before.
 ///
 /// ```text
-/// first letter of its own = 32 × (1 + letters shared) + distance from the letter that stands there in the word before
+/// first letter of its own = 32 × (1 + letters shared)
+///                           + distance from the letter that stands there in the word before
 /// other letters           = distance from the one before a, as if there were no letter in the word before
 /// ```
 mod packed {

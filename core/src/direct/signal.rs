@@ -1,4 +1,5 @@
-//! Signals: what two peers say about a direct path, sealed. The messages are those of `proto/peersox/v1/relay.proto`.
+//! Signals: what two peers say about a direct path, sealed. The messages are those of
+//! `proto/peersox/v1/relay.proto`.
 
 use peersox_proto::v1::signal::Kind;
 use peersox_proto::v1::{IceCandidate, SessionDescription};

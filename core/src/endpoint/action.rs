@@ -15,12 +15,13 @@ use crate::secure::Sas;
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Call OpenSession and report the result with this number. Keep the addresses and servers of the latest answer.
+    /// Call OpenSession and report the result with this number. Keep the addresses and servers of the latest
+    /// answer.
     OpenSession(u32),
     /// Connect this leg to the endpoint of this transport, of the latest answer.
     Connect(LegId, Transport),
-    /// End this leg and tell nothing more of it. With a reason: after the frames that [`Endpoint::poll_transmit`](super::Endpoint::poll_transmit)
-    /// still has for it.
+    /// End this leg and tell nothing more of it. With a reason: after the frames that
+    /// [`Endpoint::poll_transmit`](super::Endpoint::poll_transmit) still has for it.
     HangUp(LegId, Option<CloseReason>),
     /// Make a connection for this attempt.
     Make(u64),
@@ -79,7 +80,8 @@ pub enum Event {
     /// The code took a message of the other side, or of whoever poses as it. That is the one guess that a
     /// code gives: it is spent, however this ends. Told once, before anything is answered.
     CodeUsed,
-    /// Fresh keys are in use. The first time, a peer that came with a code stores [`Endpoint::secret`](super::Endpoint::secret) now.
+    /// Fresh keys are in use. The first time, a peer that came with a code stores
+    /// [`Endpoint::secret`](super::Endpoint::secret) now.
     Secured {
         /// The phrase for people to compare.
         sas: Sas,

@@ -6,8 +6,8 @@
 //!        prefixes with a clean record
 //! ```
 //!
-//! The widest prefix is asked first: the hosts of a network that has spent its budget take no memory. Whoever is
-//! refused anywhere takes nothing.
+//! The widest prefix is asked first: the hosts of a network that has spent its budget take no memory. Whoever
+//! is refused anywhere takes nothing.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -174,7 +174,8 @@ impl Rates {
 }
 
 impl Joint {
-    /// Takes from the open half, or, for a clean record, from the reserved one. Tells whether it was that one.
+    /// Takes from the open half, or, for a clean record, from the reserved one. Tells whether it was that
+    /// one.
     fn take(&mut self, count: u64, is_clean: bool, now: Moment) -> Result<bool, Duration> {
         let Err(wait) = self.open.take(count, now) else {
             return Ok(false);

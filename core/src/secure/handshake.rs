@@ -34,8 +34,8 @@ const OVERHEAD: usize = 32 + 16;
 
 /// An attempt that the initiator has begun and the joiner not yet answered.
 ///
-/// Nothing of Noise's state is kept: all of it follows from the ephemeral key, and a forged answer would leave it in
-/// disorder while the genuine one may yet come.
+/// Nothing of Noise's state is kept: all of it follows from the ephemeral key, and a forged answer would
+/// leave it in disorder while the genuine one may yet come.
 pub struct Handshake {
     attempt: Attempt,
     pairing: PairingId,

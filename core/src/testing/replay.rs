@@ -316,11 +316,18 @@ pub fn file() -> Result<String, String> {
 }
 
 const ABOUT: [&str; 7] = [
-    "What one shell does at its endpoint, and what it gets: steps of [microseconds, call, result]. 'poll' lists [what, result].",
-    "Written by: cargo run -p peersox-core --features testing --example endpoint-vectors > tests/vectors/endpoint.json",
-    "'rng' is the seed of the endpoint's randomness, SplitMix64, a decimal number of 64 bits. One throw, all modulo 2^64:",
-    "s += 0x9e3779b97f4a7c15; z = s; z = (z ^ z>>30) * 0xbf58476d1ce4e5b9; z = (z ^ z>>27) * 0x94d049bb133111eb; z ^ z>>31.",
-    "Filling n bytes takes ceil(n / 8) throws, each gives 8 bytes, the lowest first; what is left of the last one is dropped.",
-    "A random number of 64 bits is 8 such bytes read with the lowest first; one of 32 bits the first 4 of 8.",
-    "What is not said is the default. The endpoint is made at 0 microseconds. Polls come in this order, with these results.",
+    "What one shell does at its endpoint, and what it gets: steps of [microseconds, call, \
+     result]. 'poll' lists [what, result].",
+    "Written by: cargo run -p peersox-core --features testing --example endpoint-vectors > \
+     tests/vectors/endpoint.json",
+    "'rng' is the seed of the endpoint's randomness, SplitMix64, a decimal number of 64 bits. \
+     One throw, all modulo 2^64:",
+    "s += 0x9e3779b97f4a7c15; z = s; z = (z ^ z>>30) * 0xbf58476d1ce4e5b9; z = (z ^ z>>27) * \
+     0x94d049bb133111eb; z ^ z>>31.",
+    "Filling n bytes takes ceil(n / 8) throws, each gives 8 bytes, the lowest first; what is \
+     left of the last one is dropped.",
+    "A random number of 64 bits is 8 such bytes read with the lowest first; one of 32 bits the \
+     first 4 of 8.",
+    "What is not said is the default. The endpoint is made at 0 microseconds. Polls come in \
+     this order, with these results.",
 ];

@@ -24,8 +24,8 @@ pub(crate) struct Ws {
     stream: WebSocketStream<Metered<TokioIo<Upgraded>>>,
     /// Fed but not flushed.
     dirty: bool,
-    /// How many bytes the peer may have sent that nobody reads, and how many may wait for it. The buffers of the
-    /// system are not counted.
+    /// How many bytes the peer may have sent that nobody reads, and how many may wait for it. The buffers of
+    /// the system are not counted.
     unread: usize,
     send_buffer: usize,
 }

@@ -127,8 +127,8 @@ pub fn server_config(
     Ok(config)
 }
 
-/// The transport parameters of a leg: what one connection may cost. The relay widens its windows while the leg
-/// is in use and there is memory.
+/// The transport parameters of a leg: what one connection may cost. The relay widens its windows while the
+/// leg is in use and there is memory.
 #[must_use]
 pub fn transport_config() -> quinn::TransportConfig {
     let mut transport = quinn::TransportConfig::default();

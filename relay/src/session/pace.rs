@@ -1,7 +1,7 @@
 //! How fast one leg may send: a budget of its own, and one of its host and networks.
 //!
-//! A leg that has overdrawn a budget is not read until the debt is paid, so its sender is stopped by TCP or by
-//! QUIC flow control. Nothing is dropped.
+//! A leg that has overdrawn a budget is not read until the debt is paid, so its sender is stopped by TCP or
+//! by QUIC flow control. Nothing is dropped.
 
 use std::net::IpAddr;
 use std::time::Duration;

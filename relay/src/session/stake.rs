@@ -1,9 +1,9 @@
 //! What one direction of a session holds of the relay's memory.
 //!
 //! A direction whose receiver keeps up holds next to nothing. One whose frames have to wait may fill three
-//! buffers: what the sender's transport has received and the relay does not read, what the relay holds, and what
-//! the receiver's transport has not got rid of. Before they fill, the direction takes their sizes from the one
-//! budget of the process ([`Config::memory`]):
+//! buffers: what the sender's transport has received and the relay does not read, what the relay holds, and
+//! what the receiver's transport has not got rid of. Before they fill, the direction takes their sizes from
+//! the one budget of the process ([`Config::memory`]):
 //!
 //! ```text
 //! idle ── 64 KiB have passed ──► wide     while less than half of the budget is used

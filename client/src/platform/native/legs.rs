@@ -5,8 +5,8 @@
 //!                                     └─ queue ─► writer task ─► sink
 //! ```
 //!
-//! Writing may not be interrupted half-way through a frame, so it has a task of its own. That task feeds what is
-//! there and flushes when nothing waits.
+//! Writing may not be interrupted half-way through a frame, so it has a task of its own. That task feeds what
+//! is there and flushes when nothing waits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -106,8 +106,8 @@ impl Legs {
     /// Sends a frame; the caller has made sure that there is room.
     pub(crate) fn send(&mut self, leg: LegId, frame: Frame) {
         let Some(open) = self.get(leg) else { return };
-        // If the writer has just ended, the frame is lost like those in the network: what carries it sends it again
-        // on the next leg.
+        // If the writer has just ended, the frame is lost like those in the network: what carries it sends it
+        // again on the next leg.
         if open.out.try_send(Out::Frame(frame)).is_ok() {
             open.held.fetch_add(1, Ordering::Relaxed);
         }

@@ -24,7 +24,8 @@ const LIMITS: Limits = Limits {
 #[test]
 fn the_known_answers_hold() {
     let known = json!({
-        "about": "Records of the channel protocol; see docs/protocol.md. Run by core/src/channel/wire/tests.rs.",
+        "about": "Records of the channel protocol; see docs/protocol.md. \
+                  Run by core/src/channel/wire/tests.rs.",
         "records": samples().iter().map(|record| json!({
             "hex": hex(record.pack(0, 0).record()),
             "fields": fields(record),
@@ -151,7 +152,8 @@ const VIOLATIONS: [&str; 12] = [
     "090000000100006bff",
     "10000000010000",
     "0900000001000361",
-    "0101010101010101010101010101010101010000000000000000000000000000000001000080100000810000008000ffbf40800000000102",
+    "0101010101010101010101010101010101010000000000000000000000000000000001\
+     000080100000810000008000ffbf40800000000102",
     "0200000001",
 ];
 

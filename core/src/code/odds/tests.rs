@@ -153,8 +153,9 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
+    let bits = prop::sample::select(vec![0u32, 1, 10, 20, 160]);
     prop_oneof![
-        3 => (1u32..200, prop::sample::select(vec![0u32, 1, 10, 20, 160])).prop_map(|(n, bits)| Step::Create(n, bits)),
+        3 => (1u32..200, bits).prop_map(|(n, bits)| Step::Create(n, bits)),
         6 => (4u8..=12, any::<bool>(), 1u64..5_000).prop_map(|(at, clean, n)| Step::Guess(at, clean, n)),
         1 => Just(Step::Empty),
         3 => (0u64..200_000).prop_map(Step::Pass),
@@ -206,7 +207,9 @@ proptest! {
         }
         for (start, ..) in &tries {
             for length in 4..=12u8 {
-                let within = |it: &&(u64, u8, f64, f64)| (*start..start + life).contains(&it.0) && it.1 == length;
+                let within = |it: &&(u64, u8, f64, f64)| {
+                    (*start..start + life).contains(&it.0) && it.1 == length
+                };
                 let burnt: f64 = tries.iter().filter(within).map(|it| it.2).sum();
                 prop_assert!(burnt <= 0.009 + 1e-9, "{burnt} at {length} digits");
             }

@@ -14,7 +14,8 @@ const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/code.j
 #[test]
 fn the_known_answers_hold() {
     let computed = json!({
-        "about": "How codes are read; see docs/protocol.md, section 1. Checked again by tests/vectors/codes.py.",
+        "about": "How codes are read; see docs/protocol.md, section 1. \
+                  Checked again by tests/vectors/codes.py.",
         "separators": separators(),
         "codes": READ.iter().map(|typed| read(typed)).chain(long()).collect::<Vec<_>>(),
         "refused": REFUSED.iter().map(|typed| refused(typed)).chain(overlong()).collect::<Vec<_>>(),

@@ -133,7 +133,8 @@ proptest! {
                             if fact.gone_at - before < worth {
                                 fact.gone_at = before;
                             }
-                            prop_assert_eq!(view.restorable_until.as_millis(), START.as_millis() + fact.gone_at);
+                            let until = START.as_millis() + fact.gone_at;
+                            prop_assert_eq!(view.restorable_until.as_millis(), until);
                         }
                         Err(reject) => {
                             prop_assert!(!alive);

@@ -220,7 +220,10 @@ proptest! {
         let mut seen = std::collections::HashSet::new();
         for index in order {
             match open(&mut b, &frames[index]) {
-                Ok((_, text)) => { prop_assert_eq!(usize::from(text[0]), index); prop_assert!(seen.insert(index)); }
+                Ok((_, text)) => {
+                    prop_assert_eq!(usize::from(text[0]), index);
+                    prop_assert!(seen.insert(index));
+                }
                 // Of the epoch before an opener's first it never had the key.
                 Err(violation) => prop_assert!(seen.contains(&index), "{}", violation),
             }
