@@ -1,11 +1,9 @@
 //! Who may try how often, and hold how much.
 //!
 //! A nameplate has few digits, so what protects a waiting pairing is that nobody can try many: each host has
-//! a budget of failed joins, so has each network that it is part of, and all addresses together have one,
-//! against guessers with many networks. A join takes from all of them when it begins and gets it back when it
-//! succeeds, so that many attempts at once cannot overdraw them. Half of the joint budget is kept for
-//! networks without failures: guessers who spend the other half lock out each other. It bounds work; what
-//! bounds the odds of guessing is [`peersox_core::code::Odds`], which answers guesses by longer codes.
+//! a budget of failed joins, and so has each network that it is part of. A join takes from all of them when it
+//! begins and gets it back when it succeeds, so that many attempts at once cannot overdraw them. Guessers with
+//! many networks are met by [`peersox_core::code::Odds`], which answers guesses by longer codes.
 //!
 //! Watches and calls in progress are shares: once half of the places are taken, a host or a network takes no
 //! more than its share ([`peersox_core::limit`]).
@@ -18,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use peersox_core::id::PairingId;
-use peersox_core::limit::{Frequency, Full, Limit, Networks, Paid, Place, Pool, Rates, Tiers};
+use peersox_core::limit::{Full, Limit, Networks, Paid, Place, Pool, Rates, Tiers};
 use peersox_core::time::{Moment, Timestamp};
 
 /// The budgets.
@@ -26,8 +24,6 @@ use peersox_core::time::{Moment, Timestamp};
 pub struct Config {
     /// Failed joins of a host and of its networks.
     pub failed_joins: Tiers,
-    /// Failed joins of all addresses together.
-    pub failed_joins_overall: Limit,
     /// New pairings of a host and of its networks.
     pub creates: Tiers,
     /// How many prefixes of each level are remembered.
@@ -46,13 +42,11 @@ pub struct Config {
 
 impl Default for Config {
     /// A host has 20 failed joins an hour and 60 new pairings a minute, an IPv6 /56 four times as many, an
-    /// IPv4 /24 and an IPv6 /48 sixteen times as many; overall 1,000 failed joins a second. 65,536 prefixes
-    /// of each level; 8 watches per pairing and 10,000 overall; 4,096 calls at a time; 100,000 living
-    /// pairings.
+    /// IPv4 /24 and an IPv6 /48 sixteen times as many. 65,536 prefixes of each level; 8 watches per pairing and
+    /// 10,000 overall; 4,096 calls at a time; 100,000 living pairings.
     fn default() -> Self {
         Self {
             failed_joins: Tiers::of(Limit::per(20, Duration::from_secs(3600))),
-            failed_joins_overall: Limit::per(1_000, Duration::from_secs(1)),
             creates: Tiers::of(Limit::per(60, Duration::from_secs(60))),
             prefixes: 65_536,
             watches_per_pairing: 8,
@@ -78,20 +72,17 @@ pub struct Guard {
 #[derive(Debug)]
 struct Budgets {
     joins: Rates,
-    failed: Frequency,
     creates: Rates,
 }
 
 impl Guard {
     /// Starts with all budgets full.
     #[must_use]
-    pub fn new(config: &Config, now: Timestamp) -> Self {
+    pub fn new(config: &Config) -> Self {
         let rates = |tiers| Rates::new(tiers, config.prefixes, config.unmetered.clone());
-        let joins = rates(config.failed_joins);
         Self {
             budgets: Mutex::new(Budgets {
-                joins: joins.with_joint(config.failed_joins_overall, moment(now)),
-                failed: Frequency::new(FREQUENCY),
+                joins: rates(config.failed_joins),
                 creates: rates(config.creates),
             }),
             watches: Pool::new(config.watches, &config.unmetered),
@@ -107,20 +98,12 @@ impl Guard {
     /// # Errors
     /// How long to wait, if a budget is spent.
     pub fn join(&self, address: IpAddr, now: Timestamp) -> Result<JoinAttempt<'_>, Duration> {
-        let now = moment(now);
-        let paid = lock(&self.budgets).joins.take(address, 1, now)?;
+        let paid = lock(&self.budgets).joins.take(address, 1, moment(now))?;
         Ok(JoinAttempt {
             guard: self,
             address,
-            now,
-            paid: Some(paid),
+            paid,
         })
-    }
-
-    /// How many joins fail per second, averaged over the last minute.
-    #[must_use]
-    pub fn failed_joins_per_second(&self, now: Timestamp) -> f64 {
-        lock(&self.budgets).failed.per_second(moment(now))
     }
 
     /// Counts a new pairing.
@@ -177,33 +160,20 @@ impl Guard {
 pub struct JoinAttempt<'a> {
     guard: &'a Guard,
     address: IpAddr,
-    now: Moment,
-    /// Nothing once it is forgiven.
-    paid: Option<Paid>,
+    paid: Paid,
 }
 
 impl JoinAttempt<'_> {
     /// Whether no failed join is on record for the address and its networks, but for this attempt.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.paid.is_some_and(Paid::is_clean)
+        self.paid.is_clean()
     }
 
     /// It was no failed guess: it succeeded, or could not be tried.
-    pub fn forgive(mut self) {
-        if let Some(paid) = self.paid.take() {
-            lock(&self.guard.budgets)
-                .joins
-                .give_back(self.address, paid);
-        }
-    }
-}
-
-impl Drop for JoinAttempt<'_> {
-    fn drop(&mut self) {
-        if self.paid.is_some() {
-            lock(&self.guard.budgets).failed.note(1, self.now);
-        }
+    pub fn forgive(self) {
+        let mut budgets = lock(&self.guard.budgets);
+        budgets.joins.give_back(self.address, self.paid);
     }
 }
 
@@ -235,9 +205,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Over which failed joins are averaged: about half the life of a code.
-const FREQUENCY: Duration = Duration::from_secs(60);
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,23 +219,17 @@ mod tests {
         IpAddr::from([198, 51, network, 1])
     }
 
-    fn guard(config: &Config) -> Guard {
-        Guard::new(config, NOW)
-    }
-
     #[test]
     fn failures_are_counted_and_successes_are_not() {
-        let guard = guard(&Config::default());
+        let guard = Guard::new(&Config::default());
         for _ in 0..100 {
             guard.join(address(1), NOW).unwrap().forgive();
         }
-        assert_eq!(guard.failed_joins_per_second(NOW), 0.0);
         assert!(guard.join(address(1), NOW).unwrap().is_clean());
         assert!(!guard.join(address(1), NOW).unwrap().is_clean());
         for _ in 0..18 {
             drop(guard.join(address(1), NOW).unwrap());
         }
-        assert!(guard.failed_joins_per_second(NOW) > 0.3);
         let wait = guard.join(address(1), NOW).unwrap_err();
         assert_eq!(wait.as_secs_f64().round(), 180.0);
         assert!(guard.join(address(2), NOW).is_ok());
@@ -277,22 +238,8 @@ mod tests {
     }
 
     #[test]
-    fn many_networks_share_one_more_budget() {
-        let guard = guard(&Config {
-            failed_joins_overall: Limit::per(50, Duration::from_secs(1)),
-            ..Config::default()
-        });
-        let refused = |last| {
-            let tries = (0..=255).map(|network| IpAddr::from([198, 51, network, last]));
-            tries.filter(|it| guard.join(*it, NOW).is_err()).count()
-        };
-        assert_eq!(refused(1), 256 - 50);
-        assert_eq!(refused(2), 256);
-    }
-
-    #[test]
     fn attempts_at_once_cannot_overdraw() {
-        let guard = guard(&Config::default());
+        let guard = Guard::new(&Config::default());
         let attempts: Vec<_> = (0..40)
             .filter_map(|_| guard.join(address(1), NOW).ok())
             .collect();
@@ -301,7 +248,7 @@ mod tests {
 
     #[test]
     fn places_to_watch_are_bounded_and_come_back() {
-        let guard = guard(&Config {
+        let guard = Guard::new(&Config {
             watches: 20,
             ..Config::default()
         });

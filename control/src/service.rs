@@ -68,7 +68,7 @@ impl<S: Store> Control<S> {
     ) -> (Self, mpsc::Receiver<PairingId>) {
         let (revocations, revoked) = mpsc::channel(REVOCATIONS);
         let shared = Shared {
-            guard: Arc::new(Guard::new(&config.guard, clock())),
+            guard: Arc::new(Guard::new(&config.guard)),
             odds: Mutex::new(Odds::new(config.pairing.digits, config.pairing.code_life())),
             vigil: Vigil::new(Arc::clone(&clock), config.pairing.shortest_life()),
             living: Living::default(),

@@ -1,4 +1,4 @@
-//! Who shows signs of life, and who holds a place among the living.
+//! Who shows signs of life.
 //!
 //! A sign lasts: a watch that is open, a leg that is attached. The store is told when half of the
 //! time is used, and once when the last sign is over, so that a pairing that is watched for an hour
@@ -8,9 +8,6 @@
 //! watch, leg ──▶ open: 1, 2, 1, 0 ──▶ house keeping, every few seconds: those that are due
 //!                                         └──▶ Alive, committed ──▶ due again at half of the new time
 //! ```
-//!
-//! It also holds the places that pairings take among all that live ([`crate::guard`]), and looks now and
-//! then whether those pairings still exist.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

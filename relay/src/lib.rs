@@ -30,6 +30,7 @@ mod session;
 pub use config::{Bound, Config, Limits};
 pub use leg::quic::ALPN;
 pub use leg::ws::SUBPROTOCOL;
+pub use listen::ws::HTTP2_WINDOW;
 pub use metrics::{DropReason, Metrics, Snapshot};
 pub use relay::{PresenceEvent, Relay};
 pub use seat::Companion;

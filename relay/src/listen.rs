@@ -1,4 +1,4 @@
 //! How connections come in, one module per transport.
 
 pub mod quic;
-mod ws;
+pub(crate) mod ws;

@@ -53,22 +53,33 @@ async fn a_person_pairs_while_one_address_holds_all_legs_that_it_can_get() {
     drop(held);
 }
 
-/// The gRPC status of a guess that a proxy passes on.
-async fn guess(server: &Server, at: usize, header: &str) -> String {
-    let nameplate = format!("{at:06}");
-    let body = [&[0, 0, 0, 0, 8, 0x0a, 6][..], nameplate.as_bytes()].concat();
+/// The whole answer to a call by gRPC-Web.
+async fn call(server: &Server, method: &str, header: &str, body: &[u8]) -> String {
     let head = format!(
-        "POST /peersox.v1.PairingService/JoinPairing HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\
+        "POST /{method} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\
          content-type: application/grpc-web+proto\r\n{header}\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
     let mut tcp = connect(server, [127, 0, 0, 1]).await;
-    tcp.write_all(&[head.as_bytes(), &body].concat())
+    tcp.write_all(&[head.as_bytes(), body].concat())
         .await
         .unwrap();
     let mut told = Vec::new();
     soon(tcp.read_to_end(&mut told)).await.unwrap();
-    let told = String::from_utf8_lossy(&told).into_owned();
+    String::from_utf8_lossy(&told).into_owned()
+}
+
+/// The gRPC status of a guess that a proxy passes on.
+async fn guess(server: &Server, at: usize, header: &str) -> String {
+    let nameplate = format!("{at:06}");
+    let body = [&[0, 0, 0, 0, 8, 0x0a, 6][..], nameplate.as_bytes()].concat();
+    let told = call(
+        server,
+        "peersox.v1.PairingService/JoinPairing",
+        header,
+        &body,
+    )
+    .await;
     let status = told.split("grpc-status").nth(1).expect("a status");
     let digits = status.trim_start_matches([':', ' ']).chars();
     digits.take_while(char::is_ascii_digit).collect()
@@ -88,6 +99,16 @@ async fn clients_behind_a_trusted_proxy_have_budgets_of_their_own() {
     for at in 0..25 {
         let header = format!("x-forwarded-for: 198.51.{at}.9:51000");
         assert_eq!(guess(&server, at, &header).await, NOT_FOUND, "{at}");
+    }
+}
+
+#[tokio::test]
+async fn reflection_is_a_choice_of_the_operator() {
+    let method = "grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    for (options, is_served) in [(&[][..], false), (&["--reflection"], true)] {
+        let server = Server::start(options).await;
+        let told = call(&server, method, "accept: */*", &[]).await;
+        assert_eq!(told.starts_with("HTTP/1.1 200"), is_served, "{told}");
     }
 }
 

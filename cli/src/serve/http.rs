@@ -26,7 +26,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use peersox_control::ClientAddr;
 use peersox_core::limit::{Full, Networks, Place, Pool};
-use peersox_relay::Companion;
+use peersox_relay::{Companion, HTTP2_WINDOW};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -218,9 +218,9 @@ impl Connection {
             .timer(TokioTimer::new())
             .enable_connect_protocol()
             .max_concurrent_streams(128)
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(4 * STREAM_WINDOW)
-            .max_send_buf_size(STREAM_WINDOW as usize)
+            .initial_stream_window_size(HTTP2_WINDOW)
+            .initial_connection_window_size(4 * HTTP2_WINDOW)
+            .max_send_buf_size(HTTP2_WINDOW as usize)
             .max_header_list_size(16 * 1024)
             .keep_alive_interval(Some(Duration::from_secs(20)))
             .keep_alive_timeout(Duration::from_secs(20));
@@ -319,9 +319,6 @@ fn to_https(request: &Request<Incoming>) -> Response<Body> {
 
 /// The first byte of a TLS record that carries a handshake (RFC 8446, section 5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
-
-/// How many bytes of one stream may wait, each way, in bytes. The relay counts with the same number.
-const STREAM_WINDOW: u32 = 256 * 1024;
 
 /// How long a connection may carry nothing.
 const IDLE: Duration = Duration::from_secs(60);

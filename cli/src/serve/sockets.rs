@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 
+use rustix::process::{Resource, getrlimit};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Listens on this address exactly, or by default on every address of IPv6 and IPv4; on those of IPv4 where
@@ -53,17 +54,14 @@ fn socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Soc
 /// How many connections there may be, so that the system's limit of open files is never the one that is
 /// reached: it asks nobody for a share.
 pub(super) fn most_connections() -> u64 {
-    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let files = open_files(&limits).unwrap_or(u64::MAX);
-    (files / 4 * 3).min(MOST_CONNECTIONS)
+    connections_of(getrlimit(Resource::Nofile).current)
 }
 
-/// The soft limit of open files, as Linux writes it; nothing if there is none or the system is another.
-fn open_files(limits: &str) -> Option<u64> {
-    let line = limits
-        .lines()
-        .find_map(|line| line.strip_prefix("Max open files"))?;
-    line.split_whitespace().next()?.parse().ok()
+/// `files` is the soft limit of open files; nothing if there is none.
+fn connections_of(files: Option<u64>) -> u64 {
+    files.map_or(MOST_CONNECTIONS, |files| {
+        (files / 4 * 3).min(MOST_CONNECTIONS)
+    })
 }
 
 /// Two sockets per pair leave room for some thousands of pairs.
@@ -108,11 +106,12 @@ mod tests {
 
     #[test]
     fn open_files_bound_connections() {
-        let limits = "Limit  Soft Limit  Hard Limit  Units\n\
-                      Max open files            1024                 524288               files\n";
-        assert_eq!(open_files(limits), Some(1024));
-        for other in ["", "Max open files  unlimited  unlimited  files\n"] {
-            assert_eq!(open_files(other), None);
+        for (files, expected) in [
+            (Some(1024), 768),
+            (Some(1_048_576), MOST_CONNECTIONS),
+            (None, MOST_CONNECTIONS),
+        ] {
+            assert_eq!(connections_of(files), expected, "{files:?}");
         }
         assert!((1..=MOST_CONNECTIONS).contains(&most_connections()));
     }

@@ -45,7 +45,7 @@ pub struct File {
     writer: Writer,
     database: Arc<Database>,
     watchers: Arc<Mutex<Watchers>>,
-    readers: Semaphore,
+    readers: Arc<Semaphore>,
     secret: Zeroizing<[u8; 32]>,
 }
 
@@ -85,7 +85,7 @@ impl File {
                 writer,
                 database,
                 watchers,
-                readers: Semaphore::new(READERS),
+                readers: Arc::new(Semaphore::new(READERS)),
                 secret,
             })
         });
@@ -105,9 +105,13 @@ impl File {
         look: impl FnOnce(&ReadTransaction) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         // Never closed, so waiting fails in no case. Who waits is bounded by the calls in progress.
-        let _turn = self.readers.acquire().await;
+        let turn = Arc::clone(&self.readers).acquire_owned().await;
         let database = Arc::clone(&self.database);
-        let reading = move || look(&database.begin_read().map_err(failed)?);
+        let reading = move || {
+            // The thread has the turn: it goes on reading when the caller has gone.
+            let _turn = turn;
+            look(&database.begin_read().map_err(failed)?)
+        };
         let read = tokio::task::spawn_blocking(reading).await;
         read.map_err(|_| StoreError("reading was broken off".to_owned()))?
     }

@@ -1,19 +1,17 @@
 //! Rates: how often a host may do something, and how often its networks may.
 //!
 //! ```text
-//! joint: open half, or ──► network ── 16 times a host ──► site ── 4 times ──► host
-//!        reserved half for
-//!        prefixes with a clean record
+//! network ── 16 times a host ──► site ── 4 times ──► host
 //! ```
 //!
-//! The widest prefix is asked first: the hosts of a network that has spent its budget take no memory. Whoever
-//! is refused anywhere takes nothing.
+//! The widest prefix is asked first: the hosts of a network that has spent its budget take no memory. Whoever is
+//! refused anywhere takes nothing.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use super::prefix::{Level, Networks, Prefix};
-use super::{Bucket, Buckets, Limit, approximate};
+use super::{Buckets, Limit};
 use crate::time::Moment;
 
 /// The budgets of the levels.
@@ -39,18 +37,11 @@ impl Tiers {
     }
 }
 
-/// One bucket per prefix of each level, and possibly a joint one.
+/// One bucket per prefix of each level.
 #[derive(Clone, Debug)]
 pub struct Rates {
     levels: [Buckets<Prefix>; 3],
-    joint: Option<Joint>,
     unmetered: Networks,
-}
-
-#[derive(Clone, Debug)]
-struct Joint {
-    open: Bucket,
-    reserved: Bucket,
 }
 
 /// What was taken, to be given back if it turns out not to count.
@@ -58,7 +49,6 @@ struct Joint {
 #[must_use]
 pub struct Paid {
     count: u64,
-    reserved: bool,
     clean: bool,
 }
 
@@ -78,25 +68,8 @@ impl Rates {
         let of = |limit| Buckets::new(limit, keys);
         Self {
             levels: [of(tiers.host), of(tiers.site), of(tiers.network)],
-            joint: None,
             unmetered,
         }
-    }
-
-    /// Adds a budget for all addresses together. Half of it is reserved for addresses whose prefixes have
-    /// all of their own budgets left.
-    #[must_use]
-    pub fn with_joint(mut self, limit: Limit, now: Moment) -> Self {
-        let reserved = limit.capacity / 2;
-        let half = |capacity| Limit {
-            capacity,
-            per_second: limit.per_second / 2.0,
-        };
-        self.joint = Some(Joint {
-            open: Bucket::new(half(limit.capacity - reserved), now),
-            reserved: Bucket::new(half(reserved), now),
-        });
-        self
     }
 
     /// Takes `count` for this address out of every bucket that it is charged to, or out of none.
@@ -104,32 +77,21 @@ impl Rates {
     /// # Errors
     /// How long to wait, as [`Bucket::take`] says.
     pub fn take(&mut self, address: IpAddr, count: u64, now: Moment) -> Result<Paid, Duration> {
-        let metered = !self.unmetered.contains(address);
-        let is_clean = metered
-            && Prefix::of(address)
-                .all(|(at, prefix)| self.levels[at as usize].is_full(&prefix, now));
-        let reserved = match &mut self.joint {
-            None => false,
-            Some(joint) => joint.take(count, is_clean, now)?,
-        };
-        let paid = Paid {
-            count,
-            reserved,
-            clean: is_clean,
-        };
-        if !metered {
-            return Ok(paid);
+        if self.unmetered.contains(address) {
+            let clean = false;
+            return Ok(Paid { count, clean });
         }
+        let clean = Prefix::of(address)
+            .all(|(level, prefix)| self.levels[level as usize].is_full(&prefix, now));
         let mut taken = Vec::with_capacity(Level::ALL.len());
         for (level, prefix) in Prefix::of(address).rev() {
             if let Err(wait) = self.levels[level as usize].take(&prefix, count, now) {
                 self.restore(&taken, count);
-                self.restore_joint(paid);
                 return Err(wait);
             }
             taken.push((level, prefix));
         }
-        Ok(paid)
+        Ok(Paid { count, clean })
     }
 
     /// Gives back what was taken for this address.
@@ -137,11 +99,10 @@ impl Rates {
         if !self.unmetered.contains(address) {
             self.restore(&Prefix::of(address).collect::<Vec<_>>(), paid.count);
         }
-        self.restore_joint(paid);
     }
 
     /// Takes `count` for this address also where that leaves a debt, and tells for how long to pause until
-    /// there is none: for what has happened already. The joint budget is not asked.
+    /// there is none: for what has happened already.
     pub fn spend(&mut self, address: IpAddr, count: u64, now: Moment) -> Duration {
         if self.unmetered.contains(address) {
             return Duration::ZERO;
@@ -162,65 +123,5 @@ impl Rates {
         for (level, prefix) in taken {
             self.levels[*level as usize].give_back(prefix, count);
         }
-    }
-
-    fn restore_joint(&mut self, paid: Paid) {
-        match &mut self.joint {
-            Some(joint) if paid.reserved => joint.reserved.give_back(paid.count),
-            Some(joint) => joint.open.give_back(paid.count),
-            None => {}
-        }
-    }
-}
-
-impl Joint {
-    /// Takes from the open half, or, for a clean record, from the reserved one. Tells whether it was that
-    /// one.
-    fn take(&mut self, count: u64, is_clean: bool, now: Moment) -> Result<bool, Duration> {
-        let Err(wait) = self.open.take(count, now) else {
-            return Ok(false);
-        };
-        if is_clean && self.reserved.take(count, now).is_ok() {
-            return Ok(true);
-        }
-        Err(wait)
-    }
-}
-
-/// How often something happens, averaged over the last while: old events count less and less.
-#[derive(Clone, Copy, Debug)]
-pub struct Frequency {
-    /// The time after which an event counts 1/e of what it counted.
-    memory: Duration,
-    count: f64,
-    at: Moment,
-}
-
-impl Frequency {
-    /// Nothing has happened. `memory` is the time over which is averaged.
-    #[must_use]
-    pub const fn new(memory: Duration) -> Self {
-        Self {
-            memory,
-            count: 0.0,
-            at: Moment::from_origin(Duration::ZERO),
-        }
-    }
-
-    /// Notes that something happened `count` times.
-    pub fn note(&mut self, count: u64, now: Moment) {
-        self.count = self.left(now) + approximate(count);
-        self.at = self.at.max(now);
-    }
-
-    /// How often per second.
-    #[must_use]
-    pub fn per_second(&self, now: Moment) -> f64 {
-        self.left(now) / self.memory.as_secs_f64().max(f64::MIN_POSITIVE)
-    }
-
-    fn left(&self, now: Moment) -> f64 {
-        let elapsed = now.saturating_since(self.at).as_secs_f64();
-        self.count * (-elapsed / self.memory.as_secs_f64().max(f64::MIN_POSITIVE)).exp()
     }
 }

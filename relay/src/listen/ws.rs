@@ -77,9 +77,9 @@ impl Relay {
                 return refuse(refusal);
             }
         };
-        // Streams of an HTTP/2 connection have windows of the connection's, and upgraded sockets have none.
+        // A stream of HTTP/2 has a window; an upgraded socket of HTTP/1.1 has none.
         let window = match version {
-            Version::HTTP_2 => HTTP2_WINDOW,
+            Version::HTTP_2 => HTTP2_WINDOW as usize,
             _ => 0,
         };
         let Ok((mut seat, pending)) = self.0.seat(remote.ip()) else {
@@ -204,8 +204,9 @@ fn refuse(refusal: Refusal) -> Response<Full<Bytes>> {
     response
 }
 
-/// The window of a stream that the server of the binary sets, in bytes.
-const HTTP2_WINDOW: usize = 256 * 1024;
+/// How many bytes of one HTTP/2 stream may wait, each way: a server that attaches WebSockets over HTTP/2 sets
+/// this window, because the relay counts such a leg with it.
+pub const HTTP2_WINDOW: u32 = 256 * 1024;
 
 /// Whether a header that lists values, in one line or several, names this one.
 fn lists(headers: &HeaderMap, name: &HeaderName, value: &str) -> bool {

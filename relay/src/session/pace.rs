@@ -7,7 +7,6 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use peersox_core::limit::Bucket;
-use peersox_core::time::Moment;
 use tokio::time::Instant;
 
 use crate::relay::Inner;
@@ -18,6 +17,8 @@ pub(crate) struct Pace {
     bucket: Option<Bucket>,
     /// What was taken out of the budgets of the networks in advance, so that few frames take a lock.
     left: u64,
+    /// How much is taken in advance at a time.
+    advance: u64,
     until: Option<Instant>,
 }
 
@@ -28,6 +29,7 @@ impl Pace {
             address,
             bucket: metered.then(|| Bucket::new(relay.config.leg_rate, relay.moment(now))),
             left: 0,
+            advance: (relay.config.leg_rate.capacity / 16).min(ADVANCE),
             until: None,
         }
     }
@@ -42,10 +44,10 @@ impl Pace {
         let Some(bucket) = &mut self.bucket else {
             return;
         };
-        let moment: Moment = relay.moment(now);
+        let moment = relay.moment(now);
         let mut pause = bucket.spend(cost, moment);
         if cost > self.left {
-            let advance = cost.max(ADVANCE);
+            let advance = cost.max(self.advance);
             pause = pause.max(relay.spend(self.address, advance, moment));
             self.left += advance;
         }
@@ -56,7 +58,7 @@ impl Pace {
 
 /// What a frame costs beside its bytes.
 pub(crate) const FRAME: u64 = 256;
-/// What is taken in advance, in bytes.
+/// What is taken in advance, in bytes, unless that is more than a sixteenth of what a leg may send at once.
 const ADVANCE: u64 = 1024 * 1024;
 /// A leg is looked at again after this time, whatever its debt.
 const LONGEST: Duration = Duration::from_secs(5);

@@ -94,9 +94,10 @@ impl Stake {
         if self.place.is_some() {
             self.starved = None;
             self.review_at = Some(now + REVIEW);
-            return Ok(match self.wide && !was_wide {
-                true => Provided::More,
-                false => Provided::Nothing,
+            return Ok(if self.wide && !was_wide {
+                Provided::More
+            } else {
+                Provided::Nothing
             });
         }
         self.review_at = Some(now + RETRY);
@@ -132,12 +133,9 @@ impl Stake {
         }
     }
 
-    /// The receiver has another leg, with small buffers.
-    pub(crate) fn sink_changed(&mut self) {
-        if self.wide {
-            // Paid for already: the review asks for it again.
-            self.wide = false;
-        }
+    /// One of the two peers has another leg, with small windows. The next review widens them, and pays anew.
+    pub(crate) fn leg_changed(&mut self) {
+        self.wide = false;
     }
 }
 

@@ -70,7 +70,9 @@ impl Wires {
 
     pub(crate) fn attach(&mut self, role: Role, leg: Leg, outbox: Outbox) {
         self.pumps[role.other().index()].sink_changed(&mut self.tally);
-        self.stakes[role.other().index()].sink_changed();
+        for stake in &mut self.stakes {
+            stake.leg_changed();
+        }
         let pace = Pace::new(&self.relay, leg.address(), Instant::now());
         self.paces[role.index()] = Some(pace);
         self.outboxes[role.index()] = Some(outbox);
@@ -193,12 +195,14 @@ impl Wires {
             };
             leg.heard = now;
             leg.probed = false;
+            // A Ping or Pong of the transport is a frame to it, with few bytes.
+            cost += pace::FRAME;
             let Item::Frame(bytes) = item? else {
                 continue;
             };
             let frame = Frame::parse(bytes).map_err(|why| Ending::Fault(why.into()))?;
             trace!(%role, ?frame, "frame");
-            cost += pace::FRAME + frame.len() as u64;
+            cost += frame.len() as u64;
             if frame.lane() == Lane::Notice {
                 let nonce = ping(&frame).ok_or(Ending::Fault(CloseReason::NoticeForbidden))?;
                 if let Some(outbox) = &mut self.outboxes[role.index()] {

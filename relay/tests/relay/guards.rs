@@ -3,6 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::SinkExt as _;
 use peersox_core::close::CloseReason;
 use peersox_core::frame::{Frame, Lane};
 use peersox_core::limit::Limit;
@@ -12,6 +14,7 @@ use peersox_relay::Config;
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{
     Over, Peer, Server, fresh, hello, patiently, quic_client, quic_server, request,
@@ -198,6 +201,39 @@ async fn memory_is_given_back_when_a_direction_is_idle() {
     .await;
 }
 
+/// How many bytes a peer gets rid of while the other one reads nothing.
+async fn sent_ahead(mut one: Peer) -> u64 {
+    for _ in 0..100 {
+        one.send(Frame::new(Lane::Reliable, &[7; 60_000])).await;
+    }
+    let Peer::Quic(connection, ..) = &one else {
+        unreachable!("only QUIC tells how much it sent");
+    };
+    let sent = || connection.stats().udp_tx.bytes;
+    loop {
+        let before = sent();
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        if sent() - before < 10_000 {
+            return before;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_leg_that_replaces_another_may_send_as_far_ahead() {
+    let server = Server::start(Config::default()).await;
+    let (first, _silent, _) = server.pair((Over::Quic, Over::Quic)).await;
+    let (mut old, mut two, session) = server.pair((Over::Quic, Over::Quic)).await;
+    let frame = Frame::new(Lane::Reliable, &[7; 60_000]);
+    for _ in 0..20 {
+        old.send(frame.clone()).await;
+        assert_eq!(two.recv().await, frame);
+    }
+    let (new, _) = server.attach(Over::Quic, session, Role::Initiator).await;
+    let (first, new) = tokio::join!(sent_ahead(first), sent_ahead(new));
+    assert!(new + 512 * 1024 > first, "{new} of {first}");
+}
+
 #[tokio::test]
 async fn a_leg_that_sends_too_fast_is_read_more_slowly_and_loses_nothing() {
     let server = Server::start(Config {
@@ -232,6 +268,51 @@ async fn a_leg_that_sends_too_fast_is_read_more_slowly_and_loses_nothing() {
         );
         drop(sending.await.unwrap());
     }
+}
+
+#[tokio::test]
+async fn the_first_frames_are_not_paid_for_in_advance_where_the_rate_is_low() {
+    let server = Server::start(Config {
+        leg_rate: Limit::per(64 * 1024, Duration::from_secs(1)),
+        host_rate: Config::host_rate(64 * 1024),
+        ..Config::default()
+    })
+    .await;
+    let (mut one, mut two, _) = server.pair((Over::Ws, Over::Ws)).await;
+    let begun = Instant::now();
+    for mark in 0..4 {
+        let frame = Frame::new(Lane::Reliable, &[mark; 1024]);
+        one.send(frame.clone()).await;
+        assert_eq!(two.recv().await, frame);
+    }
+    let took = begun.elapsed();
+    assert!(took < Duration::from_millis(1_500), "{took:?}");
+}
+
+#[tokio::test]
+async fn pings_of_the_transport_are_paid_for_like_frames() {
+    let server = Server::start(Config {
+        leg_rate: Limit::per(64 * 1024, Duration::from_secs(1)),
+        host_rate: Config::host_rate(64 * 1024),
+        ..Config::default()
+    })
+    .await;
+    let (one, mut two, _) = server.pair((Over::Ws, Over::Ws)).await;
+    let Peer::Ws(mut one) = one else {
+        unreachable!("it was asked for");
+    };
+    let begun = Instant::now();
+    // 256 bytes each: a second's worth at once, and two more.
+    for _ in 0..768 {
+        one.feed(Message::Ping(Bytes::new())).await.unwrap();
+    }
+    let frame = Frame::new(Lane::Reliable, b"after all pings");
+    one.send(Message::Binary(frame.clone().into_bytes()))
+        .await
+        .unwrap();
+    assert_eq!(two.recv().await, frame);
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(1_000), "{took:?}");
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::RwLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -241,6 +243,40 @@ async fn the_file_is_bounded() {
     let created = put(None, contract::create(later).0, None);
     let outcome = store.commit(created, later).await.unwrap();
     assert_eq!(outcome, Outcome::Committed, "what is over makes room");
+}
+
+/// A disk that hangs takes no more threads, whether callers wait for it or give up.
+#[tokio::test]
+async fn reads_at_a_time_are_bounded() {
+    let folder = folder();
+    let store = Arc::new(open(&folder).await.unwrap());
+    let disk = Arc::new(RwLock::new(()));
+    let begun = Arc::new(AtomicUsize::new(0));
+    let read = || {
+        let (store, disk, begun) = (Arc::clone(&store), Arc::clone(&disk), Arc::clone(&begun));
+        async move {
+            let look = move |_: &redb::ReadTransaction| {
+                begun.fetch_add(1, Ordering::SeqCst);
+                drop(disk.read());
+                Ok(())
+            };
+            store.read(look).await
+        }
+    };
+    let hangs = disk.write().unwrap();
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..2 * READERS {
+        callers.spawn(read());
+    }
+    while begun.load(Ordering::SeqCst) < READERS {
+        tokio::task::yield_now().await;
+    }
+    callers.shutdown().await;
+    let late = tokio::time::timeout(Duration::from_millis(100), read()).await;
+    assert!(late.is_err());
+    assert_eq!(begun.load(Ordering::SeqCst), READERS);
+    drop(hangs);
+    read().await.unwrap();
 }
 
 #[tokio::test]

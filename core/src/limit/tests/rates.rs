@@ -1,11 +1,11 @@
-//! Rates: what a host, a network and all together are granted.
+//! Rates: what a host and a network are granted.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::limit::{Frequency, Level, Limit, Networks, Prefix, Rates, Tiers};
+use crate::limit::{Level, Limit, Networks, Prefix, Rates, Tiers};
 use crate::time::Moment;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -14,11 +14,9 @@ fn at(seconds: f64) -> Moment {
     Moment::from_origin(Duration::from_secs_f64(seconds))
 }
 
-/// As failed joins are limited: 20 an hour for a host, 50 a second for all.
+/// As failed joins are limited: 20 an hour for a host.
 fn failed_joins() -> Rates {
-    let joint = Limit::per(50, Duration::from_secs(1));
     Rates::new(Tiers::of(Limit::per(20, HOUR)), 65_536, Networks::default())
-        .with_joint(joint, at(0.0))
 }
 
 fn host_of(network: u16, at: u16) -> IpAddr {
@@ -48,21 +46,6 @@ fn a_network_at_full_effort_does_not_keep_others_from_joining() {
     // 320 at once and 320 an hour.
     assert!((320..=380).contains(&granted), "{granted} of {refused}");
     assert!(rates.prefixes() < 700, "{}", rates.prefixes());
-}
-
-#[test]
-fn who_has_no_failures_is_served_from_the_reserved_half() {
-    let mut rates = failed_joins();
-    let now = at(1.0);
-    // Two hundred hosts, each in a network of its own, have failed before, and fail again all at once.
-    for network in 0..200 {
-        let before = at(1.0 - 1.0 / 4.0 * f64::from(network) / 200.0);
-        let _ = rates.take(host_of(network, 0), 1, before);
-    }
-    let again = (0..200).filter(|network| rates.take(host_of(*network, 1), 1, now).is_ok());
-    assert!(again.count() <= 25);
-    let clean = rates.take(IpAddr::from([192, 0, 2, 1]), 1, at(1.2));
-    assert!(clean.is_ok(), "{clean:?}");
 }
 
 #[test]
@@ -97,33 +80,19 @@ fn a_debt_of_a_host_is_a_debt_of_its_network_too() {
     assert_eq!(rates.spend(host_of(2, 0), 1, at(0.0)), Duration::ZERO);
 }
 
-#[test]
-fn a_frequency_forgets() {
-    let mut frequency = Frequency::new(Duration::from_secs(60));
-    for second in 0..600 {
-        frequency.note(5, at(f64::from(second)));
-    }
-    let steady = frequency.per_second(at(600.0));
-    assert!((4.5..5.5).contains(&steady), "{steady}");
-    assert!(frequency.per_second(at(600.0 + 600.0)) < 0.001);
-}
-
 proptest! {
     #[test]
-    fn no_prefix_and_not_all_together_are_granted_more_than_their_budgets(
+    fn no_prefix_is_granted_more_than_its_budget(
         steps in prop::collection::vec((0u64..3_000, 0u16..3, 0u16..3, 0u16..3), 1..400),
     ) {
         let host = Limit::per(3, Duration::from_secs(20));
         let tiers = Tiers { host, site: host.times(2), network: host.times(3) };
-        let all = Limit::per(6, Duration::from_secs(20));
-        let mut rates = Rates::new(tiers, 64, Networks::default()).with_joint(all, at(0.0));
+        let mut rates = Rates::new(tiers, 64, Networks::default());
         let (mut now, mut granted) = (at(0.0), std::collections::BTreeMap::new());
-        let mut total = 0;
         for (pause, network, site, host) in steps {
             now = now + Duration::from_millis(pause);
             let address = host_of(network, site << 8 | host);
             if rates.take(address, 1, now).is_ok() {
-                total += 1;
                 for (level, prefix) in Prefix::of(address) {
                     *granted.entry((level, prefix)).or_insert(0u32) += 1;
                 }
@@ -140,6 +109,5 @@ proptest! {
             };
             prop_assert!(f64::from(count) <= most(limit), "{:?} {:?}", level, prefix);
         }
-        prop_assert!(f64::from(total) <= most(all));
     }
 }
