@@ -338,14 +338,14 @@ pub(crate) struct NewCode {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   peersox send photo.jpg holiday/      then type the code on the other device
-  tar c . | peersox send -             what the other side receives as a stream
+  tar c . | peersox send -             a stream; `peersox receive -o -` takes it as one
   peersox send --json big.iso          for scripts")]
 pub(crate) struct Send {
     /// Files and folders, or `-` for standard input.
     #[arg(required = true, value_name = "FILE|DIR|-")]
     pub(crate) paths: Vec<PathBuf>,
-    /// What the only thing that is sent is called there, instead of its own name; standard input is
-    /// called `stdin` otherwise.
+    /// Another name for the only file or folder that is sent. Standard input is called `stdin` unless
+    /// this is given.
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
     /// Send to a saved device instead of showing a code.
@@ -379,7 +379,7 @@ pub(crate) struct Receive {
     /// that extension is offered.
     #[arg(short, long, default_value = ".", value_name = "DIR")]
     pub(crate) output: PathBuf,
-    /// What the file or folder is called here, instead of its own name; for one of them.
+    /// Another name for the only file or folder that is offered.
     #[arg(long, value_name = "NAME", value_parser = file_name)]
     pub(crate) name: Option<String>,
     /// Accept without asking. Without a terminal to ask on, nothing is accepted unless this is given.
@@ -448,7 +448,7 @@ const EXAMPLES: &str = "\
 Examples:
   peersox serve                          the server, on port 3000
   peersox send photo.jpg                 prints a code
-  peersox receive 481920-tulip-ember     types it
+  peersox receive 481920-tulip-ember     takes it, on the other device
   echo hello | peersox connect           a pipe between two machines
   peersox pair --save laptop             pairs for good; then `peersox send --to laptop FILE`
 
@@ -456,4 +456,6 @@ Exit codes:
   0  done                     4  the other side declined or cancelled
   1  another failure          5  the server or the other side cannot be reached
   2  wrong usage              6  what arrived is not what was sent
-  3  no such code, or wrong   7  a file here is in the way, or cannot be read or written";
+  3  no such code, or wrong   7  a file here is in the way, or cannot be read or written
+  129, 130, 143               ended by SIGHUP, by Ctrl-C, by SIGTERM
+  141                         nobody reads standard output any more";

@@ -120,10 +120,10 @@ struct Hinted {
     clippy::needless_pass_by_value,
     reason = "the shape that map_err wants"
 )]
-pub(crate) fn stdout(error: std::io::Error) -> anyhow::Error {
+pub(crate) fn stdout(error: std::io::Error) -> Failure {
     match error.kind() {
-        std::io::ErrorKind::BrokenPipe => Failure::Unheard.into(),
-        _ => Failure::File(format!("cannot write to standard output: {error}")).into(),
+        std::io::ErrorKind::BrokenPipe => Failure::Unheard,
+        _ => Failure::File(format!("cannot write to standard output: {error}")),
     }
 }
 

@@ -184,7 +184,23 @@ async fn join(remote: &Remote, code: &[String], voice: Voice) -> anyhow::Result<
         ..Terms::default()
     };
     let pairing = server.join_pairing_on(&code.nameplate, &terms).await?;
-    attach(remote, server, pairing, Proof::Code(code), voice).await
+    let url = server.url().to_owned();
+    let (proof, options) = (Proof::Code(code), options(remote, true));
+    let mut peer = Peer::start(server, pairing.clone(), proof, options)?;
+    voice.follow(&mut peer);
+    peer.attached().await?;
+    if peer.status().borrow().presence == Presence::Absent {
+        voice.say(
+            "waiting for the device that shows the code",
+            &json!({"event": "waiting", "for": null}),
+        );
+    }
+    peer.connected().await?;
+    Ok(Met {
+        peer: share::Peer::Own(peer),
+        server: url,
+        pairing,
+    })
 }
 
 /// Comes back to a device that was saved, and waits until it comes back, too.
@@ -214,33 +230,6 @@ pub(crate) async fn restore(remote: &Remote, saved: Saved) -> anyhow::Result<Pee
     let server = server(remote, &saved.server).await?;
     let proof = Proof::Secret(saved.secret);
     Ok(Peer::attach(server, saved.pairing, proof, options(remote, false)).await?)
-}
-
-async fn attach(
-    remote: &Remote,
-    server: Server,
-    pairing: Pairing,
-    proof: Proof,
-    voice: Voice,
-) -> anyhow::Result<Met> {
-    let url = server.url().to_owned();
-    let once = matches!(proof, Proof::Code(_));
-    let mut peer = Peer::start(server, pairing.clone(), proof, options(remote, once))?;
-    voice.follow(&mut peer);
-    peer.attached().await?;
-    // A saved device is waited for anyway, and that was said.
-    if once && peer.status().borrow().presence == Presence::Absent {
-        voice.say(
-            "waiting for the device that shows the code",
-            &json!({"event": "waiting", "for": null}),
-        );
-    }
-    peer.connected().await?;
-    Ok(Met {
-        peer: share::Peer::Own(peer),
-        server: url,
-        pairing,
-    })
 }
 
 /// Resolves, with what to say, once the other device has been absent for `wait` seconds without a

@@ -106,9 +106,8 @@ pub(crate) fn out_json(value: &Value) -> anyhow::Result<()> {
 pub(crate) fn out_raw(text: &str) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     let written = stdout.write_all(text.as_bytes());
-    written
-        .and_then(|()| stdout.flush())
-        .map_err(failure::stdout)
+    let written = written.and_then(|()| stdout.flush());
+    Ok(written.map_err(failure::stdout)?)
 }
 
 /// The path in use, as people see it: `relay·quic`.

@@ -21,9 +21,11 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use peersox_client::Message;
 use peersox_core::transfer::{self, Action, CancelCode, Error, Offer};
+use serde_json::json;
 
 use crate::failure::Failure;
 use crate::share::{Peer, Receiver, Sender};
+use crate::terminal::Voice;
 
 pub(crate) use receiving::receive;
 pub(crate) use sending::send;
@@ -129,6 +131,18 @@ fn ready(receiver: &mut Receiver) -> anyhow::Result<Option<Bytes>> {
         Poll::Ready(message) => message.map(Some),
         Poll::Pending => Ok(None),
     }
+}
+
+/// Says that the other side has paused, or goes on.
+fn tell_paused(paused: bool, voice: Voice) {
+    let sentence = match paused {
+        true => "the other side has paused",
+        false => "the other side goes on",
+    };
+    voice.say(
+        sentence,
+        &json!({"event": "paused_there", "paused": paused}),
+    );
 }
 
 fn name(offer: &Offer, entry: Option<u32>) -> &str {

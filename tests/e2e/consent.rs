@@ -1,7 +1,6 @@
 //! A peer that means no good offers files to a person at a terminal.
 
 use std::path::Path;
-use std::process::Stdio;
 
 use bytes::Bytes;
 use peersox_client::{
@@ -9,70 +8,10 @@ use peersox_client::{
 };
 use peersox_client::{Pairing, PairingSecret, Trust};
 use peersox_core::transfer::{self, Action, CHANNEL, Entry, Kind, Limits, Offer, SafePath};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::client::code;
-use crate::harness::{Server, binary, quiet, soon};
-
-/// `peersox receive` in a terminal.
-struct Person {
-    child: Child,
-    stdin: ChildStdin,
-    stdout: ChildStdout,
-    seen: String,
-}
-
-impl Person {
-    fn receives(server: &Server, code: &str, into: &Path) -> Self {
-        let (program, url, into) = (binary().display(), server.url(), into.display());
-        let command = format!("'{program}' receive {code} -o '{into}' --server {url}");
-        let mut terminal = Command::new("script");
-        terminal.args([
-            "--quiet",
-            "--return",
-            "--flush",
-            "--command",
-            &command,
-            "/dev/null",
-        ]);
-        let mut child = quiet(&mut terminal)
-            .stdin(Stdio::piped())
-            .spawn()
-            .expect("`script` of util-linux starts");
-        let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        Self {
-            child,
-            stdin,
-            stdout,
-            seen: String::new(),
-        }
-    }
-
-    /// Waits until the terminal shows a text; gives what it showed since the last.
-    async fn sees(&mut self, text: &str) -> String {
-        loop {
-            if let Some(at) = self.seen.find(text) {
-                let rest = self.seen.split_off(at + text.len());
-                return std::mem::replace(&mut self.seen, rest);
-            }
-            let mut bytes = [0; 4096];
-            let read = soon(self.stdout.read(&mut bytes)).await.unwrap();
-            assert!(read > 0, "no {text:?} in {:?}", self.seen);
-            self.seen.push_str(&String::from_utf8_lossy(&bytes[..read]));
-        }
-    }
-
-    async fn types(&mut self, line: &str) {
-        self.stdin.write_all(line.as_bytes()).await.unwrap();
-    }
-
-    async fn ends(mut self) -> i32 {
-        let mut rest = Vec::new();
-        let _ = soon(self.stdout.read_to_end(&mut rest)).await;
-        soon(self.child.wait()).await.unwrap().code().unwrap()
-    }
-}
+use crate::harness::{Server, soon};
+use crate::look::Terminal;
 
 /// The peer: it knows the code, and comes back as another process would.
 struct Stranger {
@@ -82,13 +21,16 @@ struct Stranger {
 }
 
 impl Stranger {
-    async fn meets(server: &Server, into: &Path) -> (Self, Person) {
+    /// Meets `peersox receive` at a terminal.
+    async fn meets(server: &Server, into: &Path) -> (Self, Terminal) {
         let control = Control::connect(&server.url(), Trust::default())
             .await
             .unwrap();
         let created = control.create_pairing().await.unwrap();
         let code = code(&created.nameplate, "tulip-ember");
-        let person = Person::receives(server, &code.canonical(), into);
+        let (typed, into, url) = (code.canonical(), into.display(), server.url());
+        let line = format!("receive {} -o {into} --server {url}", *typed);
+        let person = Terminal::start((80, 24), &[], &line);
         let (pairing, proof) = (created.pairing, Proof::Code(code));
         let attached = Peer::attach(control.clone(), pairing.clone(), proof, Options::default());
         let peer = attached.await.unwrap();
@@ -154,11 +96,11 @@ async fn an_answer_is_for_one_offer_and_not_for_its_id() {
     let dir = tempfile::tempdir().unwrap();
     let (stranger, mut person) = Stranger::meets(&server, dir.path()).await;
     let (mut machine, _sender, mut receiver) = stranger.offers("photo.jpg").await;
-    let question = person.sees("accept? [Y/n]").await;
+    let question = person.shows("accept? [Y/n]").await;
     assert!(question.contains("photo.jpg"), "{question}");
     person.types("quit\n").await;
-    person.sees("please answer yes or no").await;
-    person.sees("accept? [Y/n]").await;
+    person.shows("please answer yes or no").await;
+    person.shows("accept? [Y/n]").await;
     person.types("y\n").await;
     machine.handle(heard(&mut receiver).await).unwrap();
 
@@ -168,7 +110,7 @@ async fn an_answer_is_for_one_offer_and_not_for_its_id() {
     machine.handle(heard(&mut receiver).await).unwrap();
     let stranger = stranger.restarts().await;
     let (mut machine, _sender, mut receiver) = stranger.offers(".bash_profile").await;
-    let question = person.sees("accept, with what is hidden? [y/N]").await;
+    let question = person.shows("accept, with what is hidden? [y/N]").await;
     assert!(question.contains("hidden (1): .bash_profile"), "{question}");
     assert_eq!(question.matches("accept").count(), 1, "{question}");
     person.types("\n").await;
@@ -177,7 +119,7 @@ async fn an_answer_is_for_one_offer_and_not_for_its_id() {
         matches!(declined, Err(transfer::Error::Declined { .. })),
         "{declined:?}"
     );
-    assert_eq!(person.ends().await, 4);
+    assert_eq!(person.end().await.0, 4);
     assert!(!dir.path().join(".bash_profile").exists());
 }
 
@@ -187,7 +129,7 @@ async fn the_end_of_the_input_is_no() {
     let dir = tempfile::tempdir().unwrap();
     let (stranger, mut person) = Stranger::meets(&server, dir.path()).await;
     let (mut machine, _sender, mut receiver) = stranger.offers("photo.jpg").await;
-    person.sees("accept? [Y/n]").await;
+    person.shows("accept? [Y/n]").await;
     // What Ctrl-D types.
     person.types("\u{4}").await;
     let declined = machine.handle(heard(&mut receiver).await);
@@ -195,7 +137,7 @@ async fn the_end_of_the_input_is_no() {
         matches!(declined, Err(transfer::Error::Declined { .. })),
         "{declined:?}"
     );
-    assert_eq!(person.ends().await, 4);
+    assert_eq!(person.end().await.0, 4);
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
@@ -205,11 +147,11 @@ async fn a_sender_that_gives_up_ends_the_question() {
     let dir = tempfile::tempdir().unwrap();
     let (stranger, mut person) = Stranger::meets(&server, dir.path()).await;
     let (mut machine, sender, _receiver) = stranger.offers("photo.jpg").await;
-    person.sees("accept? [Y/n]").await;
+    person.shows("accept? [Y/n]").await;
     machine.cancel(transfer::CancelCode::Interrupted, "changed my mind");
     while let Action::Send(message) = machine.poll() {
         sender.send(Message::Binary(message)).await.unwrap();
     }
-    person.sees("stopped the transfer: changed my mind").await;
-    assert_eq!(person.ends().await, 4);
+    person.shows("stopped the transfer: changed my mind").await;
+    assert_eq!(person.end().await.0, 4);
 }

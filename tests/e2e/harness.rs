@@ -314,12 +314,13 @@ pub fn quiet(command: &mut Command) -> &mut Command {
     for proxy in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
         command.env_remove(proxy).env_remove(proxy.to_lowercase());
     }
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("PEERSOX_") {
+            command.env_remove(name);
+        }
+    }
     command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
-        .env_remove("PEERSOX_SERVER")
-        .env_remove("PEERSOX_CODE")
-        .env_remove("PEERSOX_STATE")
-        .env_remove("PEERSOX_LOG")
 }

@@ -10,6 +10,7 @@ use peersox_client::CloseReason;
 use tokio::process::Command;
 
 use crate::harness::{binary, quiet, soon};
+use crate::terminal::is_plain;
 use server::{Liar, Lie, Manners, Stall};
 
 /// How a command ended, and all that it said.
@@ -30,27 +31,14 @@ impl Run {
     }
 }
 
-/// A command that was told a text by somebody else must not hand it to the terminal as it is: escape
-/// sequences would move the cursor, and bidirectional controls reorder what people read.
-fn is_plain(text: &str) -> bool {
-    let reorder = [
-        '\u{200e}'..='\u{200f}',
-        '\u{202a}'..='\u{202e}',
-        '\u{2066}'..='\u{2069}',
-    ];
-    let reorders = |c| reorder.iter().any(|range| range.contains(&c));
-    text.chars()
-        .all(|c| c == '\n' || !(c.is_control() || reorders(c)))
-}
-
 /// Runs `peersox ARGS… --server URL` to its end, without a terminal.
 async fn run(url: &str, args: &[&str]) -> Run {
-    let state = tempfile::tempdir().unwrap();
+    let devices = tempfile::tempdir().unwrap();
     let mut command = Command::new(binary());
     command.args(args).args(["--server", url]);
     let command = quiet(&mut command)
         .stdin(Stdio::null())
-        .env("PEERSOX_STATE", state.path());
+        .env("PEERSOX_DEVICES", devices.path());
     let ended = soon(command.output()).await.unwrap();
     Run {
         code: ended.status.code().unwrap_or(-1),

@@ -9,15 +9,16 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use crate::harness::{Peer, Server, binary, quiet, soon};
 
 /// A command at a terminal.
-struct Terminal {
+pub struct Terminal {
     child: Child,
     keys: ChildStdin,
     screen: ChildStdout,
+    /// What it has shown since the last text that was waited for.
     seen: String,
 }
 
 impl Terminal {
-    fn start(size: (u16, u16), environment: &[(&str, &str)], args: &str) -> Self {
+    pub fn start(size: (u16, u16), environment: &[(&str, &str)], args: &str) -> Self {
         let (columns, rows) = size;
         let line = format!(
             "stty cols {columns} rows {rows}; exec {} {args}",
@@ -27,7 +28,6 @@ impl Terminal {
         command
             .args(["-qec", &line, "/dev/null"])
             .env_remove("NO_COLOR")
-            .env_remove("PEERSOX_CODE")
             .env("LC_ALL", "C.UTF-8")
             .env("TERM", "xterm");
         let command = quiet(&mut command).stdin(Stdio::piped());
@@ -40,9 +40,13 @@ impl Terminal {
         }
     }
 
-    /// Reads on until this text was shown.
-    async fn shows(&mut self, text: &str) {
-        while !self.seen.contains(text) {
+    /// Reads on until this text is shown; gives what was shown since the last one.
+    pub async fn shows(&mut self, text: &str) -> String {
+        loop {
+            if let Some(at) = self.seen.find(text) {
+                let rest = self.seen.split_off(at + text.len());
+                return std::mem::replace(&mut self.seen, rest);
+            }
             let mut piece = [0; 4096];
             let read = soon(self.screen.read(&mut piece)).await.unwrap_or(0);
             assert!(read > 0, "it ended without {text:?}: {:?}", self.seen);
@@ -50,11 +54,12 @@ impl Terminal {
         }
     }
 
-    async fn types(&mut self, keys: &str) {
+    pub async fn types(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).await.unwrap();
     }
 
-    async fn end(mut self) -> (i32, String) {
+    /// Its exit code, and what it showed since the last text that was waited for.
+    pub async fn end(mut self) -> (i32, String) {
         let mut rest = Vec::new();
         let _ = soon(self.screen.read_to_end(&mut rest)).await;
         self.seen.push_str(&String::from_utf8_lossy(&rest));

@@ -130,18 +130,24 @@ async fn is_harmless(command: &[&str], url: &str, heard: &str) {
         let heard_it = said.iter().any(|said| said.contains(heard));
         assert!(heard_it, "{command:?} says nothing of it: {said:?}");
         for said in said {
-            let obeyed = |c: char| {
-                (c.is_control() && c != '\n')
-                    || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-                        | '\u{2066}'..='\u{2069}')
-            };
-            assert!(!said.chars().any(obeyed), "{command:?}: {said:?}");
+            assert!(is_plain(&said), "{command:?}: {said:?}");
             let forged = said.lines().any(|line| line.starts_with("connected"));
             assert!(!forged, "{command:?}: {said}");
             let longest = said.lines().map(|line| line.chars().count()).max();
             assert!(longest.unwrap_or(0) < 10_000, "{command:?}: {longest:?}");
         }
     }
+}
+
+/// Whether a terminal shows a text as it is: escape sequences would move the cursor, and bidirectional
+/// controls change the order in which people read it.
+pub fn is_plain(text: &str) -> bool {
+    let obeyed = |c: char| {
+        (c.is_control() && c != '\n')
+            || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+                | '\u{2066}'..='\u{2069}')
+    };
+    !text.chars().any(obeyed)
 }
 
 /// A control plane that does not mean well.

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::place::Place;
 use super::wire::{self, Answer, Asked, Fault, Frame, Request, Told};
 use crate::args::{Remote, Transport};
+use crate::argv;
 use crate::failure::Failure;
 use crate::saved::{Devices, Name};
 use crate::terminal::Voice;
@@ -299,7 +300,7 @@ fn start(name: &Name, remote: &Remote) -> anyhow::Result<()> {
     }
     let devices = Devices::of_this_user()?;
     command.env("PEERSOX_DEVICES", absolute(devices.folder())?);
-    command.env_remove("PEERSOX_CODE").current_dir("/");
+    command.env_remove(argv::VARIABLE).current_dir("/");
     command.stdin(Stdio::null()).stdout(Stdio::null());
     command.stderr(Stdio::null()).process_group(0);
     let mut child = command.spawn()?;

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::consent::{self, Answer, Person};
 use super::sink::{Sink, Unstorable};
-use super::{Broken, Ended, conclude, device, failure, name, next, restarted};
+use super::{Broken, Ended, conclude, device, failure, name, next, restarted, tell_paused};
 use crate::args::{NewCode, Receive};
 use crate::connect::accept;
 use crate::failure::Failure;
@@ -188,13 +188,7 @@ impl Receiving<'_> {
                 sink.drop_file(entry)
             }
             Event::Paused(paused) => {
-                let sentence = if paused {
-                    "the other side has paused"
-                } else {
-                    "the other side goes on"
-                };
-                let event = json!({"event": "paused_there", "paused": paused});
-                self.voice.say(sentence, &event);
+                tell_paused(paused, self.voice);
                 Ok(())
             }
             Event::Store => {

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::source::{Notice, Piece, Source};
 use super::{
     Broken, Ended, conclude, consent, failure, name, next, ready, restarted, say_last_words,
+    tell_paused,
 };
 use crate::args::Send;
 use crate::failure::Failure;
@@ -212,13 +213,7 @@ impl Sending {
         progress.show(&at, name(source.offer(), at.entry));
         if self.paused != self.machine.is_paused_there() {
             self.paused = self.machine.is_paused_there();
-            let sentence = if self.paused {
-                "the other side has paused"
-            } else {
-                "the other side goes on"
-            };
-            let event = json!({"event": "paused_there", "paused": self.paused});
-            self.voice.say(sentence, &event);
+            tell_paused(self.paused, voice);
         }
     }
 

@@ -18,14 +18,14 @@ mod place;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fmt;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use peersox_core::transfer::{Choice, Entry, Kind, Offer, Report};
 
 use self::folder::Folder;
 use crate::args::Receive;
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::terminal::Voice;
 
 /// Why something cannot be stored: for this side with its path, for the other side without.
@@ -35,7 +35,8 @@ pub(crate) struct Unstorable {
     pub(super) why: String,
     /// There is no room for it.
     pub(super) is_room: bool,
-    is_usage: bool,
+    /// What ends the command, if it is no file here.
+    failure: Option<Failure>,
 }
 
 impl fmt::Display for Unstorable {
@@ -55,15 +56,12 @@ impl Unstorable {
             path: path.into(),
             why: why.to_string(),
             is_room: false,
-            is_usage: false,
+            failure: None,
         }
     }
 
     fn usage(why: &str) -> Self {
-        Self {
-            is_usage: true,
-            ..Self::new("", why)
-        }
+        Failure::Usage(why.to_owned()).into()
     }
 
     fn no_room(path: &Path, why: String) -> Self {
@@ -74,14 +72,20 @@ impl Unstorable {
     }
 }
 
+impl From<Failure> for Unstorable {
+    fn from(failure: Failure) -> Self {
+        let why = failure.to_string();
+        Self {
+            failure: Some(failure),
+            ..Self::new("", why)
+        }
+    }
+}
+
 impl From<Unstorable> for anyhow::Error {
     fn from(it: Unstorable) -> Self {
         let text = it.to_string();
-        if it.is_usage {
-            Failure::Usage(text).into()
-        } else {
-            Failure::File(text).into()
-        }
+        it.failure.unwrap_or(Failure::File(text)).into()
     }
 }
 
@@ -171,10 +175,10 @@ impl Sink {
     pub(super) fn finish(&mut self, entry: u32, size: u64) -> Result<(), Unstorable> {
         match self {
             Self::Folder(folder) => folder.finish(entry, size),
-            Self::Stdout => io::stdout()
-                .lock()
-                .flush()
-                .map_err(|error| no_output(&error)),
+            Self::Stdout => {
+                let flushed = std::io::stdout().lock().flush();
+                Ok(flushed.map_err(failure::stdout)?)
+            }
         }
     }
 
@@ -223,12 +227,8 @@ fn target(args: &Receive, offer: &Offer) -> (PathBuf, Option<String>) {
 }
 
 fn output(bytes: &[u8]) -> Result<(), Unstorable> {
-    let written = io::stdout().lock().write_all(bytes);
-    written.map_err(|error| no_output(&error))
-}
-
-fn no_output(error: &io::Error) -> Unstorable {
-    Unstorable::new("", format!("cannot write to standard output: {error}"))
+    let written = std::io::stdout().lock().write_all(bytes);
+    Ok(written.map_err(failure::stdout)?)
 }
 
 /// Bytes that a file takes on the disk, as far as the offer tells.

@@ -15,6 +15,7 @@ use tokio::process::ChildStderr;
 use super::{FILE, Run};
 use crate::client::code;
 use crate::harness::{Server, binary, quiet, soon};
+use crate::terminal::is_plain;
 
 /// What the peer offers: the path of a file, and its size.
 type Offered = (&'static [&'static str], u64);
@@ -291,7 +292,7 @@ async fn words_of_a_receiver_are_no_commands_for_the_senders_terminal() {
         let (status, said) = soon(sender.end()).await;
         let what = kind.is_some();
         assert_ne!(status, Some(0), "{what}: {said}");
-        assert!(super::is_plain(&said), "{what}: {said:?}");
+        assert!(is_plain(&said), "{what}: {said:?}");
         assert!(said.len() < 8_000, "{what}: {said:?}");
         drop((kept, peer));
     }

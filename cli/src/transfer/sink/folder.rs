@@ -1,6 +1,6 @@
 //! Takes the files of an offer into partial files.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
@@ -34,7 +34,7 @@ pub(crate) struct Folder {
     pub(super) is_batch: bool,
     open: Option<Open>,
     /// Streams, which no later attempt can go on with.
-    streams: Vec<u32>,
+    streams: HashSet<u32>,
     /// Files that did not come.
     pub(super) missing: Vec<u32>,
     /// Everything is in place.
@@ -46,7 +46,7 @@ struct Open {
     file: File,
     /// Bytes from the beginning that are in the file, holes at the end not included.
     len: u64,
-    /// Bytes since room was looked for, in a file of unknown length.
+    /// Bytes since room was looked for, which matters in a file of unknown length.
     unchecked: u64,
     is_stream: bool,
 }
@@ -131,18 +131,14 @@ impl Folder {
         bytes: &[u8],
     ) -> Result<(), Unstorable> {
         let open = self.at(entry, offset)?;
-        let mut unchecked = open
-            .is_stream
-            .then_some(open.unchecked + bytes.len() as u64);
         let written = open.write(offset, bytes);
-        if unchecked.is_some_and(|it| it >= CHECK_EVERY) {
-            unchecked = Some(0);
-        }
-        if let (Some(unchecked), Some(open)) = (unchecked, &mut self.open) {
-            open.unchecked = unchecked;
+        open.unchecked += bytes.len() as u64;
+        let is_due = open.is_stream && open.unchecked >= CHECK_EVERY;
+        if is_due {
+            open.unchecked = 0;
         }
         self.wrong_io(written)?;
-        if unchecked == Some(0) {
+        if is_due {
             parts::check_reserve(&self.root)?;
         }
         Ok(())

@@ -83,15 +83,11 @@ impl Places {
 
     /// The first components of what is stored.
     pub(super) fn roots<'a>(&'a self, offer: &'a Offer) -> Vec<&'a str> {
-        let mut roots: Vec<&str> = Vec::new();
-        for entry in offer.entries() {
-            let root = entry.path.root();
-            let root = self.roots.get(root).map_or(root, String::as_str);
-            if roots.last() != Some(&root) && !roots.contains(&root) {
-                roots.push(root);
-            }
-        }
-        roots
+        let mut seen = HashSet::new();
+        let roots = offer.entries().iter().map(|entry| entry.path.root());
+        let roots = roots.filter(|root| seen.insert(*root));
+        let stored = roots.map(|root| self.roots.get(root).map_or(root, String::as_str));
+        stored.collect()
     }
 
     /// Says that something has another name here than in the offer.
