@@ -6,6 +6,7 @@
  * @packageDocumentation
  */
 
+import { onAbort } from '../net/failure.js'
 import { BusyError, ClosedError } from './errors.js'
 
 /** See the module. */
@@ -22,12 +23,7 @@ export class Turn {
     const life = this.#life.signal
     const given = new AbortController()
     const hush = () => void done.catch(() => {})
-    const causes = [life, ...(signal ? [signal] : [])].map((cause) => {
-      const abort = () => given.abort(cause.reason)
-      if (cause.aborted) abort()
-      cause.addEventListener('abort', abort)
-      return () => cause.removeEventListener('abort', abort)
-    })
+    const causes = [life, signal].map((cause) => onAbort(cause, (reason) => given.abort(reason)))
     const run = async () => {
       try {
         return await act(given.signal)

@@ -51,17 +51,19 @@ const CLASSES: Partial<Record<e.ErrorCode, typeof e.PeerSoxError>> = {
 
 /** Waits for one of two things: a promise, or an abort, which runs `undo`. */
 export function abortable<T>(promise: Promise<T>, signal?: AbortSignal, undo?: () => void): Promise<T> {
-  if (!signal) return promise
   return new Promise((resolve, reject) => {
-    const abort = () => {
+    const forget = onAbort(signal, (reason) => {
       undo?.()
-      reject(signal.reason)
-    }
-    if (signal.aborted) {
-      promise.catch(() => {})
-      return abort()
-    }
-    signal.addEventListener('abort', abort, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+      reject(reason)
+    })
+    promise.then(resolve, reject).finally(forget)
   })
+}
+
+/** Calls `act` with the reason when a signal aborts, or at once if it has. Gives what forgets it. */
+export function onAbort(signal: AbortSignal | undefined, act: (reason: unknown) => void): () => void {
+  const abort = () => act(signal!.reason)
+  if (signal?.aborted) abort()
+  else signal?.addEventListener('abort', abort, { once: true })
+  return () => signal?.removeEventListener('abort', abort)
 }

@@ -14,7 +14,7 @@ import { type Any, ErrorInfo, RetryInfo, Status } from '#wire'
 import { fromBase64 } from './bytes.js'
 import { unreachable } from './causes.js'
 import type { ErrorCode } from '../api/errors.js'
-import { failure } from './failure.js'
+import { failure, onAbort } from './failure.js'
 import { decode } from './protobuf.js'
 
 /** Calls a method. Reads the answer to its end: the status may say that the message does not count. */
@@ -25,15 +25,13 @@ export async function unary(
   signal?: AbortSignal,
 ): Promise<Uint8Array> {
   const deadline = new AbortController()
-  const abort = () => deadline.abort(signal?.reason)
+  const forget = onAbort(signal, (reason) => deadline.abort(reason))
   const timer = setTimeout(() => deadline.abort(failure('unreachable', 'it did not answer in time')), TIMEOUT)
-  if (signal?.aborted) abort()
-  signal?.addEventListener('abort', abort)
   try {
     return await call(`${base}/peersox.v1.PairingService/${method}`, request, deadline.signal)
   } finally {
     clearTimeout(timer)
-    signal?.removeEventListener('abort', abort)
+    forget()
   }
 }
 
