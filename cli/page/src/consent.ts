@@ -1,23 +1,7 @@
-/** What a person is asked when files are offered, and when the answer holds for another offer. */
+/** What a person is asked when files are offered. */
 
 import type { TransferEntry } from 'peersox'
 import { cleanPath } from './text.js'
-
-/** Whether two offers are the same in every entry. A name alone says nothing: the other side chooses it. */
-export function isSameOffer(one: readonly TransferEntry[], other: readonly TransferEntry[]): boolean {
-  return one.length === other.length && one.every((it, at) => line(it) === line(other[at]!))
-}
-
-/** The whole offer in a few characters, for the name of a folder. Needs a secure page. */
-export async function digestOf(entries: readonly TransferEntry[]): Promise<string> {
-  const text = new TextEncoder().encode(entries.map(line).join('\n'))
-  const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', text))
-  return Array.from(hash.subarray(0, 16), (byte) => byte.toString(16).padStart(2, '0')).join('')
-}
-
-function line(entry: TransferEntry): string {
-  return JSON.stringify([entry.path, entry.kind, entry.size, entry.modified, (entry as { mode?: unknown }).mode ?? null])
-}
 
 /** What a question names beside the first names. */
 export interface Remarkable {
@@ -38,8 +22,7 @@ export function remarkable(entries: readonly TransferEntry[]): Remarkable {
 }
 
 function isProgram(entry: TransferEntry): boolean {
-  const { executable, mode } = entry as { executable?: unknown; mode?: unknown }
-  if (executable === true || (typeof mode === 'number' && (mode & 0o111) !== 0)) return true
+  if (entry.executable) return true
   return PROGRAMS.has(entry.name.toLowerCase().split('.').at(-1) ?? '') && entry.name.includes('.')
 }
 

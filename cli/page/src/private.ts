@@ -3,7 +3,7 @@
  *
  * ```text
  *   received/
- *     ID-DIGEST/        one offer: the same id with other entries is another folder
+ *     DIGEST/           one offer: the same id with other entries is another folder
  *       0, 1, 2, …      its files by their numbers; what a closed page has left of one is found again
  *       about.json      what is complete: names, sizes, from whom, whether it was saved
  * ```

@@ -10,13 +10,13 @@
 
 import {
   directorySink,
+  type IncomingTransfer,
   memorySink,
   type MemorySink,
   type Transfer,
   type TransferEntry,
   type TransferSink,
 } from 'peersox'
-import { digestOf } from './consent.js'
 import { bytes } from './format.js'
 import { PrivateSink, removeFolder } from './private.js'
 
@@ -87,13 +87,10 @@ export async function whyNoPlace(total: number | null): Promise<string | null> {
 }
 
 /** A place that needs no question; a string says why there is none. */
-export async function place(transfer: Transfer, from: { pairing: string | null; title: string }): Promise<Destination | string> {
+export async function place(transfer: IncomingTransfer, from: { pairing: string | null; title: string }): Promise<Destination | string> {
   const why = await whyNoPlace(transfer.totalBytes)
   if (why !== null) return why
-  if (HAS_PRIVATE) {
-    const folder = `${transfer.id}-${await digestOf(transfer.entries)}`
-    return { kind: 'private', sink: new PrivateSink(folder, from) }
-  }
+  if (HAS_PRIVATE) return { kind: 'private', sink: new PrivateSink(transfer.digest, from) }
   return heldInMemory(transfer.totalBytes ?? 0)
 }
 

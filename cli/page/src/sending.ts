@@ -103,8 +103,7 @@ export class Sending {
       this.#redraw()
       announce(`The code is ${pairing.code.replaceAll('-', ' ')}`)
       // Told as soon as somebody's guess at the words was taken, whatever else the server says.
-      const hear = session.client.on.bind(session.client) as (event: string, act: () => void) => void
-      hear('code.used', () => (isUsed = true))
+      session.client.on('code.used', () => (isUsed = true))
       session.client.on('pairing.joined', () => {
         isUsed = true
         if (this.#showing === session) this.#offer.replaceChildren(h('p', { class: 'soft waiting' }, 'The code was typed: making sure of each other …'))

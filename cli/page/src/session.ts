@@ -21,7 +21,6 @@ import {
   type Stats,
   type Transfer,
 } from 'peersox'
-import { isSameOffer } from './consent.js'
 import { endingOf, farewell } from './ending.js'
 import { HERE } from './here.js'
 import { History } from './history.js'
@@ -317,8 +316,8 @@ export class Session extends EventTarget {
     client.on('channel', own((channel) => this.#onChannel(channel)))
     client.on('transfer', own((transfer) => this.#onTransfer(transfer)))
     client.on('error', own((error) => {
-      // A message that is refused says so itself.
-      if ((error as { code?: string }).code !== 'too-large' && error.name !== 'TypeError') this.#note(`Files were refused: ${message(error)}`)
+      // What takes files is not there. A message that is refused says so itself.
+      if ('code' in error && error.code === 'unsupported') this.#note(`Files were refused: ${message(error)}`)
     }))
     client.onString = (text) => this.#hear(text)
     client.onBinary = (data) => this.#hear(data)
@@ -447,10 +446,10 @@ export class Session extends EventTarget {
       transfer.decline('too many offers wait for an answer')
       return this.#note('More files were offered than can be asked about at a time; they were declined.')
     }
-    // Taken before, entry by entry the same, and broken off without anybody's wish: it goes on by itself.
+    // Taken before, the very same, and broken off without anybody's wish: it goes on by itself.
     const before = this.items.findLast(
       (it): it is TransferItem =>
-        it.kind === 'transfer' && !it.mine && it.transfer.id === transfer.id && isSameOffer(it.transfer.entries, transfer.entries),
+        it.kind === 'transfer' && !it.mine && (it.transfer as IncomingTransfer).digest === transfer.digest,
     )
     const goesOn = before !== undefined && !before.isStopped && before.transfer.state === 'failed'
     const destination = goesOn && before.destination ? placeAgain(before.destination, transfer) : null

@@ -138,12 +138,12 @@ export class TransferCard {
 
   /** The machine of the sender, as a program tells it. */
   get #host(): string {
-    const host = cleanName((this.#item.transfer as { device?: string }).device ?? '')
+    const host = cleanName((this.#item.transfer as IncomingTransfer).device)
     return host && host !== this.#session.ownName ? ` at “${host}”` : ''
   }
 
   get #isPausedThere(): boolean {
-    return (this.#item.transfer as { pausedThere?: boolean }).pausedThere === true
+    return this.#item.transfer.pausedThere
   }
 
   #drawNumbers(progress: TransferProgress, state: string): void {
@@ -217,7 +217,7 @@ export class TransferCard {
 
   async #acceptHere(): Promise<void> {
     const session = this.#session
-    const destination = await place(this.#item.transfer, { pairing: session.pairing?.id ?? null, title: session.title })
+    const destination = await place(this.#item.transfer as IncomingTransfer, { pairing: session.pairing?.id ?? null, title: session.title })
     if (typeof destination === 'string') return say(this.#problem, destination)
     await session.accept(this.#item, destination)
   }

@@ -8,7 +8,7 @@ import { abortable } from '../net/failure.js'
 import { isBlob, type Message, messageOf, sizeOf, view } from './data.js'
 import { Emitter } from './emitter.js'
 import type { End } from './end.js'
-import { ChannelResetError, ClosedError, PeerSoxError, TooLargeError } from './errors.js'
+import { ChannelResetError, ClosedError, type PeerSoxError, TooLargeError } from './errors.js'
 import { Intake } from './intake.js'
 import type { Abortable, Data, Priority } from './types.js'
 
@@ -151,21 +151,15 @@ export class Channel extends Emitter<ChannelEvents> implements AsyncIterable<str
    * rejection is unhandled. Only the end of the channel is silent: `close` tells it.
    */
   send(data: Data, options?: Abortable): Promise<void> {
-    const sent = this.#tellOf(() => this.#send(data, options?.signal), options?.signal, () => sent.catch(() => {}))
-    return sent
-  }
-
-  /** Sends, and tells of a failure. What is told, or needs no telling, does not count as unhandled. */
-  async #tellOf(send: () => Promise<void>, signal: AbortSignal | undefined, handle: () => void): Promise<void> {
-    try {
-      await send()
-    } catch (error) {
-      const code = error instanceof PeerSoxError ? error.code : null
-      const isEnd = code === 'closed' || code === 'channel-reset' || error === this.#over
+    const signal = options?.signal
+    const sent: Promise<void> = this.#send(data, signal).catch((error: unknown) => {
+      const isEnd = error instanceof ClosedError || error instanceof ChannelResetError || error === this.#over
       const isAborted = signal?.aborted && error === signal.reason
-      if (isEnd || isAborted || this.#report(error as PeerSoxError | TypeError)) queueMicrotask(handle)
+      // What is told, or needs no telling, does not count as unhandled.
+      if (isEnd || isAborted || this.#report(error as PeerSoxError | TypeError)) sent.catch(() => {})
       throw error
-    }
+    })
+    return sent
   }
 
   #report(error: PeerSoxError | TypeError): boolean {

@@ -21,7 +21,6 @@ const Base: typeof EventTarget = globalThis.EventTarget ?? (class {} as never)
 
 /** An `EventTarget` that knows its events, and who listens. A listener that throws does not disturb the others. */
 export class Emitter<Events extends object> extends Base {
-  readonly #wrapped = new Map<string, Map<unknown, EventListener>>()
   readonly #registered = new Map<string, Registered[]>()
 
   /** Calls `listener` whenever it happens. */
@@ -36,12 +35,8 @@ export class Emitter<Events extends object> extends Base {
 
   /** Takes a listener away again. */
   off<K extends keyof Events & string>(type: K, listener: Listener<Events[K]>): this {
-    const wrapped = this.#wrapped.get(type)
-    const known = wrapped?.get(listener)
-    if (known) {
-      wrapped?.delete(listener)
-      this.removeEventListener(type, known)
-    }
+    const known = this.#wrapping(type, listener)
+    if (known) this.removeEventListener(type, known.listener as EventListener)
     return this
   }
 
@@ -58,8 +53,7 @@ export class Emitter<Events extends object> extends Base {
   ): void
   override addEventListener(type: string, listener: unknown, options?: boolean | AddEventListenerOptions): void {
     const { capture = false, once = false, signal } = typeof options === 'object' ? options : { capture: options ?? false }
-    const list = this.#registered.get(type) ?? []
-    this.#registered.set(type, list)
+    const list = this.#of(type)
     const isNew = listener && !signal?.aborted && !list.some((it) => it.listener === listener && it.capture === capture)
     if (isNew) {
       const gone = () => {
@@ -92,8 +86,7 @@ export class Emitter<Events extends object> extends Base {
   override removeEventListener(type: string, listener: unknown, options?: boolean | EventListenerOptions): void {
     super.removeEventListener(type, listener as EventListener | null, options)
     const capture = (typeof options === 'object' ? options.capture : options) ?? false
-    const list = this.#registered.get(type) ?? []
-    list.find((it) => it.listener === listener && it.capture === capture)?.gone()
+    this.#of(type).find((it) => it.listener === listener && it.capture === capture)?.gone()
   }
 
   /** Called when somebody begins to listen. @internal */
@@ -101,7 +94,7 @@ export class Emitter<Events extends object> extends Base {
 
   /** Whether anybody listens. @internal */
   protected hasListener(type: string): boolean {
-    return (this.#registered.get(type)?.length ?? 0) > 0
+    return this.#of(type).length > 0
   }
 
   /** Tells everybody. @internal */
@@ -110,15 +103,24 @@ export class Emitter<Events extends object> extends Base {
   }
 
   #add(type: string, listener: Listener<never>, once: boolean): this {
-    const wrapped = this.#wrapped.get(type) ?? new Map<unknown, EventListener>()
-    this.#wrapped.set(type, wrapped)
-    if (wrapped.has(listener)) return this
-    const call: EventListener = (event) => {
-      if (once) wrapped.delete(listener)
-      listener((event as CustomEvent<never>).detail)
-    }
-    wrapped.set(listener, call)
+    if (this.#wrapping(type, listener)) return this
+    const call: EventListener = (event) => listener((event as CustomEvent<never>).detail)
+    WRAPPED.set(call, listener)
     this.addEventListener(type, call, { once })
     return this
   }
+
+  /** What stands for a listener that `on` or `once` was given. */
+  #wrapping(type: string, listener: unknown): Registered | undefined {
+    return this.#of(type).find((it) => listener && WRAPPED.get(it.listener as EventListener) === listener)
+  }
+
+  #of(type: string): Registered[] {
+    const list = this.#registered.get(type) ?? []
+    this.#registered.set(type, list)
+    return list
+  }
 }
+
+/** The listeners that `on` and `once` were given, by those that the `EventTarget` has in their place. */
+const WRAPPED = new WeakMap<EventListener, unknown>()

@@ -13,15 +13,15 @@ import type { Pairing } from './types.js'
 
 /** See the module. A page has one, see {@link GUESSES}. */
 export class Guesses {
-  /** Pairings whose codes were tried, and codes that were typed and tried, the oldest first. */
-  readonly #used = new Set<string>()
+  /** Pairings whose codes were tried, and codes that were typed and tried, the latest first. */
+  #used: string[] = []
   /** When codes that this page showed were tried. Those that led to a secret are taken out again. */
   #shown: { id: string; at: number }[] = []
 
   /** Throws if the code of a pairing must not be tried any more. */
   check(pairing: Pairing): void {
     if (pairing.secret || !pairing.code) return
-    if (this.#used.has(pairing.id) || (pairing.role === 'joiner' && this.#used.has(pairing.code))) {
+    if (this.#used.includes(pairing.id) || (pairing.role === 'joiner' && this.#used.includes(pairing.code))) {
       throw new PairingInvalidError('pairing-invalid', 'the code of this pairing was used, and a code works once; pair the two devices again')
     }
     if (pairing.role === 'initiator') this.checkShowing()
@@ -33,20 +33,15 @@ export class Guesses {
     this.#shown = this.#shown.filter(({ at }) => now - at < HOUR)
     const [oldest] = this.#shown
     if (this.#shown.length < FREE || !oldest) return
-    const wait = Math.max(oldest.at + HOUR - now, 0)
-    throw new RateLimitedError(`${FREE} codes were tried with wrong words: somebody may be guessing; wait before showing another`, wait)
+    throw new RateLimitedError(`${FREE} codes were tried with wrong words: somebody may be guessing; wait before showing another`, oldest.at + HOUR - now)
   }
 
   /** The code of a pairing was tried. */
   used(pairing: Pairing): void {
-    this.#used.add(pairing.id)
+    const { id, role, code = id } = pairing
     // A server that guesses would answer with another pairing when the same code is typed again.
-    if (pairing.code && pairing.role === 'joiner') this.#used.add(pairing.code)
-    for (const id of this.#used) {
-      if (this.#used.size <= REMEMBERED) break
-      this.#used.delete(id)
-    }
-    if (pairing.role === 'initiator') this.#shown.push({ id: pairing.id, at: Date.now() })
+    this.#used = [id, role === 'joiner' ? code : id, ...this.#used].slice(0, REMEMBERED)
+    if (role === 'initiator') this.#shown.push({ id, at: Date.now() })
   }
 
   /** Both sides knew the code. */
@@ -59,8 +54,8 @@ export class Guesses {
 const FREE = 3
 /** Milliseconds. */
 const HOUR = 3_600_000
-/** Entries; nobody has so many codes tried on one page. */
-const REMEMBERED = 10_000
+/** Entries, two for each code; nobody has so many codes tried on one page. */
+const REMEMBERED = 1_000
 
 /** Those of this page. */
 export const GUESSES = new Guesses()

@@ -118,18 +118,18 @@ export class Intake<T> implements AsyncIterable<T> {
 
   get readable(): ReadableStream<T> {
     if (this.#readable) return this.#readable
-    const cancelled = new AbortController()
+    const iterator = this[Symbol.asyncIterator]()
     const readable = new ReadableStream<T>(
       {
         pull: async (controller) => {
-          const value = await this.receive(cancelled.signal)
-          if (value === undefined) controller.close()
+          const { done, value } = await iterator.next()
+          if (done) controller.close()
           else controller.enqueue(value)
         },
         // Who cancels takes nothing any more; another stream may go on.
         cancel: () => {
           if (this.#readable === readable) this.#readable = undefined
-          cancelled.abort()
+          void iterator.return?.()
         },
       },
       { highWaterMark: 0 },
@@ -141,23 +141,22 @@ export class Intake<T> implements AsyncIterable<T> {
   [Symbol.asyncIterator](): AsyncIterator<T, undefined> {
     const left = new AbortController()
     const over = { done: true, value: undefined } as const
-    let isOver = false
     return {
       next: async () => {
-        if (isOver) return over
         try {
-          const value = await this.receive(left.signal)
-          isOver ||= value === undefined
-          return value === undefined ? over : { done: false, value }
+          const value = left.signal.aborted ? undefined : await this.receive(left.signal)
+          if (value !== undefined) return { done: false, value }
+          left.abort()
         } catch (error) {
-          if (left.signal.aborted) return over
-          isOver = true
-          throw error
+          if (!left.signal.aborted) {
+            left.abort()
+            throw error
+          }
         }
+        return over
       },
       // A `next` that still waits must not swallow what comes later.
       return: async () => {
-        isOver = true
         left.abort()
         return over
       },

@@ -69,7 +69,6 @@ export class Session implements ShellListener {
   #peerName: string | null = null
   #relayedRtt: number | null = null
   #expired = false
-  #everAttached = false
   /** While the code waits for somebody to use it. */
   #watch: AbortController | null = null
 
@@ -85,7 +84,6 @@ export class Session implements ShellListener {
     const options = this.#options
     this.#pairing = { ...pairing }
     this.#attached = this.#connected = this.#everConnected = this.#online = this.#restarted = this.#expired = false
-    this.#everAttached = false
     this.#path = this.#toldPath = this.#phrase = this.#peerName = this.#relayedRtt = this.#grace = null
     this.#end = null
     this.#channels.clear()
@@ -147,14 +145,12 @@ export class Session implements ShellListener {
     const pairing = this.#pairing
     if (!this.isOpen || !pairing?.code || pairing.secret) return null
     if (pairing.role === 'joiner') {
-      if (this.#everAttached) return null
+      if (this.#shell!.everAttached) return null
       this.#control.leave(pairing.code, Promise.resolve(pairing))
       this.#shell!.quit()
       return null
     }
-    if (!this.#watch || this.#watch.signal.aborted) return null
-    this.#watch.abort()
-    return this.#control.revoke(pairing, {}).catch(() => {})
+    return this.#unwatch() ? this.#control.revoke(pairing, {}).catch(() => {}) : null
   }
 
   #active(): Shell {
@@ -278,7 +274,7 @@ export class Session implements ShellListener {
 
   attached(resumed: boolean): void {
     this.#control.noteAnswer()
-    this.#attached = this.#everAttached = true
+    this.#attached = true
     this.#host.emit('server.connected', { transport: 'websocket', resumed })
     this.#whenAttached.settle()
   }
@@ -293,10 +289,7 @@ export class Session implements ShellListener {
   peerOnline(): void {
     this.#online = true
     // Whoever is there has used the code.
-    if (this.#watch && !this.#watch.signal.aborted) {
-      this.#watch.abort()
-      if (this.#pairing) this.#host.emit('pairing.joined', { pairingId: this.#pairing.id })
-    }
+    if (this.#unwatch()) this.#host.emit('pairing.joined', { pairingId: this.#pairing!.id })
   }
 
   codeUsed(): void {
@@ -391,7 +384,7 @@ export class Session implements ShellListener {
     const end = { ...how, message: how.error?.message ?? how.message }
     this.#end = end
     for (const channel of [...this.#channels.values()]) channel.connectionEnded(end)
-    this.#watch?.abort()
+    this.#unwatch()
     // Whatever the server says of the code: one that was tried ends as the engine says.
     const isExpired = this.#expired && end.reason === 'closed'
     const reason = isExpired ? 'expired' : end.reason
@@ -417,12 +410,20 @@ export class Session implements ShellListener {
     this.#host.emit('path.changed', { path: this.#path, previous, rtt: this.#pathRtt })
   }
 
+  /** The code does not wait any more; false if it did not before. */
+  #unwatch(): boolean {
+    const watch = this.#watch
+    this.#watch = null
+    watch?.abort()
+    return watch !== null
+  }
+
   /** Tells when the code is used, or is not in time. */
   #watchCode(pairing: Pairing): void {
     const watch = new AbortController()
     this.#watch = watch
     void this.#control.watchCode(pairing, watch.signal, (outcome) => {
-      watch.abort()
+      this.#unwatch()
       if (outcome === 'joined') {
         this.#host.emit('pairing.joined', { pairingId: pairing.id })
       } else {

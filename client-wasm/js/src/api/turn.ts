@@ -6,18 +6,14 @@
  * @packageDocumentation
  */
 
+import { onAbort } from '../net/failure.js'
 import { BusyError, ClosedError } from './errors.js'
 
 /** See the module. */
 export class Turn {
   #life = new AbortController()
-  /** The call that makes a pairing, if there is one. */
-  #making: Promise<unknown> | null = null
-
-  /** Settles as the call does that makes a pairing; null if there is none. */
-  get making(): Promise<unknown> | null {
-    return this.#making
-  }
+  /** The call that makes a pairing, if there is one. Only a turn sets it. */
+  making: Promise<unknown> | null = null
 
   /**
    * Runs a call until it is done, the caller's signal aborts, or the client is closed. Whoever closes the client need not
@@ -27,12 +23,7 @@ export class Turn {
     const life = this.#life.signal
     const given = new AbortController()
     const hush = () => void done.catch(() => {})
-    const causes = [life, ...(signal ? [signal] : [])].map((cause) => {
-      const abort = () => given.abort(cause.reason)
-      if (cause.aborted) abort()
-      cause.addEventListener('abort', abort)
-      return () => cause.removeEventListener('abort', abort)
-    })
+    const causes = [life, signal].map((cause) => onAbort(cause, (reason) => given.abort(reason)))
     const run = async () => {
       try {
         return await act(given.signal)
@@ -48,21 +39,21 @@ export class Turn {
 
   /** The same for a call that makes a pairing, of which there is one at a time. */
   make<T>(signal: AbortSignal | undefined, act: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    if (this.#making) return Promise.reject(busy())
+    if (this.making) return Promise.reject(busy())
     const making: Promise<T> = this.run(signal, async (signal) => {
       try {
         return await act(signal)
       } finally {
-        if (this.#making === making) this.#making = null
+        if (this.making === making) this.making = null
       }
     })
-    this.#making = making
+    this.making = making
     return making
   }
 
   /** Gives up everything; what is begun afterwards is not concerned. */
   end(): void {
-    this.#making = null
+    this.making = null
     this.#life.abort(closed())
     this.#life = new AbortController()
   }

@@ -16,7 +16,7 @@ export function watchPolicy(): void {
   if (isWatching || !globalThis.document?.addEventListener) return
   isWatching = true
   document.addEventListener('securitypolicyviolation', ({ disposition, effectiveDirective, blockedURI }) => {
-    const host = hostOf(blockedURI)
+    const host = parsed(blockedURI)?.host
     if (disposition === 'enforce' && effectiveDirective === 'connect-src' && host) forbidden.add(host)
   })
 }
@@ -28,10 +28,11 @@ export function watchPolicy(): void {
 export async function unreachable(url: string, thrown: unknown): Promise<UnreachableError> {
   // A violation is told by an event, which may come after the failure.
   if (isWatching) await new Promise((resolve) => setTimeout(resolve))
-  const said = [messageOf(thrown), messageOf((thrown as Error | undefined)?.cause)].filter(Boolean).join(': ')
+  const error = thrown instanceof Error ? thrown : undefined
+  const cause = error?.cause instanceof Error ? error.cause : undefined
   const [why, isFinal] = likely(url)
-  const isRefused = (thrown as Error | undefined)?.name === 'SecurityError'
-  const details = [said, why].filter(Boolean).join('; ')
+  const details = [[error?.message, cause?.message].filter(Boolean).join(': '), why].filter(Boolean).join('; ')
+  const isRefused = error?.name === 'SecurityError'
   return new UnreachableError('unreachable', `the server cannot be reached${details && `: ${details}`}`, !isFinal && !isRefused)
 }
 
@@ -63,18 +64,10 @@ function isLocal(host: string): boolean {
   return isLoopback(host) || /^(10|192\.168|169\.254|172\.(1[6-9]|2\d|3[01]))\.[\d.]+$|^\[f([cd]|e[89ab])|\.local$/.test(host)
 }
 
-function hostOf(uri: string): string | undefined {
-  return parsed(uri)?.host
-}
-
 function parsed(url: string): URL | undefined {
   try {
     return new URL(url)
   } catch {
     return undefined
   }
-}
-
-function messageOf(thrown: unknown): string {
-  return thrown instanceof Error || thrown instanceof DOMException ? thrown.message : ''
 }

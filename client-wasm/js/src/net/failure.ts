@@ -15,8 +15,6 @@ export function failure(
   status?: number,
 ): e.PeerSoxError {
   switch (code) {
-    case 'unsupported':
-      return new e.UnsupportedError(code, message)
     case 'code-malformed':
       return new e.CodeError(code, message || 'this is not a code')
     case 'code-not-found':
@@ -24,8 +22,6 @@ export function failure(
         code,
         'no device is waiting under this code: it may be mistyped, already used, or expired; ask the other side for a new one',
       )
-    case 'code-mismatch':
-      return new e.CodeError(code, message)
     case 'pairing-invalid':
       return new e.PairingInvalidError(code, message || 'this pairing no longer exists; pair the two devices again')
     case 'rate-limited':
@@ -36,34 +32,38 @@ export function failure(
       return new e.RefusedError(`the server refused: ${message}`, status ?? 0)
     case 'tampered':
       return new e.ProtocolError('protocol', message, { cause: code })
-    case 'protocol':
-      return new e.ProtocolError('protocol', message)
     case 'channel-reset':
       return new e.ChannelResetError(message, null)
-    case 'too-large':
-      return new e.TooLargeError(code, message)
-    case 'no-path':
-      return new e.NoPathError(code, message)
-    case 'busy':
-      return new e.BusyError(code, message)
     default:
-      return new e.PeerSoxError(code, message)
+      return new (CLASSES[code] ?? e.PeerSoxError)(code, message)
   }
+}
+
+/** Of errors that say what they are told, and nothing else. */
+const CLASSES: Partial<Record<e.ErrorCode, typeof e.PeerSoxError>> = {
+  unsupported: e.UnsupportedError,
+  'code-mismatch': e.CodeError,
+  protocol: e.ProtocolError,
+  'too-large': e.TooLargeError,
+  'no-path': e.NoPathError,
+  busy: e.BusyError,
 }
 
 /** Waits for one of two things: a promise, or an abort, which runs `undo`. */
 export function abortable<T>(promise: Promise<T>, signal?: AbortSignal, undo?: () => void): Promise<T> {
-  if (!signal) return promise
   return new Promise((resolve, reject) => {
-    const abort = () => {
+    const forget = onAbort(signal, (reason) => {
       undo?.()
-      reject(signal.reason)
-    }
-    if (signal.aborted) {
-      promise.catch(() => {})
-      return abort()
-    }
-    signal.addEventListener('abort', abort, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+      reject(reason)
+    })
+    promise.then(resolve, reject).finally(forget)
   })
+}
+
+/** Calls `act` with the reason when a signal aborts, or at once if it has. Gives what forgets it. */
+export function onAbort(signal: AbortSignal | undefined, act: (reason: unknown) => void): () => void {
+  const abort = () => act(signal!.reason)
+  if (signal?.aborted) abort()
+  else signal?.addEventListener('abort', abort, { once: true })
+  return () => signal?.removeEventListener('abort', abort)
 }

@@ -1,5 +1,5 @@
 /**
- * gRPC-Web by `fetch`: unary calls and server streaming.
+ * gRPC-Web by `fetch`: calls that answer one message.
  *
  *     body = *frame        frame = flag:1 ‖ length:4, big-endian ‖ bytes
  *                          flag 0x00: a message; flag 0x80: the trailers, `name: value` lines; the last
@@ -14,10 +14,10 @@ import { type Any, ErrorInfo, RetryInfo, Status } from '#wire'
 import { fromBase64 } from './bytes.js'
 import { unreachable } from './causes.js'
 import type { ErrorCode } from '../api/errors.js'
-import { failure } from './failure.js'
+import { failure, onAbort } from './failure.js'
 import { decode } from './protobuf.js'
 
-/** Calls a method that answers one message. */
+/** Calls a method. Reads the answer to its end: the status may say that the message does not count. */
 export async function unary(
   base: string,
   method: string,
@@ -25,47 +25,24 @@ export async function unary(
   signal?: AbortSignal,
 ): Promise<Uint8Array> {
   const deadline = new AbortController()
-  const abort = () => deadline.abort(signal?.reason)
+  const forget = onAbort(signal, (reason) => deadline.abort(reason))
   const timer = setTimeout(() => deadline.abort(failure('unreachable', 'it did not answer in time')), TIMEOUT)
-  if (signal?.aborted) abort()
-  signal?.addEventListener('abort', abort)
   try {
-    let answer: Uint8Array | undefined
-    // To the end: the status may say that the message does not count.
-    for await (const message of call(base, method, request, deadline.signal, `${TIMEOUT}m`)) {
-      if (answer) throw failure('protocol', 'the server answered twice')
-      answer = message
-    }
-    if (!answer) throw failure('protocol', 'the server did not answer')
-    return answer
+    return await call(`${base}/peersox.v1.PairingService/${method}`, request, deadline.signal)
   } finally {
     clearTimeout(timer)
-    signal?.removeEventListener('abort', abort)
+    forget()
   }
 }
 
-/** Calls a method; the messages as they come. Leaving the loop ends the request. */
-export async function* call(
-  base: string,
-  method: string,
-  request: Uint8Array,
-  signal?: AbortSignal,
-  timeout?: string,
-): AsyncGenerator<Uint8Array, void> {
-  // `fetch` says `TypeError` for whatever the network did.
-  const blame = (error: unknown) => {
-    throw signal?.aborted ? signal.reason : failure('unreachable', error instanceof Error ? error.message : '')
-  }
+async function call(url: string, request: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
   const body = new Uint8Array(PREFIX + request.length)
   new DataView(body.buffer).setUint32(1, request.length)
   body.set(request, PREFIX)
-  const headers: Record<string, string> = { 'content-type': `${CONTENT_TYPE}+proto`, 'x-grpc-web': '1' }
-  if (timeout) headers['grpc-timeout'] = timeout
-  const url = `${base}/peersox.v1.PairingService/${method}`
+  const headers = { 'content-type': `${CONTENT_TYPE}+proto`, 'x-grpc-web': '1', 'grpc-timeout': `${TIMEOUT}m` }
   if (typeof fetch !== 'function') throw failure('unsupported', 'this environment has no `fetch`')
-  const init: RequestInit = { method: 'POST', headers, body, signal: signal ?? null }
-  const response: Response = await fetch(url, init).catch(async (error: unknown) => {
-    throw signal?.aborted ? signal.reason : await unreachable(url, error)
+  const response: Response = await fetch(url, { method: 'POST', headers, body, signal }).catch(async (error: unknown) => {
+    throw signal.aborted ? signal.reason : await unreachable(url, error)
   })
   if (response.headers.has('grpc-status')) check((name) => response.headers.get(name))
   else if (!response.ok) throw failure('unreachable', `HTTP status ${response.status}`)
@@ -75,6 +52,7 @@ export async function* call(
   if (!response.body) throw failure('protocol', 'the answer has no body')
   const reader = response.body.getReader()
   let buffer = new Uint8Array()
+  let answer: Uint8Array | undefined
   try {
     for (;;) {
       while (buffer.length >= PREFIX) {
@@ -82,11 +60,19 @@ export async function* call(
         if (end > MAX_MESSAGE) throw failure('protocol', 'the answer is too long')
         if (end > buffer.length) break
         const frame = buffer.subarray(PREFIX, end)
-        if (buffer[0]! & TRAILERS) return checkTrailers(frame)
+        if (buffer[0]! & TRAILERS) {
+          checkTrailers(frame)
+          if (!answer) throw failure('protocol', 'the server did not answer')
+          return answer
+        }
+        if (answer) throw failure('protocol', 'the server answered twice')
+        answer = frame
         buffer = buffer.subarray(end)
-        yield frame
       }
-      const { value } = await reader.read().catch(blame)
+      // `fetch` says `TypeError` for whatever the network did.
+      const { value } = await reader.read().catch((error: unknown) => {
+        throw signal.aborted ? signal.reason : failure('unreachable', error instanceof Error ? error.message : '')
+      })
       if (!value) throw failure('unreachable', 'the answer broke off')
       const longer = new Uint8Array(buffer.length + value.length)
       longer.set(buffer)

@@ -15,12 +15,11 @@ export async function instantiate(from: WasmSource, name: string, glue: Glue): P
     started = await WebAssembly.instantiate(source as BufferSource, imports)
   } else if (!source.ok) {
     throw new Error(`HTTP status ${source.status} for ${source.url}`)
-  } else if (source.headers.get('content-type')?.startsWith('text/html')) {
-    throw new Error(`${source.url} was answered with a page of HTML`)
-  } else if (source.headers.get('content-type') === 'application/wasm') {
-    started = await WebAssembly.instantiateStreaming(source, imports)
   } else {
-    started = await WebAssembly.instantiate(await source.arrayBuffer(), imports)
+    const type = source.headers.get('content-type') ?? ''
+    if (type.startsWith('text/html')) throw new Error(`${source.url} was answered with a page of HTML`)
+    if (type === 'application/wasm') started = await WebAssembly.instantiateStreaming(source, imports)
+    else started = await WebAssembly.instantiate(await source.arrayBuffer(), imports)
   }
   const { exports } = started instanceof WebAssembly.Instance ? started : started.instance
   glue.__wbg_set_wasm(exports)

@@ -85,7 +85,8 @@ export class Shell {
   #refusal: PeerSoxError | undefined
   /** Why the latest leg could not be opened, since one was. */
   #legRefusal: UnreachableError | undefined
-  #everAttached = false
+  /** Whether the relay ever welcomed a leg. */
+  everAttached = false
   /** Datagrams that the relay dropped on their way here. */
   #dropped = 0
   /** The latest time to the relay and back. */
@@ -295,7 +296,7 @@ export class Shell {
       case Told.End:
         return this.#end(this.#endOf(a, toText(bytes)))
       case Told.Attached:
-        this.#everAttached = true
+        this.everAttached = true
         this.#legRefusal = undefined
         return this.#later((to) => to.attached(b > 0))
       case Told.LegLost:
@@ -347,9 +348,7 @@ export class Shell {
   /** A leg could not be opened. If the page itself forbids it and none ever was, none will be. */
   #legRefused(error: UnreachableError): void {
     this.#legRefusal = error
-    if (this.#everAttached || error.transient) return
-    this.#links.stop()
-    this.#end({ reason: 'failed' satisfies CloseReason, message: error.message, error })
+    if (!this.everAttached && !error.transient) this.#fail(error)
   }
 
   #openSession(number: number): void {
@@ -409,7 +408,7 @@ export class Shell {
     }
   }
 
-  /** The module itself failed: a bug. */
+  /** No leg is permitted here, or the module itself failed: a bug. */
   #fail(thrown: unknown): void {
     const error = thrown instanceof PeerSoxError ? thrown : new PeerSoxError('protocol', String(thrown), { cause: thrown })
     this.#links.stop()
