@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use peersox_core::id::PairingId;
-use peersox_core::limit::{Frequency, Full, Limit, Networks, Paid, Place, Pool, Rates, Tiers};
+use peersox_core::limit::{Full, Limit, Networks, Paid, Place, Pool, Rates, Tiers};
 use peersox_core::time::{Moment, Timestamp};
 
 /// The budgets.
@@ -78,7 +78,6 @@ pub struct Guard {
 #[derive(Debug)]
 struct Budgets {
     joins: Rates,
-    failed: Frequency,
     creates: Rates,
 }
 
@@ -91,7 +90,6 @@ impl Guard {
         Self {
             budgets: Mutex::new(Budgets {
                 joins: joins.with_joint(config.failed_joins_overall, moment(now)),
-                failed: Frequency::new(FREQUENCY),
                 creates: rates(config.creates),
             }),
             watches: Pool::new(config.watches, &config.unmetered),
@@ -107,20 +105,12 @@ impl Guard {
     /// # Errors
     /// How long to wait, if a budget is spent.
     pub fn join(&self, address: IpAddr, now: Timestamp) -> Result<JoinAttempt<'_>, Duration> {
-        let now = moment(now);
-        let paid = lock(&self.budgets).joins.take(address, 1, now)?;
+        let paid = lock(&self.budgets).joins.take(address, 1, moment(now))?;
         Ok(JoinAttempt {
             guard: self,
             address,
-            now,
-            paid: Some(paid),
+            paid,
         })
-    }
-
-    /// How many joins fail per second, averaged over the last minute.
-    #[must_use]
-    pub fn failed_joins_per_second(&self, now: Timestamp) -> f64 {
-        lock(&self.budgets).failed.per_second(moment(now))
     }
 
     /// Counts a new pairing.
@@ -177,33 +167,21 @@ impl Guard {
 pub struct JoinAttempt<'a> {
     guard: &'a Guard,
     address: IpAddr,
-    now: Moment,
-    /// Nothing once it is forgiven.
-    paid: Option<Paid>,
+    paid: Paid,
 }
 
 impl JoinAttempt<'_> {
     /// Whether no failed join is on record for the address and its networks, but for this attempt.
     #[must_use]
-    pub fn is_clean(&self) -> bool {
-        self.paid.is_some_and(Paid::is_clean)
+    pub const fn is_clean(&self) -> bool {
+        self.paid.is_clean()
     }
 
     /// It was no failed guess: it succeeded, or could not be tried.
-    pub fn forgive(mut self) {
-        if let Some(paid) = self.paid.take() {
-            lock(&self.guard.budgets)
-                .joins
-                .give_back(self.address, paid);
-        }
-    }
-}
-
-impl Drop for JoinAttempt<'_> {
-    fn drop(&mut self) {
-        if self.paid.is_some() {
-            lock(&self.guard.budgets).failed.note(1, self.now);
-        }
+    pub fn forgive(self) {
+        lock(&self.guard.budgets)
+            .joins
+            .give_back(self.address, self.paid);
     }
 }
 
@@ -235,9 +213,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Over which failed joins are averaged: about half the life of a code.
-const FREQUENCY: Duration = Duration::from_secs(60);
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,13 +237,11 @@ mod tests {
         for _ in 0..100 {
             guard.join(address(1), NOW).unwrap().forgive();
         }
-        assert_eq!(guard.failed_joins_per_second(NOW), 0.0);
         assert!(guard.join(address(1), NOW).unwrap().is_clean());
         assert!(!guard.join(address(1), NOW).unwrap().is_clean());
         for _ in 0..18 {
-            drop(guard.join(address(1), NOW).unwrap());
+            let _failed = guard.join(address(1), NOW).unwrap();
         }
-        assert!(guard.failed_joins_per_second(NOW) > 0.3);
         let wait = guard.join(address(1), NOW).unwrap_err();
         assert_eq!(wait.as_secs_f64().round(), 180.0);
         assert!(guard.join(address(2), NOW).is_ok());

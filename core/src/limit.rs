@@ -24,7 +24,7 @@ use std::time::Duration;
 use crate::time::Moment;
 
 pub use prefix::{BadNetwork, Level, Network, Networks, Prefix, UNKNOWN};
-pub use rates::{Frequency, Paid, Rates, Tiers};
+pub use rates::{Paid, Rates, Tiers};
 pub use shares::{Full, Place, Pool, Shares};
 
 /// A budget: how many tokens at once, and how many over time.

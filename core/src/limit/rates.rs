@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::prefix::{Level, Networks, Prefix};
-use super::{Bucket, Buckets, Limit, approximate};
+use super::{Bucket, Buckets, Limit};
 use crate::time::Moment;
 
 /// The budgets of the levels.
@@ -183,43 +183,5 @@ impl Joint {
             return Ok(true);
         }
         Err(wait)
-    }
-}
-
-/// How often something happens, averaged over the last while: old events count less and less.
-#[derive(Clone, Copy, Debug)]
-pub struct Frequency {
-    /// The time after which an event counts 1/e of what it counted.
-    memory: Duration,
-    count: f64,
-    at: Moment,
-}
-
-impl Frequency {
-    /// Nothing has happened. `memory` is the time over which is averaged.
-    #[must_use]
-    pub const fn new(memory: Duration) -> Self {
-        Self {
-            memory,
-            count: 0.0,
-            at: Moment::from_origin(Duration::ZERO),
-        }
-    }
-
-    /// Notes that something happened `count` times.
-    pub fn note(&mut self, count: u64, now: Moment) {
-        self.count = self.left(now) + approximate(count);
-        self.at = self.at.max(now);
-    }
-
-    /// How often per second.
-    #[must_use]
-    pub fn per_second(&self, now: Moment) -> f64 {
-        self.left(now) / self.memory.as_secs_f64().max(f64::MIN_POSITIVE)
-    }
-
-    fn left(&self, now: Moment) -> f64 {
-        let elapsed = now.saturating_since(self.at).as_secs_f64();
-        self.count * (-elapsed / self.memory.as_secs_f64().max(f64::MIN_POSITIVE)).exp()
     }
 }

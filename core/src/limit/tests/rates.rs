@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::limit::{Frequency, Level, Limit, Networks, Prefix, Rates, Tiers};
+use crate::limit::{Level, Limit, Networks, Prefix, Rates, Tiers};
 use crate::time::Moment;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -95,17 +95,6 @@ fn a_debt_of_a_host_is_a_debt_of_its_network_too() {
         Duration::from_secs(3)
     );
     assert_eq!(rates.spend(host_of(2, 0), 1, at(0.0)), Duration::ZERO);
-}
-
-#[test]
-fn a_frequency_forgets() {
-    let mut frequency = Frequency::new(Duration::from_secs(60));
-    for second in 0..600 {
-        frequency.note(5, at(f64::from(second)));
-    }
-    let steady = frequency.per_second(at(600.0));
-    assert!((4.5..5.5).contains(&steady), "{steady}");
-    assert!(frequency.per_second(at(600.0 + 600.0)) < 0.001);
 }
 
 proptest! {
