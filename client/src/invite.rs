@@ -16,7 +16,7 @@ use crate::rpc::Boxed;
 use crate::server::{Created, Pairing, PairingEvent, Server, Terms};
 use crate::{Burnt, Error, Peer};
 
-pub use peersox_core::invite::{Guesses, Why as Replaced};
+pub use peersox_core::invite::Why as Replaced;
 
 /// A code that is shown until somebody types it, and replaced if the server does not know it any more.
 ///
@@ -85,14 +85,8 @@ impl Invite {
     /// stored.
     #[must_use]
     pub fn new(server: Server, words: usize, options: Options) -> Self {
-        Self::with(Guesses::default(), server, words, options)
-    }
-
-    /// The same for a program that shows codes again and again, and counts the guesses of all of them.
-    #[must_use]
-    pub fn with(guesses: Guesses, server: Server, words: usize, options: Options) -> Self {
         Self {
-            machine: Machine::new(guesses),
+            machine: Machine::default(),
             server,
             words,
             drawn: Words::default(),
@@ -112,7 +106,7 @@ impl Invite {
         Some((&mut shown.peer, &shown.pairing))
     }
 
-    /// Waits for the next step. Cancelling it loses nothing.
+    /// Waits for the next step. Cancelling it loses nothing. No step follows [`Step::Met`] or an error.
     ///
     /// # Errors
     /// What kept the server from giving a first code; why the last code ended, if no other one follows.

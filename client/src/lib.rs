@@ -97,7 +97,7 @@ const _: () = {
 pub use channel::{Channel, Receiver, Sender};
 pub use error::{Error, NoLeg, Side};
 pub use event::{Event, Presence, Secured, Status};
-pub use invite::{Guesses, Invite, Replaced, Step};
+pub use invite::{Invite, Replaced, Step};
 pub use options::{Choice, Options, Proof};
 pub use peer::Peer;
 pub use peersox_core::attach::{Cause, Transport};

@@ -100,7 +100,7 @@ impl Peer {
     ///
     /// # Errors
     /// [`Error::CredentialInvalid`]; what kept this side from the server or the relay for longer than
-    /// `options.patience`; the peer's end, before that.
+    /// `options.patience`, or for 30 s; the peer's end, before that.
     pub async fn attached(&self) -> Result<(), Error> {
         let mut attached = self.attached.clone();
         self.before_the_end(async { attached.wait_for(|it| *it).await.is_ok() })

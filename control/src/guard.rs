@@ -166,7 +166,7 @@ pub struct JoinAttempt<'a> {
 impl JoinAttempt<'_> {
     /// Whether no failed join is on record for the address and its networks, but for this attempt.
     #[must_use]
-    pub fn is_clean(&self) -> bool {
+    pub const fn is_clean(&self) -> bool {
         self.paid.is_clean()
     }
 
@@ -228,7 +228,7 @@ mod tests {
         assert!(guard.join(address(1), NOW).unwrap().is_clean());
         assert!(!guard.join(address(1), NOW).unwrap().is_clean());
         for _ in 0..18 {
-            drop(guard.join(address(1), NOW).unwrap());
+            let _failed = guard.join(address(1), NOW).unwrap();
         }
         let wait = guard.join(address(1), NOW).unwrap_err();
         assert_eq!(wait.as_secs_f64().round(), 180.0);

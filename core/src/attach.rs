@@ -24,9 +24,9 @@
 //! - A leg that answers no Ping for one and a half keepalive periods is lost. A leg whose own frames cannot
 //!   leave may wait for a slow reader behind the relay: it is spared for [`BLOCKED`].
 //! - A number is final exactly if [`CloseReason::then`] says [`Then::Stop`]. Other ends are followed by
-//!   another attempt for as long as [`Config::patience`] lasts, from the very first attempt on: a relay that
-//!   is full, or a server that asks to wait, ends nothing. A server without a transport for this side is
-//!   given up at once.
+//!   another attempt for as long as [`Config::patience`] lasts, and for [`FIRST`] at most before the first
+//!   leg: a relay that is full, or a server that asks to wait no longer than that, ends nothing. A server
+//!   without a transport for the first leg is given up at once.
 //! - A leg that breaks while it is idle, every Ping answered, was probably cut by a proxy: the next one pings
 //!   twice in the time after which that happened.
 //! - A leg over a transport that is not the best one offered is replaced by a better one as soon as that

@@ -256,12 +256,11 @@ impl Endpoint {
     fn timeout(&mut self, now: Moment, rng: &mut impl CryptoRngCore) {
         self.peer.handle_timeout(now, rng);
         self.attach.handle_timeout(now, rng);
-        if self.forsaken <= now {
-            self.end(End::HungUp(CloseReason::PeerLost));
-        }
         if self.farewell <= now {
             let flushed = self.peer.channels().is_drained();
             self.end(End::Closed { flushed });
+        } else if self.forsaken <= now {
+            self.end(End::HungUp(CloseReason::PeerLost));
         }
     }
 

@@ -11,8 +11,7 @@
 //! rules keep it from getting more of them:
 //!
 //! - A code whose exchange took a message of the other side ([`Input::Used`]) gave its guess, however it
-//!   ends: burnt, expired, revoked, lost, or by a time-out. [`Guesses`] counts it, and after
-//!   [`Guesses::AT_MOST`] of them no code is shown.
+//!   ends: burnt, expired, revoked, lost, or by a time-out. After [`GUESSES`] of them no code is shown.
 //! - Control may say at any time that a code is gone. That is believed only while the other device is not
 //!   there and the code took no message; and the next code is not asked for before the peer of the old one
 //!   has ended, so that nothing can be said to it any more.
@@ -28,39 +27,17 @@ use crate::close::CloseReason;
 use crate::short::pop_front;
 use crate::time::{Backoff, Moment};
 
-/// How many codes may still take a message of the other side.
+/// How many codes may take a message of the other side.
 ///
 /// With two secret words each code is one chance in 2^20 towards this device and another one towards the
 /// other.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Guesses(u32);
-
-impl Guesses {
-    /// For one run of a program, or one load of a page.
-    pub const AT_MOST: u32 = 3;
-
-    /// A code took a message of the other side.
-    pub fn note(&mut self) {
-        self.0 = self.0.saturating_sub(1);
-    }
-
-    /// Whether another code may be shown.
-    #[must_use]
-    pub const fn are_left(&self) -> bool {
-        self.0 > 0
-    }
-}
-
-impl Default for Guesses {
-    fn default() -> Self {
-        Self(Self::AT_MOST)
-    }
-}
+pub const GUESSES: u32 = 3;
 
 /// See the module.
 #[derive(Debug)]
 pub struct Invite {
-    guesses: Guesses,
+    /// How many codes may still take a message.
+    guesses: u32,
     stage: Stage,
     /// Whether a code was ever made.
     begun: bool,
@@ -168,22 +145,10 @@ impl Ended {
 }
 
 impl Default for Invite {
-    fn default() -> Self {
-        Self::new(Guesses::default())
-    }
-}
-
-impl Invite {
     /// Asks for a code at once.
-    #[must_use]
-    pub fn new(guesses: Guesses) -> Self {
-        let first = if guesses.are_left() {
-            Action::Create
-        } else {
-            Action::End
-        };
+    fn default() -> Self {
         Self {
-            guesses,
+            guesses: GUESSES,
             stage: Stage::Asking,
             begun: false,
             used: false,
@@ -191,10 +156,12 @@ impl Invite {
             watch_at: Moment::NEVER,
             watch_pause: Backoff::new(PAUSE, PAUSE_AT_MOST),
             replace_pause: Backoff::new(PAUSE, PAUSE_AT_MOST),
-            actions: vec![first],
+            actions: vec![Action::Create],
         }
     }
+}
 
+impl Invite {
     /// Takes what happened.
     pub fn handle(&mut self, input: Input, now: Moment) {
         match (input, self.stage) {
@@ -228,7 +195,7 @@ impl Invite {
             (Input::PeerOnline, _) => {}
             (Input::Used, _) => {
                 if !std::mem::replace(&mut self.used, true) {
-                    self.guesses.note();
+                    self.guesses = self.guesses.saturating_sub(1);
                 }
                 self.unwatch();
             }
@@ -280,7 +247,7 @@ impl Invite {
     fn ended(&mut self, may_go_on: bool, now: Moment) {
         self.unwatch();
         let may_go_on = self.used || may_go_on;
-        if !may_go_on || !self.guesses.are_left() {
+        if !may_go_on || self.guesses == 0 {
             return self.end();
         }
         if now >= self.shown_at + STABLE {

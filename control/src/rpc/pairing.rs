@@ -102,7 +102,7 @@ impl<S: Store> PairingService for Pairing<S> {
             .await;
         match &joined {
             // A guess that found nothing is what the budgets are for.
-            Err(Failure::Reject(_)) => drop(attempt),
+            Err(Failure::Reject(_)) => {}
             Ok(_)
             | Err(Failure::NoNameplate | Failure::Full | Failure::Contended | Failure::Store(_)) => {
                 attempt.forgive();

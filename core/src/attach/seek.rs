@@ -302,7 +302,7 @@ impl Attach {
         // What the peers say directly needs no server.
         if !self.has_direct {
             let is_hopeless = is_final || (!self.proven && cause == Cause::NoTransport);
-            let is_over = is_hopeless || now >= seek.give_up;
+            let is_over = is_hopeless || now.max(self.not_before) >= seek.give_up;
             if is_over && cause == Cause::Control {
                 return self.end(End::Refused);
             }

@@ -356,6 +356,25 @@ fn whoever_ends_a_code_half_way_burns_it() {
 }
 
 #[test]
+fn a_farewell_and_a_peer_that_is_gone_end_it_once() {
+    let mut sides = secured(None);
+    talk(&mut sides);
+    let [mut a, _] = sides;
+    a.endpoint.once = true;
+    let name = "chat";
+    let chat = a.endpoint.channels().open(name, channel::Priority::Interactive);
+    assert!(chat.is_ok());
+    a.give(Input::Close(FAREWELL));
+    let lost = Ended::Closed(CloseReason::PeerLost.number());
+    assert_eq!(end(&a.give(Input::LegEnded(a.leg.unwrap(), lost))), None);
+    // The machine sleeps through both moments.
+    a.now = a.now + FAREWELL + RETURN;
+    let told = a.give(Input::Timeout);
+    let ends = told.iter().filter(|it| matches!(it, Action::End(_)));
+    assert_eq!(ends.count(), 1, "{told:?}");
+}
+
+#[test]
 fn a_peer_that_cannot_come_back_is_waited_for_a_moment_only() {
     for (once, comes_back) in [(true, false), (true, true), (false, false)] {
         let mut sides = secured(None);

@@ -71,14 +71,9 @@ impl Shares {
                 }
             }
         }
-        self.note(address, count);
-        Ok(())
-    }
-
-    /// Notes what is held already, whatever that exceeds: for things from before a restart.
-    pub fn note(&mut self, address: IpAddr, count: u64) {
-        self.used = self.used.saturating_add(count);
+        self.used = used;
         self.charge(address, |charged| charged.saturating_add(count));
+        Ok(())
     }
 
     /// Gives back what was taken for this address. Giving back more than that is a mistake of the caller.
@@ -91,12 +86,6 @@ impl Shares {
     #[must_use]
     pub const fn used(&self) -> u64 {
         self.used
-    }
-
-    /// How much there is.
-    #[must_use]
-    pub const fn cap(&self) -> u64 {
-        self.cap
     }
 
     /// How many prefixes are remembered.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand_core::CryptoRngCore;
 
 use super::command::authenticate;
-use super::{Command, Config, Credential, Decision, Find, Pairing, Reject, State, View, Write};
+use super::{Admit, Command, Config, Credential, Decision, Find, Pairing, Reject, State, View, Write};
 use crate::code::{Lengths, Nameplate};
 use crate::id::PairingId;
 use crate::role::Role;
@@ -31,13 +31,18 @@ impl Command for Keep {
         config: &Config,
         current: Option<&Pairing>,
         now: Timestamp,
-        _: &mut impl CryptoRngCore,
+        rng: &mut impl CryptoRngCore,
     ) -> Result<Decision<View>, Reject> {
         let (pairing, role) = authenticate(current, &self.credential)?;
         let mut kept = pairing.clone();
         match &mut kept.state {
             State::Waiting { ephemeral, .. } => *ephemeral = false,
             State::Joined { kept, .. } => *kept = true,
+        }
+        if kept == *pairing {
+            // It is kept already, so that this is a use and no more.
+            let credential = self.credential.clone();
+            return Admit { credential }.decide(config, current, now, rng);
         }
         kept.alive(config, role, now);
         let reply = kept.view(role);

@@ -216,6 +216,21 @@ fn asking_twice_within_a_minute_writes_once() {
 }
 
 #[test]
+fn asking_twice_to_keep_a_pairing_writes_once() {
+    let mut world = World::new(17);
+    let created = world.create_on(true);
+    for writes in [true, false] {
+        let before = world.stored[&created.view.id].clone();
+        let credential = created.credential.clone();
+        world.pass(1);
+        let view = world.run(&Keep { credential }).unwrap().0;
+        let after = &world.stored[&created.view.id];
+        assert_eq!(*after != before, writes);
+        assert_eq!(view.restorable_until, after.expires_at());
+    }
+}
+
+#[test]
 fn presence_is_told_once_and_never_rejected() {
     let mut world = World::new(5);
     let id = world.create().view.id;

@@ -136,11 +136,6 @@ impl Manners {
         })
     }
 
-    /// Whether it has had a leg.
-    pub(super) const fn is_proven(&self) -> bool {
-        self.proven
-    }
-
     /// Whether the first leg was given up, which its caller has to seek again.
     pub(super) fn is_first_attempt(&self, end: End) -> bool {
         !self.proven && matches!(end, End::Refused | End::NoLeg(_))

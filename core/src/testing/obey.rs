@@ -130,7 +130,7 @@ impl World {
             Event::Channel(event) => peer.app.on_event(event)?,
             Event::Secured { .. } => peer.stored = peer.endpoint.secret().cloned(),
             Event::LegLost { .. } => self.lost += 1,
-            Event::AttemptFailed { .. } if !peer.manners.is_proven() => self.again += 1,
+            Event::AttemptFailed { .. } if !peer.manners.proven => self.again += 1,
             Event::Attached { .. }
             | Event::AttemptFailed { .. }
             | Event::PeerOnline

@@ -40,8 +40,7 @@ impl Abilities {
         (self != Self::default()).then_some(message)
     }
 
-    pub(super) fn parse(message: Option<v1::TransferAbilities>) -> Self {
-        let message = message.unwrap_or_default();
+    pub(super) const fn parse(message: v1::TransferAbilities) -> Self {
         Self {
             holes: message.holes,
             links: message.links,

@@ -4,34 +4,35 @@ use std::collections::VecDeque;
 
 use super::Offer;
 
-/// Remembers answers by the [digest](Offer::digest) of the whole offer: what was agreed to and is
-/// offered again after a restart is not asked about twice, and nothing else takes its place.
+/// Remembers what was agreed to by the [digest](Offer::digest) of the whole offer: the same offer after a
+/// restart is not asked about twice, and nothing else takes its place.
 ///
-/// It keeps the last 64 answers and forgets older ones, which are then asked about again.
+/// It keeps the last 64 offers and forgets older ones, which are then asked about again.
 #[derive(Clone, Debug, Default)]
 pub struct Consent {
-    answers: VecDeque<([u8; 32], bool)>,
+    agreed: VecDeque<[u8; 32]>,
 }
 
 impl Consent {
-    const MAX_ANSWERS: usize = 64;
+    const MAX_AGREED: usize = 64;
 
     /// Whether this very offer was agreed to, and not declined or cancelled since.
     #[must_use]
     pub fn agreed(&self, offer: &Offer) -> bool {
-        let digest = offer.digest();
-        let answer = self.answers.iter().find(|(it, _)| *it == digest);
-        answer.is_some_and(|(_, yes)| *yes)
+        self.agreed.contains(&offer.digest())
     }
 
     /// Takes an answer; `false` also for an offer that was cancelled after it was agreed to.
     pub fn answer(&mut self, offer: &Offer, yes: bool) {
         let digest = offer.digest();
-        self.answers.retain(|(it, _)| *it != digest);
-        if self.answers.len() == Self::MAX_ANSWERS {
-            self.answers.pop_front();
+        self.agreed.retain(|it| *it != digest);
+        if !yes {
+            return;
         }
-        self.answers.push_back((digest, yes));
+        if self.agreed.len() == Self::MAX_AGREED {
+            self.agreed.pop_front();
+        }
+        self.agreed.push_back(digest);
     }
 }
 
@@ -77,7 +78,7 @@ mod tests {
         for size in 0..1_000 {
             consent.answer(&offer("a", size), true);
         }
-        assert_eq!(consent.answers.len(), Consent::MAX_ANSWERS);
+        assert_eq!(consent.agreed.len(), Consent::MAX_AGREED);
         assert!(consent.agreed(&offer("a", 999)) && !consent.agreed(&offer("a", 0)));
     }
 }

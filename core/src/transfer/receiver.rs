@@ -213,7 +213,7 @@ impl Receiver {
         match (message, &mut self.state) {
             (Message::Offer(part), State::Collecting(collecting)) => {
                 if let Some(abilities) = part.abilities {
-                    self.theirs = Abilities::parse(Some(abilities));
+                    self.theirs = Abilities::parse(abilities);
                 }
                 match collecting.take(part, &self.settings) {
                     Ok(None) => Ok(Event::Nothing),

@@ -10,6 +10,8 @@ use super::LeftOut;
 pub struct Report {
     stored_as: Vec<(String, String)>,
     stored_as_count: u32,
+    /// How much `stored_as` takes of a message.
+    bytes: usize,
     /// What is not stored.
     pub left_out: LeftOut,
 }
@@ -24,14 +26,14 @@ impl Report {
     pub fn stored_as(&mut self, path: &str, stored_as: &str) {
         self.stored_as_count = self.stored_as_count.saturating_add(1);
         let longest = path.len().max(stored_as.len());
-        let kept = self.stored_as.iter().map(|(a, b)| a.len() + b.len() + 16);
-        // The sum is over a list that this very bound keeps short.
-        let bytes = kept.sum::<usize>() + path.len() + stored_as.len();
+        // Tags and lengths are less than 16 bytes.
+        let bytes = self.bytes + path.len() + stored_as.len() + 16;
         if longest <= Self::MAX_PATH_BYTES
             && bytes <= Self::MAX_BYTES
             && self.stored_as.len() < 1_000
         {
             self.stored_as.push((path.to_owned(), stored_as.to_owned()));
+            self.bytes = bytes;
         }
     }
 

@@ -381,7 +381,7 @@ impl Sender {
             return Err(Fault::BadPart);
         }
         if let Some(abilities) = accept.abilities {
-            self.theirs = Abilities::parse(Some(abilities));
+            self.theirs = Abilities::parse(abilities);
         }
         if !accept.device.is_empty() {
             self.device = message::device(&accept.device);

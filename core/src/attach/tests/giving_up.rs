@@ -60,6 +60,28 @@ fn the_first_attempt_is_repeated_for_half_a_minute() {
     assert_eq!(end(&Leg::ws().refused(true, None)), Some(End::Refused));
 }
 
+#[test]
+fn control_that_asks_to_wait_longer_than_the_patience_lasts_is_not_waited_for() {
+    let patience = 60 * SECOND;
+    let config = Config {
+        patience,
+        ..Config::default()
+    };
+    for (wait, ended) in [(29, None), (31, Some(End::Refused))] {
+        let mut leg = Leg::new(Config::default());
+        let told = leg.refused(false, Some(wait * SECOND));
+        assert_eq!(end(&told), ended, "the first leg, {wait} s");
+    }
+    for (wait, ended) in [(31, None), (61, Some(End::Refused))] {
+        let mut leg = Leg::new(config);
+        let id = leg.attach();
+        leg.ended(id, BROKEN);
+        leg.pause();
+        let told = leg.refused(false, Some(wait * SECOND));
+        assert_eq!(end(&told), ended, "another leg, {wait} s");
+    }
+}
+
 /// A leg that answers every Ping, and is cut by a proxy once it has been idle for nine seconds.
 #[test]
 fn a_leg_that_a_proxy_cuts_is_followed_by_one_that_pings_more_often() {

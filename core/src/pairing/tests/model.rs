@@ -36,6 +36,15 @@ impl Fact {
         self.gone_at = self.gone_at.max(end);
     }
 
+    /// What a call does: what is gained is stored only if it is worth it.
+    fn called(&mut self, role: Role, clock: u64) {
+        let (before, worth) = (self.gone_at, self.ttl().div_euclid(16).min(60_000));
+        self.alive(role, clock);
+        if self.gone_at - before < worth {
+            self.gone_at = before;
+        }
+    }
+
     /// What a sign of life does.
     fn alive(&mut self, role: Role, clock: u64) {
         match (&self.joiner, role) {
@@ -127,12 +136,7 @@ proptest! {
                             prop_assert_eq!(view.role, role);
                             prop_assert_eq!(view.joined, fact.joiner.is_some());
                             prop_assert_eq!(view.peer_online, fact.online[1 - role.index()]);
-                            // What is gained is stored only if it is worth it.
-                            let (before, worth) = (fact.gone_at, fact.ttl().div_euclid(16).min(60_000));
-                            fact.alive(role, clock);
-                            if fact.gone_at - before < worth {
-                                fact.gone_at = before;
-                            }
+                            fact.called(role, clock);
                             let until = START.as_millis() + fact.gone_at;
                             prop_assert_eq!(view.restorable_until.as_millis(), until);
                         }
@@ -148,7 +152,9 @@ proptest! {
                     let alive = !fact.revoked && clock < fact.gone_at;
                     let kept = world.run(&Keep { credential });
                     prop_assert_eq!(kept.is_ok(), alive);
-                    if alive {
+                    if alive && fact.kept {
+                        fact.called(role, clock);
+                    } else if alive {
                         fact.kept = true;
                         fact.alive(role, clock);
                     }

@@ -113,6 +113,22 @@ fn each_part_of_an_offer_changes_its_digest() {
         assert_ne!(of(id, change), first);
     }
     assert_ne!(of(TransferId::from_bytes([1; 16]), &|_| {}), first);
+
+    let linked = |at: &str, target: &str, modified: Option<u64>| {
+        let at = SafePath::new(&["d", at]).unwrap();
+        let link = Link::new(at, target, modified.map(Timestamp::from_millis)).unwrap();
+        let listing = Listing {
+            entries: vec![entry("d/a", Kind::File)],
+            links: vec![link],
+            ..Listing::default()
+        };
+        Offer::of(id, listing, &Limits::default()).unwrap().digest()
+    };
+    let one = linked("l", "x", None);
+    assert_ne!(one, first);
+    for other in [("m", "x", None), ("l", "y", None), ("l", "x", Some(0))] {
+        assert_ne!(linked(other.0, other.1, other.2), one, "{other:?}");
+    }
 }
 
 #[test]
