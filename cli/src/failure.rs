@@ -61,26 +61,32 @@ pub(crate) fn report(result: anyhow::Result<()>, voice: Voice) -> ExitCode {
         Some(Failure::Stopped(_) | Failure::Unheard)
     );
     if voice.is_json() || !quiet {
-        let message = match error.downcast_ref() {
-            Some(Error::Reset {
-                by: Side::Other,
-                code,
-            }) if NOT_SERVED.contains(code) => {
-                "the other side runs a command that does not fit this one: `send` and `receive` \
-                 belong together, `forward --listen` and `forward --target`, and of the others two \
-                 alike"
-                    .to_owned()
-            }
-            Some(Error::Reset {
-                by: Side::Other,
-                code: ResetCode::CANCELLED,
-            }) => "the other side broke off".to_owned(),
-            _ => format!("{error:#}"),
-        };
+        let message = message(&error);
         let event = json!({"event": "error", "exit": code, "message": message});
         voice.say(&format!("peersox: {message}"), &event);
     }
     ExitCode::from(code)
+}
+
+/// What is said of an error. A command that is interrupted drops its channel and says goodbye: whichever the
+/// other side hears first, it is told that this one left.
+fn message(error: &anyhow::Error) -> String {
+    match error.downcast_ref() {
+        Some(Error::Reset {
+            by: Side::Other,
+            code,
+        }) if NOT_SERVED.contains(code) => {
+            "the other side runs a command that does not fit this one: `send` and `receive` \
+             belong together, `forward --listen` and `forward --target`, and of the others two \
+             alike"
+                .to_owned()
+        }
+        Some(Error::Reset {
+            by: Side::Other,
+            code: ResetCode::CANCELLED,
+        }) => "the other side left before it was done".to_owned(),
+        _ => format!("{error:#}"),
+    }
 }
 
 /// How a channel is reset that nobody serves: refused, or met by another command.
@@ -196,6 +202,17 @@ mod tests {
         ] {
             let failed = anyhow::Error::new(error.clone()).context("the transfer was broken off");
             assert_eq!(code(&failed), expected, "{error:?}");
+        }
+    }
+    #[test]
+    fn whoever_is_interrupted_has_left_whichever_way_it_is_heard() {
+        let (by, code) = (Side::Other, ResetCode::CANCELLED);
+        for heard in [
+            Error::Closed(CloseReason::PeerLeft),
+            Error::Reset { by, code },
+        ] {
+            let said = message(&heard.clone().into());
+            assert!(said.contains("left"), "{heard:?}: {said}");
         }
     }
 }

@@ -362,7 +362,10 @@ fn a_farewell_and_a_peer_that_is_gone_end_it_once() {
     let [mut a, _] = sides;
     a.endpoint.once = true;
     let name = "chat";
-    let chat = a.endpoint.channels().open(name, channel::Priority::Interactive);
+    let chat = a
+        .endpoint
+        .channels()
+        .open(name, channel::Priority::Interactive);
     assert!(chat.is_ok());
     a.give(Input::Close(FAREWELL));
     let lost = Ended::Closed(CloseReason::PeerLost.number());

@@ -293,11 +293,7 @@ fn a_server_that_lies_at_every_moment_gets_three_guesses() {
         let (mut all_three, mut codes, mut most) = (0, 0, 0);
         for seed in seeds {
             let run = Run::new(seed).play(150);
-            assert!(
-                run.guesses <= GUESSES,
-                "seed {seed}: {}",
-                run.guesses
-            );
+            assert!(run.guesses <= GUESSES, "seed {seed}: {}", run.guesses);
             codes += u64::from(run.codes);
             most = most.max(run.codes);
             all_three += u64::from(run.guesses == GUESSES);

@@ -5,7 +5,9 @@ use std::time::Duration;
 use rand_core::CryptoRngCore;
 
 use super::command::authenticate;
-use super::{Admit, Command, Config, Credential, Decision, Find, Pairing, Reject, State, View, Write};
+use super::{
+    Admit, Command, Config, Credential, Decision, Find, Pairing, Reject, State, View, Write,
+};
 use crate::code::{Lengths, Nameplate};
 use crate::id::PairingId;
 use crate::role::Role;

@@ -203,19 +203,28 @@ async fn memory_is_given_back_when_a_direction_is_idle() {
 
 /// How many bytes a peer gets rid of while the other one reads nothing.
 async fn sent_ahead(mut one: Peer) -> u64 {
-    for _ in 0..100 {
-        one.send(Frame::new(Lane::Reliable, &[7; 60_000])).await;
-    }
     let Peer::Quic(connection, ..) = &one else {
         unreachable!("only QUIC tells how much it sent");
     };
+    let connection = connection.clone();
     let sent = || connection.stats().udp_tx.bytes;
-    loop {
-        let before = sent();
-        tokio::time::sleep(Duration::from_millis(1_500)).await;
-        if sent() - before < 10_000 {
-            return before;
+    let floods = async {
+        loop {
+            one.send(Frame::new(Lane::Reliable, &[7; 60_000])).await;
         }
+    };
+    let comes_to_a_halt = async {
+        loop {
+            let before = sent();
+            tokio::time::sleep(Duration::from_millis(1_500)).await;
+            if sent() - before < 10_000 {
+                return before;
+            }
+        }
+    };
+    tokio::select! {
+        () = floods => unreachable!("it has no end"),
+        sent = patiently(comes_to_a_halt) => sent,
     }
 }
 
@@ -286,7 +295,7 @@ async fn the_first_frames_are_not_paid_for_in_advance_where_the_rate_is_low() {
         assert_eq!(two.recv().await, frame);
     }
     let took = begun.elapsed();
-    assert!(took < Duration::from_millis(1_500), "{took:?}");
+    assert!(took < Duration::from_millis(2_500), "{took:?}");
 }
 
 #[tokio::test]

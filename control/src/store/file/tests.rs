@@ -1,7 +1,6 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::sync::RwLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -250,20 +249,20 @@ async fn the_file_is_bounded() {
 async fn reads_at_a_time_are_bounded() {
     let folder = folder();
     let store = Arc::new(open(&folder).await.unwrap());
-    let disk = Arc::new(RwLock::new(()));
+    let disk = Arc::new(tokio::sync::RwLock::new(()));
     let begun = Arc::new(AtomicUsize::new(0));
     let read = || {
         let (store, disk, begun) = (Arc::clone(&store), Arc::clone(&disk), Arc::clone(&begun));
         async move {
-            let look = move |_: &redb::ReadTransaction| {
+            let look = move |_: &ReadTransaction| {
                 begun.fetch_add(1, Ordering::SeqCst);
-                drop(disk.read());
+                drop(disk.blocking_read());
                 Ok(())
             };
             store.read(look).await
         }
     };
-    let hangs = disk.write().unwrap();
+    let hangs = disk.write().await;
     let mut callers = tokio::task::JoinSet::new();
     for _ in 0..2 * READERS {
         callers.spawn(read());
