@@ -113,6 +113,8 @@ fn bar(total: Option<u64>, look: Look) -> ProgressBar {
         .expect("the template is correct")
         .progress_chars(chars);
     let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new);
+    // What was once a rate is none when nothing comes any more.
+    bar.enable_steady_tick(TICK);
     bar.with_style(style)
 }
 
@@ -120,6 +122,9 @@ fn rate(bytes: u64, took: Duration) -> u64 {
     let nanos = took.as_nanos().max(1);
     u64::try_from(u128::from(bytes) * 1_000_000_000 / nanos).unwrap_or(u64::MAX)
 }
+
+/// How often the bar is drawn although nothing has come.
+const TICK: Duration = Duration::from_secs(1);
 
 /// Often enough for an eye, seldom enough for a script.
 const EVERY: Duration = Duration::from_millis(250);

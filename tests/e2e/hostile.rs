@@ -1,17 +1,16 @@
 //! The real binary against a server, and against a peer, that lie.
 
 mod peer;
-mod server;
 
 use std::process::Stdio;
 
 use futures_util::future::join_all;
 use peersox_client::CloseReason;
+use peersox_tests::liar::{Liar, Lie, Manners, Stall};
 use tokio::process::Command;
 
 use crate::harness::{binary, quiet, soon};
 use crate::terminal::is_plain;
-use server::{Liar, Lie, Manners, Stall};
 
 /// How a command ended, and all that it said.
 struct Run {
@@ -61,10 +60,10 @@ const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
 
 #[tokio::test]
 async fn a_server_that_lies_gets_three_guesses_of_any_command() {
-    use Lie::{Close, Expired, Revoked, Vanish};
+    use Lie::{Close, Expired, Joined, Notices, Revoked, Vanish};
     // The exchange of the first two ends with the second message of the guess, and the server lies while the
     // command still hangs up; the others end it half-way.
-    let tales: [(usize, &[Lie]); 8] = [
+    let tales: [(usize, &[Lie]); 10] = [
         (2, &[Expired]),
         (2, &[Revoked, Expired]),
         (2, &[Close(CloseReason::PeerLeft), Expired]),
@@ -73,6 +72,8 @@ async fn a_server_that_lies_gets_three_guesses_of_any_command() {
         (1, &[Close(CloseReason::Replaced), Expired]),
         (1, &[Revoked, Close(CloseReason::HelloInvalid)]),
         (1, &[Expired, Vanish]),
+        (1, &[Joined, Notices, Expired, Close(CloseReason::PeerLost)]),
+        (2, &[Notices, Joined, Revoked, Vanish]),
     ];
     let each = tales.iter().enumerate().map(async |(at, (says, lies))| {
         let liar = Liar::start(Manners {
@@ -124,6 +125,53 @@ async fn a_code_that_is_said_to_be_gone_is_replaced_without_haste() {
         run.said()
     );
     assert_eq!(liar.deleted(), 1, "the code is not taken back");
+}
+
+#[tokio::test]
+async fn a_device_that_is_only_said_to_be_there_does_not_keep_a_command() {
+    let manners = Manners {
+        comes: false,
+        lies: &[Lie::Joined, Lie::Notices, Lie::Joined, Lie::Notices],
+        ..Manners::default()
+    };
+    let liar = Liar::start(manners).await;
+    let args = [
+        &["ping", "--wait", "3"][..],
+        &["send", FILE, "--wait", "3"],
+        &["receive", "481920-tulip-ember", "--wait", "3"],
+    ];
+    let all = join_all(args.map(async |args| (args[0], run(&liar.url, args).await))).await;
+    assert_eq!(liar.guesses(), 0);
+    for (command, run) in all {
+        let said = run.said();
+        assert!(
+            [3, 4, 5].contains(&run.code),
+            "{command}: {} {said}",
+            run.code
+        );
+        let last = said.lines().last().unwrap_or_default();
+        assert!(last.starts_with("peersox: "), "{command}: {said}");
+        assert!(!said.contains("connected"), "{command}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn addresses_of_other_services_are_no_relay() {
+    let manners = Manners {
+        swaps_endpoints: true,
+        ..Manners::default()
+    };
+    let liar = Liar::start(manners).await;
+    let args = [
+        &["ping", "--wait", "3"][..],
+        &["receive", "481920-tulip-ember", "--wait", "3"],
+    ];
+    for run in join_all(args.map(|args| run(&liar.url, args))).await {
+        let said = run.said();
+        assert_eq!(run.code, 5, "{said}");
+        let last = said.lines().last().unwrap_or_default();
+        assert!(last.starts_with("peersox: "), "{said}");
+    }
 }
 
 #[tokio::test]

@@ -15,12 +15,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::handshake::server::{Request, Response as Upgrade};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tonic::{Request as Asked, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::harness::soon;
+use peersox_tests::upgrade;
 
 /// What OpenSession is answered.
 #[derive(Clone, Copy)]
@@ -151,21 +151,6 @@ impl Leg {
         self.0.close(Some(frame)).await.unwrap();
         while let Ok(Some(_)) = soon(self.0.try_next()).await {}
     }
-}
-
-#[allow(
-    clippy::result_large_err,
-    reason = "the library wants it in this shape"
-)]
-pub fn upgrade(
-    _: &Request,
-    mut response: Upgrade,
-) -> Result<Upgrade, tokio_tungstenite::tungstenite::handshake::server::ErrorResponse> {
-    let protocol = http::HeaderValue::from_static("peersox.v1");
-    response
-        .headers_mut()
-        .insert("sec-websocket-protocol", protocol);
-    Ok(response)
 }
 
 #[tonic::async_trait]

@@ -5,6 +5,7 @@ import { apiLifeChecks } from './api-life.mjs'
 import { apiChecks } from './api.mjs'
 import { exampleChecks } from './examples.mjs'
 import { finish } from './harness.mjs'
+import { hostileChecks } from './hostile.mjs'
 import { keptChecks } from './kept.mjs'
 import { nodeChecks } from './node.mjs'
 import { packageChecks } from './package.mjs'
@@ -29,6 +30,7 @@ try {
   await apiLifeChecks()
   await apiFaultChecks()
   await exampleChecks()
+  await hostileChecks()
   await keptChecks()
   await pathChecks()
   await relayChecks()

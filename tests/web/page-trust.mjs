@@ -148,6 +148,62 @@ export async function pageTrustChecks() {
     await card(6).getByRole('button', { name: 'Accept' }).waitFor()
   })
 
+  await check('page: what no file can be called, or measure, is not asked about', async (scope) => {
+    const { url } = await openServer(scope)
+    const a = await scope.page(url)
+    const b = await stranger(scope, url, await showCode(a))
+    await connected(a)
+    const huge = 2n ** 63n
+    const offers = [
+      [['../x', 1]],
+      [['a/../../x', 1]],
+      [['/etc/x', 1]],
+      [['./x', 1]],
+      [['', 1]],
+      [['a\u0000b', 1]],
+      [[Array(65).fill('d').join('/'), 1]],
+      [['huge', huge], ['huger', huge]],
+      [['twice', 1], ['twice', 1]],
+      [['file', 1], ['file/in-it', 1]],
+      [],
+    ]
+    for (const [at, files] of offers.entries()) {
+      const answered = b.evaluate(async ([at, files]) => answer(await offer(at, files)), [at, files])
+      const kind = await Promise.race([answered, a.locator('.transfer[data-state=offered]').first().waitFor()])
+      if (kind !== 0 && kind !== 3 && kind !== 8) throw new Error(`offer ${at} was not refused`)
+    }
+    const asked = a.locator('.transfer[data-state=offered]')
+    await b.evaluate((size) => offer(98, [['huge', size]]), 2n * huge - 1n)
+    await asked.getByText('huge').first().waitFor()
+    equal(await asked.getByRole('button', { name: 'Accept' }).isEnabled(), false, 'whether 16 EiB can be accepted')
+    await asked.getByRole('button', { name: 'Decline' }).click()
+    await b.evaluate(() => offer(99, [['photo.jpg', 1]]))
+    await asked.getByText('photo.jpg').first().waitFor()
+    equal(a.problems.join('\n'), '', 'errors of the page')
+  })
+
+  await check('page: a sender that stalls is left at one click, and leaves nothing to save', async (scope) => {
+    const { url } = await openServer(scope)
+    const a = await scope.page(url)
+    const b = await stranger(scope, url, await showCode(a))
+    await connected(a)
+    for (const [at, pieces] of [[], ['half'], ['half', ' of it'], ['the whole.']].entries()) {
+      const channel = await b.evaluate((at) => offer(at, [[`file-${at}.txt`, 10]]), at)
+      const card = a.locator('.transfer.theirs').nth(at)
+      await card.getByRole('button', { name: 'Accept' }).click()
+      equal(await b.evaluate((at) => answer(at), channel), 2, 'the answer')
+      let offset = 0
+      for (const piece of pieces) {
+        await b.evaluate(([at, offset, piece]) => chunk(at, offset, piece), [channel, offset, piece])
+        offset += piece.length
+      }
+      await card.getByRole('button', { name: 'Cancel' }).click()
+      await a.locator('.transfer[data-state=cancelled]').nth(at).waitFor()
+      equal(await card.getByRole('button', { name: 'Save' }).count(), 0, 'what can be saved')
+      equal(await b.evaluate((at) => answer(at), channel), 8, 'what the sender is told')
+    }
+  })
+
   await check('page: a peer decides neither how much is kept nor how much is asked', async (scope) => {
     const { url } = await openServer(scope)
     const a = await scope.page(url)

@@ -35,8 +35,13 @@ export async function stranger(scope, url, code, options = {}) {
       await channel.send(Uint8Array.from(field(1, [...field(1, Array(16).fill(id)), ...entries])))
       return channels.push(channel) - 1
     }
-    /** The kind of the next message: 2 accepts, 3 declines, 8 cancels. */
-    globalThis.answer = async (at) => new Uint8Array(await channels[at].receive())[0] >> 3
+    /** Sends a piece of a file that was offered. */
+    globalThis.chunk = (at, offset, data) => channels[at].send(Uint8Array.from(field(4, [0x08, 0, 0x10, ...varint(offset), ...field(3, text(data))])))
+    /** The kind of the next message: 2 accepts, 3 declines, 8 cancels; 0 when the channel was reset instead. */
+    globalThis.answer = async (at) => {
+      const message = await channels[at].receive().catch(() => undefined)
+      return message === undefined ? 0 : new Uint8Array(message)[0] >> 3
+    }
   })
   return page
 }

@@ -1,6 +1,8 @@
 //! `peersox receive`.
 
 use std::path::Path;
+use std::pin::pin;
+use std::time::Duration;
 
 use peersox_client::{Message, Status};
 use peersox_core::transfer::{
@@ -44,7 +46,8 @@ async fn accept_until_received(
     let mut consent = Consent::default();
     let mut person = Person::default();
     loop {
-        let (sender, mut receiver) = accept(peer, CHANNEL).await?.split();
+        let channel = until_offered(accept(peer, CHANNEL), voice).await?;
+        let (sender, mut receiver) = channel.split();
         let mut receiving = Receiving {
             machine: transfer::Receiver::with(Settings {
                 limits: Limits::default(),
@@ -97,6 +100,22 @@ async fn accept_until_received(
     }
 }
 
+/// Waits for a step of the other side towards an offer. A person there may still be choosing files: what is
+/// waited for is said once it takes a while.
+async fn until_offered<T>(step: impl Future<Output = T>, voice: Voice) -> T {
+    let mut step = pin!(step);
+    if let Ok(taken) = tokio::time::timeout(A_WHILE, &mut step).await {
+        return taken;
+    }
+    voice.say(
+        "waiting for the other side to offer files",
+        &json!({"event": "waiting_for_offer"}),
+    );
+    step.await
+}
+
+const A_WHILE: Duration = Duration::from_secs(1);
+
 /// One attempt: who decides about an offer, and where its files go.
 struct Receiving<'a> {
     machine: transfer::Receiver,
@@ -128,7 +147,10 @@ impl Receiving<'_> {
             if self.machine.is_over() {
                 return Ok(());
             }
-            let said = next(receiver).await?;
+            let said = match &self.storing {
+                None => until_offered(next(receiver), self.voice).await?,
+                Some(_) => next(receiver).await?,
+            };
             let event = self.machine.handle(said);
             let event = event.map_err(|error| self.explained(error))?;
             if event == Event::Offered {

@@ -14,7 +14,7 @@ use tokio::process::ChildStderr;
 
 use super::{FILE, Run};
 use crate::client::code;
-use crate::harness::{Server, binary, quiet, soon};
+use crate::harness::{Server, binary, quiet, signal, soon};
 use crate::terminal::is_plain;
 
 /// What the peer offers: the path of a file, and its size.
@@ -58,42 +58,47 @@ async fn say(channel: &Channel, kind: Kind) {
     let _ = channel.send(Message::Binary(bytes)).await;
 }
 
-/// A peer that shows a code to `peersox receive`, which stores in a folder of its own. Gives how that ended,
-/// and every path below the folder around that one.
-async fn receive_from(server: &Server, tale: impl AsyncFnOnce(Peer)) -> (Run, Vec<String>) {
-    let control = Control::connect(&server.url(), Trust::default())
-        .await
-        .unwrap();
-    let created = control.create_pairing().await.unwrap();
-    let text = code(&created.nameplate, "tulip-ember");
-    let typed = text.canonical().to_string();
-    let (proof, options) = (Proof::Code(text), Options::default());
-    let peer = Peer::start(control, created.pairing, proof, options).unwrap();
-    let around = tempfile::tempdir().unwrap();
-    let out = around.path().join("out");
-    std::fs::create_dir(&out).unwrap();
-    let mut command = tokio::process::Command::new(binary());
-    command
-        .args([
-            "receive",
-            &typed,
-            "-y",
-            "--wait",
-            "20",
-            "--server",
-            &server.url(),
-            "-o",
-        ])
-        .arg(&out)
-        .current_dir(&out)
-        .env("HOME", around.path());
-    let command = quiet(&mut command).stdin(std::process::Stdio::null());
-    let lies = async {
+/// `peersox receive`, which stores in a folder of its own, and the peer that shows it the code.
+struct Met {
+    receiver: tokio::process::Child,
+    peer: Peer,
+    around: tempfile::TempDir,
+}
+
+impl Met {
+    async fn start(server: &Server) -> Self {
+        let control = Control::connect(&server.url(), Trust::default())
+            .await
+            .unwrap();
+        let created = control.create_pairing().await.unwrap();
+        let text = code(&created.nameplate, "tulip-ember");
+        let typed = text.canonical().to_string();
+        let (proof, options) = (Proof::Code(text), Options::default());
+        let peer = Peer::start(control, created.pairing, proof, options).unwrap();
+        let around = tempfile::tempdir().unwrap();
+        let out = around.path().join("out");
+        std::fs::create_dir(&out).unwrap();
+        let mut command = tokio::process::Command::new(binary());
+        command
+            .args(["receive", &typed, "-y", "--wait", "20"])
+            .args(["--server", &server.url(), "-o"])
+            .arg(&out)
+            .current_dir(&out)
+            .env("HOME", around.path());
+        let command = quiet(&mut command).stdin(std::process::Stdio::null());
+        let receiver = command.spawn().unwrap();
         soon(peer.connected()).await.unwrap();
-        tale(peer).await;
-    };
-    let (ended, ()) = soon(async { tokio::join!(command.output(), lies) }).await;
-    let ended = ended.unwrap();
+        Self {
+            receiver,
+            peer,
+            around,
+        }
+    }
+}
+
+/// How a command ended, and every path below the folder around the one that it stores in.
+async fn found(receiver: tokio::process::Child, around: &tempfile::TempDir) -> (Run, Vec<String>) {
+    let ended = soon(receiver.wait_with_output()).await.unwrap();
     let run = Run {
         code: ended.status.code().unwrap_or(-1),
         stdout: ended.stdout,
@@ -102,6 +107,13 @@ async fn receive_from(server: &Server, tale: impl AsyncFnOnce(Peer)) -> (Run, Ve
     let mut found = Vec::new();
     list(around.path(), around.path(), &mut found);
     (run, found)
+}
+
+/// Plays a tale to `peersox receive`, and waits for its end.
+async fn receive_from(server: &Server, tale: impl AsyncFnOnce(Peer)) -> (Run, Vec<String>) {
+    let met = Met::start(server).await;
+    let ended = found(met.receiver, &met.around);
+    tokio::join!(ended, soon(tale(met.peer))).0
 }
 
 fn list(root: &std::path::Path, folder: &std::path::Path, found: &mut Vec<String>) {
@@ -230,6 +242,10 @@ impl Sender {
     }
 }
 
+async fn next_line(lines: &mut Lines<BufReader<ChildStderr>>) -> String {
+    soon(lines.next_line()).await.unwrap().expect("a line")
+}
+
 /// A peer that joins `peersox send`, and takes its channel.
 async fn join_sender(server: &Server) -> (Sender, Peer, Channel) {
     let mut command = tokio::process::Command::new(binary());
@@ -238,7 +254,7 @@ async fn join_sender(server: &Server) -> (Sender, Peer, Channel) {
     let mut child = command.spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let typed: Code = loop {
-        let line = soon(lines.next_line()).await.unwrap().unwrap();
+        let line = next_line(&mut lines).await;
         if let Some(code) = line.strip_prefix("code: ") {
             break code.parse().unwrap();
         }
@@ -295,5 +311,84 @@ async fn words_of_a_receiver_are_no_commands_for_the_senders_terminal() {
         assert!(is_plain(&said), "{what}: {said:?}");
         assert!(said.len() < 8_000, "{what}: {said:?}");
         drop((kept, peer));
+    }
+}
+
+#[tokio::test]
+async fn a_sender_that_stalls_is_waited_for_and_let_go_at_one_key() {
+    let server = Server::start(&[]).await;
+    let half = [offer(1, &[(&["file"], 6)]), chunk(0, 0, b"bad")];
+    let whole = [offer(1, &[(&["file"], 3)]), chunk(0, 0, b"bad")];
+    let ended = [&whole[..], &[end_of(0, b"bad")]].concat();
+    let tales: [(&str, Option<&[Kind]>); 6] = [
+        ("no channel", None),
+        ("no offer", Some(&[])),
+        ("no data", Some(&half[..1])),
+        ("half the data", Some(&half)),
+        ("no end of the file", Some(&whole)),
+        ("no end of the transfer", Some(&ended)),
+    ];
+    let each = tales.map(async |(what, kinds)| {
+        let mut met = Met::start(&server).await;
+        let mut lines = BufReader::new(met.receiver.stderr.take().unwrap()).lines();
+        let mut channel = None;
+        if let Some(kinds) = kinds {
+            let channel = channel.insert(met.peer.open(CHANNEL, Priority::Bulk).await.unwrap());
+            for kind in kinds {
+                say(channel, kind.clone()).await;
+            }
+        }
+        match &mut channel {
+            Some(channel) if kinds != Some(&[]) => {
+                let accepted = soon(channel.recv()).await.unwrap();
+                assert!(accepted.is_some(), "{what}: it is accepted");
+            }
+            _ => {
+                while next_line(&mut lines).await != "waiting for the other side to offer files" {}
+            }
+        }
+        signal(&met.receiver, "INT");
+        let (run, found) = found(met.receiver, &met.around).await;
+        (what, run, found)
+    });
+    for (what, run, found) in join_all(each).await {
+        assert_eq!(run.code, 130, "{what}: {}", run.said());
+        let stored = |path: &&String| *path != "out" && !path.starts_with("out/.peersox-part-");
+        assert_eq!(found.iter().find(stored), None, "{what}: {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_that_stalls_is_waited_for_and_let_go_at_one_key() {
+    let server = Server::start(&[]).await;
+    let accepted = Kind::Accept(v1::TransferAccept::default());
+    // Without an answer, and with one but no thanks for what was sent.
+    for (kind, until) in [
+        (None, "waiting for the other side to accept"),
+        (Some(accepted), ""),
+    ] {
+        let (mut sender, peer, channel) = join_sender(&server).await;
+        let (says, mut hears) = channel.split();
+        if let Some(kind) = kind {
+            let message = v1::TransferMessage { kind: Some(kind) };
+            let bytes = Bytes::from(message.encode_to_vec());
+            says.send(Message::Binary(bytes)).await.unwrap();
+            loop {
+                let heard = soon(hears.recv()).await.unwrap().expect("a message");
+                let Message::Binary(bytes) = heard else {
+                    panic!("{heard:?} is no message of a transfer");
+                };
+                let message = v1::TransferMessage::decode(bytes).unwrap();
+                if matches!(message.kind, Some(Kind::End(_))) {
+                    break;
+                }
+            }
+        }
+        while !until.is_empty() && next_line(&mut sender.lines).await != until {}
+        signal(&sender.child, "INT");
+        let (status, said) = soon(sender.end()).await;
+        assert_eq!(status, Some(130), "{said}");
+        assert!(!said.contains("verified"), "{said}");
+        drop(peer);
     }
 }

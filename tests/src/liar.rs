@@ -1,7 +1,8 @@
 //! A server that lies: control and relay in one, over real sockets, on the machines of the core.
 //!
 //! It creates pairings and admits legs as a server does. Then it plays the other device with a guess at the
-//! words, stops after so many messages, and lies.
+//! words, stops after so many messages, and lies. Its calls are gRPC and gRPC-Web, so that command lines and
+//! pages meet the same one.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
@@ -22,12 +23,15 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tonic::{Request, Response, Status};
+use tonic_web::GrpcWebLayer;
 
-use crate::stubs::upgrade;
+use crate::upgrade;
 
 /// What the server does after its guess, in this order.
 #[derive(Clone, Copy, Debug)]
 pub enum Lie {
+    /// Says on the watch that somebody has joined.
+    Joined,
     /// Says on the watch that the code has expired.
     Expired,
     /// Says on the watch that the pairing was revoked.
@@ -36,6 +40,8 @@ pub enum Lie {
     Close(CloseReason),
     /// Closes the leg with a number and a text of its own.
     CloseSaying(u16, &'static str),
+    /// Sends notices that stand for nothing: a peer that comes and goes, a drain, drops, Pongs nobody asked for.
+    Notices,
     /// Lets the connection of the leg go without a word.
     Vanish,
 }
@@ -43,24 +49,34 @@ pub enum Lie {
 /// A call, or a step of a leg, that the server does not go beyond: whoever waits for it waits for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stall {
+    /// It goes on.
     Nowhere,
+    /// GetConfig.
     Config,
+    /// CreatePairing.
     Create,
+    /// JoinPairing.
     Join,
+    /// WatchPairing.
     Watch,
+    /// OpenSession.
     Open,
+    /// The handshake of a WebSocket.
     Upgrade,
+    /// The answer to Hello.
     Welcome,
 }
 
 /// How the server behaves.
 #[derive(Clone, Copy, Debug)]
 pub struct Manners {
+    /// Where it stops answering.
     pub stalls_at: Stall,
     /// Whether the other device seems to come.
     pub comes: bool,
     /// After how many messages of its guess it lies.
     pub says: usize,
+    /// What it does then.
     pub lies: &'static [Lie],
     /// Whether watches are refused.
     pub refuses_watches: bool,
@@ -68,6 +84,8 @@ pub struct Manners {
     pub refuses_with: Option<&'static str>,
     /// What is appended to the address of the relay.
     pub beside_the_url: &'static str,
+    /// Whether each transport is said to be where another service listens.
+    pub swaps_endpoints: bool,
 }
 
 impl Default for Manners {
@@ -80,19 +98,22 @@ impl Default for Manners {
             refuses_watches: false,
             refuses_with: None,
             beside_the_url: "",
+            swaps_endpoints: false,
         }
     }
 }
 
 /// A running server.
 pub struct Liar {
+    /// Where its calls are answered.
     pub url: String,
     state: Arc<State>,
 }
 
 struct State {
     manners: Manners,
-    relay: String,
+    /// Host and port of calls, and of the relay.
+    hosts: [String; 2],
     codes: Mutex<Vec<PairingId>>,
     watches: Mutex<HashMap<String, broadcast::Sender<PairingEvent>>>,
     /// The codes to whose exchange it said anything.
@@ -102,14 +123,18 @@ struct State {
 }
 
 impl Liar {
+    /// Starts on ports of 127.0.0.1 that are free.
+    ///
+    /// # Panics
+    /// If there are none.
     pub async fn start(manners: Manners) -> Self {
         let legs = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let calls = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let relay = format!("ws://{}/v1/relay", legs.local_addr().unwrap());
-        let url = format!("http://{}", calls.local_addr().unwrap());
+        let hosts = [&calls, &legs].map(|it| it.local_addr().unwrap().to_string());
+        let url = format!("http://{}", hosts[0]);
         let state = Arc::new(State {
             manners,
-            relay: relay + manners.beside_the_url,
+            hosts,
             codes: Mutex::default(),
             watches: Mutex::default(),
             guesses: Mutex::default(),
@@ -123,6 +148,8 @@ impl Liar {
         });
         let service = PairingServiceServer::from_arc(Arc::new(Service(Arc::clone(&state))));
         let server = tonic::transport::Server::builder()
+            .accept_http1(true)
+            .layer(GrpcWebLayer::new())
             .add_service(service)
             .serve_with_incoming(incoming.boxed());
         tokio::spawn(server);
@@ -130,6 +157,7 @@ impl Liar {
     }
 
     /// How many codes were made.
+    #[must_use]
     pub fn codes(&self) -> usize {
         self.state.codes.lock().unwrap().len()
     }
@@ -186,7 +214,7 @@ async fn guess(mut leg: Leg, state: &State) -> Result<(), Broken> {
     )
     .await?;
     if !manners.comes {
-        return silence(leg).await;
+        return lie(leg, &hello.ticket, state).await;
     }
     say(
         &mut leg,
@@ -227,12 +255,22 @@ async fn lie(mut leg: Leg, ticket: &str, state: &State) -> Result<(), Broken> {
     };
     for lie in state.manners.lies {
         let (code, reason) = match *lie {
+            Lie::Joined => {
+                tell(PairingEvent::Joined);
+                continue;
+            }
             Lie::Expired => {
                 tell(PairingEvent::Expired);
                 continue;
             }
             Lie::Revoked => {
                 tell(PairingEvent::Revoked);
+                continue;
+            }
+            Lie::Notices => {
+                for kind in notices() {
+                    say(&mut leg, notice::encode(kind)).await?;
+                }
                 continue;
             }
             Lie::Vanish => return Ok(()),
@@ -248,6 +286,23 @@ async fn lie(mut leg: Leg, ticket: &str, state: &State) -> Result<(), Broken> {
     silence(leg).await
 }
 
+fn notices() -> impl Iterator<Item = Kind> {
+    let flaps = (0..100).flat_map(|_| {
+        [
+            Kind::PeerOnline(v1::PeerOnline {}),
+            Kind::PeerAway(v1::PeerAway::default()),
+        ]
+    });
+    let pongs = (0..100).map(|nonce| Kind::Pong(v1::Pong { nonce }));
+    let dropped = v1::DatagramsDropped { count: u64::MAX };
+    let others = [
+        Kind::DatagramsDropped(dropped),
+        Kind::DatagramsDropped(dropped),
+        Kind::Draining(v1::Draining::default()),
+    ];
+    flaps.chain(pongs).chain(others)
+}
+
 /// Holds a leg and answers nothing, not even a farewell.
 async fn silence(leg: Leg) -> Result<(), Broken> {
     let _held = leg;
@@ -261,6 +316,28 @@ async fn say(leg: &mut Leg, frame: Frame) -> Result<(), Broken> {
 struct Service(Arc<State>);
 
 impl Service {
+    fn endpoints(&self) -> Vec<v1::RelayEndpoint> {
+        let State { manners, hosts, .. } = &*self.0;
+        let [calls, relay] = hosts;
+        let endpoint = |transport: v1::Transport, url: String, hashes: usize| v1::RelayEndpoint {
+            transport: transport.into(),
+            url,
+            certificate_hashes: vec![Bytes::from_static(&[7; 32]); hashes],
+        };
+        if manners.swaps_endpoints {
+            return vec![
+                endpoint(v1::Transport::Quic, format!("quic://{calls}"), 1),
+                endpoint(
+                    v1::Transport::Websocket,
+                    format!("ws://{calls}/v1/relay"),
+                    0,
+                ),
+            ];
+        }
+        let url = format!("ws://{relay}/v1/relay{}", manners.beside_the_url);
+        vec![endpoint(v1::Transport::Websocket, url, 0)]
+    }
+
     /// Answers a call, or never does.
     async fn answer<T>(&self, stall: Stall, answer: T) -> Result<Response<T>, Status> {
         let manners = self.0.manners;
@@ -329,11 +406,7 @@ impl PairingService for Service {
         let credential = request.into_inner().credential;
         let opened = v1::OpenSessionResponse {
             ticket: String::from_utf8(credential.to_vec()).unwrap(),
-            endpoints: vec![v1::RelayEndpoint {
-                transport: v1::Transport::Websocket.into(),
-                url: self.0.relay.clone(),
-                certificate_hashes: Vec::new(),
-            }],
+            endpoints: self.endpoints(),
             ..v1::OpenSessionResponse::default()
         };
         self.answer(Stall::Open, opened).await
