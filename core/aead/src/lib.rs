@@ -6,18 +6,21 @@
 //! | WebAssembly with vectors (`simd128`) | RustCrypto, ChaCha20 by `vector`, here | RustCrypto has none |
 //! | WebAssembly without | RustCrypto, ChaCha20 by rust-bitcoin | twice as fast there as RustCrypto's |
 //!
-//! All make the same bytes and refuse the same forgeries. Tests hold each against RustCrypto and the RFC:
+//! All stand behind the traits of the crate `aead`, make the same bytes and refuse the same forgeries. Tests hold each against RustCrypto and the RFC:
 //! natively in `tests.rs`, and as WebAssembly by `scripts/wasm-cipher`.
 //!
 //! A crate of its own, because a page downloads everything else compiled for size and this for speed, and
 //! because core shall not see the rest of `ring`, random numbers among it.
 
+#[cfg(not(target_family = "wasm"))]
+use aead::{AeadInPlace as _, KeyInit as _};
+#[cfg(target_family = "wasm")]
+use chacha20poly1305::{KeyInit as _, aead::AeadInPlace as _};
+
 #[cfg(any(all(target_family = "wasm", target_feature = "simd128"), test))]
 mod lanes;
 #[cfg(not(target_family = "wasm"))]
 mod native;
-#[cfg(any(target_family = "wasm", test))]
-mod portable;
 #[cfg(any(all(target_family = "wasm", not(target_feature = "simd128")), test))]
 mod stream;
 #[cfg(any(all(target_family = "wasm", target_feature = "simd128"), test))]
@@ -50,7 +53,7 @@ impl Key {
     /// Takes a key.
     #[must_use]
     pub fn new(key: &[u8; KEY_LEN]) -> Self {
-        Self(Cipher::new(key))
+        Self(Chosen::new(key.into()))
     }
 
     /// Encrypts `text` and gives the tag over it and `aad`.
@@ -58,7 +61,8 @@ impl Key {
     /// `text` is at most 256 GiB long, which no frame is.
     #[must_use]
     pub fn seal(&self, nonce: [u8; NONCE_LEN], aad: &[u8], text: &mut [u8]) -> [u8; TAG_LEN] {
-        self.0.seal(nonce, aad, text)
+        let sealed = self.0.encrypt_in_place_detached(&nonce.into(), aad, text);
+        sealed.expect("no text is 256 GiB long").into()
     }
 
     /// Decrypts `text` if the tag is that of `text` and `aad`. Tags are compared in constant time.
@@ -72,23 +76,11 @@ impl Key {
         text: &mut [u8],
         tag: &[u8; TAG_LEN],
     ) -> Result<(), Forged> {
-        self.0.open(nonce, aad, text, tag)
+        let opened = self
+            .0
+            .decrypt_in_place_detached(&nonce.into(), aad, text, tag.into());
+        opened.map_err(|_| Forged)
     }
-}
-
-/// What each implementation does: see the methods of [`Key`].
-trait Cipher {
-    fn new(key: &[u8; KEY_LEN]) -> Self;
-
-    fn seal(&self, nonce: [u8; NONCE_LEN], aad: &[u8], text: &mut [u8]) -> [u8; TAG_LEN];
-
-    fn open(
-        &self,
-        nonce: [u8; NONCE_LEN],
-        aad: &[u8],
-        text: &mut [u8],
-        tag: &[u8; TAG_LEN],
-    ) -> Result<(), Forged>;
 }
 
 #[cfg(test)]
