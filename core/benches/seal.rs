@@ -11,7 +11,7 @@ use peersox_core::secure::{
 mod pair;
 use pair::Counting;
 
-const LENGTHS: [usize; 4] = [16, 1024, 16 * 1024, MAX_PLAINTEXT];
+const LENGTHS: [usize; 4] = [64, 1024, 16 * 1024, MAX_PLAINTEXT];
 
 fn records(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("record");

@@ -46,10 +46,14 @@ const NOT_BELOW_CORE: [&str; 13] = [
     "web-sys",
 ];
 
+/// The one exception: native programs seal with `ring`, which brings system randomness for parts of it that
+/// core/aead does not call (`docs/decisions/019-ring-below-aead.md`).
+const BELOW_AEAD: [&str; 2] = ["ring", "getrandom"];
+
 /// What a rule asks for as an argument, or leaves to a shell.
 ///
 /// An `IpAddr` is a value like any other; what opens a socket is not.
-const NOT_IN_CORE: [&str; 13] = [
+const NOT_IN_CORE: [&str; 15] = [
     "TcpListener",
     "TcpStream",
     "UdpSocket",
@@ -62,6 +66,8 @@ const NOT_IN_CORE: [&str; 13] = [
     "SystemTime::now",
     "Utc::now",
     "OsRng",
+    "SystemRandom",
+    "ring::rand",
     "thread_rng",
 ];
 
@@ -152,30 +158,68 @@ fn the_core_takes_only_the_messages_of_the_language() {
 
 #[test]
 fn the_core_reaches_no_socket_and_no_runtime() {
-    let tree = cargo(&[
-        "tree",
-        "--package",
-        "peersox-core",
-        "--edges",
-        "normal",
-        "--prefix",
-        "none",
-        "--format",
-        "{p}",
-        "--target",
-        "wasm32-unknown-unknown",
-    ]);
-    let names: Vec<_> = tree.lines().filter_map(|l| l.split(' ').next()).collect();
-    assert!(
-        names.contains(&"peersox-proto"),
-        "no dependencies read:\n{tree}"
-    );
-    let wrong: Vec<_> = names
-        .into_iter()
-        .filter(|name| NOT_BELOW_CORE.contains(name))
-        .map(|name| format!("peersox-core reaches {name}"))
-        .collect();
-    assert_none(&wrong);
+    // In a page, and in a native program.
+    for target in [&["--target", "wasm32-unknown-unknown"][..], &[]] {
+        let tree = [
+            "tree",
+            "--package",
+            "peersox-core",
+            "--edges",
+            "normal",
+            "--no-dedupe",
+            "--prefix",
+            "depth",
+            "--format",
+            " {p}",
+        ];
+        let tree = cargo(&[&tree[..], target].concat());
+        assert!(
+            tree.contains(" peersox-proto "),
+            "no dependencies read:\n{tree}"
+        );
+        let allowed = if target.is_empty() {
+            &BELOW_AEAD[..]
+        } else {
+            &[]
+        };
+        assert_none(&below_core(&tree, allowed));
+    }
+}
+
+#[test]
+fn what_the_core_reaches_is_recognised() {
+    let tree = "0 peersox-core v1\n1 peersox-aead v1\n2 ring v0\n3 getrandom v0\n1 chrono v0\n";
+    assert_none(&below_core(tree, &BELOW_AEAD));
+    assert_eq!(below_core(tree, &[]).len(), 2);
+    for beside in [
+        "1 ring v0",
+        "1 chrono v0\n2 getrandom v0",
+        "1 peersox-aead v1\n2 mio v1",
+    ] {
+        let wrong = below_core(&format!("0 peersox-core v1\n{beside}"), &BELOW_AEAD);
+        assert_eq!(wrong.len(), 1, "{beside}");
+    }
+}
+
+/// What a tree of `cargo tree --prefix depth` shows that does not belong below core, unless it is below
+/// core/aead and allowed there.
+fn below_core(tree: &str, allowed_below_aead: &[&str]) -> Vec<String> {
+    let mut path: Vec<&str> = Vec::new();
+    let mut wrong = Vec::new();
+    for line in tree.lines() {
+        let mut fields = line.split(' ');
+        let depth = fields.next().and_then(|depth| depth.parse().ok());
+        let (Some(depth), Some(name)) = (depth, fields.next()) else {
+            panic!("no line of a tree: {line}");
+        };
+        path.truncate(depth);
+        let in_aead = path.contains(&"peersox-aead") && allowed_below_aead.contains(&name);
+        path.push(name);
+        if NOT_BELOW_CORE.contains(&name) && !in_aead {
+            wrong.push(path.join(" → "));
+        }
+    }
+    wrong
 }
 
 /// Cargo compiles a dependency twice if tests want more of its features than the binary, and everything that
@@ -207,7 +251,8 @@ fn tests_and_the_binary_share_what_is_compiled() {
 #[test]
 fn the_core_asks_for_time_and_randomness() {
     let mut wrong = Vec::new();
-    for file in files(&root().join("core/src"), &["rs"]) {
+    let folders = ["core/src", "core/aead/src"].map(|it| root().join(it));
+    for file in folders.iter().flat_map(|it| files(it, &["rs"])) {
         let is_test = |part: &str| ["testing", "testing.rs", "tests", "tests.rs"].contains(&part);
         if file.iter().any(|part| part.to_str().is_some_and(is_test)) {
             continue;

@@ -113,7 +113,8 @@ impl Transport {
     /// a handshake and means nothing to the application.
     ///
     /// # Errors
-    /// [`Violation`]; the buffer and the window are then as they were.
+    /// [`Violation`]; the window is then as it was. Of a [`Violation::Forged`] record only the header is
+    /// left; what follows it is worthless.
     pub fn open(&mut self, buffer: &mut BytesMut) -> Result<Lane, Violation> {
         let (header, opener) = self.opener(buffer)?;
         let (head, rest) = buffer.split_at_mut(HEADROOM);
