@@ -7,13 +7,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use peersox_control::directory::PublicUrl;
-use peersox_control::ice;
-use peersox_core::limit::Network;
-use peersox_core::origin::Origin;
+use peersox_server::{Network, Origin, PublicUrl, ice};
 
 use crate::saved::Name;
-use crate::serve::forwarded::ProxyHeader;
 
 pub(crate) use devices::{Devices, Forget, Hold, Pair};
 
@@ -259,6 +255,16 @@ pub(crate) struct Serve {
     #[arg(long, env = "PEERSOX_DRAIN_GRACE", default_value_t = 2, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(0..=600))]
     pub(crate) drain_grace: u64,
+}
+
+/// In which header proxies write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProxyHeader {
+    /// `X-Forwarded-For: 192.0.2.7`, with or without a port.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded: for="[2001:db8::1]:443"` (RFC 7239).
+    Forwarded,
 }
 
 /// What every command that talks to a server takes.

@@ -6,6 +6,7 @@ mod architecture;
 mod client;
 mod connect;
 mod consent;
+mod embed;
 mod ends;
 mod errors;
 mod examples;
