@@ -1,5 +1,6 @@
 //! The command line.
 
+pub(crate) mod admin;
 mod devices;
 
 use std::net::SocketAddr;
@@ -45,6 +46,12 @@ pub(crate) enum Command {
     Devices(Devices),
     /// Forget a saved device and revoke the pairing.
     Forget(Forget),
+    /// Say how a running server of this machine stands.
+    Status(admin::Status),
+    /// Stop a running server of this machine as a signal does, and wait until it has ended.
+    Drain(admin::Drain),
+    /// Change the log filter of a running server of this machine.
+    Log(admin::Log),
     /// Print a completion script for a shell.
     Completions {
         /// Which shell.
@@ -74,6 +81,9 @@ impl Command {
             | Self::Devices(_)
             | Self::Forget(_)
             | Self::Serve(_)
+            | Self::Status(_)
+            | Self::Drain(_)
+            | Self::Log(_)
             | Self::Completions { .. }
             | Self::Hold(_)
             | Self::Man { .. } => None,
@@ -92,7 +102,12 @@ impl Command {
             Self::Devices(args) => args.remote.json,
             Self::Forget(args) => args.remote.json,
             Self::Hold(args) => args.remote.json,
-            Self::Serve(_) | Self::Completions { .. } | Self::Man { .. } => false,
+            Self::Status(args) => args.json,
+            Self::Serve(_)
+            | Self::Drain(_)
+            | Self::Log(_)
+            | Self::Completions { .. }
+            | Self::Man { .. } => false,
         }
     }
 }
@@ -136,6 +151,10 @@ pub(crate) struct Serve {
     /// server at a time. Default: memory, and devices pair again after a restart.
     #[arg(long, env = "PEERSOX_STATE", value_name = "FILE")]
     pub(crate) state: Option<PathBuf>,
+
+    /// Unix socket for `peersox status`, `log` and `drain`, for this user only. Default: none.
+    #[arg(long, env = "PEERSOX_ADMIN_SOCKET", value_name = "PATH")]
+    pub(crate) admin_socket: Option<PathBuf>,
 
     /// Web origin allowed to call this server, as in `https://app.example`. May be repeated.
     /// Default: only pages that this server serves itself.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! flags, environment ── ServerConfig ─┐
-//! --state ─────── store and secret ───┼─► Server ── greeting ── a signal ── shutdown
+//! --state ─────── store and secret ───┼─► Server ── greeting ── a signal, or `drain` ── shutdown
 //! page ───────────── routes ──────────┘
 //! ```
 
@@ -21,18 +21,32 @@ use peersox_server::{
 };
 use serde_json::Value;
 
+use crate::admin::Desk;
 use crate::args::{self, Serve};
 use crate::failure::Failure;
 use crate::greeting::{self, Place};
 use crate::reach;
 use crate::signals::Signals;
+use crate::telemetry::Filter;
 use crate::terminal::Voice;
 
-pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
+pub(crate) async fn run(args: Serve, filter: Filter) -> anyhow::Result<()> {
     let server = start(&args).await?;
+    let desk = args.admin_socket.as_deref();
+    let desk = desk.map(|path| Desk::open(path, &server, filter));
+    let desk = desk.transpose()?;
     greet(&server, &args);
     let mut signals = Signals::listen()?;
-    signals.next().await;
+    let asked = async {
+        match &desk {
+            Some(desk) => desk.drain().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = signals.next() => {}
+        () = asked => {}
+    }
     Voice::new(false).say("stopping; a second signal stops at once", &Value::Null);
     tokio::select! {
         () = server.shutdown(Duration::from_secs(args.drain_grace)) => Ok(()),

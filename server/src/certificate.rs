@@ -1,8 +1,8 @@
 //! The certificate that TLS and QUIC present.
 //!
 //! With [`ServerConfig::tls`](crate::ServerConfig::tls) it is that one, for good. Without, the TCP port
-//! speaks plain HTTP, and the server makes a certificate for QUIC: ECDSA P-256, valid for 13 days, because browsers
-//! accept a pinned WebTransport certificate only up to 14 days. Peers learn its SHA-256 digest from
+//! speaks plain HTTP, and the server makes a certificate for QUIC: ECDSA P-256, valid for 13 days, because
+//! browsers accept a pinned WebTransport certificate only up to 14 days. Peers learn its SHA-256 digest from
 //! OpenSession. The successor is made, and its digest published, half-way through, so that a peer that opened
 //! its session before the change is not cut off.
 

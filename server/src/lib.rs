@@ -65,7 +65,7 @@ pub use peersox_core::code::Digits;
 pub use peersox_core::limit::{BadNetwork, Network};
 pub use peersox_core::origin::Origin;
 pub use peersox_core::pairing;
-pub use server::{Server, Status};
+pub use server::{Handle, Server, Status};
 
 /// The web framework whose `Router` and layers [`Builder`] takes.
 pub use axum;

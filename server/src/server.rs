@@ -46,6 +46,27 @@ pub struct Server {
     ending: Option<Ending>,
 }
 
+/// Tells about a server, also while it shuts down and after. Clones tell about the same one.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    url: String,
+    relay: Relay,
+}
+
+impl Handle {
+    /// As [`Server::url`].
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// As [`Server::status`].
+    #[must_use]
+    pub fn status(&self) -> Status {
+        Status::of(&self.relay)
+    }
+}
+
 /// What a server carries at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -81,6 +102,15 @@ impl Server {
     #[must_use]
     pub fn status(&self) -> Status {
         Status::of(&self.relay)
+    }
+
+    /// What tells about it while somebody else owns it.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle {
+            url: self.url.clone(),
+            relay: self.relay.clone(),
+        }
     }
 
     /// Stops in good order. No connection is accepted any more, `/readyz` answers 503, and peers are told to
