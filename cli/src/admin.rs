@@ -1,11 +1,13 @@
 //! How the operator of a server talks to it while it runs: over a Unix socket that nobody else may open.
 //!
 //! ```text
-//! peersox status, log, drain ── one line of JSON ──► PATH ──► desk ──► the server
-//!                            ◄─ one line of JSON ──
+//! peersox status, pairings, … ── one line of JSON ──► PATH ──► desk ──► the server
+//!                             ◄─ one line of JSON ──
 //!
 //! {"ask":"status"}               {"told":"status","url":…,"sessions":1,"legs":2,…}
 //! {"ask":"log","filter":"debug"} {"told":"log","filter":"debug"}
+//! {"ask":"pairings"}             {"told":"pairings","pairings":[…],"more":false}
+//! {"ask":"revoke","pairing":ID}  {"told":"revoked","found":true}
 //! {"ask":"drain"}                {"told":"draining"}, and the connection ends with the process
 //! else                           {"told":"refused","why":…}
 //! ```
@@ -16,12 +18,13 @@ mod desk;
 
 use std::path::Path;
 
+use peersox_core::id::PairingId;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::io::BufReader;
 use tokio::net::UnixStream;
 
-use crate::args::admin::{Drain, Log, Status};
+use crate::args::admin::{Drain, Log, Revoke, Status};
 use crate::failure::Failure;
 use crate::share::{hear, tell};
 use crate::terminal::{Voice, out, out_json};
@@ -36,6 +39,10 @@ enum Ask {
     Status,
     /// Another log filter from now on, until the process ends.
     Log { filter: String },
+    /// The pairings behind this one, in the order of their names.
+    Pairings { after: Option<PairingId> },
+    /// To revoke a pairing, as if one of its peers had.
+    Revoke { pairing: PairingId },
     /// To stop in good order, as after SIGTERM.
     Drain,
 }
@@ -45,9 +52,37 @@ enum Ask {
 #[serde(tag = "told", rename_all = "snake_case")]
 enum Told {
     Status(Standing),
-    Log { filter: String },
+    Log {
+        filter: String,
+    },
+    Pairings {
+        pairings: Vec<Listed>,
+        more: bool,
+    },
+    Revoked {
+        found: bool,
+    },
     Draining,
-    Refused { why: String },
+    /// The question cannot be answered.
+    Refused {
+        why: String,
+    },
+    /// The server could not do it.
+    Failed {
+        why: String,
+    },
+}
+
+/// A pairing as the operator sees it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Listed {
+    pairing: PairingId,
+    /// Whether its code was redeemed.
+    joined: bool,
+    initiator_online: bool,
+    joiner_online: bool,
+    /// Until when it exists if nobody uses it, in milliseconds since the Unix epoch.
+    expires_at_millis: u64,
 }
 
 /// How a server stands.
@@ -78,6 +113,52 @@ pub(crate) async fn status(args: Status) -> anyhow::Result<()> {
     out(&format!("PeerSox {} at {}{stopping}", now.version, now.url))?;
     out(&format!("sessions: {}, legs: {}", now.sessions, now.legs))?;
     out(&format!("log: {}, process: {}", now.log, now.pid))
+}
+
+/// `peersox pairings`.
+pub(crate) async fn pairings(args: Status) -> anyhow::Result<()> {
+    let mut line = Line::to(&args.socket.path).await?;
+    let mut after = None;
+    loop {
+        let told = line.ask(&Ask::Pairings { after }).await?;
+        let Told::Pairings { pairings, more } = told else {
+            return Err(line.puzzled().into());
+        };
+        for listed in &pairings {
+            match args.json {
+                true => out_json(&serde_json::to_value(listed)?)?,
+                false => out(&sentence(listed))?,
+            }
+        }
+        after = pairings.last().map(|listed| listed.pairing);
+        if !more || after.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+fn sentence(listed: &Listed) -> String {
+    let state = match (listed.joined, listed.initiator_online, listed.joiner_online) {
+        (false, ..) => "waits to be joined",
+        (true, true, true) => "both online",
+        (true, true, false) => "initiator online",
+        (true, false, true) => "joiner online",
+        (true, false, false) => "both offline",
+    };
+    format!("{} {state}", listed.pairing)
+}
+
+/// `peersox revoke ID`.
+pub(crate) async fn revoke(args: Revoke) -> anyhow::Result<()> {
+    let mut line = Line::to(&args.socket.path).await?;
+    let pairing = args.pairing;
+    match line.ask(&Ask::Revoke { pairing }).await? {
+        Told::Revoked { found: true } => Ok(()),
+        Told::Revoked { found: false } => {
+            Err(Failure::Usage(format!("there is no pairing {pairing}")).into())
+        }
+        _ => Err(line.puzzled().into()),
+    }
 }
 
 /// `peersox log FILTER`.
@@ -128,6 +209,7 @@ impl<'a> Line<'a> {
         };
         match answered.await {
             Ok(Some(Told::Refused { why })) => Err(Failure::Usage(why)),
+            Ok(Some(Told::Failed { why })) => Err(Failure::Unreachable(why)),
             Ok(Some(told)) => Ok(told),
             Ok(None) => Err(self.lost("it ended the connection")),
             Err(error) => Err(self.lost(&error.to_string())),

@@ -48,6 +48,10 @@ pub(crate) enum Command {
     Forget(Forget),
     /// Say how a running server of this machine stands.
     Status(admin::Status),
+    /// List the pairings of a running server of this machine.
+    Pairings(admin::Status),
+    /// Revoke a pairing of a running server of this machine.
+    Revoke(admin::Revoke),
     /// Stop a running server of this machine as a signal does, and wait until it has ended.
     Drain(admin::Drain),
     /// Change the log filter of a running server of this machine.
@@ -82,6 +86,8 @@ impl Command {
             | Self::Forget(_)
             | Self::Serve(_)
             | Self::Status(_)
+            | Self::Pairings(_)
+            | Self::Revoke(_)
             | Self::Drain(_)
             | Self::Log(_)
             | Self::Completions { .. }
@@ -102,8 +108,9 @@ impl Command {
             Self::Devices(args) => args.remote.json,
             Self::Forget(args) => args.remote.json,
             Self::Hold(args) => args.remote.json,
-            Self::Status(args) => args.json,
+            Self::Status(args) | Self::Pairings(args) => args.json,
             Self::Serve(_)
+            | Self::Revoke(_)
             | Self::Drain(_)
             | Self::Log(_)
             | Self::Completions { .. }
@@ -152,7 +159,8 @@ pub(crate) struct Serve {
     #[arg(long, env = "PEERSOX_STATE", value_name = "FILE")]
     pub(crate) state: Option<PathBuf>,
 
-    /// Unix socket for `peersox status`, `log` and `drain`, for this user only. Default: none.
+    /// Unix socket for `peersox status`, `pairings`, `revoke`, `log` and `drain`, for this user only.
+    /// Default: none.
     #[arg(long, env = "PEERSOX_ADMIN_SOCKET", value_name = "PATH")]
     pub(crate) admin_socket: Option<PathBuf>,
 

@@ -95,6 +95,8 @@ fn run(mut command: Command, filter: telemetry::Filter) -> anyhow::Result<()> {
             Command::Forget(args) => pair::forget(args).await,
             Command::Hold(args) => share::owner::run(args).await,
             Command::Status(args) => admin::status(args).await,
+            Command::Pairings(args) => admin::pairings(args).await,
+            Command::Revoke(args) => admin::revoke(args).await,
             Command::Drain(args) => admin::drain(args).await,
             Command::Log(args) => admin::log(args).await,
             Command::Completions { shell } => manual::completions(shell),

@@ -46,6 +46,7 @@ mod builder;
 mod certificate;
 mod config;
 mod forwarded;
+mod handle;
 mod http;
 pub mod ice;
 mod prefix;
@@ -59,13 +60,14 @@ pub use builder::{BindError, Builder};
 pub use certificate::{Identity, IdentityError};
 pub use config::{ConfigError, ServerConfig};
 pub use forwarded::ProxyHeader;
+pub use handle::{Handle, Status};
 pub use peersox_control::ClientAddr;
 pub use peersox_control::directory::{BadPublicUrl, PublicUrl};
 pub use peersox_core::code::Digits;
 pub use peersox_core::limit::{BadNetwork, Network};
 pub use peersox_core::origin::Origin;
 pub use peersox_core::pairing;
-pub use server::{Handle, Server, Status};
+pub use server::Server;
 
 /// The web framework whose `Router` and layers [`Builder`] takes.
 pub use axum;

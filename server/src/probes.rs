@@ -7,7 +7,7 @@ use axum::{Json, Router};
 use peersox_relay::Relay;
 use serde_json::json;
 
-use crate::server::Status;
+use crate::handle::Status;
 
 /// `/status.json` for pages and people, `/healthz` and `/readyz` for load balancers.
 pub(crate) fn router(relay: &Relay, quic: bool) -> Router {

@@ -4,9 +4,7 @@
 //! cut off.
 
 use std::fmt;
-use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -32,6 +30,7 @@ use crate::builder::{BindError, Builder};
 use crate::certificate::{self, Identity};
 use crate::config::ServerConfig;
 use crate::forwarded::Forwarded;
+use crate::handle::{Handle, Plane, Status};
 use crate::http::Http;
 use crate::prefix::Prefix;
 use crate::state::Secret;
@@ -41,42 +40,8 @@ use crate::{probes, sockets};
 #[must_use = "dropping it stops the server"]
 pub struct Server {
     address: SocketAddr,
-    url: String,
-    relay: Relay,
+    handle: Handle,
     ending: Option<Ending>,
-}
-
-/// Tells about a server, also while it shuts down and after. Clones tell about the same one.
-#[derive(Clone, Debug)]
-pub struct Handle {
-    url: String,
-    relay: Relay,
-}
-
-impl Handle {
-    /// As [`Server::url`].
-    #[must_use]
-    pub fn url(&self) -> &str {
-        &self.url
-    }
-
-    /// As [`Server::status`].
-    #[must_use]
-    pub fn status(&self) -> Status {
-        Status::of(&self.relay)
-    }
-}
-
-/// What a server carries at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Status {
-    /// Living sessions: pairs of which at least one peer is attached or waited for.
-    pub sessions: u64,
-    /// Open connections of peers to the relay.
-    pub legs: u64,
-    /// Whether it is shutting down and takes no new peers.
-    pub draining: bool,
 }
 
 impl Server {
@@ -95,22 +60,19 @@ impl Server {
     /// it listens on, with `localhost` for every address of this machine.
     #[must_use]
     pub fn url(&self) -> &str {
-        &self.url
+        self.handle.url()
     }
 
     /// What it carries now.
     #[must_use]
     pub fn status(&self) -> Status {
-        Status::of(&self.relay)
+        self.handle.status()
     }
 
-    /// What tells about it while somebody else owns it.
+    /// What asks and tells it something while somebody else owns it.
     #[must_use]
     pub fn handle(&self) -> Handle {
-        Handle {
-            url: self.url.clone(),
-            relay: self.relay.clone(),
-        }
+        self.handle.clone()
     }
 
     /// Stops in good order. No connection is accepted any more, `/readyz` answers 503, and peers are told to
@@ -182,30 +144,20 @@ impl Server {
             },
         };
         tasks.spawn(http.run(stop.clone(), tasks.clone()));
+        let control: Arc<dyn Plane> = Arc::new(control);
         tracing::info!(%address, tls = secure, quic = endpoint.is_some(), "listening");
+        let url = url(address, secure, config.public_url.as_ref());
         Ok(Self {
             address,
-            url: url(address, secure, config.public_url.as_ref()),
-            relay: relay.clone(),
+            handle: Handle::new(url, relay.clone(), Arc::clone(&control)),
             ending: Some(Ending {
-                farewell: Box::new(move || Box::pin(end(control))),
+                control,
                 relay,
                 quic: endpoint,
                 stop,
                 tasks,
             }),
         })
-    }
-}
-
-impl Status {
-    pub(crate) fn of(relay: &Relay) -> Self {
-        let now = relay.snapshot();
-        Self {
-            sessions: now.sessions,
-            legs: now.legs,
-            draining: relay.is_draining(),
-        }
     }
 }
 
@@ -225,9 +177,9 @@ impl Drop for Server {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (url, address) = (&self.url, self.address);
+        let (url, address) = (self.url(), self.address);
         f.debug_struct("Server")
-            .field("url", url)
+            .field("url", &url)
             .field("address", &address)
             .finish_non_exhaustive()
     }
@@ -235,20 +187,19 @@ impl fmt::Debug for Server {
 
 /// Everything that has to be told that it is over.
 struct Ending {
-    farewell: Farewell,
+    control: Arc<dyn Plane>,
     relay: Relay,
     quic: Option<quinn::Endpoint>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
-/// Stops control, whatever its store is.
-type Farewell = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
-
 impl Ending {
     /// Takes little longer than `grace`.
     async fn run(self, grace: Duration) {
-        (self.farewell)().await;
+        self.control.end().await;
+        // The store is closed with the last task that has it, or with the last handle.
+        drop(self.control);
         self.stop.cancel();
         self.relay.drain(grace).await;
         if let Some(quic) = &self.quic {
@@ -263,11 +214,6 @@ impl Ending {
             tracing::debug!(left = self.tasks.len(), "connections were cut off");
         }
     }
-}
-
-async fn end<S: Store>(control: Control<S>) {
-    control.set_serving(false).await;
-    control.stop();
 }
 
 fn listen(address: Option<SocketAddr>) -> std::io::Result<(TcpListener, SocketAddr)> {

@@ -58,6 +58,27 @@ async fn an_operator_sees_how_a_server_stands_and_drains_it() {
     assert_eq!(changed.stdout, b"debug\n", "{changed:?}");
     assert_eq!(status(&path).await["log"], "debug");
 
+    // It lists pairings, and revokes one: both devices are hung up on.
+    let listed = ask(&path, &["pairings", "--json"]).await;
+    let pairing: Value = serde_json::from_slice(&listed.stdout).expect("one pairing");
+    for of in ["joined", "initiator_online", "joiner_online"] {
+        assert_eq!(pairing[of], true, "{pairing}");
+    }
+    let name = pairing["pairing"].as_str().unwrap();
+    let listed = ask(&path, &["pairings"]).await;
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert_eq!(listed, format!("{name} both online\n"));
+    assert!(!listed.contains(&code[..6]));
+    let revoked = ask(&path, &["revoke", name]).await;
+    assert_eq!(revoked.status.code(), Some(0), "{revoked:?}");
+    for peer in [one, two] {
+        let (exit, said) = peer.end().await;
+        assert_eq!(exit, 4, "{said}");
+        assert!(said.contains("revoked"), "{said}");
+    }
+    assert_eq!(ask(&path, &["revoke", name]).await.status.code(), Some(2));
+    assert_eq!(ask(&path, &["pairings"]).await.stdout, b"");
+
     // The command returns when the process is gone, so that the next one finds its port free.
     let port = server.port;
     let drained = ask(&path, &["drain"]).await;

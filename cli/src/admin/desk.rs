@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use peersox_core::role::Role;
+use peersox_server::store::{Pairing, StoreError};
 use peersox_server::{Handle, Server};
 use tokio::io::BufReader;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 
-use super::{Ask, Standing, Told};
+use super::{Ask, Listed, Standing, Told};
 use crate::failure::Failure;
 use crate::share::{hear, tell};
 use crate::telemetry::Filter;
@@ -139,7 +141,7 @@ impl Clerk {
         loop {
             let heard = hear(&mut stream);
             let told = match tokio::time::timeout(IDLE, heard).await {
-                Ok(Ok(Some(ask))) => self.answer(ask),
+                Ok(Ok(Some(ask))) => self.answer(ask).await,
                 Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => Told::Refused {
                     why: format!("this server does not understand: {error}"),
                 },
@@ -156,7 +158,7 @@ impl Clerk {
         }
     }
 
-    fn answer(&self, ask: Ask) -> Told {
+    async fn answer(&self, ask: Ask) -> Told {
         match ask {
             Ask::Status => {
                 let now = self.server.status();
@@ -178,6 +180,17 @@ impl Clerk {
                 }
                 Err(why) => Told::Refused { why },
             },
+            Ask::Pairings { after } => match self.server.pairings(after, PIECE).await {
+                Ok(stored) => Told::Pairings {
+                    more: stored.len() == PIECE,
+                    pairings: stored.into_iter().map(|it| listed(&it.pairing)).collect(),
+                },
+                Err(error) => failed(&error),
+            },
+            Ask::Revoke { pairing } => match self.server.revoke(pairing).await {
+                Ok(found) => Told::Revoked { found },
+                Err(error) => failed(&error),
+            },
             Ask::Drain => {
                 tracing::info!("the operator asks to drain");
                 self.drain.notify_one();
@@ -187,6 +200,26 @@ impl Clerk {
     }
 }
 
+/// What the operator sees of a pairing: nothing by which anybody could join it or take part in it.
+fn listed(pairing: &Pairing) -> Listed {
+    let online = |role: Role| pairing.view(role.other()).peer_online;
+    Listed {
+        pairing: pairing.id(),
+        joined: pairing.is_joined(),
+        initiator_online: online(Role::Initiator),
+        joiner_online: online(Role::Joiner),
+        expires_at_millis: pairing.expires_at().as_millis(),
+    }
+}
+
+fn failed(error: &StoreError) -> Told {
+    Told::Failed {
+        why: error.to_string(),
+    }
+}
+
+/// Pairings in one answer, whose line has to be shorter than 64 KiB.
+const PIECE: usize = 256;
 /// Connections at a time: an operator and some scripts.
 const MOST: usize = 16;
 /// For how long a connection may say nothing.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use peersox_core::id::{NotAPairingId, PairingId};
 
 /// Where the server is.
 #[derive(Debug, Args)]
@@ -23,6 +24,19 @@ pub(crate) struct Status {
     /// Print one JSON object instead of text for people.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Revoke {
+    #[command(flatten)]
+    pub(crate) socket: Socket,
+    /// The name of the pairing, as `peersox pairings` prints it.
+    #[arg(value_name = "ID", value_parser = pairing)]
+    pub(crate) pairing: PairingId,
+}
+
+fn pairing(text: &str) -> Result<PairingId, NotAPairingId> {
+    PairingId::try_from(text.to_owned())
 }
 
 #[derive(Debug, Args)]

@@ -1,5 +1,5 @@
 //! A store of the embedder's own: it counts, and leaves the keeping to another one. A store over a database
-//! implements the same six methods; `peersox_control` says what each has to hold to.
+//! implements the same seven methods; `peersox_control` says what each has to hold to.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -53,6 +53,15 @@ impl Store for Counting {
 
     async fn sweep(&self, now: Timestamp) -> Result<(), StoreError> {
         self.inner.sweep(now).await
+    }
+
+    async fn list(
+        &self,
+        after: Option<PairingId>,
+        most: usize,
+        now: Timestamp,
+    ) -> Result<Vec<Stored>, StoreError> {
+        self.inner.list(after, most, now).await
     }
 
     async fn census(&self) -> Result<Census, StoreError> {
