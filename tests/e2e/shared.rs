@@ -36,6 +36,13 @@ async fn a_forwarded_port_goes_on_while_files_are_sent_and_their_command_is_kill
     assert!(metadata.file_type().is_socket());
     assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
 
+    // What ends a command does not end who holds the connection for it: the same stream goes on below.
+    for name in ["TERM", "HUP", "INT"] {
+        for device in ["a", "b"] {
+            signal_holder(&paired.dir.path().join(device), name);
+        }
+    }
+
     let file = paired.dir.path().join("file");
     let content = noise(30_000_000, 3);
     fs::write(&file, &content).unwrap();
@@ -87,7 +94,7 @@ async fn another_process_takes_over_when_the_holder_is_killed() {
     let mut receiver = paired.start("b", &receive);
     receiver.event("progress").await;
     receiver.event("progress").await;
-    kill_holder(&paired.dir.path().join("a"));
+    signal_holder(&paired.dir.path().join("a"), "KILL");
     sender.event("taken_over").await;
     assert_eq!(receiver.end().await, (0, String::new()));
     assert_eq!(sender.end().await, (0, String::new()));
@@ -128,8 +135,8 @@ async fn a_device_that_keeps_receiving_takes_one_transfer_after_the_other() {
     .await;
 }
 
-/// Kills the process that has this folder's device.
-fn kill_holder(devices: &std::path::Path) {
+/// Sends a signal to the process that has this folder's device.
+fn signal_holder(devices: &std::path::Path, name: &str) {
     let own = format!("PEERSOX_DEVICES={}", text(devices));
     for process in fs::read_dir("/proc").unwrap().flatten() {
         let read = |file| fs::read(process.path().join(file)).unwrap_or_default();
@@ -141,7 +148,7 @@ fn kill_holder(devices: &std::path::Path) {
         if holds && is_it {
             let pid = process.file_name();
             let killed = std::process::Command::new("kill")
-                .arg("-KILL")
+                .args(["-s", name])
                 .arg(pid)
                 .status();
             assert!(killed.unwrap().success());

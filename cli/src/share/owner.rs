@@ -21,10 +21,13 @@ use crate::connect;
 use crate::failure;
 use crate::meet;
 use crate::saved::Devices;
+use crate::signals::Signals;
 use crate::terminal;
 
-/// Runs until the last guest is gone, or the peer has ended.
+/// Runs until the last guest is gone, or the peer has ended. Signals that end a command do not end it while
+/// guests use the leg: it ends with them.
 pub(crate) async fn run(args: Hold) -> anyhow::Result<()> {
+    let _unheard = Signals::listen()?;
     let devices = Devices::of_this_user()?;
     let saved = devices.load(&args.name)?;
     let place = Arc::new(Place::of(&devices, &args.name));

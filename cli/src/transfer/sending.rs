@@ -206,10 +206,9 @@ impl Sending {
         if self.machine.is_unanswered() {
             return;
         }
-        let (voice, total) = (self.voice, source.offer().total_bytes());
-        let begin = || Progress::begin(voice, total, peer.status());
+        let (voice, at) = (self.voice, self.machine.progress());
+        let begin = || Progress::begin(voice, at.bytes_total, peer.status());
         let progress = self.progress.get_or_insert_with(begin);
-        let at = self.machine.progress();
         progress.show(&at, name(source.offer(), at.entry));
         if self.paused != self.machine.is_paused_there() {
             self.paused = self.machine.is_paused_there();

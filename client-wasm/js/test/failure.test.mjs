@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { FAULTS } from '#tables'
 import * as errors from '../src/api/errors.js'
+import { Control } from '../src/net/control.js'
 import { abortable, failure } from '../src/net/failure.js'
 
 const CLASSES = {
@@ -49,4 +50,18 @@ test('an abort ends the wait, runs undo once, and leaves nothing behind', async 
   await assert.rejects(waiting, /enough/)
   assert.equal(undone, 1)
   assert.equal(await abortable(Promise.resolve(5), new AbortController().signal), 5)
+})
+
+test('in the jsdom of Jest 29, which has neither `throwIfAborted` nor `fetch`, what is missing is named', async (t) => {
+  const { throwIfAborted } = AbortSignal.prototype
+  const { fetch } = globalThis
+  t.after(() => {
+    AbortSignal.prototype.throwIfAborted = throwIfAborted
+    globalThis.fetch = fetch
+  })
+  delete AbortSignal.prototype.throwIfAborted
+  delete globalThis.fetch
+  const control = new Control('http://127.0.0.1:1', Promise.resolve(), () => {})
+  const { signal } = new AbortController()
+  await assert.rejects(control.create({ signal }), { code: 'unsupported', message: /fetch/ })
 })

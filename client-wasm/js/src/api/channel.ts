@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 
-import { abortable } from '../net/failure.js'
+import { abortable, throwIfAborted } from '../net/failure.js'
 import { isBlob, type Message, messageOf, sizeOf, view } from './data.js'
 import { Emitter } from './emitter.js'
 import type { End } from './end.js'
@@ -169,7 +169,7 @@ export class Channel extends Emitter<ChannelEvents> implements AsyncIterable<str
   }
 
   async #send(data: Data, signal?: AbortSignal): Promise<void> {
-    signal?.throwIfAborted()
+    throwIfAborted(signal)
     const message = messageOf(data, this.#owner.maxMessage)
     if (this.#isOver) throw this.#over ?? new ClosedError('closed', 'the channel is over')
     if (this.#finishing) throw new ClosedError('closed', 'the channel was finished by this side')

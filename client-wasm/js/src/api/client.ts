@@ -18,7 +18,7 @@ import { Control, nameplateOf } from '../net/control.js'
 import { Emitter } from './emitter.js'
 import { type Engine, engineNow, loadEngine } from '../net/engine.js'
 import { BusyError, PeerSoxError, UpgradeError } from './errors.js'
-import { abortable } from '../net/failure.js'
+import { abortable, throwIfAborted } from '../net/failure.js'
 import { type Kind, MESSAGE_CHANNEL, Messages } from './messages.js'
 import { GUESSES } from './guesses.js'
 import { loadTransfers } from '../transfer/ondemand.js'
@@ -453,7 +453,7 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
 
   async #begin(pairing: Pairing, signal: AbortSignal): Promise<void> {
     const engine = await abortable(this.#engine, signal)
-    signal.throwIfAborted()
+    throwIfAborted(signal)
     this.#session.begin(engine, pairing)
   }
 

@@ -11,7 +11,7 @@ import { fromBase64, toBase64, toHex } from './bytes.js'
 import { watchPolicy } from './causes.js'
 import type { Engine } from './engine.js'
 import { PairingInvalidError, PeerSoxError } from '../api/errors.js'
-import { abortable, failure } from './failure.js'
+import { abortable, failure, throwIfAborted } from './failure.js'
 import { unary } from './grpc.js'
 import { Joins } from './joins.js'
 import { decode, encode, type Table } from './protobuf.js'
@@ -36,7 +36,7 @@ export class Control {
   async create(options: CodeOptions): Promise<NewPairing> {
     const words = options.words ?? 2
     if (!Number.isInteger(words) || words < 0 || words > 16) throw new TypeError('a code has 0 to 16 words')
-    options.signal?.throwIfAborted()
+    throwIfAborted(options.signal)
     const made = this.#create(words)
     return abortable(made, options.signal, () => {
       made.then((pairing) => this.revoke(pairing, {})).catch(() => {})
@@ -61,7 +61,7 @@ export class Control {
   /** Redeems a code. What a call that was given up redeems meanwhile is there for the next call with the same code. */
   async join(typed: string, { signal }: Abortable): Promise<Pairing> {
     const engine = await abortable(this.#engine, signal)
-    signal?.throwIfAborted()
+    throwIfAborted(signal)
     const code = engine.parseCode(String(typed))
     // Other words may be right: those of before were not tried.
     const earlier = JOINS.take(this.#url, nameplateOf(code))?.then((pairing) => ({ ...pairing, code }))

@@ -67,3 +67,8 @@ export function onAbort(signal: AbortSignal | undefined, act: (reason: unknown) 
   else signal?.addEventListener('abort', abort, { once: true })
   return () => signal?.removeEventListener('abort', abort)
 }
+
+/** As `signal.throwIfAborted()`, which jsdom of Jest 29 does not have. */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw signal.reason
+}
