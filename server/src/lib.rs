@@ -22,11 +22,11 @@
 //! ```
 //!
 //! ```text
-//!        TCP ──► http ── layers ──┬─ /peersox.v1.PairingService/… , /grpc.… ──► control ──► store
-//! port ─┤                         ├─ /v1/relay ──────────────────────────────► relay (WebSocket)
-//!        │                        ├─ /healthz, /readyz, /status.json ────────► probes
-//!        │                        └─ all else ───────────────────────────────► your routes
-//!        UDP ──► quinn ──────────────────────────────────────────────────────► relay (QUIC)
+//!      ┌─ TCP ──► http ── layers ──┬─ /peersox.v1.PairingService/… , /grpc.… ──► control ──► store
+//! port ┤                           ├─ /v1/relay ──────────────────────────────► relay (WebSocket)
+//!      │                           ├─ /healthz, /readyz, /status.json ────────► probes
+//!      │                           └─ all else ───────────────────────────────► your routes
+//!      └─ UDP ──► quinn ──────────────────────────────────────────────────────► relay (QUIC)
 //!
 //! state   ── keys ───────────────────► control, relay   (at start)
 //! control ── public key of tickets ──► relay            (at start)

@@ -10,6 +10,7 @@ use peersox_server::axum::extract::Extension;
 use peersox_server::axum::middleware::map_response;
 use peersox_server::axum::response::Response;
 use peersox_server::axum::{Router, routing::get};
+use peersox_server::state::{self, OpenError};
 use peersox_server::{BindError, ClientAddr, Server, ServerConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -104,6 +105,26 @@ async fn two_servers_run_in_one_process_and_each_ends_for_itself() {
         (status.sessions, status.legs, status.draining),
         (0, 0, false)
     );
+}
+
+#[tokio::test]
+async fn a_state_file_is_free_once_the_server_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("state");
+    for _ in 0..2 {
+        let config = local();
+        let (store, secret) = state::open(&file, &config.pairing).await.unwrap();
+        let taken = state::open(&file, &config.pairing).await.unwrap_err();
+        assert!(matches!(taken, OpenError::InUse(_)), "{taken:?}");
+        let server = Server::builder().config(config).store(store).secret(secret);
+        let server = server.bind().await.unwrap();
+        let (address, handle) = (server.local_addr(), server.handle());
+        // A connection that goes on does not hold the file.
+        let _open = TcpStream::connect(address).await.unwrap();
+        assert!(handle.pairings(None, 1).await.unwrap().is_empty());
+        drop(handle);
+        server.shutdown(Duration::ZERO).await;
+    }
 }
 
 #[tokio::test]
