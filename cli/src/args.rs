@@ -1,5 +1,6 @@
 //! The command line.
 
+pub(crate) mod admin;
 mod devices;
 
 use std::net::SocketAddr;
@@ -7,13 +8,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use peersox_control::directory::PublicUrl;
-use peersox_control::ice;
-use peersox_core::limit::Network;
-use peersox_core::origin::Origin;
+use peersox_server::{Network, Origin, PublicUrl, ice};
 
 use crate::saved::Name;
-use crate::serve::forwarded::ProxyHeader;
 
 pub(crate) use devices::{Devices, Forget, Hold, Pair};
 
@@ -49,6 +46,16 @@ pub(crate) enum Command {
     Devices(Devices),
     /// Forget a saved device and revoke the pairing.
     Forget(Forget),
+    /// Say how a running server of this machine stands.
+    Status(admin::Status),
+    /// List the pairings of a running server of this machine.
+    Pairings(admin::Status),
+    /// Revoke a pairing of a running server of this machine.
+    Revoke(admin::Revoke),
+    /// Stop a running server of this machine as a signal does, and wait until it has ended.
+    Drain(admin::Drain),
+    /// Change the log filter of a running server of this machine.
+    Log(admin::Log),
     /// Print a completion script for a shell.
     Completions {
         /// Which shell.
@@ -78,6 +85,11 @@ impl Command {
             | Self::Devices(_)
             | Self::Forget(_)
             | Self::Serve(_)
+            | Self::Status(_)
+            | Self::Pairings(_)
+            | Self::Revoke(_)
+            | Self::Drain(_)
+            | Self::Log(_)
             | Self::Completions { .. }
             | Self::Hold(_)
             | Self::Man { .. } => None,
@@ -96,7 +108,13 @@ impl Command {
             Self::Devices(args) => args.remote.json,
             Self::Forget(args) => args.remote.json,
             Self::Hold(args) => args.remote.json,
-            Self::Serve(_) | Self::Completions { .. } | Self::Man { .. } => false,
+            Self::Status(args) | Self::Pairings(args) => args.json,
+            Self::Serve(_)
+            | Self::Revoke(_)
+            | Self::Drain(_)
+            | Self::Log(_)
+            | Self::Completions { .. }
+            | Self::Man { .. } => false,
         }
     }
 }
@@ -140,6 +158,11 @@ pub(crate) struct Serve {
     /// server at a time. Default: memory, and devices pair again after a restart.
     #[arg(long, env = "PEERSOX_STATE", value_name = "FILE")]
     pub(crate) state: Option<PathBuf>,
+
+    /// Unix socket for `peersox status`, `pairings`, `revoke`, `log` and `drain`, for this user only.
+    /// Default: none.
+    #[arg(long, env = "PEERSOX_ADMIN_SOCKET", value_name = "PATH")]
+    pub(crate) admin_socket: Option<PathBuf>,
 
     /// Web origin allowed to call this server, as in `https://app.example`. May be repeated.
     /// Default: only pages that this server serves itself.
@@ -259,6 +282,16 @@ pub(crate) struct Serve {
     #[arg(long, env = "PEERSOX_DRAIN_GRACE", default_value_t = 2, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(0..=600))]
     pub(crate) drain_grace: u64,
+}
+
+/// In which header proxies write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProxyHeader {
+    /// `X-Forwarded-For: 192.0.2.7`, with or without a port.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded: for="[2001:db8::1]:443"` (RFC 7239).
+    Forwarded,
 }
 
 /// What every command that talks to a server takes.

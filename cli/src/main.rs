@@ -5,6 +5,7 @@
 //! Standard output is for data; everything said to people, or to scripts with `--json`, goes to
 //! standard error.
 
+mod admin;
 mod args;
 mod argv;
 mod connect;
@@ -46,12 +47,12 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refuse(&error, &arguments),
     };
-    telemetry::start(cli.log.as_deref(), matches!(cli.command, Command::Serve(_)));
+    let filter = telemetry::start(cli.log.as_deref(), matches!(cli.command, Command::Serve(_)));
     if let Some(code) = cli.command.code() {
         argv::hide_code(&arguments, code);
     }
     let voice = Voice::new(cli.command.is_json());
-    failure::report(run(cli.command), voice)
+    failure::report(run(cli.command, filter), voice)
 }
 
 /// Answers a command line that runs nothing: help, the version, or what is wrong with it.
@@ -71,7 +72,7 @@ fn refuse(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
 /// The exit code of a command line that is wrong.
 const USAGE: u8 = 2;
 
-fn run(mut command: Command) -> anyhow::Result<()> {
+fn run(mut command: Command, filter: telemetry::Filter) -> anyhow::Result<()> {
     given::complete(&mut command)?;
     rustls::crypto::ring::default_provider()
         .install_default()
@@ -81,7 +82,7 @@ fn run(mut command: Command) -> anyhow::Result<()> {
         .build()?;
     let result = runtime.block_on(async {
         match command {
-            Command::Serve(args) => serve::run(*args).await,
+            Command::Serve(args) => serve::run(*args, filter).await,
             Command::Send(args) => until_stopped(transfer::send(args)).await,
             Command::Receive(args) if args.keep => until_stopped(keep::receive(args)).await,
             Command::Receive(args) => until_stopped(transfer::receive(args)).await,
@@ -93,6 +94,11 @@ fn run(mut command: Command) -> anyhow::Result<()> {
             Command::Devices(args) => pair::list(args.remote).await,
             Command::Forget(args) => pair::forget(args).await,
             Command::Hold(args) => share::owner::run(args).await,
+            Command::Status(args) => admin::status(args).await,
+            Command::Pairings(args) => admin::pairings(args).await,
+            Command::Revoke(args) => admin::revoke(args).await,
+            Command::Drain(args) => admin::drain(args).await,
+            Command::Log(args) => admin::log(args).await,
             Command::Completions { shell } => manual::completions(shell),
             Command::Man { command } => manual::page(command.as_deref()),
         }

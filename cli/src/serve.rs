@@ -1,367 +1,220 @@
-//! `peersox serve`: control, relay and page in one process on one port.
+//! `peersox serve`: the server of `peersox-server`, with the page as its embedder's routes.
 //!
 //! ```text
-//!          TCP ──► serve::http ──┬─ /peersox.v1.PairingService/… ──► control
-//! :3000 ──┤                      ├─ /v1/relay ────────────────────► relay (WebSocket)
-//!          UDP ──► quinn ────────┼───────────────────────────────► relay (QUIC)
-//!                                └─ / ────────────────────────────► page
-//!
-//! state   ── store ──► control, ── keys ──► all         (at start)
-//! control ── public key of the tickets ──► relay        (at start)
-//! control ── revocations ───────────────► relay
-//! relay   ── presence ──────────────────► control
+//! flags, environment ── ServerConfig ─┐
+//! --state ─────── store and secret ───┼─► Server ── greeting ── a signal, or `drain` ── shutdown
+//! page ───────────── routes ──────────┘
 //! ```
-//!
-//! A signal to stop is answered in this order: no new connections, peers are told, a grace time for
-//! them to leave, the rest is cut off.
 
 mod asset;
-mod certificate;
-pub(crate) mod forwarded;
-mod http;
-mod ice;
 mod page;
-mod prefix;
-mod sockets;
-mod state;
 
-use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use ::http::{HeaderValue, Request};
-use anyhow::Context as _;
-use axum::Router;
-use axum::body::Body;
-use axum::middleware::map_response;
-use axum::response::Response;
-use axum::routing::any;
-use peersox_control::directory::PublicUrl;
-use peersox_control::ice::Servers;
-use peersox_control::{AnyStore, ClientAddr, Directory, directory};
-use peersox_core::code::Digits;
-use peersox_core::id::PairingId;
-use peersox_core::limit::Limit;
-use peersox_core::origin::{self, Origin};
-use peersox_core::pairing;
-use peersox_core::ticket::{Signer, Verifier};
-use peersox_core::time::Timestamp;
-use peersox_relay::listen::quic;
-use peersox_relay::{PresenceEvent, Relay};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use peersox_server::ice::{self, Mismatch, Servers};
+use peersox_server::state::{self, Secret};
+use peersox_server::store::{AnyStore, Memory};
+use peersox_server::{
+    BindError, Digits, Identity, IdentityError, ProxyHeader, PublicUrl, Server, ServerConfig,
+    pairing,
+};
 use serde_json::Value;
-use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
-use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use crate::args::Serve;
+use crate::admin::Desk;
+use crate::args::{self, Serve};
 use crate::failure::Failure;
 use crate::greeting::{self, Place};
 use crate::reach;
 use crate::signals::Signals;
+use crate::telemetry::Filter;
 use crate::terminal::Voice;
-use certificate::Identity;
-use forwarded::Forwarded;
-use prefix::Prefix;
 
-pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
-    let server = Server::start(&args).await?;
-    server.greet(args.public_url.as_ref());
+pub(crate) async fn run(args: Serve, filter: Filter) -> anyhow::Result<()> {
+    let server = start(&args).await?;
+    let desk = args.admin_socket.as_deref();
+    let desk = desk.map(|path| Desk::open(path, &server, filter));
+    let desk = desk.transpose()?;
+    greet(&server, &args);
     let mut signals = Signals::listen()?;
-    signals.next().await;
+    let asked = async {
+        match &desk {
+            Some(desk) => desk.drain().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = signals.next() => {}
+        () = asked => {}
+    }
     Voice::new(false).say("stopping; a second signal stops at once", &Value::Null);
     tokio::select! {
-        () = server.stop(Duration::from_secs(args.drain_grace)) => Ok(()),
+        () = server.shutdown(Duration::from_secs(args.drain_grace)) => Ok(()),
         second = signals.next() => Err(Failure::Stopped(second).into()),
     }
 }
 
-type Control = peersox_control::Control<AnyStore>;
-
-/// Everything that runs.
-struct Server {
-    address: SocketAddr,
-    secure: bool,
-    quic: Option<quinn::Endpoint>,
-    relay: Relay,
-    control: Control,
-    stop: CancellationToken,
-    tasks: TaskTracker,
-}
-
-impl Server {
-    async fn start(args: &Serve) -> anyhow::Result<Self> {
-        let ice_servers = ice::servers(args)?;
-        let listener = sockets::tcp(args.listen).with_context(|| {
-            let asked = args.listen.map(|listen| listen.to_string());
-            let asked = asked.unwrap_or_else(|| "port 3000".to_owned());
-            format!("cannot listen on {asked}; choose another port with --listen")
-        })?;
-        let listener = TcpListener::from_std(listener)?;
-        let address = listener.local_addr()?;
-        let identity = identity(args)?;
-        let tls = identity
-            .as_ref()
-            .map(|identity| acceptor(identity.clone()))
-            .transpose()?;
-        let secure = tls.is_some();
-
-        let (store, secret) =
-            state::open(args.state.as_deref(), &pairing_config(args), now()).await?;
-        let signer = secret.signer();
-        let verifier = Verifier::new(&[signer.public_key()])?;
-        let (relay, presence) = Relay::new(relay_config(args), verifier, now);
-
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let (digests, published) = watch::channel(Vec::new());
-        let quic = match args.no_quic {
-            true => None,
-            false => {
-                let first = identity.map_or_else(Identity::self_signed, Ok)?;
-                let config = first.clone().quic()?;
-                let keys = secret.quic_keys();
-                let endpoint = sockets::udp(address)
-                    .and_then(|socket| quic::on_socket(config, &keys, socket))
-                    .with_context(|| {
-                        format!("cannot listen for QUIC on UDP {address}; --no-quic does without")
-                    })?;
-                if !secure {
-                    let rotation = certificate::rotate(endpoint.clone(), first, digests);
-                    tasks.spawn(stop.clone().run_until_cancelled_owned(rotation));
-                }
-                tasks.spawn(quic::serve(relay.clone(), endpoint.clone()));
-                Some(endpoint)
-            }
-        };
-
-        let (control, revoked) =
-            control(args, &relay, store, signer, secure, published, ice_servers);
-        let keeper = control.clone();
-        tasks.spawn(async move { keeper.keep_house().await });
-        tasks.spawn(
-            stop.clone()
-                .run_until_cancelled_owned(forward_presence(control.clone(), presence)),
-        );
-        tasks.spawn(
-            stop.clone()
-                .run_until_cancelled_owned(forward_revocations(relay.clone(), revoked)),
-        );
-
-        let public = args.public_url.as_ref().map(PublicUrl::origin);
-        let router = router(&control, &relay, quic.is_some(), public);
-        let http = http::Http {
-            listener,
-            most: sockets::most_connections(),
-            tls,
-            router,
-            prefix: Prefix::of(args.public_url.as_ref()),
-            forwarded: Forwarded {
-                trusted: args.trust_proxy.iter().copied().collect(),
-                header: args.proxy_header,
-                ..Forwarded::default()
-            },
-            // All clients of a proxy come from its address.
-            unmetered: args
-                .unmetered
-                .iter()
-                .chain(&args.trust_proxy)
-                .copied()
-                .collect(),
-        };
-        tasks.spawn(http.run(stop.clone(), tasks.clone()));
-        tracing::info!(%address, tls = secure, quic = quic.is_some(), "listening");
-        Ok(Self {
-            address,
-            secure,
-            quic,
-            relay,
-            control,
-            stop,
-            tasks,
-        })
-    }
-
-    /// Says where to go next, to the person who started it.
-    fn greet(&self, public: Option<&PublicUrl>) {
-        let public = public.map(|url| format!("{}{}", url.origin(), url.path()));
-        let place = Place {
-            address: self.address,
-            tls: self.secure,
-            quic: self.quic.is_some(),
-            public: public.as_deref(),
-        };
-        let lines = greeting::lines(&place, &reach::addresses());
-        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-        Voice::new(false).say_lines(&lines, &Value::Null);
-    }
-
-    /// Stops in good order; takes little longer than `grace`.
-    async fn stop(self, grace: Duration) {
-        self.control.set_serving(false).await;
-        self.control.stop();
-        self.stop.cancel();
-        self.relay.drain(grace).await;
-        if let Some(quic) = &self.quic {
-            quic.close(0u8.into(), b"stopped");
-            let _ = tokio::time::timeout(CUT_OFF, quic.wait_idle()).await;
-        }
-        self.tasks.close();
-        if tokio::time::timeout(CUT_OFF, self.tasks.wait())
-            .await
-            .is_err()
-        {
-            tracing::debug!(left = self.tasks.len(), "connections were cut off");
-        }
-    }
-}
-
-fn router(control: &Control, relay: &Relay, quic: bool, public: Option<&Origin>) -> Router {
-    let attach = {
-        let relay = relay.clone();
-        any(move |request: Request<Body>| async move {
-            let client = request
-                .extensions()
-                .get::<ClientAddr>()
-                .map(|client| client.0);
-            let client = client.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into());
-            relay
-                .attach_websocket(request, SocketAddr::new(client, 0))
-                .map(Body::new)
-        })
-    };
-    control
-        .router()
-        .layer(map_response(unbuffered))
-        .route("/v1/relay", attach)
-        .merge(page::router(relay.clone(), quic, public))
-}
-
-/// Pages of which other origins may call control and attach to the relay: those that the operator lists, and
-/// pages under the public URL, whose proxy may call this server by another name.
-fn allowed_origins(args: &Serve) -> origin::Allowed {
+async fn start(args: &Serve) -> anyhow::Result<Server> {
+    let config = config(args)?;
+    let (store, secret) = open(args.state.as_deref(), &config.pairing).await?;
     let public = args.public_url.as_ref().map(PublicUrl::origin);
-    args.allow_origin.iter().chain(public).cloned().collect()
+    let builder = Server::builder()
+        .config(config)
+        .store(store)
+        .secret(secret)
+        .routes(page::router(public));
+    builder.bind().await.map_err(in_flags)
 }
 
-/// Asks proxies that understand it (nginx does) to pass an answer on as it comes: a stream of events that is
-/// kept until there is more of it tells nobody anything.
-async fn unbuffered(mut response: Response) -> Response {
-    let no = HeaderValue::from_static("no");
-    response.headers_mut().insert("x-accel-buffering", no);
-    response
+/// Says where to go next, to the person who started it.
+fn greet(server: &Server, args: &Serve) {
+    let public = args.public_url.is_some().then(|| server.url());
+    let place = Place {
+        address: server.local_addr(),
+        tls: args.tls_cert.is_some(),
+        quic: !args.no_quic,
+        public,
+    };
+    let lines = greeting::lines(&place, &reach::addresses());
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    Voice::new(false).say_lines(&lines, &Value::Null);
 }
 
-async fn forward_presence(control: Control, mut presence: mpsc::Receiver<PresenceEvent>) {
-    while let Some(event) = presence.recv().await {
-        let noted = control
-            .report_presence(event.session, event.role, event.online)
-            .await;
-        if let Err(error) = noted {
-            tracing::warn!(%error, "presence could not be noted");
-        }
-    }
+/// The state file, or what ends with the process.
+async fn open(
+    file: Option<&Path>,
+    pairing: &pairing::Config,
+) -> Result<(AnyStore, Secret), Failure> {
+    let Some(file) = file else {
+        return Ok((AnyStore::Memory(Memory::default()), Secret::random()));
+    };
+    let opened = state::open(file, pairing).await;
+    let (store, secret) = opened.map_err(|error| Failure::File(error.to_string()))?;
+    Ok((AnyStore::File(store), secret))
 }
 
-async fn forward_revocations(relay: Relay, mut revoked: mpsc::Receiver<PairingId>) {
-    while let Some(pairing) = revoked.recv().await {
-        relay.revoke(pairing).await;
-    }
-}
-
-/// Assembles control; the relay hears of revocations by the channel returned.
-fn control(
-    args: &Serve,
-    relay: &Relay,
-    store: AnyStore,
-    signer: Signer,
-    tls: bool,
-    certificates: watch::Receiver<Vec<[u8; 32]>>,
-    ice_servers: Servers,
-) -> (Control, mpsc::Receiver<PairingId>) {
-    let directory = directory::Config {
+fn config(args: &Serve) -> Result<ServerConfig, Failure> {
+    let defaults = ServerConfig::default();
+    Ok(ServerConfig {
+        listen: args.listen,
+        tls: identity(args).map_err(|error| Failure::File(error.to_string()))?,
         public_url: args.public_url.clone(),
-        tls,
-        quic: (!args.no_quic).then(directory::Quic::default),
-        ice_servers,
-    };
-    let config = peersox_control::Config {
-        server_version: env!("CARGO_PKG_VERSION").to_owned(),
-        pairing: pairing_config(args),
-        guard: peersox_control::guard::Config {
-            unmetered: args.unmetered.iter().copied().collect(),
-            ..peersox_control::guard::Config::default()
+        quic: !args.no_quic,
+        allowed_origins: args.allow_origin.clone(),
+        trusted_proxies: args.trust_proxy.clone(),
+        proxy_header: match args.proxy_header {
+            args::ProxyHeader::XForwardedFor => ProxyHeader::XForwardedFor,
+            args::ProxyHeader::Forwarded => ProxyHeader::Forwarded,
         },
+        unmetered: args.unmetered.clone(),
+        ice_servers: ice_servers(args)?,
+        pairing: pairing::Config {
+            digits: Digits::new(args.digits).unwrap_or_default(),
+            code_ttl: Duration::from_secs(args.code_ttl),
+            code_max: Duration::from_secs(args.code_max),
+            unkept_ttl: Duration::from_secs(args.unkept_ttl),
+            ..defaults.pairing
+        },
+        max_frame: args.max_frame,
+        hold: args.hold,
+        relay_memory: args.relay_memory,
+        leg_rate: args.leg_rate,
+        park_grace: Duration::from_secs(args.park_grace.into()),
         reflection: args.reflection,
-        relay_limits: relay.config().announced(),
-        allowed_origins: allowed_origins(args),
-        ..peersox_control::Config::default()
-    };
-    let directory = Directory::new(directory, certificates);
-    Control::new(config, store, signer, directory, Arc::new(now))
-}
-
-fn pairing_config(args: &Serve) -> pairing::Config {
-    pairing::Config {
-        digits: Digits::new(args.digits).unwrap_or_default(),
-        code_ttl: Duration::from_secs(args.code_ttl),
-        code_max: Duration::from_secs(args.code_max),
-        unkept_ttl: Duration::from_secs(args.unkept_ttl),
-        ..pairing::Config::default()
-    }
-}
-
-fn relay_config(args: &Serve) -> peersox_relay::Config {
-    let mut config = peersox_relay::Config {
-        hold_bytes: args.hold as usize,
-        allowed_origins: Some(allowed_origins(args)),
-        memory: args.relay_memory,
-        leg_rate: Limit::per(args.leg_rate, Duration::from_secs(1)),
-        host_rate: peersox_relay::Config::host_rate(args.leg_rate),
-        unmetered: args.unmetered.iter().copied().collect(),
-        ..peersox_relay::Config::default()
-    };
-    config.limits.frame_bytes = args.max_frame as usize;
-    config.session.park_grace = Duration::from_secs(args.park_grace.into());
-    config
+        ..defaults
+    })
 }
 
 /// The certificate given on the command line.
-fn identity(args: &Serve) -> anyhow::Result<Option<Identity>> {
-    let (Some(chain), Some(key)) = (&args.tls_cert, &args.tls_key) else {
-        return Ok(None);
-    };
-    let unreadable = |path: &Path, error: &dyn std::fmt::Display| {
-        Failure::File(format!("cannot use {}: {error}", path.display()))
-    };
-    let certificates: Vec<_> = CertificateDer::pem_file_iter(chain)
-        .and_then(Iterator::collect)
-        .map_err(|error| unreadable(chain, &error))?;
-    if certificates.is_empty() {
-        return Err(unreadable(chain, &"it holds no certificate in PEM").into());
+fn identity(args: &Serve) -> Result<Option<Identity>, IdentityError> {
+    match (&args.tls_cert, &args.tls_key) {
+        (Some(chain), Some(key)) => Identity::from_pem_files(chain, key).map(Some),
+        _ => Ok(None),
     }
-    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(key, &error))?;
-    Ok(Some(Identity {
-        chain: certificates,
-        key,
-    }))
 }
 
-fn acceptor(identity: Identity) -> anyhow::Result<TlsAcceptor> {
-    let mut config = rustls::ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(identity.chain, identity.key)
-        .context("certificate and key do not belong together")?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
+/// Which servers for ICE peers are told of, with the secret of the TURN servers among them.
+fn ice_servers(args: &Serve) -> Result<Servers, Failure> {
+    let secret = args.turn_secret_file.as_deref().map(ice::read_secret);
+    let secret = secret.transpose();
+    let secret = secret.map_err(|error| Failure::File(error.to_string()))?;
+    let lifetime = Duration::from_secs(args.turn_lifetime);
+    Servers::new(args.ice_server.clone(), secret, lifetime).map_err(|error| {
+        Failure::Usage(match error {
+            Mismatch::NoSecret(url) => format!(
+                "no browser uses {url} without a password; write the secret that coturn has as \
+                 static-auth-secret (with use-auth-secret) to a file and say --turn-secret-file FILE"
+            ),
+            Mismatch::NoTurn => "--turn-secret-file is for TURN servers; name one with \
+                                 --ice-server turn:HOST"
+                .to_owned(),
+        })
+    })
 }
 
-fn now() -> Timestamp {
-    SystemTime::now().into()
+/// Why the server did not start, with the flags that help.
+fn in_flags(error: BindError) -> anyhow::Error {
+    match error {
+        BindError::Listen { address, source } => {
+            let asked = address.map(|address| address.to_string());
+            let asked = asked.unwrap_or_else(|| "port 3000".to_owned());
+            let hint = format!("cannot listen on {asked}; choose another port with --listen");
+            anyhow::Error::new(source).context(hint)
+        }
+        BindError::Quic { address, source } => {
+            let hint = format!("cannot listen for QUIC on UDP {address}; --no-quic does without");
+            anyhow::Error::new(source).context(hint)
+        }
+        other => other.into(),
+    }
 }
 
-/// For how long connections may finish once the peers are gone.
-const CUT_OFF: Duration = Duration::from_secs(1);
+#[cfg(test)]
+mod tests {
+    use std::ops::RangeInclusive;
+
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn parsed(flags: &[&str]) -> Result<ServerConfig, String> {
+        let line = [&["peersox", "serve"], flags].concat();
+        let cli = Cli::try_parse_from(line).map_err(|error| error.to_string())?;
+        let Command::Serve(args) = cli.command else {
+            panic!("{flags:?} is for a server");
+        };
+        config(&args).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_server_without_flags_has_the_defaults_of_the_library() {
+        // Neither a certificate nor the secret of TURN servers is among what is compared.
+        let (flags, library) = (parsed(&[]).unwrap(), ServerConfig::default());
+        assert_eq!(
+            format!("{flags:?}"),
+            format!("{library:?}").replace("lifetime: 0ns", "lifetime: 43200s")
+        );
+    }
+
+    #[test]
+    fn flags_take_what_the_library_takes() {
+        let rows: [(&str, RangeInclusive<u64>); 5] = [
+            ("--max-frame", ServerConfig::MAX_FRAME),
+            ("--hold", ServerConfig::HOLD),
+            ("--relay-memory", ServerConfig::RELAY_MEMORY),
+            ("--leg-rate", ServerConfig::LEG_RATE),
+            ("--park-grace", ServerConfig::PARK_GRACE),
+        ];
+        for (flag, range) in rows {
+            for value in [*range.start(), *range.end()] {
+                let config = parsed(&[flag, &value.to_string()]).unwrap();
+                assert_eq!(config.validate(), Ok(()), "{flag} {value}");
+            }
+            for value in [range.start() - 1, range.end() + 1] {
+                let error = parsed(&[flag, &value.to_string()]).unwrap_err();
+                assert!(error.contains("is not in"), "{flag} {value}: {error}");
+            }
+        }
+    }
+}

@@ -23,6 +23,8 @@ pub(crate) mod owner;
 mod place;
 mod wire;
 
+pub(crate) use wire::{hear, tell};
+
 use std::time::Duration;
 
 use peersox_client::{Chunk, Error, Message, Priority, ResetCode, Secured, Status};

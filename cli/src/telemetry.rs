@@ -12,13 +12,13 @@ use crate::plain;
 use crate::terminal::Look;
 
 /// Starts logging with the filter given, or `info` for a server and errors for a peer.
-pub(crate) fn start(filter: Option<&str>, server: bool) {
+pub(crate) fn start(filter: Option<&str>, server: bool) -> Filter {
     let filter = filter.unwrap_or(if server { "info" } else { "error" });
     let (filter, fault) = match EnvFilter::try_new(filter) {
         Ok(filter) => (filter, None),
         Err(error) => (EnvFilter::new("info"), Some(error)),
     };
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(|| Log)
         .fmt_fields(Harmless)
@@ -26,9 +26,36 @@ pub(crate) fn start(filter: Option<&str>, server: bool) {
         .log_internal_errors(false)
         .with_ansi(Look::of_stderr().colours)
         .with_target(false)
-        .init();
+        .with_filter_reloading();
+    let reload = log.reload_handle();
+    log.init();
     if let Some(error) = fault {
         tracing::warn!(%error, "the log filter cannot be used; logging at info");
+    }
+    let now = reload.clone();
+    Filter {
+        text: Box::new(move || now.with_current(EnvFilter::to_string).unwrap_or_default()),
+        set: Box::new(move |filter| reload.reload(filter).map_err(|error| error.to_string())),
+    }
+}
+
+/// The filter of the log, which may be changed while the process runs.
+pub(crate) struct Filter {
+    text: Box<dyn Fn() -> String + Send + Sync>,
+    set: Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>,
+}
+
+impl Filter {
+    /// What it is now, in the form that [`Filter::set`] takes.
+    pub(crate) fn text(&self) -> String {
+        (self.text)()
+    }
+
+    /// Replaces it, or says why not.
+    pub(crate) fn set(&self, filter: &str) -> Result<(), String> {
+        let filter = EnvFilter::try_new(filter)
+            .map_err(|error| format!("`{filter}` is no log filter: {error}"))?;
+        (self.set)(filter)
     }
 }
 

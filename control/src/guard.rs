@@ -1,9 +1,9 @@
 //! Who may try how often, and hold how much.
 //!
 //! A nameplate has few digits, so what protects a waiting pairing is that nobody can try many: each host has
-//! a budget of failed joins, and so has each network that it is part of. A join takes from all of them when it
-//! begins and gets it back when it succeeds, so that many attempts at once cannot overdraw them. Guessers with
-//! many networks are met by [`peersox_core::code::Odds`], which answers guesses by longer codes.
+//! a budget of failed joins, and so has each network that it is part of. A join takes from all of them when
+//! it begins and gets it back when it succeeds, so that many attempts at once cannot overdraw them. Guessers
+//! with many networks are met by [`peersox_core::code::Odds`], which answers guesses by longer codes.
 //!
 //! Watches and calls in progress are shares: once half of the places are taken, a host or a network takes no
 //! more than its share ([`peersox_core::limit`]).
@@ -42,8 +42,8 @@ pub struct Config {
 
 impl Default for Config {
     /// A host has 20 failed joins an hour and 60 new pairings a minute, an IPv6 /56 four times as many, an
-    /// IPv4 /24 and an IPv6 /48 sixteen times as many. 65,536 prefixes of each level; 8 watches per pairing and
-    /// 10,000 overall; 4,096 calls at a time; 100,000 living pairings.
+    /// IPv4 /24 and an IPv6 /48 sixteen times as many. 65,536 prefixes of each level; 8 watches per pairing
+    /// and 10,000 overall; 4,096 calls at a time; 100,000 living pairings.
     fn default() -> Self {
         Self {
             failed_joins: Tiers::of(Limit::per(20, Duration::from_secs(3600))),

@@ -7,7 +7,7 @@ use axum::Router;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use peersox_core::code::Odds;
 use peersox_core::id::PairingId;
-use peersox_core::pairing::{Alive, Command, Find, Present, Reject, decide};
+use peersox_core::pairing::{Alive, Command, Find, Present, Reject, RevokeById, decide};
 use peersox_core::role::Role;
 use peersox_core::ticket::Signer;
 use peersox_core::time::Timestamp;
@@ -26,7 +26,7 @@ use crate::guard::Guard;
 use crate::http;
 use crate::living::Living;
 use crate::rpc;
-use crate::store::{Commit, Outcome, Store, StoreError};
+use crate::store::{Commit, Outcome, Store, StoreError, Stored};
 use crate::vigil::{Due, Vigil};
 
 /// Tells the time.
@@ -156,9 +156,48 @@ impl<S: Store> Control<S> {
         match self.0.execute(&present).await {
             // Only creating needs room and a nameplate, and presence is never rejected.
             Ok(()) | Err(Failure::Reject(_) | Failure::NoNameplate | Failure::Full) => Ok(()),
-            Err(Failure::Contended) => Err(StoreError("too many changes at once".to_owned())),
+            Err(Failure::Contended) => Err(contended()),
             Err(Failure::Store(error)) => Err(error),
         }
+    }
+
+    /// The pairings there are, as [`Store::list`] gives them.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store failed.
+    pub async fn pairings(
+        &self,
+        after: Option<PairingId>,
+        most: usize,
+    ) -> Result<Vec<Stored>, StoreError> {
+        let now = (self.0.clock)();
+        self.0.store.list(after, most, now).await
+    }
+
+    /// Revokes a pairing at the word of the operator, as if one of its peers had: credentials and tickets
+    /// stop working, and the relay is told. Tells whether there was one.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it could not be stored.
+    pub async fn revoke(&self, pairing: PairingId) -> Result<bool, StoreError> {
+        // First a place to say it, then the deed: what is revoked is surely told to the relay.
+        let place = self.0.revocations.reserve().await;
+        let revoked = match self.0.execute(&RevokeById { pairing }).await {
+            Ok(revoked) => revoked,
+            // Only creating needs room and a nameplate, and the operator is never rejected.
+            Err(Failure::Reject(_) | Failure::NoNameplate | Failure::Full) => false,
+            Err(Failure::Contended) => return Err(contended()),
+            Err(Failure::Store(error)) => return Err(error),
+        };
+        if !revoked {
+            return Ok(false);
+        }
+        self.0.living.found(pairing, None);
+        if let Ok(place) = place {
+            place.send(pairing);
+        }
+        tracing::info!(%pairing, "revoked by the operator");
+        Ok(true)
     }
 
     /// How many watches are open.
@@ -184,6 +223,10 @@ impl<S: Store> Control<S> {
     pub fn stop(&self) {
         self.0.stop.cancel();
     }
+}
+
+fn contended() -> StoreError {
+    StoreError("too many changes at once".to_owned())
 }
 
 /// Legs are hung up in far less time than pairings are revoked.

@@ -68,6 +68,16 @@ pub trait Store: Send + Sync + 'static {
     /// Forgets what is over. Called now and then; nothing depends on when.
     fn sweep(&self, now: Timestamp) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// The pairings whose time is not over, in the order of their names, beginning with the first one behind
+    /// `after`; `most` of them at most. A caller gets all by asking again behind the last one: those that
+    /// come or go meanwhile may be missing or stale.
+    fn list(
+        &self,
+        after: Option<PairingId>,
+        most: usize,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Vec<Stored>, StoreError>> + Send;
+
     /// Counts the codes that wait. May count some whose time is over.
     fn census(&self) -> impl Future<Output = Result<Census, StoreError>> + Send;
 }

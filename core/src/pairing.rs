@@ -42,7 +42,9 @@ use crate::id::PairingId;
 use crate::role::Role;
 use crate::time::Timestamp;
 
-pub use command::{Admit, Command, Create, Created, Find, Join, Joined, Present, Revoke};
+pub use command::{
+    Admit, Command, Create, Created, Find, Join, Joined, Present, Revoke, RevokeById,
+};
 pub use credential::{Credential, NotACredential, SecretHash};
 pub use keep::{Alive, Keep, Worth};
 

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 /// Which of our crates each of our crates may name, for whatever purpose. `peersox-tests` and
 /// `peersox-bench` may name all.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("peersox-proto", &[]),
     ("peersox-aead", &[]),
     ("peersox-core", &["aead", "proto"]),
@@ -24,7 +24,8 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("peersox-transfer-wasm", &["core"]),
     ("peersox-client-wasm-bindgen", &[]),
     ("peersox-web", &[]),
-    ("peersox", &["control", "relay", "client", "core", "proto"]),
+    ("peersox-server", &["control", "relay", "core"]),
+    ("peersox", &["server", "client", "core"]),
 ];
 const FREE: [&str; 2] = ["peersox-tests", "peersox-bench"];
 
@@ -82,6 +83,22 @@ const NOT_OUTSIDE_PLATFORM: [&str; 9] = [
     "peersox_web",
     "web_sys",
     "wasm_bindgen",
+];
+
+/// What a process has one of, and what its owner decides: the server is a library.
+const NOT_IN_SERVER: [&str; 12] = [
+    "std::env",
+    "env::var",
+    "std::process",
+    "tokio::signal",
+    "println!",
+    "print!",
+    "io::stdout",
+    "io::stderr",
+    "install_default",
+    "set_global_default",
+    "OnceLock",
+    "static mut",
 ];
 
 /// Backoff, timers and tasks: rules of [`peersox_core::attach`], and what only a platform does.
@@ -280,6 +297,20 @@ fn the_client_names_sockets_in_its_platform_only() {
         for (number, line) in read(&file).lines().enumerate() {
             let code = line.split("//").next().unwrap_or_default();
             for word in NOT_OUTSIDE_PLATFORM.iter().filter(|w| code.contains(**w)) {
+                wrong.push(format!("{}:{}: {word}", file.display(), number + 1));
+            }
+        }
+    }
+    assert_none(&wrong);
+}
+
+#[test]
+fn the_server_leaves_the_process_to_its_embedder() {
+    let mut wrong = Vec::new();
+    for file in files(&root().join("server/src"), &["rs"]) {
+        for (number, line) in read(&file).lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            for word in NOT_IN_SERVER.iter().filter(|word| code.contains(**word)) {
                 wrong.push(format!("{}:{}: {word}", file.display(), number + 1));
             }
         }

@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod admin;
 mod architecture;
 mod client;
 mod connect;
 mod consent;
+mod embed;
 mod ends;
 mod errors;
 mod examples;

@@ -40,7 +40,8 @@ pub enum Lie {
     Close(CloseReason),
     /// Closes the leg with a number and a text of its own.
     CloseSaying(u16, &'static str),
-    /// Sends notices that stand for nothing: a peer that comes and goes, a drain, drops, Pongs nobody asked for.
+    /// Sends notices that stand for nothing: a peer that comes and goes, a drain, drops, Pongs that nobody
+    /// asked for.
     Notices,
     /// Lets the connection of the leg go without a word.
     Vanish,

@@ -1,27 +1,17 @@
-//! The page and the probes for load balancers.
+//! The page, which the server is given as routes of its embedder.
 //!
 //! `scripts/web` builds the page and `build.rs` puts it in here; without it there is a plain status page.
 
+use axum::Router;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
-use axum::{Json, Router};
-use peersox_core::origin::Origin;
-use peersox_relay::Relay;
-use serde_json::json;
+use peersox_server::Origin;
 
 use super::asset::Asset;
 
-/// `/` for people, `/status.json` for its script, `/healthz` and `/readyz` for machines.
-pub(super) fn router(relay: Relay, quic: bool, public: Option<&Origin>) -> Router {
-    let (status_of, ready_of) = (relay.clone(), relay);
-    let status = move || async move { status(&status_of, quic) };
-    let ready = move || async move {
-        match ready_of.is_draining() {
-            false => (StatusCode::OK, "ready\n"),
-            true => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
-        }
-    };
+/// `/` for people, and what it loads. `public` is where peers are told to find the relay.
+pub(super) fn router(public: Option<&Origin>) -> Router {
     let policy = policy(public);
     let mut router = Router::new();
     for asset in assets() {
@@ -30,33 +20,12 @@ pub(super) fn router(relay: Relay, quic: bool, public: Option<&Origin>) -> Route
             move |request: HeaderMap| async move { guarded(asset.answer(&request), policy) };
         router = router.route(asset.path, get(answer));
     }
-    router
-        .route("/status.json", get(status))
-        .route("/healthz", get(|| async { "alive\n" }))
-        .route("/readyz", get(ready))
-        .fallback(|| async {
-            (
-                StatusCode::NOT_FOUND,
-                "there is nothing here; / is the page\n",
-            )
-        })
-}
-
-fn status(relay: &Relay, quic: bool) -> Response {
-    let now = relay.snapshot();
-    let transports: &[&str] = if quic {
-        &["websocket", "quic"]
-    } else {
-        &["websocket"]
-    };
-    let status = json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "sessions": now.sessions,
-        "legs": now.legs,
-        "transports": transports,
-        "draining": relay.is_draining(),
-    });
-    ([(header::CACHE_CONTROL, "no-store")], Json(status)).into_response()
+    router.fallback(|| async {
+        (
+            StatusCode::NOT_FOUND,
+            "there is nothing here; / is the page\n",
+        )
+    })
 }
 
 /// The page if it was built, else the plain status page.

@@ -194,7 +194,7 @@ pub(super) enum Frame {
 }
 
 /// Writes a line of JSON.
-pub(super) async fn tell(
+pub(crate) async fn tell(
     to: &mut (impl AsyncWrite + Unpin),
     what: &impl Serialize,
 ) -> io::Result<()> {
@@ -204,7 +204,7 @@ pub(super) async fn tell(
 }
 
 /// Reads a line of JSON; `None` at the end.
-pub(super) async fn hear<T: DeserializeOwned>(
+pub(crate) async fn hear<T: DeserializeOwned>(
     from: &mut (impl AsyncBufRead + Unpin),
 ) -> io::Result<Option<T>> {
     let mut line = Vec::new();

@@ -49,6 +49,18 @@ impl Store for AnyStore {
         }
     }
 
+    async fn list(
+        &self,
+        after: Option<PairingId>,
+        most: usize,
+        now: Timestamp,
+    ) -> Result<Vec<Stored>, StoreError> {
+        match self {
+            Self::Memory(store) => store.list(after, most, now).await,
+            Self::File(store) => store.list(after, most, now).await,
+        }
+    }
+
     async fn census(&self) -> Result<Census, StoreError> {
         match self {
             Self::Memory(store) => store.census().await,

@@ -27,6 +27,7 @@ pub(crate) async fn check<S: Store>(new: impl AsyncFn() -> S) {
     those_who_watch_are_told_in_order(&new().await).await;
     what_lives_longer_is_found_longer(&new().await).await;
     those_who_wait_are_counted(&new().await).await;
+    all_are_listed_in_order_and_in_pieces(&new().await).await;
     of_many_who_redeem_at_once_one_wins(new().await).await;
 }
 
@@ -287,6 +288,39 @@ async fn those_who_wait_are_counted(store: &impl Store) {
     assert_eq!(store.census().await.unwrap(), expected);
     store.sweep(START + CODE_TTL).await.unwrap();
     assert_eq!(store.census().await.unwrap(), Census::default());
+}
+
+async fn all_are_listed_in_order_and_in_pieces(store: &impl Store) {
+    let mut expected = Vec::new();
+    for at in 0..7 {
+        let (waiting, _) = create(START);
+        let pairing = match at % 2 {
+            0 => joined(&waiting, START),
+            _ => waiting,
+        };
+        let commit = put(None, pairing.clone(), None);
+        store.commit(commit, START).await.unwrap();
+        expected.push(pairing);
+    }
+    expected.sort_by_key(Pairing::id);
+    for most in [1, 3, 7, 100] {
+        let mut listed: Vec<Pairing> = Vec::new();
+        loop {
+            let after = listed.last().map(Pairing::id);
+            let piece = store.list(after, most, START).await.unwrap();
+            assert!(piece.len() <= most);
+            let full = piece.len() == most;
+            listed.extend(piece.into_iter().map(|stored| stored.pairing));
+            if !full {
+                break;
+            }
+        }
+        assert_eq!(listed, expected, "{most} at a time");
+    }
+    // Codes are over before joined pairings are, whether or not they were swept.
+    let later = store.list(None, 100, START + CODE_TTL).await.unwrap();
+    assert_eq!(later.len(), 4);
+    assert!(later.iter().all(|stored| stored.pairing.is_joined()));
 }
 
 /// Those that nobody ever attached to go first, then those that are over; others never.

@@ -150,6 +150,16 @@ impl Store for File {
         Ok(())
     }
 
+    async fn list(
+        &self,
+        after: Option<PairingId>,
+        most: usize,
+        now: Timestamp,
+    ) -> Result<Vec<Stored>, StoreError> {
+        self.read(move |transaction| tables::list(transaction, after, most, now))
+            .await
+    }
+
     async fn census(&self) -> Result<Census, StoreError> {
         self.read(tables::census).await
     }

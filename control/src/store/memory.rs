@@ -78,6 +78,23 @@ impl Store for Memory {
         Ok(())
     }
 
+    async fn list(
+        &self,
+        after: Option<PairingId>,
+        most: usize,
+        now: Timestamp,
+    ) -> Result<Vec<Stored>, StoreError> {
+        let inner = self.lock();
+        let behind = |stored: &&Stored| Some(stored.pairing.id()) > after;
+        let living = |stored: &&Stored| now < stored.pairing.expires_at();
+        let found = inner.pairings.values().filter(behind).filter(living);
+        let mut ids: Vec<PairingId> = found.map(|stored| stored.pairing.id()).collect();
+        ids.sort_unstable();
+        ids.truncate(most);
+        let listed = ids.iter().filter_map(|id| inner.pairings.get(id).cloned());
+        Ok(listed.collect())
+    }
+
     async fn census(&self) -> Result<Census, StoreError> {
         let inner = self.lock();
         let mut census = Census::default();

@@ -4,8 +4,8 @@
 //! network ── 16 times a host ──► site ── 4 times ──► host
 //! ```
 //!
-//! The widest prefix is asked first: the hosts of a network that has spent its budget take no memory. Whoever is
-//! refused anywhere takes nothing.
+//! The widest prefix is asked first: the hosts of a network that has spent its budget take no memory. Whoever
+//! is refused anywhere takes nothing.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -75,7 +75,7 @@ impl Rates {
     /// Takes `count` for this address out of every bucket that it is charged to, or out of none.
     ///
     /// # Errors
-    /// How long to wait, as [`Bucket::take`] says.
+    /// How long to wait, as [`Bucket::take`](super::Bucket::take) says.
     pub fn take(&mut self, address: IpAddr, count: u64, now: Moment) -> Result<Paid, Duration> {
         if self.unmetered.contains(address) {
             let clean = false;

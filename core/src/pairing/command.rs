@@ -250,6 +250,37 @@ impl Command for Revoke {
     }
 }
 
+/// Revokes a pairing at the word of the operator, who needs no credential. Never rejected: the pairing may be
+/// gone, and the reply says whether it was there.
+#[derive(Clone, Copy, Debug)]
+pub struct RevokeById {
+    /// The pairing.
+    pub pairing: PairingId,
+}
+
+impl Command for RevokeById {
+    type Reply = bool;
+
+    fn find(&self) -> Find<'_> {
+        Find::ById(self.pairing)
+    }
+
+    fn decide(
+        &self,
+        _: &Config,
+        current: Option<&Pairing>,
+        _: Timestamp,
+        _: &mut impl CryptoRngCore,
+    ) -> Result<Decision<bool>, Reject> {
+        let is_there = current.is_some();
+        Ok(Decision {
+            write: current.map_or(Write::Nothing, |pairing| Write::Remove(pairing.id)),
+            event: is_there.then_some(Event::Revoked),
+            reply: is_there,
+        })
+    }
+}
+
 /// Notes what the relay says: a peer attached or left. Trusted, and never rejected: the relay may
 /// speak of a pairing that is gone.
 #[derive(Clone, Copy, Debug)]

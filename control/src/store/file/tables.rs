@@ -12,6 +12,8 @@
 //! file is opened: servers that do not know it leave it as it was. An error leaves a transaction that
 //! must not be committed.
 
+use std::ops::Bound;
+
 use peersox_core::code::{Census, Nameplate};
 use peersox_core::id::PairingId;
 use peersox_core::pairing::{Config, Event, Pairing, Worth, Write};
@@ -56,6 +58,32 @@ pub(super) fn find(
         return Ok(None);
     };
     load(transaction, id, now)
+}
+
+/// The pairings behind one, in the order of the table.
+pub(super) fn list(
+    transaction: &ReadTransaction,
+    after: Option<PairingId>,
+    most: usize,
+    now: Timestamp,
+) -> Result<Vec<Stored>, StoreError> {
+    let pairings = transaction.open_table(PAIRINGS).map_err(failed)?;
+    let begin = match &after {
+        Some(after) => Bound::Excluded(after.as_bytes()),
+        None => Bound::Unbounded,
+    };
+    let range = pairings.range::<&Id>((begin, Bound::Unbounded));
+    let mut listed = Vec::new();
+    for entry in range.map_err(failed)? {
+        if listed.len() == most {
+            break;
+        }
+        let (_, bytes) = entry.map_err(failed)?;
+        // One damaged record must not hide the others.
+        let stored = record::decode(bytes.value()).ok();
+        listed.extend(stored.filter(|stored| now < stored.pairing.expires_at()));
+    }
+    Ok(listed)
 }
 
 /// Counts the codes that wait.

@@ -10,6 +10,7 @@
 //! [`IDLE`] is closed. The number of connections is bounded, and so is the share of a host and a network. A
 //! connection is counted until the last leg that it carries is gone.
 
+use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,8 +36,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
-use super::forwarded::Forwarded;
-use super::prefix::{Prefix, Way};
+use crate::forwarded::Forwarded;
+use crate::prefix::{Prefix, Way};
 
 /// What the accept loop needs.
 pub(crate) struct Http {
@@ -114,6 +115,9 @@ impl Http {
     }
 }
 
+/// Why a connection ended, for the log.
+type Ended = Result<(), Box<dyn Error + Send + Sync>>;
+
 /// One TCP connection.
 struct Connection {
     address: SocketAddr,
@@ -154,7 +158,7 @@ impl Connection {
         stream: TcpStream,
         tls: Option<TlsAcceptor>,
         stop: CancellationToken,
-    ) -> anyhow::Result<()> {
+    ) -> Ended {
         stream.set_nodelay(true)?;
         let keepalive = socket2::TcpKeepalive::new()
             .with_time(Duration::from_secs(20))
@@ -171,7 +175,7 @@ impl Connection {
         };
         tokio::select! {
             ended = self.serve(stream, tls, stop) => ended,
-            () = watchdog => anyhow::bail!("no request within {} s", FIRST_REQUEST.as_secs()),
+            () = watchdog => Err(format!("no request within {} s", FIRST_REQUEST.as_secs()).into()),
         }
     }
 
@@ -180,7 +184,7 @@ impl Connection {
         stream: TcpStream,
         tls: Option<TlsAcceptor>,
         stop: CancellationToken,
-    ) -> anyhow::Result<()> {
+    ) -> Ended {
         let Some(tls) = tls else {
             return self.speak_http(stream, stop, false).await;
         };
@@ -198,7 +202,7 @@ impl Connection {
         stream: S,
         stop: CancellationToken,
         redirect: bool,
-    ) -> anyhow::Result<()>
+    ) -> Ended
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -239,7 +243,7 @@ impl Connection {
                 tokio::time::timeout(patience, connection).await.unwrap_or(Ok(()))
             }
         };
-        ended.map_err(|error| anyhow::anyhow!("{error}"))
+        ended
     }
 
     /// Resolves when nothing has been in flight for a while.

@@ -6,56 +6,73 @@
 //!                                            └─ the key of QUIC's connection ids
 //! ```
 //!
-//! With `--state` both are kept in a file. Without, the store is in memory and the secret is drawn
-//! at start, so that nothing of this process is accepted by the next.
+//! [`open`] keeps both in a file. A server without a file has its store in memory and draws its secret at
+//! start, so that the next process accepts nothing of this one. An embedder with a store of its own keeps the
+//! secret beside it.
 
+use std::fmt;
 use std::path::Path;
 
 use hkdf::Hkdf;
-use peersox_control::{AnyStore, File, Memory};
+use peersox_control::File;
 use peersox_core::pairing;
 use peersox_core::ticket::Signer;
-use peersox_core::time::Timestamp;
 use peersox_relay::listen::quic::Keys;
 use rand_core::{OsRng, RngCore as _};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::failure::Failure;
+use crate::server::now;
 
-/// Opens the file, if there is one to be used.
-pub(super) async fn open(
-    file: Option<&Path>,
-    pairing: &pairing::Config,
-    now: Timestamp,
-) -> anyhow::Result<(AnyStore, Secret)> {
-    let Some(file) = file else {
-        return Ok((AnyStore::Memory(Memory::default()), Secret::random()));
-    };
-    let store = File::open(file, pairing, now)
-        .await
-        .map_err(|error| Failure::File(error.to_string()))?;
+pub use peersox_control::store::OpenError;
+
+/// Opens a state file, or creates it, readable by its owner only; for one server at a time.
+///
+/// Give the store and the secret to [`Builder::store`](crate::Builder::store) and
+/// [`Builder::secret`](crate::Builder::secret), and the same `pairing` to
+/// [`ServerConfig::pairing`](crate::ServerConfig::pairing).
+///
+/// # Errors
+/// [`OpenError`] if the file is not ours, not readable, damaged, or in use; it names what to do.
+pub async fn open(file: &Path, pairing: &pairing::Config) -> Result<(File, Secret), OpenError> {
+    let store = File::open(file, pairing, now()).await?;
     let secret = Secret(store.secret().clone());
-    Ok((AnyStore::File(store), secret))
+    Ok((store, secret))
 }
 
-/// 32 random bytes that leave the process in no form.
-pub(super) struct Secret(Zeroizing<[u8; 32]>);
+/// 32 random bytes from which all keys of a server follow. Whoever has them can sign tickets: keep them as a
+/// private key is kept.
+#[derive(Clone)]
+pub struct Secret(Zeroizing<[u8; 32]>);
 
 impl Secret {
-    fn random() -> Self {
+    /// Takes bytes that were drawn by a cryptographic source once, and kept since.
+    #[must_use]
+    pub const fn from_bytes(bytes: Zeroizing<[u8; 32]>) -> Self {
+        Self(bytes)
+    }
+
+    /// Draws a secret from the system's source.
+    #[must_use]
+    pub fn random() -> Self {
         let mut bytes = Zeroizing::new([0; 32]);
         OsRng.fill_bytes(&mut *bytes);
         Self(bytes)
     }
 
+    /// The bytes, to be kept for the next process.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &Zeroizing<[u8; 32]> {
+        &self.0
+    }
+
     /// Signs tickets; those from before a restart stay valid.
-    pub(super) fn signer(&self) -> Signer {
+    pub(crate) fn signer(&self) -> Signer {
         Signer::from_seed(&self.derive("peersox 1 ticket signer"))
     }
 
     /// Lets peers learn at once that a restarted server has forgotten their connections.
-    pub(super) fn quic_keys(&self) -> Keys {
+    pub(crate) fn quic_keys(&self) -> Keys {
         let connection_ids = self.derive("peersox 1 quic connection ids");
         Keys {
             reset: *self.derive("peersox 1 quic stateless reset"),
@@ -69,6 +86,12 @@ impl Secret {
             .expand(label.as_bytes(), &mut *key)
             .expect("HKDF-SHA256 gives up to 8,160 bytes");
         key
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(redacted)")
     }
 }
 
@@ -101,16 +124,19 @@ mod tests {
 
     #[tokio::test]
     async fn the_secret_is_as_lasting_as_the_store() {
-        let public_key = async |file: Option<&Path>| {
-            let now = Timestamp::from_millis(1_790_000_000_000);
-            let opened = open(file, &pairing::Config::default(), now).await;
+        let public_key = async |file: &Path| {
+            let opened = open(file, &pairing::Config::default()).await;
             let (_store, secret) = opened.unwrap();
             secret.signer().public_key()
         };
         let folder = tempfile::tempdir().unwrap();
         let [one, two] = ["one", "two"].map(|name| folder.path().join(name));
-        assert_eq!(public_key(Some(&one)).await, public_key(Some(&one)).await);
-        assert_ne!(public_key(Some(&one)).await, public_key(Some(&two)).await);
-        assert_ne!(public_key(None).await, public_key(None).await);
+        assert_eq!(public_key(&one).await, public_key(&one).await);
+        assert_ne!(public_key(&one).await, public_key(&two).await);
+        let random = || Secret::random().signer().public_key();
+        assert_ne!(random(), random());
+        let kept = Secret::random();
+        let again = Secret::from_bytes(kept.as_bytes().clone());
+        assert_eq!(again.signer().public_key(), kept.signer().public_key());
     }
 }

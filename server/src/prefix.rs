@@ -4,7 +4,7 @@
 //! the path of its public address as well as without:
 //!
 //! ```text
-//! --public-url https://host/x/        /x/status.json ─► /status.json
+//! public URL https://host/x/          /x/status.json ─► /status.json
 //!                                     /status.json   ─► /status.json
 //!                                     /x             ─► redirect to /x/
 //! ```

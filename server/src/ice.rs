@@ -1,40 +1,23 @@
-//! Which servers for ICE peers are told, from the command line and the file with the TURN secret.
+//! Servers for ICE that peers are told of, and the file with the secret of the TURN servers among them.
 
 use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
-use peersox_control::ice::{Mismatch, Secret, Servers};
 use zeroize::Zeroizing;
 
-use crate::args::Serve;
-use crate::failure::Failure;
+pub use peersox_control::ice::{BadSecret, BadServerUrl, Mismatch, Secret, ServerUrl, Servers};
 
-pub(super) fn servers(args: &Serve) -> Result<Servers, Failure> {
-    let secret = args.turn_secret_file.as_deref().map(secret).transpose()?;
-    let lifetime = Duration::from_secs(args.turn_lifetime);
-    Servers::new(args.ice_server.clone(), secret, lifetime).map_err(|error| {
-        Failure::Usage(match error {
-            Mismatch::NoSecret(url) => format!(
-                "no browser uses {url} without a password; write the secret that coturn has as \
-                 static-auth-secret (with use-auth-secret) to a file and say --turn-secret-file FILE"
-            ),
-            Mismatch::NoTurn => "--turn-secret-file is for TURN servers; name one with \
-                                 --ice-server turn:HOST"
-                .to_owned(),
-        })
-    })
-}
-
-/// Reads a file that only its owner can.
-fn secret(path: &Path) -> Result<Secret, Failure> {
-    let unusable = |why: &dyn std::fmt::Display| {
-        Failure::File(format!(
-            "cannot use the TURN secret in {}: {why}",
-            path.display()
-        ))
+/// Reads the secret of the TURN servers (`static-auth-secret` of coturn) from a file of one line, to which
+/// nobody but its owner has access.
+///
+/// # Errors
+/// [`SecretFileError`] if it cannot be read, is open to others, or does not hold a secret.
+pub fn read_secret(path: &Path) -> Result<Secret, SecretFileError> {
+    let unusable = |why: &dyn std::fmt::Display| SecretFileError {
+        path: path.to_owned(),
+        why: why.to_string(),
     };
     let mut file = File::open(path).map_err(|error| unusable(&error))?;
     let metadata = file.metadata().map_err(|error| unusable(&error))?;
@@ -50,6 +33,14 @@ fn secret(path: &Path) -> Result<Secret, Failure> {
     Secret::parse(&content).map_err(|error| unusable(&error))
 }
 
+/// A file cannot be used as the secret of the TURN servers.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cannot use the TURN secret in {}: {why}", path.display())]
+pub struct SecretFileError {
+    path: PathBuf,
+    why: String,
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -63,7 +54,9 @@ mod tests {
         let read = |content: &str, mode| {
             fs::write(&path, content).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            secret(&path).map(drop).map_err(|error| error.to_string())
+            read_secret(&path)
+                .map(drop)
+                .map_err(|error| error.to_string())
         };
         assert_eq!(read("north\n", 0o600), Ok(()));
         assert_eq!(read("north\n", 0o400), Ok(()));
@@ -80,7 +73,7 @@ mod tests {
             assert!(error.contains("secret in /"), "{error}");
             assert!(!error.contains("north"), "{error}");
         }
-        let missing = secret(&folder.path().join("missing")).unwrap_err();
+        let missing = read_secret(&folder.path().join("missing")).unwrap_err();
         assert!(missing.to_string().contains("No such file"), "{missing}");
     }
 }

@@ -8,7 +8,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 /// Listens on this address exactly, or by default on every address of IPv6 and IPv4; on those of IPv4 where
 /// there is no IPv6.
-pub(super) fn tcp(listen: Option<SocketAddr>) -> io::Result<TcpListener> {
+pub(crate) fn tcp(listen: Option<SocketAddr>) -> io::Result<TcpListener> {
     let Some(listen) = listen else {
         return everywhere(PORT);
     };
@@ -35,7 +35,7 @@ fn tcp_on(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// The UDP port with the number of the TCP port.
-pub(super) fn udp(address: SocketAddr) -> io::Result<UdpSocket> {
+pub(crate) fn udp(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = socket(address, Type::DGRAM, Protocol::UDP)?;
     socket.bind(&address.into())?;
     Ok(socket.into())
@@ -53,7 +53,7 @@ fn socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Soc
 
 /// How many connections there may be, so that the system's limit of open files is never the one that is
 /// reached: it asks nobody for a share.
-pub(super) fn most_connections() -> u64 {
+pub(crate) fn most_connections() -> u64 {
     connections_of(getrlimit(Resource::Nofile).current)
 }
 
@@ -67,7 +67,7 @@ fn connections_of(files: Option<u64>) -> u64 {
 /// Two sockets per pair leave room for some thousands of pairs.
 const MOST_CONNECTIONS: u64 = 16_384;
 /// Where the server listens unless told otherwise.
-const PORT: u16 = 3000;
+pub(crate) const PORT: u16 = 3000;
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
 

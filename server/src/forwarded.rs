@@ -12,13 +12,12 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use clap::ValueEnum;
 use http::{HeaderMap, HeaderName, header};
 use peersox_core::limit::Networks;
 
 /// In which header proxies write.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ProxyHeader {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProxyHeader {
     /// `X-Forwarded-For: 192.0.2.7`, with or without a port.
     #[default]
     XForwardedFor,
@@ -77,7 +76,8 @@ impl Forwarded {
         tracing::debug!(%address, "a request with forwarded addresses came from here");
         tracing::warn!(
             "requests with X-Forwarded-For or Forwarded come from an address that is not trusted, so all \
-             clients behind it share the budgets of one; if it is your proxy, name it with --trust-proxy"
+             clients behind it share the budgets of one; if it is your proxy, name it with --trust-proxy \
+             (`ServerConfig::trusted_proxies`)"
         );
     }
 }

@@ -1,0 +1,228 @@
+//! The server's side of the socket: who may open it, and who answers.
+
+use std::fs::{self, DirBuilder, FileType};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::net;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use peersox_core::role::Role;
+use peersox_server::store::{Pairing, StoreError};
+use peersox_server::{Handle, Server};
+use tokio::io::BufReader;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinHandle;
+
+use super::{Ask, Listed, Standing, Told};
+use crate::failure::Failure;
+use crate::share::{hear, tell};
+use crate::telemetry::Filter;
+
+/// Answers on the socket until it is dropped, and then takes the file away.
+pub(crate) struct Desk {
+    path: PathBuf,
+    drain: Arc<Notify>,
+    doorman: JoinHandle<()>,
+}
+
+impl Desk {
+    /// Listens at `path`, with mode 0600 from the first moment on.
+    ///
+    /// # Errors
+    /// [`Failure::File`] if something else is there, or another server listens on it.
+    pub(crate) fn open(path: &Path, server: &Server, filter: Filter) -> Result<Self, Failure> {
+        let listener = listen(path).map_err(|error| {
+            Failure::File(format!("cannot listen on {}: {error}", path.display()))
+        })?;
+        let drain = Arc::new(Notify::new());
+        let clerk = Arc::new(Clerk {
+            server: server.handle(),
+            filter,
+            drain: Arc::clone(&drain),
+        });
+        let doorman = tokio::spawn(accept(listener, clerk));
+        Ok(Self {
+            path: path.to_owned(),
+            drain,
+            doorman,
+        })
+    }
+
+    /// Resolves when somebody has asked to drain. May be dropped and called again.
+    pub(crate) async fn drain(&self) {
+        self.drain.notified().await;
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        self.doorman.abort();
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Makes the socket in a folder that only this user enters, and moves it to its place: between `bind` and a
+/// change of its mode anybody could connect.
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    match fs::symlink_metadata(path).map(|found| found.file_type()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        found => is_left_behind(path, found?)?,
+    }
+    let mut folder = path.as_os_str().to_owned();
+    folder.push(format!(".{}", std::process::id()));
+    let folder = PathBuf::from(folder);
+    DirBuilder::new().mode(0o700).create(&folder)?;
+    let listening = listen_in(&folder, path);
+    let _ = fs::remove_dir_all(&folder);
+    listening
+}
+
+fn listen_in(folder: &Path, path: &Path) -> io::Result<UnixListener> {
+    let begun = folder.join("s");
+    let listener = net::UnixListener::bind(&begun)?;
+    fs::set_permissions(&begun, fs::Permissions::from_mode(0o600))?;
+    listener.set_nonblocking(true)?;
+    fs::rename(&begun, path)?;
+    UnixListener::from_std(listener)
+}
+
+/// Whether what is there is the socket of a server that was killed.
+fn is_left_behind(path: &Path, found: FileType) -> io::Result<()> {
+    if !found.is_socket() {
+        return Err(io::Error::other(
+            "something that is no socket is there, and was left as it is; name another path",
+        ));
+    }
+    match net::UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+        Err(error) => Err(error),
+        Ok(_) => Err(io::Error::other(
+            "another server listens on it; stop that one, or name another path",
+        )),
+    }
+}
+
+/// Answers for the server.
+struct Clerk {
+    server: Handle,
+    filter: Filter,
+    drain: Arc<Notify>,
+}
+
+async fn accept(listener: UnixListener, clerk: Arc<Clerk>) {
+    let places = Arc::new(Semaphore::new(MOST));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return;
+        };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let clerk = Arc::clone(&clerk);
+                tokio::spawn(async move {
+                    let _place = place;
+                    clerk.serve(stream).await;
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection of the operator");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+impl Clerk {
+    /// Until the other side ends, says nothing for a while, or says what is no line of JSON.
+    async fn serve(&self, stream: UnixStream) {
+        let mut stream = BufReader::new(stream);
+        loop {
+            let heard = hear(&mut stream);
+            let told = match tokio::time::timeout(IDLE, heard).await {
+                Ok(Ok(Some(ask))) => self.answer(ask).await,
+                Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => Told::Refused {
+                    why: format!("this server does not understand: {error}"),
+                },
+                _ => return,
+            };
+            if tell(&mut stream, &told).await.is_err() {
+                return;
+            }
+            if matches!(told, Told::Draining) {
+                // The system closes it with the process, which is what the other side waits for.
+                std::mem::forget(stream);
+                return;
+            }
+        }
+    }
+
+    async fn answer(&self, ask: Ask) -> Told {
+        match ask {
+            Ask::Status => {
+                let now = self.server.status();
+                Told::Status(Standing {
+                    version: env!("CARGO_PKG_VERSION").to_owned(),
+                    pid: std::process::id(),
+                    url: self.server.url().to_owned(),
+                    sessions: now.sessions,
+                    legs: now.legs,
+                    draining: now.draining,
+                    log: self.filter.text(),
+                })
+            }
+            Ask::Log { filter } => match self.filter.set(&filter) {
+                Ok(()) => {
+                    let filter = self.filter.text();
+                    tracing::info!(filter, "the log filter was changed by the operator");
+                    Told::Log { filter }
+                }
+                Err(why) => Told::Refused { why },
+            },
+            Ask::Pairings { after } => match self.server.pairings(after, PIECE).await {
+                Ok(stored) => Told::Pairings {
+                    more: stored.len() == PIECE,
+                    pairings: stored.into_iter().map(|it| listed(&it.pairing)).collect(),
+                },
+                Err(error) => failed(&error),
+            },
+            Ask::Revoke { pairing } => match self.server.revoke(pairing).await {
+                Ok(found) => Told::Revoked { found },
+                Err(error) => failed(&error),
+            },
+            Ask::Drain => {
+                tracing::info!("the operator asks to drain");
+                self.drain.notify_one();
+                Told::Draining
+            }
+        }
+    }
+}
+
+/// What the operator sees of a pairing: nothing by which anybody could join it or take part in it.
+fn listed(pairing: &Pairing) -> Listed {
+    let online = |role: Role| pairing.view(role.other()).peer_online;
+    Listed {
+        pairing: pairing.id(),
+        joined: pairing.is_joined(),
+        initiator_online: online(Role::Initiator),
+        joiner_online: online(Role::Joiner),
+        expires_at_millis: pairing.expires_at().as_millis(),
+    }
+}
+
+fn failed(error: &StoreError) -> Told {
+    Told::Failed {
+        why: error.to_string(),
+    }
+}
+
+/// Pairings in one answer, whose line has to be shorter than 64 KiB.
+const PIECE: usize = 256;
+/// Connections at a time: an operator and some scripts.
+const MOST: usize = 16;
+/// For how long a connection may say nothing.
+const IDLE: Duration = Duration::from_secs(60);
+/// After a failure to accept, which is mostly "too many open files".
+const PAUSE: Duration = Duration::from_millis(50);

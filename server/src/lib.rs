@@ -1,0 +1,73 @@
+//! The server of PeerSox, to be embedded: control, relay and your own routes on one TCP and UDP port.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use peersox_server::axum::{Router, routing::get};
+//! use peersox_server::{Server, ServerConfig};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = Server::builder()
+//!     .config(ServerConfig {
+//!         listen: Some("127.0.0.1:0".parse()?),
+//!         ..ServerConfig::default()
+//!     })
+//!     .routes(Router::new().route("/", get(|| async { "hello" })))
+//!     .bind()
+//!     .await?;
+//! println!("peers reach it at {}", server.url());
+//! server.shutdown(Duration::from_secs(2)).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! ```text
+//!      ┌─ TCP ──► http ── layers ──┬─ /peersox.v1.PairingService/… , /grpc.… ──► control ──► store
+//! port ┤                           ├─ /v1/relay ──────────────────────────────► relay (WebSocket)
+//!      │                           ├─ /healthz, /readyz, /status.json ────────► probes
+//!      │                           └─ all else ───────────────────────────────► your routes
+//!      └─ UDP ──► quinn ──────────────────────────────────────────────────────► relay (QUIC)
+//!
+//! state   ── keys ───────────────────► control, relay   (at start)
+//! control ── public key of tickets ──► relay            (at start)
+//! control ── revocations ────────────► relay
+//! relay   ── presence ───────────────► control
+//! ```
+//!
+//! The embedder chooses where pairings are kept ([`store::Store`]), what else the port serves
+//! ([`Builder::routes`]), and what stands around all of it ([`Builder::layer`]). The library reads no
+//! environment, handles no signal, prints nothing and ends no process; it logs by `tracing`. It runs in the
+//! tokio runtime that [`Builder::bind`] is called in, and several servers may run in one process.
+//!
+//! The page that `peersox serve` shows is not part of it; clients are the `peersox` command, the npm package
+//! and `peersox-client`.
+
+mod builder;
+mod certificate;
+mod config;
+mod forwarded;
+mod handle;
+mod http;
+pub mod ice;
+mod prefix;
+mod probes;
+mod server;
+mod sockets;
+pub mod state;
+pub mod store;
+
+pub use builder::{BindError, Builder};
+pub use certificate::{Identity, IdentityError};
+pub use config::{ConfigError, ServerConfig};
+pub use forwarded::ProxyHeader;
+pub use handle::{Handle, Status};
+pub use peersox_control::ClientAddr;
+pub use peersox_control::directory::{BadPublicUrl, PublicUrl};
+pub use peersox_core::code::Digits;
+pub use peersox_core::limit::{BadNetwork, Network};
+pub use peersox_core::origin::Origin;
+pub use peersox_core::pairing;
+pub use server::Server;
+
+/// The web framework whose `Router` and layers [`Builder`] takes.
+pub use axum;

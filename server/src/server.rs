@@ -1,0 +1,343 @@
+//! A running server: what it is put together from, and how it stops.
+//!
+//! It stops in this order: no new connections, peers are told, a grace time for them to leave, the rest is
+//! cut off.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use ::http::{HeaderValue, Request};
+use axum::Router;
+use axum::body::Body;
+use axum::middleware::map_response;
+use axum::response::Response;
+use axum::routing::any;
+use peersox_control::directory::PublicUrl;
+use peersox_control::{ClientAddr, Control, Directory, Memory, Store};
+use peersox_core::id::PairingId;
+use peersox_core::ticket::Verifier;
+use peersox_core::time::Timestamp;
+use peersox_relay::listen::quic;
+use peersox_relay::{PresenceEvent, Relay};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::builder::{BindError, Builder};
+use crate::certificate::{self, Identity};
+use crate::config::ServerConfig;
+use crate::forwarded::Forwarded;
+use crate::handle::{Handle, Plane, Status};
+use crate::http::Http;
+use crate::prefix::Prefix;
+use crate::state::Secret;
+use crate::{probes, sockets};
+
+/// A running server. Dropping it is a [`Server::shutdown`] without grace that nobody waits for.
+#[must_use = "dropping it stops the server"]
+pub struct Server {
+    address: SocketAddr,
+    handle: Handle,
+    ending: Option<Ending>,
+}
+
+impl Server {
+    /// Begins with the defaults of [`ServerConfig`] and a store in memory.
+    pub fn builder() -> Builder<Memory> {
+        Builder::new()
+    }
+
+    /// The address that it listens on; port 0 of the configuration has become a real one.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where peers find it, without a slash at the end: the public URL if there is one, else the address that
+    /// it listens on, with `localhost` for every address of this machine.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        self.handle.url()
+    }
+
+    /// What it carries now.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.handle.status()
+    }
+
+    /// What asks and tells it something while somebody else owns it.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Stops in good order. No connection is accepted any more, `/readyz` answers 503, and peers are told to
+    /// seek another leg. After `grace`, or earlier if all have left, legs are hung up (4005). Returns once
+    /// everything is gone: at once if the peers answer, else at most 13 s after `grace`.
+    pub async fn shutdown(mut self, grace: Duration) {
+        if let Some(ending) = self.ending.take() {
+            ending.run(grace).await;
+        }
+    }
+
+    pub(crate) async fn start<S: Store>(builder: Builder<S>) -> Result<Self, BindError> {
+        let config = builder.config;
+        config.validate()?;
+        let listener = listen(config.listen).map_err(|source| BindError::Listen {
+            address: config.listen,
+            source,
+        })?;
+        let (listener, address) = listener;
+        let tls = config.tls.clone().map(Identity::acceptor);
+        let tls = tls.transpose().map_err(BindError::Tls)?;
+        let quic = match config.quic {
+            true => Some(Quic::bind(&config, &builder.secret, address)?),
+            false => None,
+        };
+
+        // From here on nothing fails.
+        let signer = builder.secret.signer();
+        let verifier = Verifier::new(&[signer.public_key()]);
+        let verifier = verifier.expect("the public key of a signer is a key");
+        let (relay, presence) = Relay::new(config.relay(), verifier, now);
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let (digests, published) = watch::channel(Vec::new());
+        let directory = Directory::new(config.directory(), published);
+        let settings = config.control(relay.config());
+        let (control, revoked) =
+            Control::new(settings, builder.store, signer, directory, Arc::new(now));
+        let keeper = control.clone();
+        tasks.spawn(async move { keeper.keep_house().await });
+        let until_stopped = || stop.clone();
+        let presence = forward_presence(control.clone(), presence);
+        tasks.spawn(until_stopped().run_until_cancelled_owned(presence));
+        let revocations = forward_revocations(relay.clone(), revoked);
+        tasks.spawn(until_stopped().run_until_cancelled_owned(revocations));
+        let endpoint = quic.map(|Quic { endpoint, rotated }| {
+            if let Some(first) = rotated {
+                let rotation = certificate::rotate(endpoint.clone(), first, digests);
+                tasks.spawn(until_stopped().run_until_cancelled_owned(rotation));
+            }
+            tasks.spawn(quic::serve(relay.clone(), endpoint.clone()));
+            endpoint
+        });
+
+        let routes = builder.routes;
+        let router = router(&control, &relay, &config).fallback_service(routes);
+        let router = builder.layers.into_iter().fold(router, |it, wrap| wrap(it));
+        let secure = tls.is_some();
+        let http = Http {
+            listener,
+            most: sockets::most_connections(),
+            tls,
+            router,
+            prefix: Prefix::of(config.public_url.as_ref()),
+            unmetered: config.unmetered_connections(),
+            forwarded: Forwarded {
+                trusted: config.trusted_proxies.iter().copied().collect(),
+                header: config.proxy_header,
+                ..Forwarded::default()
+            },
+        };
+        tasks.spawn(http.run(stop.clone(), tasks.clone()));
+        let control: Arc<dyn Plane> = Arc::new(control);
+        tracing::info!(%address, tls = secure, quic = endpoint.is_some(), "listening");
+        let url = url(address, secure, config.public_url.as_ref());
+        Ok(Self {
+            address,
+            handle: Handle::new(url, relay.clone(), Arc::clone(&control)),
+            ending: Some(Ending {
+                control,
+                relay,
+                quic: endpoint,
+                stop,
+                tasks,
+            }),
+        })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let Some(ending) = self.ending.take() else {
+            return;
+        };
+        // Without a runtime no task of the server runs any more.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(ending.run(Duration::ZERO));
+        } else {
+            ending.stop.cancel();
+        }
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (url, address) = (self.url(), self.address);
+        f.debug_struct("Server")
+            .field("url", &url)
+            .field("address", &address)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Everything that has to be told that it is over.
+struct Ending {
+    control: Arc<dyn Plane>,
+    relay: Relay,
+    quic: Option<quinn::Endpoint>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Ending {
+    /// Takes little longer than `grace`.
+    async fn run(self, grace: Duration) {
+        self.control.end().await;
+        // The store is closed with the last task that has it, or with the last handle.
+        drop(self.control);
+        self.stop.cancel();
+        self.relay.drain(grace).await;
+        if let Some(quic) = &self.quic {
+            quic.close(0u8.into(), b"stopped");
+            let _ = tokio::time::timeout(CUT_OFF, quic.wait_idle()).await;
+        }
+        self.tasks.close();
+        if tokio::time::timeout(CUT_OFF, self.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::debug!(left = self.tasks.len(), "connections were cut off");
+        }
+    }
+}
+
+fn listen(address: Option<SocketAddr>) -> std::io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::from_std(sockets::tcp(address)?)?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+/// The UDP side, before anything is served on it.
+struct Quic {
+    endpoint: quinn::Endpoint,
+    /// The certificate that has to be replaced in time, if the server made its own.
+    rotated: Option<Identity>,
+}
+
+impl Quic {
+    fn bind(
+        config: &ServerConfig,
+        secret: &Secret,
+        address: SocketAddr,
+    ) -> Result<Self, BindError> {
+        let (first, rotated) = match config.tls.clone() {
+            Some(given) => (given, None),
+            None => {
+                let own = Identity::self_signed();
+                let own = own.map_err(|error| BindError::SelfSigned(error.into()))?;
+                (own.clone(), Some(own))
+            }
+        };
+        let served = first.quic().map_err(BindError::QuicCertificate)?;
+        let endpoint = sockets::udp(address)
+            .and_then(|socket| quic::on_socket(served, &secret.quic_keys(), socket))
+            .map_err(|source| BindError::Quic { address, source })?;
+        Ok(Self { endpoint, rotated })
+    }
+}
+
+/// PeerSox's own routes.
+fn router<S: Store>(control: &Control<S>, relay: &Relay, config: &ServerConfig) -> Router {
+    let attach = {
+        let relay = relay.clone();
+        any(move |request: Request<Body>| async move {
+            let client = request
+                .extensions()
+                .get::<ClientAddr>()
+                .map(|client| client.0);
+            let client = client.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+            relay
+                .attach_websocket(request, SocketAddr::new(client, 0))
+                .map(Body::new)
+        })
+    };
+    let router = control
+        .router()
+        .layer(map_response(unbuffered))
+        .route("/v1/relay", attach);
+    match config.probes {
+        true => router.merge(probes::router(relay, config.quic)),
+        false => router,
+    }
+}
+
+/// Asks proxies that understand it (nginx does) to pass an answer on as it comes: a stream of events that is
+/// kept until there is more of it tells nobody anything.
+async fn unbuffered(mut response: Response) -> Response {
+    let no = HeaderValue::from_static("no");
+    response.headers_mut().insert("x-accel-buffering", no);
+    response
+}
+
+async fn forward_presence<S: Store>(
+    control: Control<S>,
+    mut presence: mpsc::Receiver<PresenceEvent>,
+) {
+    while let Some(event) = presence.recv().await {
+        let noted = control
+            .report_presence(event.session, event.role, event.online)
+            .await;
+        if let Err(error) = noted {
+            tracing::warn!(%error, "presence could not be noted");
+        }
+    }
+}
+
+async fn forward_revocations(relay: Relay, mut revoked: mpsc::Receiver<PairingId>) {
+    while let Some(pairing) = revoked.recv().await {
+        relay.revoke(pairing).await;
+    }
+}
+
+fn url(address: SocketAddr, secure: bool, public: Option<&PublicUrl>) -> String {
+    if let Some(public) = public {
+        let url = format!("{}{}", public.origin(), public.path());
+        return url.trim_end_matches('/').to_owned();
+    }
+    let scheme = if secure { "https" } else { "http" };
+    match address.ip().is_unspecified() {
+        true => format!("{scheme}://localhost:{}", address.port()),
+        false => format!("{scheme}://{address}"),
+    }
+}
+
+pub(crate) fn now() -> Timestamp {
+    SystemTime::now().into()
+}
+
+/// For how long connections may finish once the peers are gone.
+const CUT_OFF: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_url_is_one_that_a_peer_can_call() {
+        let public: PublicUrl = "https://p.example/x/".parse().unwrap();
+        for (address, secure, public, expected) in [
+            ("[::]:3000", false, None, "http://localhost:3000"),
+            ("0.0.0.0:1", true, None, "https://localhost:1"),
+            ("192.0.2.7:80", false, None, "http://192.0.2.7:80"),
+            ("[2001:db8::1]:80", true, None, "https://[2001:db8::1]:80"),
+            ("[::]:3000", false, Some(&public), "https://p.example/x"),
+        ] {
+            assert_eq!(url(address.parse().unwrap(), secure, public), expected);
+        }
+    }
+}
