@@ -47,7 +47,7 @@ use peersox_core::origin::{self, Origin};
 use peersox_core::pairing;
 use peersox_core::ticket::{Signer, Verifier};
 use peersox_core::time::Timestamp;
-use peersox_relay::listen::quic;
+use peersox_relay::listen::{quic, stun};
 use peersox_relay::{PresenceEvent, Relay};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -124,8 +124,9 @@ impl Server {
                 let first = identity.map_or_else(Identity::self_signed, Ok)?;
                 let config = first.clone().quic()?;
                 let keys = secret.quic_keys();
+                let stun = (!args.no_stun).then(|| stun::Server::new(&relay));
                 let endpoint = sockets::udp(address)
-                    .and_then(|socket| quic::on_socket(config, &keys, socket))
+                    .and_then(|socket| quic::on_socket(config, &keys, socket, stun))
                     .with_context(|| {
                         format!("cannot listen for QUIC on UDP {address}; --no-quic does without")
                     })?;
@@ -285,7 +286,11 @@ fn control(
     let directory = directory::Config {
         public_url: args.public_url.clone(),
         tls,
-        quic: (!args.no_quic).then(directory::Quic::default),
+        quic: (!args.no_quic).then(|| directory::Quic {
+            // An operator who names servers names all of them.
+            stun: !args.no_stun && args.ice_server.is_empty(),
+            ..directory::Quic::default()
+        }),
         ice_servers,
     };
     let config = peersox_control::Config {
