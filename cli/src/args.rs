@@ -127,7 +127,7 @@ impl Command {
   peersox serve --state peersox.state             remembers pairings over a restart
   peersox serve --public-url https://p.example    behind a proxy that terminates TLS")]
 pub(crate) struct Serve {
-    /// Address for TCP (gRPC, gRPC-Web, WebSocket, page) and UDP (QUIC). Default: port 3000 of every
+    /// Address for TCP (gRPC, gRPC-Web, WebSocket, page) and UDP (QUIC, STUN). Default: port 3000 of every
     /// address of this machine, IPv6 and IPv4.
     #[arg(long, env = "PEERSOX_LISTEN", value_name = "ADDRESS:PORT")]
     pub(crate) listen: Option<SocketAddr>,
@@ -203,8 +203,13 @@ pub(crate) struct Serve {
     #[arg(long, env = "PEERSOX_NO_QUIC")]
     pub(crate) no_quic: bool,
 
+    /// Do not answer STUN on UDP, and hand no STUN server to peers.
+    #[arg(long, env = "PEERSOX_NO_STUN")]
+    pub(crate) no_stun: bool,
+
     /// STUN or TURN server handed to peers, as in `stun:stun.example` or
     /// `turns:turn.example:5349?transport=tcp`. May be repeated. TURN needs `--turn-secret-file`.
+    /// Default: STUN of this server, on the UDP port of QUIC.
     #[arg(
         long,
         env = "PEERSOX_ICE_SERVER",

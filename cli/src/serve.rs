@@ -100,6 +100,7 @@ fn config(args: &Serve) -> Result<ServerConfig, Failure> {
         tls: identity(args).map_err(|error| Failure::File(error.to_string()))?,
         public_url: args.public_url.clone(),
         quic: !args.no_quic,
+        stun: !args.no_stun,
         allowed_origins: args.allow_origin.clone(),
         trusted_proxies: args.trust_proxy.clone(),
         proxy_header: match args.proxy_header {

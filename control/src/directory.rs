@@ -44,6 +44,8 @@ pub struct Config {
 pub struct Quic {
     /// Its UDP port as seen from outside, if it is not the number of the TCP port.
     pub port: Option<u16>,
+    /// Whether it answers STUN, and peers are told so.
+    pub stun: bool,
 }
 
 impl Directory {
@@ -63,17 +65,13 @@ impl Directory {
     /// # Errors
     /// [`BadAuthority`] if there is no public URL and the authority is missing or none.
     pub fn endpoints(&self, authority: Option<&str>) -> Result<Vec<RelayEndpoint>, BadAuthority> {
-        let base = match &self.config.public_url {
-            Some(public) => public.url.clone(),
-            None => reached_at(self.config.tls, authority.ok_or(BadAuthority)?)?,
-        };
+        let base = self.base(authority)?;
         let host = base.host_str().ok_or(BadAuthority)?;
         let mut endpoints = Vec::with_capacity(2);
         if let Some(quic) = self.config.quic {
-            let port = quic.port.or(base.port_or_known_default());
             endpoints.push(RelayEndpoint {
                 transport: Transport::Quic.into(),
-                url: format!("quic://{host}:{}", port.ok_or(BadAuthority)?),
+                url: format!("quic://{}", quic.reached_at(&base)?),
                 certificate_hashes: self
                     .certificates
                     .borrow()
@@ -106,10 +104,42 @@ impl Directory {
         }
     }
 
-    /// Servers for ICE, with credentials for the caller where they are needed.
-    #[must_use]
-    pub fn ice_servers(&self, now: Timestamp, rng: &mut impl RngCore) -> Vec<IceServer> {
-        self.config.ice_servers.hand_out(now, rng)
+    /// Servers for ICE, with credentials for the caller where they are needed: those of the operator, and
+    /// the QUIC listener if it answers STUN, at the address of its endpoint.
+    ///
+    /// # Errors
+    /// [`BadAuthority`], as [`Directory::endpoints`].
+    pub fn ice_servers(
+        &self,
+        authority: Option<&str>,
+        now: Timestamp,
+        rng: &mut impl RngCore,
+    ) -> Result<Vec<IceServer>, BadAuthority> {
+        let mut servers = self.config.ice_servers.hand_out(now, rng);
+        if let Some(quic) = self.config.quic.filter(|quic| quic.stun) {
+            let address = quic.reached_at(&self.base(authority)?)?;
+            servers.push(IceServer {
+                urls: vec![format!("stun:{address}")],
+                ..IceServer::default()
+            });
+        }
+        Ok(servers)
+    }
+
+    fn base(&self, authority: Option<&str>) -> Result<Url, BadAuthority> {
+        match &self.config.public_url {
+            Some(public) => Ok(public.url.clone()),
+            None => reached_at(self.config.tls, authority.ok_or(BadAuthority)?),
+        }
+    }
+}
+
+impl Quic {
+    /// Host and port for whoever reaches the deployment under `base`.
+    fn reached_at(self, base: &Url) -> Result<String, BadAuthority> {
+        let host = base.host_str().ok_or(BadAuthority)?;
+        let port = self.port.or(base.port_or_known_default());
+        Ok(format!("{host}:{}", port.ok_or(BadAuthority)?))
     }
 }
 
@@ -227,7 +257,10 @@ mod tests {
     fn a_public_url_wins() {
         let config = Config {
             public_url: Some("https://p.example/x/".parse().unwrap()),
-            quic: Some(Quic { port: Some(4433) }),
+            quic: Some(Quic {
+                port: Some(4433),
+                stun: false,
+            }),
             ..Config::default()
         };
         let expected = ["quic://p.example:4433", "wss://p.example/x/v1/relay"];
@@ -240,6 +273,62 @@ mod tests {
         ] {
             assert!(text.parse::<PublicUrl>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn stun_is_where_quic_is() {
+        let stun = |config: &Config, authority| {
+            let (_, certificates) = watch::channel(Vec::new());
+            let directory = Directory::new(config.clone(), certificates);
+            let rng = &mut rand_core::OsRng;
+            let servers = directory.ice_servers(authority, Timestamp::from_millis(0), rng);
+            servers.map(|it| it.into_iter().flat_map(|it| it.urls).collect::<Vec<_>>())
+        };
+        let quic = |port, stun| Some(Quic { port, stun });
+        let own = ["turn:t.example"];
+        let servers = own.iter().map(|url| url.parse().unwrap()).collect();
+        let secret = ice::Secret::parse(b"north").unwrap();
+        let ice_servers = ice::Servers::new(servers, Some(secret), Default::default()).unwrap();
+        let public_url: Option<PublicUrl> = Some("https://p.example/x".parse().unwrap());
+        for (quic, public_url, authority, expected) in [
+            (quic(None, true), None, "a.b:3000", vec!["stun:a.b:3000"]),
+            (quic(None, true), None, "[::1]:9", vec!["stun:[::1]:9"]),
+            (quic(None, true), None, "A.b", vec!["stun:a.b:80"]),
+            (
+                quic(None, true),
+                public_url.clone(),
+                "a.b",
+                vec!["stun:p.example:443"],
+            ),
+            (
+                quic(Some(4433), true),
+                public_url,
+                "a.b",
+                vec!["stun:p.example:4433"],
+            ),
+            (quic(None, false), None, "a.b", vec![]),
+            (None, None, "a.b", vec![]),
+        ] {
+            let mut config = Config {
+                public_url,
+                quic,
+                ..Config::default()
+            };
+            assert_eq!(stun(&config, Some(authority)).unwrap(), expected);
+            for url in &expected {
+                let read = url.parse::<ice::ServerUrl>();
+                assert!(read.is_ok(), "{url}");
+            }
+            config.ice_servers = ice_servers.clone();
+            let all = [&own[..], &expected[..]].concat();
+            assert_eq!(stun(&config, Some(authority)).unwrap(), all);
+        }
+        let config = Config {
+            quic: quic(None, true),
+            ..Config::default()
+        };
+        assert_eq!(stun(&config, Some("u@h")), Err(BadAuthority));
+        assert_eq!(stun(&config, None), Err(BadAuthority));
     }
 
     #[test]

@@ -50,6 +50,12 @@ impl Servers {
         }
     }
 
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.urls.is_empty()
+    }
+
     /// What a peer is told: all servers, and credentials of its own for those of TURN.
     #[must_use]
     pub fn hand_out(&self, now: Timestamp, rng: &mut impl RngCore) -> Vec<IceServer> {

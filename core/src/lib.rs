@@ -7,10 +7,10 @@
 //! Who talks to whom is decided by [`pairing`], with a [`code`] that people carry across. The right
 //! to attach to a relay is a [`ticket`]. A relay keeps one [`session`] per pair and moves a
 //! [`frame`] from one leg to the other until a [`close`] reason ends it, within the budgets of
-//! [`limit`]. Between the peers, opaque to the relay, [`secure`] agrees on keys and seals, a
-//! [`channel`] carries messages without loss over the path that [`connect`] chooses, and a
-//! [`transfer`] carries files over a channel. A [`peer`] is the first three in one machine: what
-//! the native client and the browser drive.
+//! [`limit`]; by [`stun`] a server tells peers under which address it sees them. Between the peers,
+//! opaque to the relay, [`secure`] agrees on keys and seals, a [`channel`] carries messages without
+//! loss over the path that [`connect`] chooses, and a [`transfer`] carries files over a channel. A
+//! [`peer`] is the first three in one machine: what the native client and the browser drive.
 
 pub mod attach;
 pub mod channel;
@@ -32,6 +32,7 @@ pub mod role;
 pub mod secure;
 pub mod session;
 mod short;
+pub mod stun;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod ticket;

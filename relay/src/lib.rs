@@ -14,7 +14,8 @@
 //! directions together hold no more than [`Config::memory`], the buffers of the transports included.
 //!
 //! [`Relay`] is the whole of it: [`Relay::attach_websocket`] belongs behind a route of an HTTP
-//! server, [`listen::quic::serve`] in front of a QUIC endpoint.
+//! server, [`listen::quic::serve`] in front of a QUIC endpoint, whose port may answer STUN
+//! ([`listen::stun`]).
 
 mod admit;
 mod config;
@@ -31,6 +32,6 @@ pub use config::{Bound, Config, Limits};
 pub use leg::quic::ALPN;
 pub use leg::ws::SUBPROTOCOL;
 pub use listen::ws::HTTP2_WINDOW;
-pub use metrics::{DropReason, Metrics, Snapshot};
+pub use metrics::{DropReason, Metrics, Snapshot, Stun};
 pub use relay::{PresenceEvent, Relay};
 pub use seat::Companion;

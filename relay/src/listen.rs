@@ -1,4 +1,5 @@
 //! How connections come in, one module per transport.
 
 pub mod quic;
+pub mod stun;
 pub(crate) mod ws;

@@ -39,6 +39,32 @@ impl DropReason {
     }
 }
 
+/// What became of a datagram of STUN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stun {
+    /// It was answered.
+    Answered,
+    /// It is no Binding request, or a damaged one; it got no answer.
+    Malformed,
+    /// Its sender, a network of its sender, or all together asked too often; it got no answer.
+    OverBudget,
+}
+
+impl Stun {
+    /// Everything that can become of one.
+    pub const ALL: [Self; 3] = [Self::Answered, Self::Malformed, Self::OverBudget];
+
+    /// The name used as a label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Malformed => "malformed",
+            Self::OverBudget => "over_budget",
+        }
+    }
+}
+
 /// Counters shared by every task of a relay.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -51,6 +77,7 @@ pub struct Metrics {
     bytes: [AtomicU64; 4],
     dropped: [AtomicU64; DropReason::ALL.len()],
     hung_up: [AtomicU64; CloseReason::ALL.len()],
+    stun: [AtomicU64; Stun::ALL.len()],
 }
 
 /// The counters at one moment.
@@ -76,6 +103,8 @@ pub struct Snapshot {
     pub dropped: [u64; DropReason::ALL.len()],
     /// Legs hung up by the relay, in the order of [`CloseReason::ALL`].
     pub hung_up: [u64; CloseReason::ALL.len()],
+    /// Datagrams of STUN, in the order of [`Stun::ALL`].
+    pub stun: [u64; Stun::ALL.len()],
 }
 
 impl Snapshot {
@@ -83,6 +112,12 @@ impl Snapshot {
     #[must_use]
     pub fn dropped(&self, reason: DropReason) -> u64 {
         self.dropped[reason as usize]
+    }
+
+    /// What became of so many datagrams of STUN.
+    #[must_use]
+    pub fn stun(&self, what: Stun) -> u64 {
+        self.stun[what as usize]
     }
 
     /// How many legs the relay hung up for this reason.
@@ -110,6 +145,7 @@ impl Metrics {
             bytes: read(&self.bytes),
             dropped: read(&self.dropped),
             hung_up: read(&self.hung_up),
+            stun: read(&self.stun),
         }
     }
 
@@ -143,6 +179,10 @@ impl Metrics {
 
     pub(crate) fn hung_up(&self, reason: CloseReason) {
         self.hung_up[position(reason)].fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn stun(&self, what: Stun) {
+        self.stun[what as usize].fetch_add(1, Relaxed);
     }
 
     /// Adds what a session counted since it last published, and starts it over.

@@ -27,6 +27,9 @@ pub struct ServerConfig {
     pub public_url: Option<PublicUrl>,
     /// Whether to listen for QUIC on UDP. Default: yes.
     pub quic: bool,
+    /// Whether to answer STUN (RFC 8489) on the UDP port of QUIC, and to tell peers of it unless
+    /// [`Self::ice_servers`] names other servers. Default: yes.
+    pub stun: bool,
     /// Web origins whose pages may call control and attach to the relay, beside those of this server itself.
     /// The embedder's routes are not guarded by it. Default: none.
     pub allowed_origins: Vec<Origin>,
@@ -36,7 +39,7 @@ pub struct ServerConfig {
     pub proxy_header: ProxyHeader,
     /// Networks whose addresses have no budgets and no shares of their own. Default: none.
     pub unmetered: Vec<Network>,
-    /// STUN and TURN servers that peers are told of. Default: none.
+    /// STUN and TURN servers that peers are told of. Default: STUN of this server, if it answers that.
     pub ice_servers: ice::Servers,
     /// How long codes and pairings live, and how long codes are. Each time is 1 s to 366 days. Default: 6
     /// digits; codes of 130 s after the last sign of their creator and at most a day; pairings of 10 minutes
@@ -69,6 +72,7 @@ impl Default for ServerConfig {
             tls: None,
             public_url: None,
             quic: true,
+            stun: true,
             allowed_origins: Vec::new(),
             trusted_proxies: Vec::new(),
             proxy_header: ProxyHeader::default(),
@@ -172,7 +176,11 @@ impl ServerConfig {
         directory::Config {
             public_url: self.public_url.clone(),
             tls: self.tls.is_some(),
-            quic: self.quic.then(directory::Quic::default),
+            quic: self.quic.then(|| directory::Quic {
+                // An operator who names servers names all of them.
+                stun: self.stun && self.ice_servers.is_empty(),
+                ..directory::Quic::default()
+            }),
             ice_servers: self.ice_servers.clone(),
         }
     }

@@ -19,7 +19,7 @@ use peersox_control::{ClientAddr, Control, Directory, Memory, Store};
 use peersox_core::id::PairingId;
 use peersox_core::ticket::Verifier;
 use peersox_core::time::Timestamp;
-use peersox_relay::listen::quic;
+use peersox_relay::listen::{quic, stun};
 use peersox_relay::{PresenceEvent, Relay};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -94,16 +94,16 @@ impl Server {
         let (listener, address) = listener;
         let tls = config.tls.clone().map(Identity::acceptor);
         let tls = tls.transpose().map_err(BindError::Tls)?;
-        let quic = match config.quic {
-            true => Some(Quic::bind(&config, &builder.secret, address)?),
-            false => None,
-        };
-
-        // From here on nothing fails.
         let signer = builder.secret.signer();
         let verifier = Verifier::new(&[signer.public_key()]);
         let verifier = verifier.expect("the public key of a signer is a key");
         let (relay, presence) = Relay::new(config.relay(), verifier, now);
+        let quic = match config.quic {
+            true => Some(Quic::bind(&config, &builder.secret, &relay, address)?),
+            false => None,
+        };
+
+        // From here on nothing fails.
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (digests, published) = watch::channel(Vec::new());
         let directory = Directory::new(config.directory(), published);
@@ -233,6 +233,7 @@ impl Quic {
     fn bind(
         config: &ServerConfig,
         secret: &Secret,
+        relay: &Relay,
         address: SocketAddr,
     ) -> Result<Self, BindError> {
         let (first, rotated) = match config.tls.clone() {
@@ -244,8 +245,9 @@ impl Quic {
             }
         };
         let served = first.quic().map_err(BindError::QuicCertificate)?;
+        let stun = config.stun.then(|| stun::Server::new(relay));
         let endpoint = sockets::udp(address)
-            .and_then(|socket| quic::on_socket(served, &secret.quic_keys(), socket))
+            .and_then(|socket| quic::on_socket(served, &secret.quic_keys(), socket, stun))
             .map_err(|source| BindError::Quic { address, source })?;
         Ok(Self { endpoint, rotated })
     }

@@ -32,6 +32,7 @@ mod secrets;
 mod shared;
 mod signals;
 mod stubs;
+mod stun;
 mod terminal;
 mod tls;
 mod transfer;

@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
-import { equal, exchange, pair, takes } from './embed.mjs'
+import { begin, equal, exchange, pair, takes, theSite } from './embed.mjs'
 import { check, ownNetwork } from './harness.mjs'
 
 export async function pathChecks() {
@@ -95,6 +95,50 @@ export async function pathChecks() {
     await b.evaluate(() => client.upgrade())
   })
 
+  await check('a page learns its address from the server that it pairs at', async (scope) => {
+    if (!ownNetwork) return { skip: 'browsers ask no STUN server from lo' }
+    const { stun, a, b } = await pairAtHost(scope)
+    await Promise.all([takes(a, 'webrtc'), takes(b, 'webrtc')])
+    for (const page of [a, b]) {
+      const { urls } = await page.evaluate(() => connections[0].getConfiguration().iceServers[0])
+      equal(String(urls), stun, 'the only server')
+    }
+    const { candidates, errors } = await gather(a, stun)
+    equal(errors.join(), '', 'errors')
+    // Without STUN a page has nothing but a name that only its own network knows.
+    equal(reflexive(candidates), HOST, 'the address that was learnt')
+    // Where nobody answers, Firefox says so after 11 s; Chromium would after 40.
+    const none = scope.noFirefox()
+    if (none) return none
+    const firefox = await scope.firefox(await theSite() + '/pages/api.html')
+    const right = await gather(firefox, stun)
+    equal(right.errors.join(), '', 'errors in Firefox')
+    equal(reflexive(right.candidates), HOST, 'the address that Firefox learnt')
+    const wrong = await gather(firefox, SILENT)
+    equal(wrong.errors.join(), '701', 'errors where nobody answers')
+    equal(reflexive(wrong.candidates), '', 'addresses that nobody told')
+  })
+
+  await check('a STUN server that does not answer costs no direct path, and no time', async (scope) => {
+    if (!ownNetwork) return { skip: 'browsers ask no STUN server from lo' }
+    const times = {}
+    for (const [name, url] of [['with an answer', undefined], ['without', SILENT]]) {
+      const { a, b, paired } = await pairAtHost(scope, url)
+      await Promise.all([takes(a, 'webrtc'), takes(b, 'webrtc')])
+      times[name] = Math.round(performance.now() - paired)
+      if (!url) continue
+      const { iceServers, sdp } = await a.evaluate(() => ({
+        ...connections[0].getConfiguration(),
+        sdp: connections[0].localDescription.sdp,
+      }))
+      equal(iceServers.map(({ urls }) => urls).join(), url, 'the only server')
+      equal(/ typ srflx /.test(sdp), false, 'whether it answered')
+    }
+    // Firefox gives a server up after 11 s, Chromium after 40.
+    if (times.without > 9_000) throw new Error(`direct after ${times.without} ms`)
+    return Object.entries(times).map(([name, time]) => `${time} ms ${name}`).join(', ')
+  })
+
   await check('a page that is online again restarts ICE on the connection that is there', async (scope) => {
     const { a, b } = await pair(scope)
     await Promise.all([takes(a, 'webrtc'), takes(b, 'webrtc')])
@@ -116,7 +160,8 @@ export async function pathChecks() {
 
   await check('a direct path comes back by another address, on the same connection', async (scope) => {
     if (!ownNetwork) return { skip: 'the addresses of this machine are not to be changed' }
-    const { a, b } = await pair(scope)
+    // By STUN of a server on lo both pages learn an address of lo, which this does not take away.
+    const { a, b } = await pair(scope, { serve: ['--no-stun'] })
     await Promise.all([takes(a, 'webrtc'), takes(b, 'webrtc')])
     const before = await Promise.all([a, b].map(credentials))
     const began = performance.now()
@@ -143,6 +188,47 @@ export async function pathChecks() {
 const TURN = '/usr/bin/turnserver'
 const TURN_ONLY = { iceTransportPolicy: 'relay' }
 const HOST = '10.99.0.1'
+
+/** A port where nobody listens. */
+const SILENT = `stun:${HOST}:9999`
+
+/** Two pages that paired at a server of this network, which tells them of itself, or of another STUN server. */
+async function pairAtHost(scope, other) {
+  const site = await theSite()
+  const serve = other ? ['--ice-server', other] : []
+  const server = await scope.server(['--allow-origin', site, ...serve], `${HOST}:0`)
+  const [a, b] = [await scope.page(`${site}/pages/api.html`), await scope.page(`${site}/pages/api.html`)]
+  await begin(a, server.url, {})
+  const code = await a.evaluate(async () => (await client.initPairing()).code)
+  await begin(b, server.url, {})
+  const paired = performance.now()
+  await b.evaluate(async (code) => void (await client.pair(code)), code)
+  return { stun: server.url.replace(/^http:../, 'stun:'), a, b, paired }
+}
+
+/** What ICE gathers with one server, until it is done. Both drivers of browsers know how. */
+const gather = (page, url) =>
+  page.evaluate(
+    (urls) =>
+      new Promise((resolve) => {
+        // Kept alive by the page: nothing else holds it while it waits.
+        const connection = (globalThis.gathering = new RTCPeerConnection({ iceServers: [{ urls }] }))
+        const candidates = []
+        const errors = []
+        connection.onicecandidateerror = ({ errorCode }) => errors.push(errorCode)
+        connection.onicecandidate = ({ candidate }) => {
+          if (candidate) return candidates.push(candidate.candidate)
+          connection.close()
+          resolve({ candidates, errors })
+        }
+        connection.createDataChannel('')
+        connection.setLocalDescription()
+      }),
+    url,
+  )
+
+/** The addresses that a server told. */
+const reflexive = (candidates) => candidates.filter((it) => / typ srflx /.test(it)).map((it) => it.split(' ')[4]).join()
 
 /** Exchanges messages over nothing but TURN. */
 async function talkByTurn({ a, b }) {

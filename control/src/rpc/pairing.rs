@@ -155,6 +155,7 @@ impl<S: Store> PairingService for Pairing<S> {
             .map(|Asked(asked)| asked.as_str());
         let endpoints = self.0.directory.endpoints(asked);
         let endpoints = endpoints.map_err(status::bad_authority)?;
+        let ice_servers = |now| self.0.directory.ice_servers(asked, now, &mut OsRng);
         let view = self.admit(&request.get_ref().credential).await?;
 
         let claims = Claims {
@@ -170,7 +171,7 @@ impl<S: Store> PairingService for Pairing<S> {
             ticket_expires_at_millis: (now + lifetime).as_proto(),
             refresh_at_millis: (now + lifetime.mul_f64(0.8)).as_proto(),
             endpoints,
-            ice_servers: self.0.directory.ice_servers(now, &mut OsRng),
+            ice_servers: ice_servers(now).map_err(status::bad_authority)?,
             role: v1::Role::from(view.role).into(),
         }))
     }

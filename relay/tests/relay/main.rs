@@ -10,4 +10,5 @@ mod guards;
 mod limits;
 mod parking;
 mod reset;
+mod stun;
 mod support;

@@ -1,6 +1,6 @@
 //! A relay on ports of its own, and peers that say exactly what a test wants.
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -42,6 +42,7 @@ pub struct Server {
     pub tcp: SocketAddr,
     pub udp: SocketAddr,
     client: quinn::Endpoint,
+    cert: CertificateDer<'static>,
 }
 
 /// How a peer connects.
@@ -72,7 +73,9 @@ impl Server {
             reset: [3; 32],
             connection_ids: 4,
         };
-        let endpoint = listen::quic::bind(server, &keys, ANY_PORT).unwrap();
+        let socket = UdpSocket::bind(ANY_PORT).unwrap();
+        let stun = listen::stun::Server::new(&relay);
+        let endpoint = listen::quic::on_socket(server, &keys, socket, Some(stun)).unwrap();
         let udp = endpoint.local_addr().unwrap();
         tokio::spawn(listen::quic::serve(relay.clone(), endpoint));
 
@@ -81,8 +84,14 @@ impl Server {
             presence,
             tcp,
             udp,
-            client: client_endpoint(&cert),
+            client: client_endpoint(UdpSocket::bind(ANY_PORT).unwrap(), &cert),
+            cert,
         }
+    }
+
+    /// Peers that connect over QUIC from now on share this socket.
+    pub fn connect_from(&mut self, socket: UdpSocket) {
+        self.client = client_endpoint(socket, &self.cert);
     }
 
     /// An admitted peer, with what its Welcome said.
@@ -330,8 +339,10 @@ pub fn quic_server() -> (quinn::ServerConfig, CertificateDer<'static>) {
     (config, cert)
 }
 
-fn client_endpoint(cert: &CertificateDer<'static>) -> quinn::Endpoint {
-    let mut endpoint = quinn::Endpoint::client(ANY_PORT).unwrap();
+fn client_endpoint(socket: UdpSocket, cert: &CertificateDer<'static>) -> quinn::Endpoint {
+    let (config, runtime) = (quinn::EndpointConfig::default(), quinn::TokioRuntime);
+    let endpoint = quinn::Endpoint::new(config, None, socket, Arc::new(runtime));
+    let mut endpoint = endpoint.unwrap();
     endpoint.set_default_client_config(quic_client(cert));
     endpoint
 }

@@ -1,4 +1,4 @@
-//! The UDP socket, and what a restarted server says to peers of its predecessor.
+//! The UDP socket, whether it answers STUN, and what a restarted server says to peers of its predecessor.
 //!
 //! ```text
 //! peer ── packet for connection C ──► server that does not know C
@@ -12,9 +12,11 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::EndpointConfig;
+use quinn::{EndpointConfig, Runtime as _};
 use quinn_proto::HashedConnectionIdGenerator;
 use ring::hmac;
+
+use crate::listen::stun;
 
 /// What has to be the same before and after a restart. Secret: whoever knows it can end connections.
 #[derive(Clone)]
@@ -40,10 +42,11 @@ pub fn bind(
     keys: &Keys,
     address: SocketAddr,
 ) -> std::io::Result<quinn::Endpoint> {
-    on_socket(config, keys, UdpSocket::bind(address)?)
+    on_socket(config, keys, UdpSocket::bind(address)?, None)
 }
 
-/// Listens on a socket that is bound and does not block, as [`bind`].
+/// Listens on a socket that is bound and does not block, as [`bind`]. Datagrams of STUN are for `stun`, if
+/// there is one.
 ///
 /// # Errors
 /// What the system says if the socket cannot be used.
@@ -51,9 +54,15 @@ pub fn on_socket(
     config: quinn::ServerConfig,
     keys: &Keys,
     socket: UdpSocket,
+    stun: Option<stun::Server>,
 ) -> std::io::Result<quinn::Endpoint> {
     let runtime = Arc::new(quinn::TokioRuntime);
-    quinn::Endpoint::new(endpoint_config(keys), Some(config), socket, runtime)
+    let mut socket = runtime.wrap_udp_socket(socket)?;
+    if let Some(server) = stun {
+        socket = Arc::new(stun::Socket::new(socket, server));
+    }
+    let config = Some(config);
+    quinn::Endpoint::new_with_abstract_socket(endpoint_config(keys), config, socket, runtime)
 }
 
 fn endpoint_config(keys: &Keys) -> EndpointConfig {
@@ -62,7 +71,9 @@ fn endpoint_config(keys: &Keys) -> EndpointConfig {
     let mut config = EndpointConfig::new(Arc::new(key));
     config
         .cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(connection_ids)))
-        .min_reset_interval(RESET_INTERVAL);
+        .min_reset_interval(RESET_INTERVAL)
+        // Peers must not be told that the fixed bit may be cleared: it tells QUIC from STUN (RFC 9443).
+        .grease_quic_bit(false);
     config
 }
 
