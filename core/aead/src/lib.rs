@@ -6,8 +6,9 @@
 //! | WebAssembly with vectors (`simd128`) | RustCrypto, ChaCha20 by `vector`, here | RustCrypto has none |
 //! | WebAssembly without | RustCrypto, ChaCha20 by rust-bitcoin | twice as fast there as RustCrypto's |
 //!
-//! All stand behind the traits of the crate `aead`, make the same bytes and refuse the same forgeries. Tests hold each against RustCrypto and the RFC:
-//! natively in `tests.rs`, and as WebAssembly by `scripts/wasm-cipher`.
+//! All stand behind the traits of the crate `aead`, make the same bytes and refuse the same forgeries. Tests
+//! hold each against RustCrypto and the RFC: natively in `tests.rs`, and as WebAssembly by
+//! `scripts/wasm-cipher`.
 //!
 //! A crate of its own, because a page downloads everything else compiled for size and this for speed, and
 //! because core shall not see the rest of `ring`, random numbers among it.
