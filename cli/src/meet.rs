@@ -16,6 +16,7 @@ use crate::failure::{self, Failure};
 use crate::invite;
 use crate::saved::{Devices, Name, Saved};
 use crate::share;
+use crate::signals::spawn_goodbye;
 use crate::terminal::Voice;
 
 /// How to meet.
@@ -162,8 +163,8 @@ impl Drop for Waiting {
             return;
         }
         let server = self.server.clone();
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
+        if tokio::runtime::Handle::try_current().is_ok() {
+            spawn_goodbye(async move {
                 if let Err(error) = server.delete_pairing(&pairing).await {
                     tracing::debug!(%error, "the code was not taken back");
                 }

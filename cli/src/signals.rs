@@ -9,10 +9,13 @@
 //! A task of its own listens, so that a command is ended, too, whose thread is blocked in reading or writing.
 
 use std::future::Future;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
 
 use crate::failure::Failure;
 
@@ -96,11 +99,21 @@ pub(crate) async fn until_stopped(
     };
     if result.is_err() {
         tokio::time::sleep(FAREWELL).await;
+        GOODBYES.close();
+        let _ = tokio::time::timeout(LONGER, GOODBYES.wait()).await;
     }
     // A signal that arrives later finds a process that ends anyway.
     listener.abort();
     result
 }
+
+/// Spawns a task that ends when a peer has hung up, or a code was taken back: a command that ends early waits
+/// for it.
+pub(crate) fn spawn_goodbye(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+    GOODBYES.spawn(task)
+}
+
+static GOODBYES: LazyLock<TaskTracker> = LazyLock::new(TaskTracker::new);
 
 async fn stop(stopped: &mut watch::Receiver<Option<Stop>>) -> Stop {
     match stopped.wait_for(Option::is_some).await {
@@ -128,9 +141,11 @@ fn ignored(status: &str) -> u64 {
 /// SIGHUP is signal 1, the lowest bit.
 const HANG_UP_BIT: u64 = 1;
 
-/// Hanging up takes a round trip to the relay, withdrawing a code one to the server; on a busy machine their
-/// tasks wait for their turn, too.
+/// Hanging up takes a round trip to the relay, withdrawing a code one to the server.
 const FAREWELL: Duration = Duration::from_millis(600);
+
+/// For how much longer is waited for them on a busy machine, where they wait for their turn, too.
+const LONGER: Duration = Duration::from_secs(2);
 
 /// For how long a command that was told to end may go on, in all. A thread that is blocked for ever does not
 /// hold the process longer.

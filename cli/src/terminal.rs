@@ -8,6 +8,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::failure;
 use crate::plain;
+use crate::signals::spawn_goodbye;
 
 /// Speaks on standard error.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +67,7 @@ impl Voice {
     pub(crate) fn follow(self, peer: &mut Peer) -> tokio::task::JoinHandle<()> {
         let mut events = peer.events();
         let mut connected_before = false;
-        tokio::spawn(async move {
+        spawn_goodbye(async move {
             loop {
                 match events.recv().await {
                     Ok(event) => {

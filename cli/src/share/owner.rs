@@ -222,9 +222,18 @@ impl Desk {
 
     async fn tell_end(&mut self, error: Option<&Error>) {
         let fault = error.map(Fault::from);
-        let _ = self.told.send(Told::Ended { fault });
-        // The tasks of the guests pass it on.
-        tokio::time::sleep(LAST_GUEST).await;
+        let ended = fault.clone();
+        let _ = self.told.send(Told::Ended { fault: ended });
+        // The tasks of the guests pass it on, but to one that says goodbye in this very moment.
+        let until = tokio::time::Instant::now() + LAST_GUEST;
+        let mut late = Vec::new();
+        while let Ok(Some(letter)) = tokio::time::timeout_at(until, self.inbox.recv()).await {
+            match letter {
+                Letter::Farewell(Farewell::Closed(write)) => end(write, fault.clone()).await,
+                // Who comes now is let go with this process, and finds the next one.
+                other => late.push(other),
+            }
+        }
     }
 
     /// Takes a channel of the other side.
