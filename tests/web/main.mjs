@@ -20,29 +20,25 @@ import { relayChecks } from './relay.mjs'
 import { rustChecks } from './rust.mjs'
 import { webSysChecks } from './web-sys.mjs'
 
-/** Two halves, which tests/web/run runs side by side: the page, and everything that people build on. */
-const HALVES = {
-  page: [pageChecks, pageFileChecks, pageReturnChecks, pageTrustChecks, pageStateChecks],
-  package: [
-    packageChecks,
-    protobufChecks,
-    webSysChecks,
-    rustChecks,
-    nodeChecks,
-    apiChecks,
-    apiLifeChecks,
-    apiFaultChecks,
-    exampleChecks,
-    hostileChecks,
-    keptChecks,
-    pathChecks,
-    relayChecks,
-  ],
-}
-
-const half = process.env.PEERSOX_HALF
 try {
-  for (const checks of half ? HALVES[half] : Object.values(HALVES).flat()) await checks()
+  await packageChecks()
+  await protobufChecks()
+  await webSysChecks()
+  await rustChecks()
+  await nodeChecks()
+  await apiChecks()
+  await apiLifeChecks()
+  await apiFaultChecks()
+  await exampleChecks()
+  await hostileChecks()
+  await keptChecks()
+  await pathChecks()
+  await relayChecks()
+  await pageChecks()
+  await pageFileChecks()
+  await pageReturnChecks()
+  await pageTrustChecks()
+  await pageStateChecks()
 } finally {
   await finish()
 }
