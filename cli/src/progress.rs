@@ -113,9 +113,11 @@ fn bar(total: Option<u64>, look: Look) -> ProgressBar {
         .expect("the template is correct")
         .progress_chars(chars);
     let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new);
-    // What was once a rate is none when nothing comes any more.
+    // The ticks begin with a drawing, so the style is set before.
+    let bar = bar.with_style(style);
+    // The rate has to fall while nothing comes.
     bar.enable_steady_tick(TICK);
-    bar.with_style(style)
+    bar
 }
 
 fn rate(bytes: u64, took: Duration) -> u64 {
