@@ -45,8 +45,12 @@ async fn accept_until_received(
 ) -> Result<Ended, Broken> {
     let mut consent = Consent::default();
     let mut person = Person::default();
+    let mut wait = Wait {
+        voice,
+        is_told: false,
+    };
     loop {
-        let channel = until_offered(accept(peer, CHANNEL), voice).await?;
+        let channel = wait.until_offered(accept(peer, CHANNEL)).await?;
         let (sender, mut receiver) = channel.split();
         let mut receiving = Receiving {
             machine: transfer::Receiver::with(Settings {
@@ -65,6 +69,7 @@ async fn accept_until_received(
             status: peer.status(),
             consent: &mut consent,
             person: &mut person,
+            wait: &mut wait,
             storing: None,
             failed: Vec::new(),
         };
@@ -91,6 +96,7 @@ async fn accept_until_received(
             }
             Err(error) if restarted(&error) && args.output != Path::new("-") => {
                 voice.say("waiting for its offer", &json!({"event": "waiting"}));
+                receiving.wait.is_told = true;
             }
             Err(error) => {
                 let halves = Some((sender, receiver));
@@ -100,18 +106,29 @@ async fn accept_until_received(
     }
 }
 
-/// Waits for a step of the other side towards an offer. A person there may still be choosing files: what is
-/// waited for is said once it takes a while.
-async fn until_offered<T>(step: impl Future<Output = T>, voice: Voice) -> T {
-    let mut step = pin!(step);
-    if let Ok(taken) = tokio::time::timeout(A_WHILE, &mut step).await {
-        return taken;
+/// The wait for an offer. A person on the other side may still be choosing files: if it takes a while, the
+/// command says what it waits for, once.
+struct Wait {
+    voice: Voice,
+    is_told: bool,
+}
+
+impl Wait {
+    /// Waits for a step of the other side towards an offer: the channel, then a message.
+    async fn until_offered<T>(&mut self, step: impl Future<Output = T>) -> T {
+        let mut step = pin!(step);
+        if let Ok(taken) = tokio::time::timeout(A_WHILE, &mut step).await {
+            return taken;
+        }
+        if !self.is_told {
+            self.is_told = true;
+            self.voice.say(
+                "waiting for the other side to offer files",
+                &json!({"event": "waiting_for_offer"}),
+            );
+        }
+        step.await
     }
-    voice.say(
-        "waiting for the other side to offer files",
-        &json!({"event": "waiting_for_offer"}),
-    );
-    step.await
 }
 
 const A_WHILE: Duration = Duration::from_secs(1);
@@ -127,6 +144,7 @@ struct Receiving<'a> {
     /// What was agreed to: offered again after a restart, it is not asked about twice.
     consent: &'a mut Consent,
     person: &'a mut Person,
+    wait: &'a mut Wait,
     storing: Option<Storing>,
     /// What the sender could not read, in its words.
     failed: Vec<String>,
@@ -148,7 +166,7 @@ impl Receiving<'_> {
                 return Ok(());
             }
             let said = match &self.storing {
-                None => until_offered(next(receiver), self.voice).await?,
+                None => self.wait.until_offered(next(receiver)).await?,
                 Some(_) => next(receiver).await?,
             };
             let event = self.machine.handle(said);
