@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use futures_util::stream::{BoxStream, StreamExt as _};
+use futures_util::stream::BoxStream;
 use futures_util::{SinkExt as _, TryStreamExt as _};
 use peersox_client::{Pairing, PairingId, Role};
 use peersox_core::frame::{Frame, Lane};
 use peersox_core::notice::{self, Kind};
 use peersox_proto::v1;
-use peersox_proto::v1::pairing_service_server::{PairingService, PairingServiceServer};
+use peersox_proto::v1::pairing_service_server::PairingService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
@@ -20,7 +20,7 @@ use tonic::{Request as Asked, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::harness::soon;
-use peersox_tests::upgrade;
+use peersox_tests::{serve, upgrade};
 
 /// What OpenSession is answered.
 #[derive(Clone, Copy)]
@@ -66,14 +66,7 @@ impl Control {
             script: Mutex::new(script.iter().copied().collect()),
             calls: Arc::clone(&calls),
         };
-        let incoming = futures_util::stream::unfold(listener, async |listener| {
-            let accepted = listener.accept().await.map(|(stream, _)| stream);
-            Some((accepted, listener))
-        });
-        let server = tonic::transport::Server::builder()
-            .add_service(PairingServiceServer::new(service))
-            .serve_with_incoming(incoming.boxed());
-        tokio::spawn(server);
+        serve(listener, Arc::new(service));
         Self { url, calls }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures_util::stream::{BoxStream, StreamExt as _};
 use peersox_proto::v1;
-use peersox_proto::v1::pairing_service_server::{PairingService, PairingServiceServer};
+use peersox_proto::v1::pairing_service_server::PairingService;
 use quinn::crypto::rustls::QuicServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use sha2::{Digest as _, Sha256};
@@ -162,14 +162,7 @@ enum Hostile {
 async fn serve(hostile: Hostile) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let incoming = futures_util::stream::unfold(listener, async |listener| {
-        let accepted = listener.accept().await.map(|(stream, _)| stream);
-        Some((accepted, listener))
-    });
-    let server = tonic::transport::Server::builder()
-        .add_service(PairingServiceServer::new(hostile))
-        .serve_with_incoming(incoming.boxed());
-    tokio::spawn(server);
+    peersox_tests::serve(listener, Arc::new(hostile));
     url
 }
 

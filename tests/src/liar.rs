@@ -16,16 +16,15 @@ use peersox_core::notice::{self, Kind};
 use peersox_core::secure::Association;
 use peersox_proto::v1;
 use peersox_proto::v1::PairingEvent;
-use peersox_proto::v1::pairing_service_server::{PairingService, PairingServiceServer};
+use peersox_proto::v1::pairing_service_server::PairingService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tonic::{Request, Response, Status};
-use tonic_web::GrpcWebLayer;
 
-use crate::upgrade;
+use crate::{serve, upgrade};
 
 /// What the server does after its guess, in this order.
 #[derive(Clone, Copy, Debug)]
@@ -143,17 +142,7 @@ impl Liar {
             watched: Mutex::default(),
         });
         tokio::spawn(serve_legs(legs, Arc::clone(&state)));
-        let incoming = futures_util::stream::unfold(calls, async |listener| {
-            let accepted = listener.accept().await.map(|(stream, _)| stream);
-            Some((accepted, listener))
-        });
-        let service = PairingServiceServer::from_arc(Arc::new(Service(Arc::clone(&state))));
-        let server = tonic::transport::Server::builder()
-            .accept_http1(true)
-            .layer(GrpcWebLayer::new())
-            .add_service(service)
-            .serve_with_incoming(incoming.boxed());
-        tokio::spawn(server);
+        serve(calls, Arc::new(Service(Arc::clone(&state))));
         Self { url, state }
     }
 
