@@ -141,7 +141,6 @@ async fn a_device_that_is_only_said_to_be_there_does_not_keep_a_command() {
         &["receive", "481920-tulip-ember", "--wait", "3"],
     ];
     let all = join_all(args.map(async |args| (args[0], run(&liar.url, args).await))).await;
-    assert_eq!(liar.guesses(), 0);
     for (command, run) in all {
         let said = run.said();
         assert!(

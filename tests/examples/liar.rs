@@ -4,11 +4,9 @@
 //! them it made a guess at. It ends with its input.
 //!
 //! ```text
-//! alone       the other device does not seem to come
-//! says=N      it lies after N messages of its guess; without it, it plays to the end
-//! joined expired revoked notices vanish close=NUMBER
-//!             how it lies, in this order
-//! swapped     each transport is said to be where another service listens
+//! says=N      it lies after N messages of its guess; without this word, it plays to the end
+//! notices vanish close=NUMBER
+//!             how it lies, in this order; pages watch no code, so lies of the watch do not reach them
 //! ```
 
 use std::io::BufRead as _;
@@ -23,11 +21,6 @@ async fn main() -> anyhow::Result<()> {
         match word.split_once('=') {
             Some(("says", count)) => manners.says = count.parse()?,
             Some(("close", number)) => lies.push(Lie::CloseSaying(number.parse()?, "")),
-            _ if word == "alone" => manners.comes = false,
-            _ if word == "swapped" => manners.swaps_endpoints = true,
-            _ if word == "joined" => lies.push(Lie::Joined),
-            _ if word == "expired" => lies.push(Lie::Expired),
-            _ if word == "revoked" => lies.push(Lie::Revoked),
             _ if word == "notices" => lies.push(Lie::Notices),
             _ if word == "vanish" => lies.push(Lie::Vanish),
             _ => anyhow::bail!("{word} is no word that it knows"),

@@ -9,7 +9,7 @@ const TALES = [
   ['says=2', 'close=4008'],
   ['says=2', 'close=4001'],
   ['says=1', 'close=4002'],
-  ['says=1', 'notices', 'joined', 'close=4004'],
+  ['says=1', 'notices', 'close=4004'],
   ['says=2', 'notices', 'vanish'],
   ['says=1', 'vanish'],
 ]
