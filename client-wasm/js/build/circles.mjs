@@ -16,7 +16,7 @@ const ALLOWED = new Map([])
 const ARROWS = {
   api: ['net', 'transfer'],
   net: ['api/end', 'api/errors', 'api/types'],
-  transfer: ['api/channel', 'api/emitter', 'api/errors', 'api/types', 'net/bytes', 'net/instantiate'],
+  transfer: ['api/channel', 'api/emitter', 'api/errors', 'api/types', 'net/bytes', 'net/failure', 'net/instantiate'],
 }
 
 const folder = process.argv[2] ?? join(dirname(fileURLToPath(import.meta.url)), '../src')

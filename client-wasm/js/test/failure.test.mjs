@@ -4,6 +4,7 @@ import { FAULTS } from '#tables'
 import * as errors from '../src/api/errors.js'
 import { Control } from '../src/net/control.js'
 import { abortable, failure } from '../src/net/failure.js'
+import { sources } from '../src/transfer/sources.js'
 
 const CLASSES = {
   unsupported: 'UnsupportedError',
@@ -64,4 +65,5 @@ test('in the jsdom of Jest 29, which has neither `throwIfAborted` nor `fetch`, w
   const control = new Control('http://127.0.0.1:1', Promise.resolve(), () => {})
   const { signal } = new AbortController()
   await assert.rejects(control.create({ signal }), { code: 'unsupported', message: /fetch/ })
+  assert.equal((await sources([{ path: 'file', data: 'text' }], signal)).length, 1)
 })

@@ -9,4 +9,5 @@
 export { toHex } from '../net/bytes.js'
 export { Emitter } from '../api/emitter.js'
 export { ChannelResetError, ClosedError, PeerSoxError, TransferError } from '../api/errors.js'
+export { throwIfAborted } from '../net/failure.js'
 export { instantiate } from '../net/instantiate.js'

@@ -4,6 +4,8 @@
  * @packageDocumentation
  */
 
+import { throwIfAborted } from './shared.js'
+
 /** Bytes with a name. */
 export interface NamedData {
   /** The name, with folders before it: `photos/one.jpg`, or a list. */
@@ -53,7 +55,7 @@ export async function sources(given: Iterable<Sendable>, signal?: AbortSignal): 
   const found: Source[] = []
   for (const it of given) {
     for await (const source of walk(it, [])) {
-      signal?.throwIfAborted()
+      throwIfAborted(signal)
       found.push(source)
     }
   }

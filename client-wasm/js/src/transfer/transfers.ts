@@ -12,7 +12,7 @@ import { directorySink } from './directory.js'
 import { IncomingTransfer } from './incoming.js'
 import { setMemory } from './machines.js'
 import { OutgoingTransfer } from './outgoing.js'
-import { instantiate } from './shared.js'
+import { instantiate, throwIfAborted } from './shared.js'
 import { type Sendable, sources } from './sources.js'
 import type { WasmSource } from '../api/types.js'
 
@@ -31,7 +31,7 @@ export async function send(
   const list = await sources(files, signal)
   if (list.length === 0) throw new TypeError('there is nothing to send')
   const transfer = new OutgoingTransfer(list, open)
-  signal?.throwIfAborted()
+  throwIfAborted(signal)
   await transfer.start()
   signal?.addEventListener('abort', () => transfer.abort(signal.reason), { once: true })
   return transfer
