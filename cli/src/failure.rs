@@ -68,8 +68,8 @@ pub(crate) fn report(result: anyhow::Result<()>, voice: Voice) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// What is said of an error. A command that is interrupted drops its channel and says goodbye: whichever the
-/// other side hears first, it is told that this one left.
+/// What is said of an error. A command that is interrupted resets its channel and says goodbye. The other
+/// side may hear of either first; both sentences say that this side left.
 fn message(error: &anyhow::Error) -> String {
     match error.downcast_ref() {
         Some(Error::Reset {
@@ -204,6 +204,7 @@ mod tests {
             assert_eq!(code(&failed), expected, "{error:?}");
         }
     }
+
     #[test]
     fn whoever_is_interrupted_has_left_whichever_way_it_is_heard() {
         let (by, code) = (Side::Other, ResetCode::CANCELLED);

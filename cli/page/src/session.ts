@@ -316,7 +316,7 @@ export class Session extends EventTarget {
     client.on('channel', own((channel) => this.#onChannel(channel)))
     client.on('transfer', own((transfer) => this.#onTransfer(transfer)))
     client.on('error', own((error) => {
-      // What takes files is not there. A message that is refused says so itself.
+      // The part that takes files could not be loaded. A message that is refused says so itself.
       if ('code' in error && error.code === 'unsupported') this.#note(`Files were refused: ${message(error)}`)
     }))
     client.onString = (text) => this.#hear(text)

@@ -408,7 +408,7 @@ export class Shell {
     }
   }
 
-  /** No leg is permitted here, or the module itself failed: a bug. */
+  /** Ends everything: the page permits no leg, or the module itself failed, which is a bug. */
   #fail(thrown: unknown): void {
     const error = thrown instanceof PeerSoxError ? thrown : new PeerSoxError('protocol', String(thrown), { cause: thrown })
     this.#links.stop()
