@@ -140,8 +140,8 @@ fn ignored(status: &str) -> u64 {
 /// SIGHUP is signal 1, the lowest bit.
 const HANG_UP_BIT: u64 = 1;
 
-/// For how long goodbyes are waited for. Hanging up takes a round trip to the relay, withdrawing a code one to
-/// the server; on a busy machine their tasks wait for their turn, too.
+/// For how long goodbyes are waited for. Hanging up takes a round trip to the relay, withdrawing a code one
+/// to the server; on a busy machine their tasks wait for their turn, too.
 const FAREWELL: Duration = Duration::from_millis(2_600);
 
 /// For how long a command that was told to end may go on, in all. A thread that is blocked for ever does not
