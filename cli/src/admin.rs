@@ -17,6 +17,7 @@
 mod desk;
 
 use std::path::Path;
+use std::time::Duration;
 
 use peersox_core::id::PairingId;
 use serde::{Deserialize, Serialize};
@@ -207,7 +208,10 @@ impl<'a> Line<'a> {
             tell(&mut self.stream, ask).await?;
             hear(&mut self.stream).await
         };
-        match answered.await {
+        let Ok(answered) = tokio::time::timeout(PATIENCE, answered).await else {
+            return Err(self.lost(&format!("it said nothing for {} s", PATIENCE.as_secs())));
+        };
+        match answered {
             Ok(Some(Told::Refused { why })) => Err(Failure::Usage(why)),
             Ok(Some(Told::Failed { why })) => Err(Failure::Unreachable(why)),
             Ok(Some(told)) => Ok(told),
@@ -225,3 +229,6 @@ impl<'a> Line<'a> {
         self.lost("its answer fits another question")
     }
 }
+
+/// For how long an answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);

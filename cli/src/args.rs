@@ -203,7 +203,7 @@ pub(crate) struct Serve {
     #[arg(long, env = "PEERSOX_NO_QUIC")]
     pub(crate) no_quic: bool,
 
-    /// Do not answer STUN on UDP, and hand no STUN server to peers.
+    /// Do not answer STUN on UDP, and do not name this server to peers as a STUN server.
     #[arg(long, env = "PEERSOX_NO_STUN")]
     pub(crate) no_stun: bool,
 

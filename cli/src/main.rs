@@ -1,7 +1,7 @@
 //! `peersox`: two devices, one short code, one channel.
 //!
-//! One binary carries the server (`serve`) and the peers (`send`, `receive`, `connect`, `ping`,
-//! `forward`, `pair`).
+//! One binary carries the server (`serve`), what its operator asks it (`status`, `pairings`, `revoke`,
+//! `drain`, `log`), and the peers (`send`, `receive`, `connect`, `ping`, `forward`, `pair`).
 //! Standard output is for data; everything said to people, or to scripts with `--json`, goes to
 //! standard error.
 

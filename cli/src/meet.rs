@@ -128,8 +128,8 @@ async fn show_code(
 }
 
 /// Takes back a code that nobody has typed yet when the command ends, so that whoever types it later hears at
-/// once that nobody waits. Dropping it asks the server in a task of its own, which gets the moment that an
-/// interrupted command waits.
+/// once that nobody waits. Dropping it asks the server in a task of its own, for which an interrupted command
+/// waits.
 struct Waiting {
     server: Server,
     held: Option<(Pairing, watch::Receiver<Status>)>,

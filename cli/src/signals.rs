@@ -80,7 +80,7 @@ impl Signals {
 }
 
 /// Runs a command until it is done or a signal ends it. A command that ends early has dropped its peer; that
-/// gets a moment to hang up, so that the other side need not wait for it to return.
+/// gets the time to hang up, so that the other side need not wait for it to return.
 pub(crate) async fn until_stopped(
     command: impl Future<Output = anyhow::Result<()>>,
 ) -> anyhow::Result<()> {
@@ -98,9 +98,8 @@ pub(crate) async fn until_stopped(
         stop = stop(&mut stopped) => Err(Failure::Stopped(stop).into()),
     };
     if result.is_err() {
-        tokio::time::sleep(FAREWELL).await;
         GOODBYES.close();
-        let _ = tokio::time::timeout(LONGER, GOODBYES.wait()).await;
+        let _ = tokio::time::timeout(FAREWELL, GOODBYES.wait()).await;
     }
     // A signal that arrives later finds a process that ends anyway.
     listener.abort();
@@ -141,11 +140,9 @@ fn ignored(status: &str) -> u64 {
 /// SIGHUP is signal 1, the lowest bit.
 const HANG_UP_BIT: u64 = 1;
 
-/// Hanging up takes a round trip to the relay, withdrawing a code one to the server.
-const FAREWELL: Duration = Duration::from_millis(600);
-
-/// For how much longer is waited for them on a busy machine, where they wait for their turn, too.
-const LONGER: Duration = Duration::from_secs(2);
+/// For how long goodbyes are waited for. Hanging up takes a round trip to the relay, withdrawing a code one
+/// to the server; on a busy machine their tasks wait for their turn, too.
+const FAREWELL: Duration = Duration::from_millis(2_600);
 
 /// For how long a command that was told to end may go on, in all. A thread that is blocked for ever does not
 /// hold the process longer.

@@ -153,12 +153,7 @@ impl<S: Store> Control<S> {
             online,
         };
         self.0.vigil.leg(pairing, role, online);
-        match self.0.execute(&present).await {
-            // Only creating needs room and a nameplate, and presence is never rejected.
-            Ok(()) | Err(Failure::Reject(_) | Failure::NoNameplate | Failure::Full) => Ok(()),
-            Err(Failure::Contended) => Err(contended()),
-            Err(Failure::Store(error)) => Err(error),
-        }
+        unrejected(self.0.execute(&present).await)
     }
 
     /// The pairings there are, as [`Store::list`] gives them.
@@ -180,24 +175,11 @@ impl<S: Store> Control<S> {
     /// # Errors
     /// [`StoreError`] if it could not be stored.
     pub async fn revoke(&self, pairing: PairingId) -> Result<bool, StoreError> {
-        // First a place to say it, then the deed: what is revoked is surely told to the relay.
-        let place = self.0.revocations.reserve().await;
-        let revoked = match self.0.execute(&RevokeById { pairing }).await {
-            Ok(revoked) => revoked,
-            // Only creating needs room and a nameplate, and the operator is never rejected.
-            Err(Failure::Reject(_) | Failure::NoNameplate | Failure::Full) => false,
-            Err(Failure::Contended) => return Err(contended()),
-            Err(Failure::Store(error)) => return Err(error),
-        };
-        if !revoked {
-            return Ok(false);
+        let revoked = unrejected(self.0.revoke(pairing, &RevokeById { pairing }).await)?;
+        if revoked {
+            tracing::info!(%pairing, "revoked by the operator");
         }
-        self.0.living.found(pairing, None);
-        if let Ok(place) = place {
-            place.send(pairing);
-        }
-        tracing::info!(%pairing, "revoked by the operator");
-        Ok(true)
+        Ok(revoked)
     }
 
     /// How many watches are open.
@@ -225,8 +207,14 @@ impl<S: Store> Control<S> {
     }
 }
 
-fn contended() -> StoreError {
-    StoreError("too many changes at once".to_owned())
+/// The reply to a command that is never rejected and that needs neither room nor a nameplate.
+fn unrejected<R: Default>(done: Result<R, Failure>) -> Result<R, StoreError> {
+    match done {
+        Ok(reply) => Ok(reply),
+        Err(Failure::Reject(_) | Failure::NoNameplate | Failure::Full) => Ok(R::default()),
+        Err(Failure::Contended) => Err(StoreError("too many changes at once".to_owned())),
+        Err(Failure::Store(error)) => Err(error),
+    }
 }
 
 /// Legs are hung up in far less time than pairings are revoked.
@@ -281,6 +269,24 @@ impl<S: Store> Shared<S> {
             Ok(expires_at) => self.vigil.written(due.pairing, expires_at),
             Err(error) => tracing::warn!(%error, "cannot prolong a pairing"),
         }
+    }
+
+    /// Revokes a pairing, and tells the relay if there was one.
+    pub(crate) async fn revoke(
+        &self,
+        pairing: PairingId,
+        command: &impl Command<Reply = bool>,
+    ) -> Result<bool, Failure> {
+        // First a place to say it, then the deed: what is revoked is surely told to the relay.
+        let place = self.revocations.reserve().await;
+        let revoked = self.execute(command).await?;
+        if revoked {
+            self.living.found(pairing, None);
+            if let Ok(place) = place {
+                place.send(pairing);
+            }
+        }
+        Ok(revoked)
     }
 
     /// No critical section leaves half a change behind, so a poisoned lock is as good as new.

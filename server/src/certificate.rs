@@ -6,6 +6,7 @@
 //! OpenSession. The successor is made, and its digest published, half-way through, so that a peer that opened
 //! its session before the change is not cut off.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -138,7 +139,16 @@ pub(crate) async fn rotate(
     endpoint: quinn::Endpoint,
     first: Identity,
     digests: watch::Sender<Vec<[u8; 32]>>,
-) -> Result<(), Unrenewed> {
+) {
+    let Err(error) = replace_in_turn(&endpoint, first, &digests).await;
+    tracing::error!(%error, "no new certificate for QUIC: restart the server before this one expires");
+}
+
+async fn replace_in_turn(
+    endpoint: &quinn::Endpoint,
+    first: Identity,
+    digests: &watch::Sender<Vec<[u8; 32]>>,
+) -> Result<Infallible, Unrenewed> {
     let mut present = first;
     loop {
         digests.send_replace(vec![present.digest()]);
@@ -154,7 +164,7 @@ pub(crate) async fn rotate(
 
 /// Why there is no successor for the certificate that QUIC presents.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Unrenewed {
+enum Unrenewed {
     #[error("cannot sign a certificate: {0}")]
     Unsigned(#[from] rcgen::Error),
     #[error(transparent)]

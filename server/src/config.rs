@@ -110,53 +110,18 @@ impl ServerConfig {
     /// [`ConfigError`] names the first field that is not.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let life = &self.pairing;
-        let (bytes, rate, time) = ("bytes", "bytes per second", "seconds");
-        for (field, value, unit, range) in [
-            ("max_frame", self.max_frame.into(), bytes, Self::MAX_FRAME),
-            ("hold", self.hold.into(), bytes, Self::HOLD),
-            ("relay_memory", self.relay_memory, bytes, Self::RELAY_MEMORY),
-            ("leg_rate", self.leg_rate, rate, Self::LEG_RATE),
-            (
-                "park_grace",
-                self.park_grace.as_secs(),
-                time,
-                Self::PARK_GRACE,
-            ),
-            (
-                "pairing.code_ttl",
-                life.code_ttl.as_secs(),
-                time,
-                Self::LIFE,
-            ),
-            (
-                "pairing.code_max",
-                life.code_max.as_secs(),
-                time,
-                Self::LIFE,
-            ),
-            (
-                "pairing.restore_ttl",
-                life.restore_ttl.as_secs(),
-                time,
-                Self::LIFE,
-            ),
-            (
-                "pairing.unkept_ttl",
-                life.unkept_ttl.as_secs(),
-                time,
-                Self::LIFE,
-            ),
-        ] {
-            if !range.contains(&value) {
-                return Err(ConfigError {
-                    field,
-                    value,
-                    unit,
-                    range,
-                });
-            }
-        }
-        Ok(())
+        let bytes = |field, value, range| in_range(field, value, "bytes", range);
+        let rate = |field, value, range| in_range(field, value, "bytes per second", range);
+        let time = |field, time: Duration, range| in_range(field, time.as_secs(), "seconds", range);
+        bytes("max_frame", self.max_frame.into(), Self::MAX_FRAME)?;
+        bytes("hold", self.hold.into(), Self::HOLD)?;
+        bytes("relay_memory", self.relay_memory, Self::RELAY_MEMORY)?;
+        rate("leg_rate", self.leg_rate, Self::LEG_RATE)?;
+        time("park_grace", self.park_grace, Self::PARK_GRACE)?;
+        time("pairing.code_ttl", life.code_ttl, Self::LIFE)?;
+        time("pairing.code_max", life.code_max, Self::LIFE)?;
+        time("pairing.restore_ttl", life.restore_ttl, Self::LIFE)?;
+        time("pairing.unkept_ttl", life.unkept_ttl, Self::LIFE)
     }
 
     /// Pages of which other origins may call: those that the operator lists, and pages under the public URL,
@@ -214,6 +179,23 @@ impl ServerConfig {
         config.session.park_grace = self.park_grace;
         config
     }
+}
+
+fn in_range(
+    field: &'static str,
+    value: u64,
+    unit: &'static str,
+    range: RangeInclusive<u64>,
+) -> Result<(), ConfigError> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    Err(ConfigError {
+        field,
+        value,
+        unit,
+        range,
+    })
 }
 
 /// A number of the configuration is out of its range.

@@ -3,20 +3,21 @@
 //! ```no_run
 //! use std::time::Duration;
 //!
-//! use peersox_server::axum::{Router, routing::get};
 //! use peersox_server::{Server, ServerConfig};
 //!
+//! # use peersox_server::{axum::Router, store::Memory};
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! # let (my_store, my_router) = (Memory::default(), Router::new());
+//! # let my_layer = tower::layer::util::Identity::new();
 //! let server = Server::builder()
-//!     .config(ServerConfig {
-//!         listen: Some("127.0.0.1:0".parse()?),
-//!         ..ServerConfig::default()
-//!     })
-//!     .routes(Router::new().route("/", get(|| async { "hello" })))
+//!     .config(ServerConfig { listen: Some("[::]:3000".parse()?), ..ServerConfig::default() })
+//!     .store(my_store)   // implements `store::Store`; default: memory
+//!     .routes(my_router) // an axum router, beside PeerSox's own paths
+//!     .layer(my_layer)   // any tower layer, around both
 //!     .bind()
 //!     .await?;
-//! println!("peers reach it at {}", server.url());
-//! server.shutdown(Duration::from_secs(2)).await;
+//! println!("{}", server.url());
+//! server.shutdown(Duration::from_secs(2)).await; // peers are told, and seek another leg
 //! # Ok(())
 //! # }
 //! ```

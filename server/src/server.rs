@@ -195,7 +195,7 @@ struct Ending {
 }
 
 impl Ending {
-    /// Takes little longer than `grace`.
+    /// Takes as long as [`Server::shutdown`] says.
     async fn run(self, grace: Duration) {
         self.control.end().await;
         // The store is closed with the last task that has it, or with the last handle.

@@ -7,7 +7,7 @@ use std::process::Output;
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::UnixStream;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::process::Command;
 
 use crate::harness::{Peer, Server, binary, quiet, soon};
@@ -107,7 +107,13 @@ async fn a_socket_in_use_and_other_files_are_left_alone_and_a_stale_one_is_not()
     assert_eq!(refused.status.code(), Some(7), "{refused:?}");
     assert_eq!(status(&path).await["url"], first.url());
 
-    first.kill().await;
+    // One that was removed is not taken away from the server that came after.
+    fs::remove_file(&path).unwrap();
+    let next = Server::start(&options).await;
+    first.stop().await;
+    assert_eq!(status(&path).await["url"], next.url());
+
+    next.kill().await;
     assert!(fs::metadata(&path).unwrap().file_type().is_socket());
     let third = Server::start(&options).await;
     assert_eq!(status(&path).await["url"], third.url());
@@ -129,6 +135,7 @@ async fn what_is_no_question_is_answered_and_harms_nobody() {
     for (question, answer) in [
         ("{\"ask\":\"dance\"}", "does not understand"),
         ("nonsense", "does not understand"),
+        ("{\"ask\":", "does not understand"),
         ("{\"ask\":\"log\"}", "missing field `filter`"),
         ("{\"ask\":\"status\"}", "\"sessions\":0"),
     ] {
@@ -144,4 +151,15 @@ async fn what_is_no_question_is_answered_and_harms_nobody() {
     let ended = soon(line.read_line(&mut told)).await;
     assert!(ended.unwrap_or(0) == 0, "{told}");
     assert_eq!(status(&path).await["url"], server.url());
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("admin");
+    let _silent = UnixListener::bind(&path).unwrap();
+    let (standing, drained) = tokio::join!(ask(&path, &["status"]), ask(&path, &["drain"]));
+    for output in [standing, drained] {
+        assert_eq!(output.status.code(), Some(5), "{output:?}");
+    }
 }

@@ -191,25 +191,28 @@ async fn datagrams_are_counted_on_both_sides() {
     assert_eq!(there.end().await.0, Some(0));
 }
 
-/// The first block of Rust code in README.md is compiled: it is the one that the crate page begins with.
+/// The blocks of Rust code in README.md are compiled: crate pages begin with them.
 #[test]
-fn readme_shows_what_the_crate_page_shows() {
+fn readme_shows_what_the_crate_pages_show() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let read = |path| std::fs::read_to_string(root.join(path)).unwrap();
     let readme = read("README.md");
-    let shown = readme.split("```rust\n").nth(1).expect("a block of Rust");
-    let shown: Vec<&str> = shown.lines().take_while(|line| *line != "```").collect();
-
-    let source = read("client/src/lib.rs");
-    let compiled: Vec<&str> = source
-        .lines()
-        .skip_while(|line| *line != "//! ```no_run")
-        .skip(1)
-        .take_while(|line| *line != "//! ```")
-        .map(|line| line.strip_prefix("//! ").unwrap_or(""))
-        // What begins so is compiled and not shown.
-        .filter(|line| *line != "#" && !line.starts_with("# "))
-        .collect();
-    assert_eq!(shown, compiled, "README.md differs from the crate page");
-    assert!(shown.len() >= 10, "{shown:?}");
+    let blocks: Vec<&str> = readme.split("```rust\n").skip(1).collect();
+    let pages = ["client/src/lib.rs", "server/src/lib.rs"];
+    assert_eq!(blocks.len(), pages.len(), "a block is compiled by no page");
+    for (block, page) in blocks.into_iter().zip(pages) {
+        let shown: Vec<&str> = block.lines().take_while(|line| *line != "```").collect();
+        let source = read(page);
+        let compiled: Vec<&str> = source
+            .lines()
+            .skip_while(|line| *line != "//! ```no_run")
+            .skip(1)
+            .take_while(|line| *line != "//! ```")
+            .map(|line| line.strip_prefix("//! ").unwrap_or(""))
+            // What begins so is compiled and not shown.
+            .filter(|line| *line != "#" && !line.starts_with("# "))
+            .collect();
+        assert_eq!(shown, compiled, "README.md differs from {page}");
+        assert!(shown.len() >= 10, "{shown:?}");
+    }
 }

@@ -2,7 +2,9 @@
 
 use std::fs::{self, DirBuilder, FileType};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _,
+};
 use std::os::unix::net;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +26,8 @@ use crate::telemetry::Filter;
 /// Answers on the socket until it is dropped, and then takes the file away.
 pub(crate) struct Desk {
     path: PathBuf,
+    /// Device and inode of the socket's file.
+    file: (u64, u64),
     drain: Arc<Notify>,
     doorman: JoinHandle<()>,
 }
@@ -34,7 +38,7 @@ impl Desk {
     /// # Errors
     /// [`Failure::File`] if something else is there, or another server listens on it.
     pub(crate) fn open(path: &Path, server: &Server, filter: Filter) -> Result<Self, Failure> {
-        let listener = listen(path).map_err(|error| {
+        let (listener, file) = listen(path).map_err(|error| {
             Failure::File(format!("cannot listen on {}: {error}", path.display()))
         })?;
         let drain = Arc::new(Notify::new());
@@ -46,6 +50,7 @@ impl Desk {
         let doorman = tokio::spawn(accept(listener, clerk));
         Ok(Self {
             path: path.to_owned(),
+            file,
             drain,
             doorman,
         })
@@ -60,13 +65,16 @@ impl Desk {
 impl Drop for Desk {
     fn drop(&mut self) {
         self.doorman.abort();
-        let _ = fs::remove_file(&self.path);
+        // Somebody may have removed it, and started another server on the path.
+        if file_at(&self.path).is_ok_and(|there| there == self.file) {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
 /// Makes the socket in a folder that only this user enters, and moves it to its place: between `bind` and a
 /// change of its mode anybody could connect.
-fn listen(path: &Path) -> io::Result<UnixListener> {
+fn listen(path: &Path) -> io::Result<(UnixListener, (u64, u64))> {
     match fs::symlink_metadata(path).map(|found| found.file_type()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         found => is_left_behind(path, found?)?,
@@ -74,19 +82,31 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     let mut folder = path.as_os_str().to_owned();
     folder.push(format!(".{}", std::process::id()));
     let folder = PathBuf::from(folder);
+    let begun = folder.join("s");
+    let clear = || {
+        let _ = fs::remove_file(&begun);
+        let _ = fs::remove_dir(&folder);
+    };
+    // A server with this process id may have been killed right here; in a container every one has the same.
+    clear();
     DirBuilder::new().mode(0o700).create(&folder)?;
-    let listening = listen_in(&folder, path);
-    let _ = fs::remove_dir_all(&folder);
+    let listening = listen_at(&begun, path);
+    clear();
     listening
 }
 
-fn listen_in(folder: &Path, path: &Path) -> io::Result<UnixListener> {
-    let begun = folder.join("s");
-    let listener = net::UnixListener::bind(&begun)?;
-    fs::set_permissions(&begun, fs::Permissions::from_mode(0o600))?;
+fn listen_at(begun: &Path, path: &Path) -> io::Result<(UnixListener, (u64, u64))> {
+    let listener = net::UnixListener::bind(begun)?;
+    fs::set_permissions(begun, fs::Permissions::from_mode(0o600))?;
     listener.set_nonblocking(true)?;
-    fs::rename(&begun, path)?;
-    UnixListener::from_std(listener)
+    let file = file_at(begun)?;
+    fs::rename(begun, path)?;
+    Ok((UnixListener::from_std(listener)?, file))
+}
+
+/// By what the system tells this file from all others.
+fn file_at(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()))
 }
 
 /// Whether what is there is the socket of a server that was killed.
@@ -135,7 +155,7 @@ async fn accept(listener: UnixListener, clerk: Arc<Clerk>) {
 }
 
 impl Clerk {
-    /// Until the other side ends, says nothing for a while, or says what is no line of JSON.
+    /// Until the other side ends, or neither asks nor reads for a while.
     async fn serve(&self, stream: UnixStream) {
         let mut stream = BufReader::new(stream);
         loop {
@@ -147,9 +167,8 @@ impl Clerk {
                 },
                 _ => return,
             };
-            if tell(&mut stream, &told).await.is_err() {
-                return;
-            }
+            let read = tokio::time::timeout(IDLE, tell(&mut stream, &told));
+            let Ok(Ok(())) = read.await else { return };
             if matches!(told, Told::Draining) {
                 // The system closes it with the process, which is what the other side waits for.
                 std::mem::forget(stream);
@@ -222,7 +241,7 @@ fn failed(error: &StoreError) -> Told {
 const PIECE: usize = 256;
 /// Connections at a time: an operator and some scripts.
 const MOST: usize = 16;
-/// For how long a connection may say nothing.
+/// For how long a connection may say nothing, or not read its answer.
 const IDLE: Duration = Duration::from_secs(60);
 /// After a failure to accept, which is mostly "too many open files".
 const PAUSE: Duration = Duration::from_millis(50);

@@ -17,6 +17,7 @@ use crate::args::{Remote, Transport};
 use crate::argv;
 use crate::failure::Failure;
 use crate::saved::{Devices, Name};
+use crate::signals::spawn_goodbye;
 use crate::terminal::Voice;
 
 /// A peer that a holder lends.
@@ -57,7 +58,7 @@ pub(crate) async fn attach(
         pings: Vec::new(),
         closing: false,
     };
-    tokio::spawn(async move {
+    spawn_goodbye(async move {
         let ended = visit.run(line).await;
         ends.send_replace(Some(ended));
     });
@@ -386,7 +387,7 @@ fn halves(
             return;
         }
     });
-    tokio::spawn(async move {
+    spawn_goodbye(async move {
         while let Some(frame) = to_write.recv().await {
             if wire::write(&mut write, &frame).await.is_err() {
                 return;

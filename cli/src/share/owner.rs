@@ -12,6 +12,7 @@ use serde_json::json;
 use tokio::io::BufReader;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
 
 use super::place::Place;
@@ -277,7 +278,7 @@ impl Desk {
     }
 
     /// The last guest is gone.
-    async fn part(mut self, peer: Peer, farewell: Farewell) -> Parting {
+    async fn part(mut self, mut peer: Peer, farewell: Farewell) -> Parting {
         self.unserved.clear();
         match farewell {
             Farewell::Closed(write) => {
@@ -286,9 +287,12 @@ impl Desk {
                 Parting::Done
             }
             Farewell::Left => {
+                let mut events = peer.events();
                 drop(peer);
-                // Hanging up takes a round trip.
-                tokio::time::sleep(LAST_GUEST).await;
+                // They end when it has hung up, which takes a round trip, and longer on a busy machine.
+                let hung_up =
+                    async { while !matches!(events.recv().await, Err(RecvError::Closed)) {} };
+                let _ = tokio::time::timeout(HANG_UP, hung_up).await;
                 Parting::Done
             }
             Farewell::Killed => Parting::Killed,
@@ -372,8 +376,8 @@ async fn attend(
                 Ok(news) => {
                     let _ = wire::tell(&mut write, &news).await;
                 }
-                Err(broadcast::error::RecvError::Lagged(_)) => {}
-                Err(broadcast::error::RecvError::Closed) => break Farewell::Left,
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => break Farewell::Left,
             },
         }
     };
@@ -463,3 +467,6 @@ const MAX_UNSERVED: usize = 16;
 
 /// How long the holder stays to say its last words.
 const LAST_GUEST: Duration = Duration::from_millis(600);
+
+/// For how long the holder stays at most to hang up.
+const HANG_UP: Duration = Duration::from_secs(3);

@@ -203,7 +203,7 @@ pub(crate) async fn tell(
     to.write_all(&line).await
 }
 
-/// Reads a line of JSON; `None` at the end.
+/// Reads a line of JSON; `None` at the end. What is something else is [`io::ErrorKind::InvalidData`].
 pub(crate) async fn hear<T: DeserializeOwned>(
     from: &mut (impl AsyncBufRead + Unpin),
 ) -> io::Result<Option<T>> {
@@ -211,7 +211,11 @@ pub(crate) async fn hear<T: DeserializeOwned>(
     let mut bounded = from.take(MAX_LINE);
     bounded.read_until(b'\n', &mut line).await?;
     match line.ends_with(b"\n") {
-        true => Ok(Some(serde_json::from_slice(&line)?)),
+        true => match serde_json::from_slice(&line) {
+            Ok(heard) => Ok(Some(heard)),
+            // Half an object, too, which would be an end of file otherwise.
+            Err(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+        },
         false => Ok(None),
     }
 }

@@ -155,7 +155,6 @@ impl<S: Store> PairingService for Pairing<S> {
             .map(|Asked(asked)| asked.as_str());
         let endpoints = self.0.directory.endpoints(asked);
         let endpoints = endpoints.map_err(status::bad_authority)?;
-        let ice_servers = |now| self.0.directory.ice_servers(asked, now, &mut OsRng);
         let view = self.admit(&request.get_ref().credential).await?;
 
         let claims = Claims {
@@ -166,12 +165,13 @@ impl<S: Store> PairingService for Pairing<S> {
         // Tickets count in whole seconds.
         let now = (self.0.clock)().as_millis() / 1000 * 1000;
         let now = Timestamp::from_millis(now);
+        let ice_servers = self.0.directory.ice_servers(asked, now, &mut OsRng);
         Ok(Response::new(v1::OpenSessionResponse {
             ticket: self.0.signer.sign(claims, now, lifetime),
             ticket_expires_at_millis: (now + lifetime).as_proto(),
             refresh_at_millis: (now + lifetime.mul_f64(0.8)).as_proto(),
             endpoints,
-            ice_servers: ice_servers(now).map_err(status::bad_authority)?,
+            ice_servers: ice_servers.map_err(status::bad_authority)?,
             role: v1::Role::from(view.role).into(),
         }))
     }
@@ -182,14 +182,9 @@ impl<S: Store> PairingService for Pairing<S> {
     ) -> Result<Response<v1::DeletePairingResponse>, Status> {
         let credential = convert::credential(&request.get_ref().credential);
         let credential = credential.map_err(status::rejected)?;
-        // First a place to say it, then the deed: what is revoked is surely told to the relay.
-        let place = self.0.revocations.reserve().await;
-        let revoked = self.0.execute(&Revoke { credential }).await?;
-        self.0.living.found(revoked, None);
-        if let Ok(place) = place {
-            place.send(revoked);
-        }
-        tracing::debug!(pairing = %revoked, "revoked");
+        let pairing = credential.pairing();
+        self.0.revoke(pairing, &Revoke { credential }).await?;
+        tracing::debug!(%pairing, "revoked");
         Ok(Response::new(v1::DeletePairingResponse {}))
     }
 }

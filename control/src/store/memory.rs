@@ -1,6 +1,7 @@
 //! The store of a single process: everything in memory, gone when the process ends.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::stream::BoxStream;
@@ -85,14 +86,13 @@ impl Store for Memory {
         now: Timestamp,
     ) -> Result<Vec<Stored>, StoreError> {
         let inner = self.lock();
-        let behind = |stored: &&Stored| Some(stored.pairing.id()) > after;
-        let living = |stored: &&Stored| now < stored.pairing.expires_at();
-        let found = inner.pairings.values().filter(behind).filter(living);
-        let mut ids: Vec<PairingId> = found.map(|stored| stored.pairing.id()).collect();
-        ids.sort_unstable();
-        ids.truncate(most);
-        let listed = ids.iter().filter_map(|id| inner.pairings.get(id).cloned());
-        Ok(listed.collect())
+        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let range = inner
+            .pairings
+            .range::<PairingId, _>((after, Bound::Unbounded));
+        let behind = range.map(|(_, stored)| stored);
+        let living = behind.filter(|stored| now < stored.pairing.expires_at());
+        Ok(living.take(most).cloned().collect())
     }
 
     async fn census(&self) -> Result<Census, StoreError> {
@@ -111,7 +111,7 @@ impl Store for Memory {
 /// that nobody would miss.
 #[derive(Debug, Default)]
 struct Inner {
-    pairings: HashMap<PairingId, Stored>,
+    pairings: BTreeMap<PairingId, Stored>,
     nameplates: HashMap<Nameplate, PairingId>,
     expiry: BTreeSet<(Timestamp, PairingId)>,
     spare: BTreeSet<(Worth, Timestamp, PairingId)>,

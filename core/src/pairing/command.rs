@@ -220,7 +220,8 @@ fn worth_storing(config: &Config, pairing: &Pairing) -> Duration {
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Revokes a pairing.
+/// Revokes a pairing at the word of one of its peers. The reply is `true`, as that of [`RevokeById`] is for a
+/// pairing that is there.
 #[derive(Clone, Debug)]
 pub struct Revoke {
     /// What the peer showed.
@@ -228,7 +229,7 @@ pub struct Revoke {
 }
 
 impl Command for Revoke {
-    type Reply = PairingId;
+    type Reply = bool;
 
     fn find(&self) -> Find<'_> {
         Find::ById(self.credential.pairing())
@@ -236,17 +237,14 @@ impl Command for Revoke {
 
     fn decide(
         &self,
-        _: &Config,
+        config: &Config,
         current: Option<&Pairing>,
-        _: Timestamp,
-        _: &mut impl CryptoRngCore,
-    ) -> Result<Decision<PairingId>, Reject> {
+        now: Timestamp,
+        rng: &mut impl CryptoRngCore,
+    ) -> Result<Decision<bool>, Reject> {
         let (pairing, _) = authenticate(current, &self.credential)?;
-        Ok(Decision {
-            write: Write::Remove(pairing.id),
-            event: Some(Event::Revoked),
-            reply: pairing.id,
-        })
+        let pairing = pairing.id;
+        RevokeById { pairing }.decide(config, current, now, rng)
     }
 }
 

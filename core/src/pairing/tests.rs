@@ -257,6 +257,20 @@ fn presence_is_told_once_and_never_rejected() {
 }
 
 #[test]
+fn an_operator_revokes_what_is_there_and_is_never_rejected() {
+    let mut world = World::new(18);
+    let created = world.create();
+    let revoke = RevokeById {
+        pairing: created.view.id,
+    };
+    for (there, event) in [(true, Some(Event::Revoked)), (false, None)] {
+        assert_eq!(world.run(&revoke).unwrap(), (there, event));
+        let admitted = world.admit(&created.credential);
+        assert_eq!(admitted, Err(Reject::CredentialInvalid));
+    }
+}
+
+#[test]
 fn a_wrong_secret_and_an_unknown_pairing_look_alike() {
     let mut world = World::new(6);
     let created = world.create();
