@@ -9,7 +9,8 @@ use crate::command::{Answer, Command, Hold, ask, ask_again};
 
 /// One named, ordered, lossless stream of messages in each direction.
 ///
-/// Dropping both halves of a channel whose two directions are not finished resets it.
+/// Dropping both halves of a channel whose two directions are not finished resets it. What was sent before
+/// [`Sender::finish`] still arrives, unless the other side reads nothing before it has sent a window's worth.
 ///
 /// A call on a channel that has ended says why: [`Error::Reset`] if one of the two sides reset this
 /// channel, [`Error::PeerRestarted`] if the other side lost all of its channels, else what

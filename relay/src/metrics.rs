@@ -53,16 +53,6 @@ pub enum Stun {
 impl Stun {
     /// Everything that can become of one.
     pub const ALL: [Self; 3] = [Self::Answered, Self::Malformed, Self::OverBudget];
-
-    /// The name used as a label.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Answered => "answered",
-            Self::Malformed => "malformed",
-            Self::OverBudget => "over_budget",
-        }
-    }
 }
 
 /// Counters shared by every task of a relay.

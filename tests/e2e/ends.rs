@@ -104,6 +104,25 @@ async fn a_reset_arrives_with_its_code_and_ends_one_channel_only() {
     assert_eq!(soon(there.recv()).await, Ok(Some(text)));
 }
 
+#[tokio::test]
+async fn a_channel_that_is_finished_and_dropped_says_its_last_word() {
+    let server = Server::start(&[]).await;
+    let (_, a, mut b, _) = pair(&server, Transport::Quic).await;
+    let (here, mut there) = channel(&a, &mut b).await;
+    let text = Message::Text("one last word".into());
+    here.send(text.clone()).await.unwrap();
+    here.finish().await.unwrap();
+    drop(here);
+    // The first one is perhaps asked before the drop is noticed; what that says arrives before the second.
+    for _ in 0..2 {
+        soon(a.ping()).await.unwrap();
+    }
+    let read = async { (there.recv().await, there.recv().await) };
+    let (closed, read) = soon(async { tokio::join!(a.close(), read) }).await;
+    assert_eq!(read, (Ok(Some(text)), Ok(None)));
+    assert_eq!(closed, Ok(()));
+}
+
 /// A channel between two peers.
 async fn channel(a: &Peer, b: &mut Peer) -> (Channel, Channel) {
     let here = a.open("chat", Priority::Normal).await.unwrap();

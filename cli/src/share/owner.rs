@@ -69,7 +69,7 @@ pub(crate) async fn run(args: Hold) -> anyhow::Result<()> {
     match parting {
         Parting::Done => {}
         // As if this process had been killed with its guest: the other side waits for it to be started again.
-        Parting::Killed => std::process::exit(0),
+        Parting::Killed(_peer, _unserved) => std::process::exit(0),
     }
     Ok(())
 }
@@ -77,7 +77,8 @@ pub(crate) async fn run(args: Hold) -> anyhow::Result<()> {
 /// How it ends.
 enum Parting {
     Done,
-    Killed,
+    /// With what would say goodbye to the other side when it is dropped.
+    Killed(Peer, VecDeque<Channel>),
 }
 
 /// How a guest ended.
@@ -167,7 +168,14 @@ impl Desk {
                     None => return Parting::Done,
                 },
                 channel = peer.accept() => match channel {
-                    Some(channel) => self.take(channel),
+                    Some(channel) => {
+                        // A restart ends the channels from before it, and this one came after it.
+                        while let Ok(event) = events.try_recv() {
+                            self.tell(&event, connected_before);
+                            connected_before |= event == Event::Connected;
+                        }
+                        self.take(channel);
+                    }
                     None => {
                         let ended = peer.ended().await;
                         self.tell_end(ended.err().as_ref()).await;
@@ -278,24 +286,24 @@ impl Desk {
     }
 
     /// The last guest is gone.
-    async fn part(mut self, mut peer: Peer, farewell: Farewell) -> Parting {
-        self.unserved.clear();
+    async fn part(self, mut peer: Peer, farewell: Farewell) -> Parting {
         match farewell {
             Farewell::Closed(write) => {
+                drop(self.unserved);
                 let closed = peer.close().await;
                 end(write, closed.err().as_ref().map(Fault::from)).await;
                 Parting::Done
             }
             Farewell::Left => {
                 let mut events = peer.events();
-                drop(peer);
+                drop((peer, self.unserved));
                 // They end when it has hung up, which takes a round trip, and longer on a busy machine.
                 let hung_up =
                     async { while !matches!(events.recv().await, Err(RecvError::Closed)) {} };
                 let _ = tokio::time::timeout(HANG_UP, hung_up).await;
                 Parting::Done
             }
-            Farewell::Killed => Parting::Killed,
+            Farewell::Killed => Parting::Killed(peer, self.unserved),
         }
     }
 }

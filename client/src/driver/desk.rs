@@ -34,8 +34,6 @@ struct Place {
     flushed: Flush,
     /// The peer will send no more, and everything was read.
     drained: bool,
-    /// This side finished.
-    finished: bool,
     /// The channel is gone, and why.
     ended: Option<Error>,
 }
@@ -69,12 +67,8 @@ impl Desk {
 
     /// Forgets a channel that nobody holds any more.
     pub(super) fn abandon(&mut self, id: ChannelId, mux: &mut Mux) {
-        let Some(place) = self.places.remove(&id) else {
-            return;
-        };
-        if place.ended.is_none() && !(place.finished && place.drained) {
-            mux.reset(id, ResetCode::CANCELLED);
-        }
+        self.places.remove(&id);
+        mux.abandon(id);
     }
 
     pub(super) fn serve(&mut self, command: Command, mux: &mut Mux) {
@@ -162,7 +156,7 @@ impl Desk {
     }
 
     fn finish(&mut self, id: ChannelId, mux: &mut Mux) -> Result<(), Error> {
-        self.usable(id)?.finished = true;
+        self.usable(id)?;
         Ok(mux.finish(id)?)
     }
 

@@ -2,7 +2,7 @@
 //!
 //! `ring` erases nothing: neither a key that goes, nor the copies that a call makes on its stack. So a key is
 //! 32 bytes that are erased when they go, `ring` gets a copy for each call, and after the call the stack
-//! that it used is overwritten. A copy costs no computation, ChaCha20 has no key schedule.
+//! that it used is overwritten. A copy costs no computation: ChaCha20 has no key schedule.
 //!
 //! ```text
 //! the stack, growing down

@@ -81,6 +81,8 @@ struct Channel {
     wants_room: bool,
     /// [`Event::Readable`] was said and not everything read since.
     told: bool,
+    /// See [`Mux::abandon`].
+    abandoned: bool,
 }
 
 struct Resetting {
@@ -300,6 +302,21 @@ impl Mux {
         self.say_reset(id.wire, code);
     }
 
+    /// Lets go of a channel that the application uses no more.
+    ///
+    /// One that this side has finished is reset with [`ResetCode::CANCELLED`] once the peer has consumed
+    /// what was said, or when it waits for room, which nobody makes here. Others are reset at once.
+    pub fn abandon(&mut self, id: ChannelId) {
+        let Some(channel) = self.channel(id) else {
+            return;
+        };
+        if !channel.outbox.is_finished() {
+            return self.reset(id, ResetCode::CANCELLED);
+        }
+        channel.abandoned = true;
+        self.part(id.wire);
+    }
+
     /// Finishes every channel, waits until all of it is consumed, and says goodbye.
     ///
     /// [`Event::Closed`] follows. The peer may go on sending until then, and should be read from.
@@ -356,7 +373,7 @@ impl Mux {
     /// Whether the other side has taken everything that was sent, on every channel.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        self.sending.pending == 0
+        self.sending.pending == 0 && !self.closing.lost
     }
 
     /// Bytes received and not read, over all channels, with 64 per item.
@@ -426,6 +443,7 @@ impl Channel {
             queued: false,
             wants_room: false,
             told: false,
+            abandoned: false,
         }
     }
 }

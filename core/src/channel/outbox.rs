@@ -76,6 +76,11 @@ impl Outbox {
         self.items.is_empty() && self.queue.is_empty()
     }
 
+    /// Nothing more can be pushed.
+    pub(super) fn is_finished(&self) -> bool {
+        self.finish != Finish::Open
+    }
+
     pub(super) fn is_done(&self) -> bool {
         self.finish == Finish::Cut && self.items.is_empty()
     }

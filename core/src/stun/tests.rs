@@ -211,8 +211,8 @@ fn datagram() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    /// The bound of 1.5 holds for whatever a network carries; without the headers below, it holds for what is
-    /// refused, and for what is told to requests of 32 bytes over IPv4 and of 44 over IPv6.
+    /// With the headers below, an answer has at most 1.36 times the bytes of its request. Without them, a
+    /// refusal has at most 1.5 times.
     #[test]
     fn an_answer_is_at_most_half_as_long_again(datagram in datagram(), ip in address(), port: u16) {
         let from = SocketAddr::new(ip, port);
@@ -222,7 +222,7 @@ proptest! {
         let (asked, answer) = (datagram.len(), answer.as_bytes());
         let is_v4 = ip.to_canonical().is_ipv4();
         let headers = if is_v4 { HEADERS_IPV4 } else { HEADERS_IPV6 };
-        prop_assert!(2 * (answer.len() + headers) <= 3 * (asked + headers));
+        prop_assert!(100 * (answer.len() + headers) <= 136 * (asked + headers));
         prop_assert_eq!(answer[4..20].to_vec(), datagram[4..20].to_vec());
         prop_assert_eq!(usize::from(answer[3]), answer.len() - 20);
         match answer[..2] {

@@ -39,8 +39,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// With budgets of its own, from which the relay's unmetered networks are exempt. Answers count in the
-    /// relay's metrics.
+    /// With budgets of its own. The relay's unmetered networks are bounded by that of all together only.
+    /// Answers count in the relay's metrics.
     #[must_use]
     pub fn new(relay: &Relay) -> Self {
         Self {

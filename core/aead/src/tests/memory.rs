@@ -1,8 +1,5 @@
 //! Where a key stands in the memory of the process that asks: stacks, heap, everything that it can write to.
 
-// core and this crate use a part of it each.
-#![allow(dead_code)]
-
 use std::fs::File;
 use std::hint::black_box;
 use std::os::unix::fs::FileExt as _;

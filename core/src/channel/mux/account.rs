@@ -2,7 +2,8 @@
 
 use super::Mux;
 use crate::channel::config::ITEM_COST;
-use crate::channel::{ChannelId, Event};
+use crate::channel::inbox::Inbox;
+use crate::channel::{ChannelId, Event, ResetCode};
 
 impl Mux {
     pub(super) fn finish_wire(&mut self, wire: u32) {
@@ -35,15 +36,19 @@ impl Mux {
         let Some(channel) = self.channels.get(wire) else {
             return;
         };
-        let limits = &self.config.limits;
-        let (window, total) = (limits.window as usize, limits.total as usize);
-        // Three quarters outstanding: the sender waits, or soon will.
-        let waits = channel.inbox.outstanding() >= window / 4 * 3
-            || self.acking.buffered + self.acking.unacked >= total / 4 * 3;
-        if waits || channel.inbox.unacked() >= window / 4 {
+        let window = self.config.limits.window as usize;
+        if self.lets_wait(&channel.inbox) || channel.inbox.unacked() >= window / 4 {
             self.acking.now = true;
         }
         self.ack_soon();
+    }
+
+    /// Three quarters of a window are outstanding: the sender waits, or soon will.
+    fn lets_wait(&self, inbox: &Inbox) -> bool {
+        let limits = &self.config.limits;
+        let (window, total) = (limits.window as usize, limits.total as usize);
+        inbox.outstanding() >= window / 4 * 3
+            || self.acking.buffered + self.acking.unacked >= total / 4 * 3
     }
 
     pub(super) fn ack_soon(&mut self) {
@@ -75,6 +80,18 @@ impl Mux {
             self.ack_late(wire, consumed);
         }
         self.drop_channel(wire);
+    }
+
+    /// Resets an abandoned channel whose time has come: see [`Mux::abandon`].
+    pub(super) fn part(&mut self, wire: u32) {
+        let Some(channel) = self.channels.get(wire).filter(|it| it.abandoned) else {
+            return;
+        };
+        let blocks = channel.inbox.buffered() > 0 && self.lets_wait(&channel.inbox);
+        if blocks || channel.outbox.is_done() {
+            self.drop_channel(wire);
+            self.say_reset(wire, ResetCode::CANCELLED);
+        }
     }
 
     /// Acknowledges what was consumed of a channel that is forgotten.

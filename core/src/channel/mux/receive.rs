@@ -250,6 +250,7 @@ impl Mux {
         }
         self.wake(wire);
         self.forget_if_over(wire);
+        self.part(wire);
     }
 
     fn on_pong(&mut self, token: u64) {
@@ -367,6 +368,7 @@ impl Mux {
             Arrival::Taken => {
                 self.acking.buffered += cost;
                 self.settle(wire);
+                self.part(wire);
                 self.tell_readable(wire);
             }
             Arrival::Duplicate => {
