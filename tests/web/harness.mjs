@@ -219,7 +219,7 @@ export async function check(name, act) {
     }
   } catch (error) {
     failed++
-    console.log(`web ${name}: FAILED`)
+    console.log(`web ${name}: FAILED: ${String(error.message).split('\n', 1)[0]}`)
     console.log(error.stack.replace(/^/gm, '    '))
     console.log(scope.log.slice(-80).join('\n').replace(/^/gm, '    | '))
   } finally {
