@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::{Bytes, BytesMut};
-use peersox_client::{Chunk, Error};
+use peersox_client::{Chunk, Error, Secured};
 use peersox_core::channel::{Priority, ResetCode};
 use peersox_core::role::Role;
 use serde_json::json;
@@ -29,7 +29,7 @@ pub(crate) async fn run(args: Connect) -> anyhow::Result<()> {
     let met = meet::meet(&args.partner.remote, way, "connect", voice).await?;
     let (mut peer, role) = (met.peer, met.pairing.role);
     let channel = match role {
-        Role::Initiator => peer.open(CHANNEL, Priority::Interactive).await?,
+        Role::Initiator => peer.open_lasting(CHANNEL, Priority::Interactive).await?,
         Role::Joiner => accept(&mut peer, CHANNEL).await?,
     };
 
@@ -89,10 +89,9 @@ pub(crate) async fn accept(peer: &mut Peer, name: &str) -> anyhow::Result<Channe
         if channel.name() == name {
             return Ok(channel);
         }
-        let is_program = peer
-            .secured()
-            .is_some_and(|secured| secured.agent.starts_with(PROGRAM));
-        if is_program && let Some(fault) = other_command(channel.name(), name) {
+        if is_program(peer.secured())
+            && let Some(fault) = other_command(channel.name(), name)
+        {
             let (sender, _receiver) = channel.split();
             let _ = sender.reset(OTHER_COMMAND).await;
             // The other side ends when it hears of that, and this side waits for it to hear.
@@ -105,6 +104,11 @@ pub(crate) async fn accept(peer: &mut Peer, name: &str) -> anyhow::Result<Channe
         );
     }
     Err(peer.ended().await.err().unwrap_or(Error::PeerDone).into())
+}
+
+/// Whether the other side is this program, or another one over the same library, and no page.
+pub(crate) fn is_program(secured: Option<Secured>) -> bool {
+    secured.is_some_and(|secured| secured.agent.starts_with(PROGRAM))
 }
 
 /// Why a channel of one command cannot be served by another, if both are known.

@@ -92,7 +92,7 @@ async fn accept_here(peer: &mut Peer, listener: &TcpListener, voice: Voice) -> a
                 continue;
             }
         };
-        let channel = peer.open(CHANNEL, Priority::Normal).await?;
+        let channel = peer.open_lasting(CHANNEL, Priority::Normal).await?;
         tracing::debug!(%from, "connection");
         connections.spawn(async move {
             report(carry(stream, channel).await, voice);

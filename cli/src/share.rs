@@ -12,15 +12,18 @@
 //! ```
 //!
 //! A guest that ends, or is killed, takes its own channels along and no other. The holder ends with its last
-//! guest. If the holder is killed, the first guest that notices starts another: channels are gone, as when
-//! the whole program is restarted, so transfers resume by themselves and forwarded ports serve new
-//! connections.
+//! guest. If the holder is killed, the first guest that notices starts another. The keys died with the first
+//! one, and the channels, too; transfers resume by themselves, and what is [lasting](lasting), forwarded
+//! connections and pipes, goes on over other channels.
 //!
 //! A pairing by a code lives as long as its one command, and has no holder.
 
 pub(crate) mod guest;
+mod lasting;
+mod lent;
 pub(crate) mod owner;
 mod place;
+mod pump;
 mod wire;
 
 pub(crate) use wire::{hear, tell};
@@ -46,13 +49,15 @@ pub(crate) struct Channel {
 /// The sending half.
 pub(crate) enum Sender {
     Own(peersox_client::Sender),
-    Lent(guest::Sender),
+    Lent(lent::Sender),
+    Lasting(pump::Sender),
 }
 
 /// The receiving half.
 pub(crate) enum Receiver {
     Own(peersox_client::Receiver),
-    Lent(guest::Receiver),
+    Lent(lent::Receiver),
+    Lasting(pump::Receiver),
 }
 
 /// What the halves say is what those of `peersox_client` say; a channel whose holder or whose partner's
@@ -61,10 +66,20 @@ impl Peer {
     pub(crate) async fn open(&self, name: &str, priority: Priority) -> Result<Channel, Error> {
         match self {
             Self::Own(peer) => Ok(Channel::own(peer.open(name, priority).await?)),
-            Self::Lent(peer) => {
-                let (sender, receiver) = peer.open(name, priority).await?;
-                Ok(Channel::lent(name, sender, receiver))
-            }
+            Self::Lent(peer) => peer.open(name, priority).await,
+        }
+    }
+
+    /// Opens a channel that goes on when the process that holds the pairing is killed, if the other side can.
+    /// Returns once the other command has taken it.
+    pub(crate) async fn open_lasting(
+        &self,
+        name: &str,
+        priority: Priority,
+    ) -> Result<Channel, Error> {
+        match self {
+            Self::Own(peer) => Ok(Channel::own(peer.open(name, priority).await?)),
+            Self::Lent(peer) => peer.open_lasting(name, priority).await,
         }
     }
 
@@ -73,10 +88,7 @@ impl Peer {
     pub(crate) async fn accept(&mut self, name: &str) -> Option<Channel> {
         match self {
             Self::Own(peer) => peer.accept().await.map(Channel::own),
-            Self::Lent(peer) => {
-                let (sender, receiver) = peer.accept(name).await?;
-                Some(Channel::lent(name, sender, receiver))
-            }
+            Self::Lent(peer) => peer.accept(name).await,
         }
     }
 
@@ -129,11 +141,19 @@ impl Channel {
         }
     }
 
-    fn lent(name: &str, sender: guest::Sender, receiver: guest::Receiver) -> Self {
+    fn lent(name: &str, (sender, receiver): (lent::Sender, lent::Receiver)) -> Self {
         Self {
             name: name.to_owned(),
             sender: Sender::Lent(sender),
             receiver: Receiver::Lent(receiver),
+        }
+    }
+
+    fn lasting(name: &str, (sender, receiver): (pump::Sender, pump::Receiver)) -> Self {
+        Self {
+            name: name.to_owned(),
+            sender: Sender::Lasting(sender),
+            receiver: Receiver::Lasting(receiver),
         }
     }
 
@@ -151,6 +171,7 @@ impl Sender {
         match self {
             Self::Own(sender) => sender.send(message).await,
             Self::Lent(sender) => sender.send_chunk(message.into_chunk()).await,
+            Self::Lasting(sender) => sender.send_chunk(message.into_chunk()).await,
         }
     }
 
@@ -158,6 +179,7 @@ impl Sender {
         match self {
             Self::Own(sender) => sender.send_chunk(chunk).await,
             Self::Lent(sender) => sender.send_chunk(chunk).await,
+            Self::Lasting(sender) => sender.send_chunk(chunk).await,
         }
     }
 
@@ -165,6 +187,7 @@ impl Sender {
         match self {
             Self::Own(sender) => sender.finish().await,
             Self::Lent(sender) => sender.finish().await,
+            Self::Lasting(sender) => sender.finish().await,
         }
     }
 
@@ -172,6 +195,7 @@ impl Sender {
         match self {
             Self::Own(sender) => sender.flushed().await,
             Self::Lent(sender) => sender.flushed().await,
+            Self::Lasting(sender) => sender.flushed().await,
         }
     }
 
@@ -179,6 +203,7 @@ impl Sender {
         match self {
             Self::Own(sender) => sender.reset(code).await,
             Self::Lent(sender) => sender.reset(code).await,
+            Self::Lasting(sender) => sender.reset(code).await,
         }
     }
 }
@@ -188,6 +213,7 @@ impl Receiver {
         match self {
             Self::Own(receiver) => receiver.recv().await.map_err(back),
             Self::Lent(receiver) => receiver.recv().await.map_err(back),
+            Self::Lasting(receiver) => receiver.recv().await,
         }
     }
 
@@ -195,6 +221,7 @@ impl Receiver {
         match self {
             Self::Own(receiver) => receiver.recv_chunk().await.map_err(back),
             Self::Lent(receiver) => receiver.recv_chunk().await.map_err(back),
+            Self::Lasting(receiver) => receiver.recv_chunk().await,
         }
     }
 }

@@ -6,22 +6,13 @@ use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::harness::{noise, signal, soon};
+use crate::harness::{Peer, noise, signal, soon};
 use crate::saved::{Paired, text};
 
 #[tokio::test]
 async fn a_forwarded_port_goes_on_while_files_are_sent_and_their_command_is_killed() {
     let paired = Paired::new().await;
-    let echo = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let target = echo.local_addr().unwrap().to_string();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = echo.accept().await {
-            tokio::spawn(async move {
-                let (mut read, mut write) = stream.split();
-                let _ = tokio::io::copy(&mut read, &mut write).await;
-            });
-        }
-    });
+    let target = echo().await;
     let mut there = paired.start("b", &["forward", "--target", &target, "--with", "other"]);
     let listen = ["forward", "--listen", "127.0.0.1:0", "--with", "other"];
     let mut here = paired.start("a", &listen);
@@ -102,6 +93,78 @@ async fn another_process_takes_over_when_the_holder_is_killed() {
 }
 
 #[tokio::test]
+async fn what_is_forwarded_goes_on_when_the_holders_are_killed() {
+    let paired = Paired::new().await;
+    let target = echo().await;
+    let serve = ["forward", "--target", &target, "--with", "other"];
+    let mut there = paired.start("b", &serve);
+    let listen = ["forward", "--listen", "127.0.0.1:0", "--with", "other"];
+    let mut here = paired.start("a", &listen);
+    there.event("serving").await;
+    let address = here.event("listening").await["address"].clone();
+    let mut quiet = TcpStream::connect(address.as_str().unwrap()).await.unwrap();
+    echoes(&mut quiet, b"before").await;
+
+    // One that is busy both ways all the time.
+    let busy = TcpStream::connect(address.as_str().unwrap()).await.unwrap();
+    let content = noise(40_000_000, 5);
+    let (mut read, mut write) = busy.into_split();
+    let (progress, mut seen) = tokio::sync::watch::channel(0);
+    let sent = content.clone();
+    let writing = tokio::spawn(async move {
+        write.write_all(&sent).await.unwrap();
+        write.shutdown().await.unwrap();
+    });
+    let reading = tokio::spawn(async move {
+        let mut back = Vec::new();
+        while read.read_buf(&mut back).await.unwrap() > 0 {
+            progress.send_replace(back.len());
+        }
+        back
+    });
+    for (victim, at) in [("a", 1), ("b", 10_000_000), ("a", 20_000_000)] {
+        soon(seen.wait_for(|&read| read >= at)).await.unwrap();
+        signal_holder(&paired.dir.path().join(victim), "KILL");
+        let command = if victim == "a" { &mut here } else { &mut there };
+        command.event("taken_over").await;
+        echoes(&mut quiet, victim.as_bytes()).await;
+    }
+    soon(writing).await.unwrap();
+    assert!(soon(reading).await.unwrap() == content);
+
+    // What has nobody on the other side any more breaks, and does not look complete. Another command keeps
+    // the holder alive, which says so at once.
+    let mut second = paired.start("b", &serve);
+    second.event("serving").await;
+    signal(&there.child, "KILL");
+    let broken = soon(quiet.read(&mut [0; 1])).await;
+    assert_eq!(
+        broken.unwrap_err().kind(),
+        std::io::ErrorKind::ConnectionReset
+    );
+}
+
+#[tokio::test]
+async fn a_pipe_goes_on_when_the_holders_are_killed() {
+    let paired = Paired::new().await;
+    let pipe = ["connect", "--with", "other"];
+    let mut a = paired.start("a", &pipe);
+    let mut b = paired.start("b", &pipe);
+    a.event("connected").await;
+    b.event("connected").await;
+    for (round, victim) in [("one", "a"), ("two", "b"), ("three", "b")] {
+        pass(&mut a, &mut b, &format!("{round} from a\n")).await;
+        pass(&mut b, &mut a, &format!("{round} from b\n")).await;
+        signal_holder(&paired.dir.path().join(victim), "KILL");
+        // What is said before anybody notices arrives, too.
+        pass(&mut a, &mut b, "meanwhile\n").await;
+    }
+    drop((a.stdin.take(), b.stdin.take()));
+    assert_eq!(a.end().await, (0, String::new()));
+    assert_eq!(b.end().await, (0, String::new()));
+}
+
+#[tokio::test]
 async fn a_device_that_keeps_receiving_takes_one_transfer_after_the_other() {
     let paired = Paired::new().await;
     let into = paired.dir.path().join("into");
@@ -156,6 +219,32 @@ fn signal_holder(devices: &std::path::Path, name: &str) {
         }
     }
     panic!("nobody holds the device");
+}
+
+/// A service that sends back what it gets; its address.
+async fn echo() -> String {
+    let echo = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = echo.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = echo.accept().await {
+            tokio::spawn(async move {
+                let (mut read, mut write) = stream.split();
+                let _ = tokio::io::copy(&mut read, &mut write).await;
+                let _ = write.shutdown().await;
+            });
+        }
+    });
+    address
+}
+
+/// What one command reads the other one writes.
+async fn pass(from: &mut Peer, to: &mut Peer, line: &str) {
+    let stdin = from.stdin.as_mut().unwrap();
+    stdin.write_all(line.as_bytes()).await.unwrap();
+    let mut read = vec![0; line.len()];
+    let stdout = to.stdout.as_mut().unwrap();
+    soon(stdout.read_exact(&mut read)).await.unwrap();
+    assert_eq!(read, line.as_bytes());
 }
 
 async fn echoes(stream: &mut TcpStream, text: &[u8]) {

@@ -75,9 +75,13 @@ async fn a_relay_draws_nothing_by_its_reasons() {
     };
     tokio::spawn(async move {
         while let Some(incoming) = relay.accept().await {
-            let connection = incoming.await.unwrap();
-            let _ = connection.accept_bi().await;
-            connection.close(77u8.into(), HOSTILE.as_bytes());
+            // A command whose time is over leaves in the middle of a handshake.
+            tokio::spawn(async move {
+                if let Ok(connection) = incoming.await {
+                    let _ = connection.accept_bi().await;
+                    connection.close(77u8.into(), HOSTILE.as_bytes());
+                }
+            });
         }
     });
     let url = serve(Hostile::SendsTo(endpoint)).await;
@@ -106,36 +110,43 @@ async fn whatever_else_listens_on_the_port_draws_nothing() {
 
 /// Commands that talk to a server before anything else.
 const COMMANDS: [&[&str]; 4] = [
-    &["send", "/bin/true", "--wait", "1"],
-    &["receive", "481920-tulip-ember", "-y", "--wait", "1"],
-    &["ping", "--wait", "1"],
-    &["forward", "--target", "localhost:1", "--wait", "1"],
+    &["send", "/bin/true"],
+    &["receive", "481920-tulip-ember", "-y"],
+    &["ping"],
+    &["forward", "--target", "localhost:1"],
 ];
 
 /// Runs a command in sentences and in JSON; looks at each byte that it says. `heard` is part of what it must
 /// say, so that nothing is proven by silence.
 async fn is_harmless(command: &[&str], url: &str, heard: &str) {
     for json in [&[][..], &["--json"]] {
-        let mut child = Command::new(binary());
-        child.args(command).args(json);
-        child.args(["--server", url, "--log", "trace"]);
-        child.stdin(Stdio::null());
-        let Output {
-            status,
-            stdout,
-            stderr,
-        } = soon(quiet(&mut child).output()).await.unwrap();
-        assert!(!status.success(), "{command:?}");
-        let said = [stdout, stderr].map(|said| String::from_utf8(said).unwrap());
-        let heard_it = said.iter().any(|said| said.contains(heard));
-        assert!(heard_it, "{command:?} says nothing of it: {said:?}");
-        for said in said {
-            assert!(is_plain(&said), "{command:?}: {said:?}");
-            let forged = said.lines().any(|line| line.starts_with("connected"));
-            assert!(!forged, "{command:?}: {said}");
-            let longest = said.lines().map(|line| line.chars().count()).max();
-            assert!(longest.unwrap_or(0) < 10_000, "{command:?}: {longest:?}");
+        let mut heard_it = false;
+        // Most commands end only when they have waited for long enough, and a busy machine needs longer.
+        for wait in ["1", "5", "25"] {
+            let mut child = Command::new(binary());
+            child.args(command).args(json);
+            child.args(["--server", url, "--log", "trace", "--wait", wait]);
+            child.stdin(Stdio::null());
+            let Output {
+                status,
+                stdout,
+                stderr,
+            } = soon(quiet(&mut child).output()).await.unwrap();
+            assert!(!status.success(), "{command:?}");
+            let said = [stdout, stderr].map(|said| String::from_utf8(said).unwrap());
+            heard_it = said.iter().any(|said| said.contains(heard));
+            for said in said {
+                assert!(is_plain(&said), "{command:?}: {said:?}");
+                let forged = said.lines().any(|line| line.starts_with("connected"));
+                assert!(!forged, "{command:?}: {said}");
+                let longest = said.lines().map(|line| line.chars().count()).max();
+                assert!(longest.unwrap_or(0) < 10_000, "{command:?}: {longest:?}");
+            }
+            if heard_it {
+                break;
+            }
         }
+        assert!(heard_it, "{command:?} says nothing of {heard:?}");
     }
 }
 

@@ -5,14 +5,17 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use peersox_client::{Chunk, Error, Message, Priority, ResetCode, Status};
-use peersox_core::channel::Assembler;
+use peersox_client::{Error, Priority, ResetCode, Status};
+use rand_core::{OsRng, RngCore as _};
 use tokio::io::BufReader;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::Channel;
+use super::lasting::Row;
+use super::lent::{Line, halves};
 use super::place::Place;
-use super::wire::{self, Answer, Asked, Fault, Frame, Request, Told};
+use super::pump::Pump;
+use super::wire::{self, Answer, Asked, Fault, Request, Told};
 use crate::args::{Remote, Transport};
 use crate::argv;
 use crate::failure::Failure;
@@ -84,41 +87,84 @@ impl Peer {
         }
     }
 
-    pub(super) async fn open(
-        &self,
-        name: &str,
-        priority: Priority,
-    ) -> Result<(Sender, Receiver), Error> {
+    pub(super) async fn open(&self, name: &str, priority: Priority) -> Result<Channel, Error> {
         let request = Request::Open {
             name: name.to_owned(),
             priority: priority as u8,
+            row: None,
         };
-        self.channel(&request).await
+        let (line, _) = self.channel(&request).await?;
+        Ok(Channel::lent(name, halves(line, self.alive.clone())))
     }
 
-    pub(super) async fn accept(&self, name: &str) -> Option<(Sender, Receiver)> {
-        let name = name.to_owned();
-        let request = Request::Accept { name };
+    pub(super) async fn open_lasting(
+        &self,
+        name: &str,
+        priority: Priority,
+    ) -> Result<Channel, Error> {
+        let mut random = [0; 16];
+        OsRng.fill_bytes(&mut random);
+        let row = Row::new(name, random);
+        let request = Request::Open {
+            name: name.to_owned(),
+            priority: priority as u8,
+            row: Some(row.first()),
+        };
+        let (line, opened) = self.channel(&request).await?;
+        // A page takes the plain one.
+        if opened == name {
+            return Ok(Channel::lent(name, halves(line, self.alive.clone())));
+        }
+        let (sender, receiver) = self.pump(row, Some(priority)).start(line);
+        match sender.heard().await {
+            Ok(()) => Ok(Channel::lasting(name, (sender, receiver))),
+            // A program that does not know of such channels.
+            Err(Error::Reset { code, .. }) if code.0 <= ResetCode::REFUSED.0 => {
+                self.open(name, priority).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn accept(&self, name: &str) -> Option<Channel> {
+        let request = Request::Accept {
+            name: name.to_owned(),
+        };
         loop {
             let asked = tokio::select! {
                 asked = self.channel(&request) => asked,
                 _ = self.ended() => return None,
             };
             match asked {
-                Ok(halves) => return Some(halves),
+                Ok((line, taken)) => {
+                    return Some(match Row::begun_by(&taken) {
+                        Some(row) => Channel::lasting(name, self.pump(row, None).start(line)),
+                        None => Channel::lent(name, halves(line, self.alive.clone())),
+                    });
+                }
                 // The holder is gone; the next one is asked.
                 Err(_) => tokio::time::sleep(BREATH).await,
             }
         }
     }
 
-    async fn channel(&self, request: &Request) -> Result<(Sender, Receiver), Error> {
+    fn pump(&self, row: Row, opens: Option<Priority>) -> Pump {
+        Pump {
+            place: Arc::clone(&self.place),
+            status: self.status.clone(),
+            end: self.end.clone(),
+            row,
+            opens,
+            alive: self.alive.clone(),
+        }
+    }
+
+    /// A channel, with its name.
+    async fn channel(&self, request: &Request) -> Result<(Line, String), Error> {
         let asking = async {
             loop {
                 match ask_for(&self.place, request).await {
-                    Ok(Answered::Here(line, write)) => {
-                        return Ok(halves(line, write, self.alive.clone()));
-                    }
+                    Ok(Answered::Here(line, name)) => return Ok((line, name)),
                     Ok(Answered::Not(fault)) => return Err(fault.into()),
                     // A holder is being started in place of one that was killed.
                     Err(_) => tokio::time::sleep(BREATH).await,
@@ -176,8 +222,6 @@ struct Visit {
     pings: Vec<(u64, oneshot::Sender<Duration>)>,
     closing: bool,
 }
-
-type Line = (BufReader<OwnedReadHalf>, OwnedWriteHalf);
 
 impl Visit {
     /// Until the peer ends, or nobody needs it any more.
@@ -314,175 +358,23 @@ fn absolute(path: &Path) -> std::io::Result<std::path::PathBuf> {
     std::path::absolute(path)
 }
 
-enum Answered {
-    Here(BufReader<OwnedReadHalf>, OwnedWriteHalf),
+pub(super) enum Answered {
+    /// The channel, by its name.
+    Here(Line, String),
     Not(Fault),
 }
 
-async fn ask_for(place: &Place, request: &Request) -> std::io::Result<Answered> {
+/// Asks the holder for a channel.
+pub(super) async fn ask_for(place: &Place, request: &Request) -> std::io::Result<Answered> {
     let (read, mut write) = place.connect().await?.into_split();
     wire::tell(&mut write, request).await?;
     let mut line = BufReader::new(read);
     match wire::hear(&mut line).await? {
-        Some(Answer::Here) => Ok(Answered::Here(line, write)),
+        Some(Answer::Here(name)) => Ok(Answered::Here((line, write), name)),
         Some(Answer::Fault(fault)) => Ok(Answered::Not(fault)),
         None => Err(std::io::ErrorKind::UnexpectedEof.into()),
     }
 }
-
-/// The sending half of a channel. Once both are dropped the channel is reset, unless both directions have
-/// ended.
-pub(crate) struct Sender {
-    frames: mpsc::Sender<Frame>,
-    state: watch::Receiver<State>,
-}
-
-/// The receiving half of a channel.
-pub(crate) struct Receiver {
-    chunks: mpsc::Receiver<Chunk>,
-    state: watch::Receiver<State>,
-    assembler: Assembler,
-    /// Keeps the connection while this half lives.
-    _frames: mpsc::Sender<Frame>,
-}
-
-/// What is known of a channel.
-#[derive(Clone, Debug, Default)]
-struct State {
-    flushed: bool,
-    /// The other side has finished.
-    finished: bool,
-    fault: Option<Error>,
-}
-
-fn halves(
-    mut line: BufReader<OwnedReadHalf>,
-    mut write: OwnedWriteHalf,
-    alive: mpsc::Sender<()>,
-) -> (Sender, Receiver) {
-    let (frames, mut to_write) = mpsc::channel::<Frame>(1);
-    let (arrives, chunks) = mpsc::channel(1);
-    let (states, state) = watch::channel(State::default());
-    let reader = tokio::spawn(async move {
-        loop {
-            let fault = match wire::read(&mut line).await {
-                Ok(Some(Frame::Piece(chunk))) => {
-                    // Once nobody reads, what comes until the holder's end is dropped.
-                    let _ = arrives.send(chunk).await;
-                    continue;
-                }
-                Ok(Some(Frame::Finish)) => {
-                    states.send_modify(|state| state.finished = true);
-                    continue;
-                }
-                Ok(Some(Frame::Flushed)) => {
-                    states.send_modify(|state| state.flushed = true);
-                    continue;
-                }
-                Ok(Some(Frame::Fault(fault))) => fault.into(),
-                // The holder was killed, and its successor knows nothing of this channel.
-                Ok(Some(Frame::Reset(_) | Frame::Done) | None) | Err(_) => Error::PeerRestarted,
-            };
-            states.send_modify(|state| state.fault = Some(fault));
-            return;
-        }
-    });
-    spawn_goodbye(async move {
-        while let Some(frame) = to_write.recv().await {
-            if wire::write(&mut write, &frame).await.is_err() {
-                return;
-            }
-        }
-        let _ = wire::write(&mut write, &Frame::Done).await;
-        // The holder closes the connection when it has read so far.
-        let _ = reader.await;
-        drop(alive);
-    });
-    let sender = Sender {
-        frames: frames.clone(),
-        state: state.clone(),
-    };
-    let receiver = Receiver {
-        chunks,
-        state,
-        assembler: Assembler::new(MAX_MESSAGE),
-        _frames: frames,
-    };
-    (sender, receiver)
-}
-
-impl Sender {
-    pub(super) async fn send_chunk(&self, chunk: Chunk) -> Result<(), Error> {
-        self.write(Frame::Piece(chunk)).await
-    }
-
-    pub(super) async fn finish(&self) -> Result<(), Error> {
-        self.write(Frame::Finish).await
-    }
-
-    pub(super) async fn flushed(&self) -> Result<(), Error> {
-        self.write(Frame::Flushed).await?;
-        let mut state = self.state.clone();
-        let known = state.wait_for(|state| state.flushed || state.fault.is_some());
-        match known.await {
-            Ok(state) if state.flushed => Ok(()),
-            Ok(state) => Err(state.fault.clone().unwrap_or(Error::Gone)),
-            Err(_) => Err(Error::Gone),
-        }
-    }
-
-    pub(super) async fn reset(&self, code: ResetCode) -> Result<(), Error> {
-        self.write(Frame::Reset(code)).await
-    }
-
-    async fn write(&self, frame: Frame) -> Result<(), Error> {
-        if let Some(fault) = self.state.borrow().fault.clone() {
-            return Err(fault);
-        }
-        let written = self.frames.send(frame).await;
-        let fault = || self.state.borrow().fault.clone();
-        written.map_err(|_| fault().unwrap_or(Error::PeerRestarted))
-    }
-}
-
-impl Receiver {
-    pub(super) async fn recv(&mut self) -> Result<Option<Message>, Error> {
-        loop {
-            let Some(chunk) = self.recv_chunk().await? else {
-                return Ok(None);
-            };
-            match self.assembler.push(chunk) {
-                Ok(Some(message)) => return Ok(Some(message)),
-                Ok(None) => {}
-                Err(unfit) => return Err(unfit.into()),
-            }
-        }
-    }
-
-    pub(super) async fn recv_chunk(&mut self) -> Result<Option<Chunk>, Error> {
-        let mut state = self.state.clone();
-        let over = async {
-            let known = state.wait_for(|state| state.finished || state.fault.is_some());
-            match known.await {
-                Ok(state) if state.finished => Ok(None),
-                Ok(state) => Err(state.fault.clone().unwrap_or(Error::Gone)),
-                Err(_) => Err(Error::Gone),
-            }
-        };
-        // What arrived before the end is read first.
-        tokio::select! {
-            biased;
-            Some(chunk) = self.chunks.recv() => Ok(Some(chunk)),
-            over = over => match self.chunks.try_recv() {
-                Ok(chunk) => Ok(Some(chunk)),
-                Err(_) => over,
-            },
-        }
-    }
-}
-
-/// The longest message that [`Receiver::recv`] collects, in bytes, as in `peersox_client`.
-const MAX_MESSAGE: usize = 64 * 1024 * 1024;
 
 /// How long the holder may take to read what was said over channels. A channel that is still open is not
 /// waited for longer.
@@ -492,4 +384,4 @@ const SETTLE: Duration = Duration::from_secs(1);
 const START_AGAIN: u32 = 20;
 
 /// The pause before the socket of a holder is tried again.
-const BREATH: Duration = Duration::from_millis(50);
+pub(super) const BREATH: Duration = Duration::from_millis(50);

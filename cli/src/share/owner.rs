@@ -15,8 +15,10 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
 
+use super::lasting;
+use super::lent::lend;
 use super::place::Place;
-use super::wire::{self, Answer, Asked, Fault, Frame, Request, Told};
+use super::wire::{self, Answer, Asked, Fault, Request, Told};
 use crate::args::Hold;
 use crate::connect;
 use crate::failure;
@@ -91,10 +93,17 @@ enum Farewell {
 /// What the tasks of connections hand to the owner of the peer.
 enum Letter {
     Attach(Line, OwnedWriteHalf),
-    Open(String, Priority, Line, OwnedWriteHalf),
+    Open(Opening, Line, OwnedWriteHalf),
     Accept(String, Line, OwnedWriteHalf),
     Ping(tokio::sync::oneshot::Sender<Duration>),
     Farewell(Farewell),
+}
+
+/// The channel that a guest opens.
+struct Opening {
+    name: String,
+    priority: Priority,
+    row: Option<String>,
 }
 
 type Line = BufReader<OwnedReadHalf>;
@@ -138,9 +147,11 @@ impl Desk {
                         let told = self.told.subscribe();
                         tokio::spawn(attend(line, write, greeting, told, self.letters.clone()));
                     }
-                    Some(Letter::Open(name, priority, line, write)) => {
-                        let opened = peer.open(&name, priority).await;
-                        tokio::spawn(lend(opened, line, write));
+                    Some(Letter::Open(opening, line, write)) => {
+                        let name = opening.row.filter(|_| connect::is_program(peer.secured()));
+                        let name = name.unwrap_or(opening.name);
+                        let opened = peer.open(&name, opening.priority).await;
+                        tokio::spawn(lend(opened, (line, write)));
                     }
                     Some(Letter::Accept(name, line, write)) => {
                         self.wanting.retain(|(_, line, _)| !is_gone(line));
@@ -193,7 +204,7 @@ impl Desk {
         while let Ok(Some(letter)) = tokio::time::timeout(LAST_GUEST, self.inbox.recv()).await {
             match letter {
                 Letter::Attach(_, write) => end(write, Some(fault.clone())).await,
-                Letter::Open(_, _, _, mut write) | Letter::Accept(_, _, mut write) => {
+                Letter::Open(_, _, mut write) | Letter::Accept(_, _, mut write) => {
                     let _ = wire::tell(&mut write, &Answer::Fault(fault.clone())).await;
                 }
                 Letter::Ping(_) | Letter::Farewell(_) => {}
@@ -248,14 +259,19 @@ impl Desk {
     /// Takes a channel of the other side.
     fn take(&mut self, channel: Channel) {
         if self.unserved.len() == MAX_UNSERVED {
-            // Dropping it refuses it.
-            return;
+            // The command that would have gone on with it does not come. Dropping a channel refuses it.
+            let idle = self
+                .unserved
+                .iter()
+                .position(|it| lasting::is_later(it.name()));
+            let Some(idle) = idle else { return };
+            self.unserved.remove(idle);
         }
         let name = channel.name().to_owned();
         self.unserved.push_back(channel);
         self.hand_out();
-        let waits = self.unserved.iter().any(|it| it.name() == name);
-        if let Some(needed) = connect::served_by(&name).filter(|_| waits) {
+        let waits = !lasting::is_later(&name) && self.unserved.iter().any(|it| it.name() == name);
+        if let Some(needed) = connect::served_by(lasting::purpose(&name)).filter(|_| waits) {
             let _ = self.told.send(Told::Said {
                 sentence: format!("the other side waits for `peersox {needed}` here"),
                 event: json!({"event": "wanted", "command": needed}),
@@ -267,7 +283,10 @@ impl Desk {
     fn hand_out(&mut self) {
         let mut at = 0;
         while let Some(channel) = self.unserved.get(at) {
-            let wanted = self.wanting.iter().position(|it| it.0 == channel.name());
+            let name = channel.name();
+            let wanted = self.wanting.iter().position(|(wanted, ..)| {
+                wanted == name || !lasting::is_later(name) && wanted == lasting::purpose(name)
+            });
             let Some(wanted) = wanted else {
                 at += 1;
                 continue;
@@ -280,7 +299,7 @@ impl Desk {
                 continue;
             }
             if let Some(channel) = self.unserved.remove(at) {
-                tokio::spawn(lend(Ok(channel), line, write));
+                tokio::spawn(lend(Ok(channel), (line, write)));
             }
         }
     }
@@ -324,13 +343,22 @@ async fn receive(stream: UnixStream, letters: mpsc::Sender<Letter>) {
     let request = tokio::time::timeout(wire::PATIENCE, wire::hear(&mut line)).await;
     let letter = match request {
         Ok(Ok(Some(Request::Attach))) => Letter::Attach(line, write),
-        Ok(Ok(Some(Request::Open { name, priority }))) => {
+        Ok(Ok(Some(Request::Open {
+            name,
+            priority,
+            row,
+        }))) => {
             let priority = match priority {
                 0 => Priority::Interactive,
                 2 => Priority::Bulk,
                 _ => Priority::Normal,
             };
-            Letter::Open(name, priority, line, write)
+            let opening = Opening {
+                name,
+                priority,
+                row,
+            };
+            Letter::Open(opening, line, write)
         }
         Ok(Ok(Some(Request::Accept { name }))) => Letter::Accept(name, line, write),
         _ => return,
@@ -391,77 +419,6 @@ async fn attend(
     };
     reader.abort();
     let _ = letters.send(Letter::Farewell(farewell)).await;
-}
-
-/// Carries a channel between the other side and a guest.
-async fn lend(channel: Result<Channel, Error>, mut line: Line, mut write: OwnedWriteHalf) {
-    let channel = match channel {
-        Ok(channel) => channel,
-        Err(error) => {
-            let _ = wire::tell(&mut write, &Answer::Fault(Fault::from(&error))).await;
-            return;
-        }
-    };
-    let (sender, mut receiver) = channel.split();
-    if wire::tell(&mut write, &Answer::Here).await.is_err() {
-        let _ = sender.reset(wire::GUEST_KILLED).await;
-        return;
-    }
-    let (answers, mut answered) = mpsc::channel(1);
-    let inward = async {
-        loop {
-            let done = match wire::read(&mut line).await {
-                Ok(Some(Frame::Piece(chunk))) => sender.send_chunk(chunk).await,
-                Ok(Some(Frame::Finish)) => sender.finish().await,
-                Ok(Some(Frame::Flushed)) => match sender.flushed().await {
-                    Ok(()) => {
-                        let _ = answers.send(Frame::Flushed).await;
-                        Ok(())
-                    }
-                    Err(error) => Err(error),
-                },
-                Ok(Some(Frame::Reset(code))) => sender.reset(code).await,
-                // Dropping the channel does what is right: it has ended, or is reset.
-                Ok(Some(Frame::Done)) => return,
-                Ok(Some(Frame::Fault(_))) | Err(_) | Ok(None) => {
-                    let _ = sender.reset(wire::GUEST_KILLED).await;
-                    return;
-                }
-            };
-            if let Err(error) = done {
-                let _ = answers.send(Frame::Fault(Fault::from(&error))).await;
-                // The other direction ends the connection.
-                std::future::pending::<()>().await;
-            }
-        }
-    };
-    let outward = async {
-        let mut finished = false;
-        loop {
-            let frame = tokio::select! {
-                Some(answer) = answered.recv() => answer,
-                chunk = receiver.recv_chunk(), if !finished => match chunk {
-                    Ok(Some(chunk)) => Frame::Piece(chunk),
-                    Ok(None) => {
-                        finished = true;
-                        Frame::Finish
-                    }
-                    Err(error) => Frame::Fault(Fault::from(&error)),
-                },
-            };
-            if wire::write(&mut write, &frame).await.is_err() {
-                let _ = sender.reset(wire::GUEST_KILLED).await;
-                return;
-            }
-            if matches!(frame, Frame::Fault(_)) {
-                return;
-            }
-        }
-    };
-    tokio::select! {
-        () = inward => {}
-        () = outward => {}
-    }
 }
 
 /// Letters wait here for the owner of the peer; tasks wait when it is full.

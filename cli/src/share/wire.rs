@@ -34,8 +34,13 @@ use tokio::io::{
 pub(super) enum Request {
     /// A guest is there.
     Attach,
-    /// A channel of this name; priority 0, 1 or 2.
-    Open { name: String, priority: u8 },
+    /// A channel of this name; priority 0, 1 or 2. It has the name `row` if that is given and the other side
+    /// runs this program.
+    Open {
+        name: String,
+        priority: u8,
+        row: Option<String>,
+    },
     /// The next channel of this name that the other side opens.
     Accept { name: String },
 }
@@ -78,7 +83,8 @@ pub(super) enum Told {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Answer {
-    Here,
+    /// The channel, by its name.
+    Here(String),
     Fault(Fault),
 }
 
