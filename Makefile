@@ -9,7 +9,7 @@
 
 SHELL := /bin/bash
 
-.PHONY: serve web test check fmt land-proto
+.PHONY: serve web test check check-rust check-proto check-licences check-wasm check-web fmt land-proto
 
 serve:
 	@scripts/page || echo "hint: the page could not be built; the server shows what was built last, or a plain status page" >&2
@@ -22,13 +22,24 @@ web:
 test:
 	scripts/test
 
-check:
+check: check-rust check-proto check-licences check-wasm check-web
+
+check-rust:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked
+
+check-proto:
 	scripts/buf lint proto
+
+check-licences:
 	scripts/deny
+
+check-wasm:
 	scripts/wasm-check
+
+# After the other one: both build in the same folder.
+check-web: check-wasm
 	scripts/web --check
 
 fmt:

@@ -67,8 +67,6 @@ async function rebuild() {
   write('peersox-transfer', { ...transfers, text: transfers.text.replace(MAPPED, `${inlined}$&`) })
   writeFileSync(join(npm, 'peersox.wasm'), engine.wasm)
   writeFileSync(join(npm, 'peersox-transfer.wasm'), transfer.wasm)
-  const { devDependencies: _, ...published } = manifest
-  writeFileSync(join(npm, 'package.json'), `${JSON.stringify(published, null, 2)}\n`)
   cpSync(join(here, 'README.md'), join(npm, 'README.md'))
   for (const licence of ['LICENSE-MIT', 'LICENSE-APACHE']) cpSync(join(root, licence), join(npm, licence))
 
@@ -77,6 +75,9 @@ async function rebuild() {
   }
   for (const file of ['peersox.wasm', 'peersox-transfer.wasm']) cpSync(join(npm, file), join(page, file))
   report()
+  // Last: scripts/page takes it for the sign that all of this is built, and within its budget.
+  const { devDependencies: _, ...published } = manifest
+  writeFileSync(join(npm, 'package.json'), `${JSON.stringify(published, null, 2)}\n`)
 }
 
 /** A module and its glue. */

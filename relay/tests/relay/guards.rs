@@ -1,6 +1,7 @@
 //! One host, or one network, at full effort; and handshakes that nobody finishes.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use peersox_core::role::Role;
 use peersox_proto::v1::{self, notice::Kind};
 use peersox_relay::Config;
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
+use tokio::sync::Barrier;
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -140,10 +142,14 @@ async fn pairs_that_do_not_read_share_one_budget_of_memory() {
     .await;
     let mut senders = Vec::new();
     let mut readers = Vec::new();
+    // All begin when all are there, and somebody looks.
+    let all = Arc::new(Barrier::new(13));
     for _ in 0..12 {
         let (mut one, two, _) = server.pair((Over::Quic, Over::Quic)).await;
         readers.push(two);
+        let all = Arc::clone(&all);
         senders.push(tokio::spawn(async move {
+            all.wait().await;
             let frame = Frame::new(Lane::Reliable, &[7; 60_000]);
             for _ in 0..200 {
                 one.send(frame.clone()).await;
@@ -151,6 +157,7 @@ async fn pairs_that_do_not_read_share_one_budget_of_memory() {
             one.closed().await
         }));
     }
+    all.wait().await;
     let begun = Instant::now();
     let mut most = 0;
     let hung_up = || server.relay.snapshot().hung_up(CloseReason::RateLimited);

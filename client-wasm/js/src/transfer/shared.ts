@@ -9,5 +9,6 @@
 export { toHex } from '../net/bytes.js'
 export { Emitter } from '../api/emitter.js'
 export { ChannelResetError, ClosedError, PeerSoxError, TransferError } from '../api/errors.js'
+/** @internal */
 export { throwIfAborted } from '../net/failure.js'
 export { instantiate } from '../net/instantiate.js'
