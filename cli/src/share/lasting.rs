@@ -289,7 +289,7 @@ impl Lasting {
 #[derive(Debug, PartialEq)]
 pub(super) struct Violation;
 
-/// A row of channels, by name: `peersox.forward/new/…` is the first, `peersox.forward/again/…` each later one.
+/// A row of channels, by name: first `peersox.forward/new/…`, then `peersox.forward/again/…` each time.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Row {
     name: String,
