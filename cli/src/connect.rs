@@ -28,17 +28,28 @@ pub(crate) async fn run(args: Connect) -> anyhow::Result<()> {
     let way = Way::with(&args.partner);
     let met = meet::meet(&args.partner.remote, way, "connect", voice).await?;
     let (mut peer, role) = (met.peer, met.pairing.role);
-    let channel = match role {
-        Role::Initiator => peer.open_lasting(CHANNEL, Priority::Interactive).await?,
-        Role::Joiner => accept(&mut peer, CHANNEL).await?,
+    let mut absent = pin!(meet::absent(peer.status(), args.partner.remote.wait));
+    let opening = async {
+        match role {
+            Role::Initiator => {
+                let opening = peer.open_lasting(CHANNEL, Priority::Interactive).await?;
+                Ok(opening.done(None).await?)
+            }
+            Role::Joiner => accept(&mut peer, CHANNEL).await,
+        }
     };
-
+    let channel = tokio::select! {
+        channel = opening => channel?,
+        gone = &mut absent => return Err(gone),
+    };
     let (sender, receiver) = channel.split();
-    let absent = meet::absent(peer.status(), args.partner.remote.wait);
     tokio::select! {
         joined = join(&sender, receiver, peer.ended()) => joined?,
-        gone = absent => return Err(gone),
+        gone = &mut absent => return Err(gone),
     }
+    // Where nobody typed an end, the other side has to hear of one. Its window may be full.
+    let _ = tokio::time::timeout(FAREWELL, sender.finish()).await;
+    drop(sender);
     peer.close().await?;
     voice.say("", &json!({"event": "closed"}));
     Ok(())

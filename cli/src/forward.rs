@@ -5,8 +5,9 @@
 //! ```
 //!
 //! The side with `--target` chooses what can be reached, and the other side cannot ask for anything
-//! else. Each connection is one channel `peersox.forward`: bytes are binary messages whose boundaries
-//! mean nothing, FINISH is the end of one direction, RESET a connection that broke.
+//! else. Each connection is one channel `peersox.forward`, over a saved device a lasting one: bytes are
+//! binary messages whose boundaries mean nothing, FINISH is the end of one direction, RESET a connection
+//! that broke.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,10 +93,18 @@ async fn accept_here(peer: &mut Peer, listener: &TcpListener, voice: Voice) -> a
                 continue;
             }
         };
-        let channel = peer.open_lasting(CHANNEL, Priority::Normal).await?;
+        let opening = peer.open_lasting(CHANNEL, Priority::Normal).await?;
         tracing::debug!(%from, "connection");
         connections.spawn(async move {
-            report(carry(stream, channel).await, voice);
+            let permit = permit.ok().map(Arc::new);
+            let outcome = match opening.done(permit.clone()).await {
+                Ok(channel) => carry(stream, channel).await,
+                Err(error) => {
+                    let _ = stream.set_zero_linger();
+                    Err(error.into())
+                }
+            };
+            report(outcome, voice);
             drop(permit);
         });
     }

@@ -13,7 +13,7 @@
 //!
 //! A guest that ends, or is killed, takes its own channels along and no other. The holder ends with its last
 //! guest. If the holder is killed, the first guest that notices starts another. The keys died with the first
-//! one, and the channels, too; transfers resume by themselves, and what is [lasting](lasting), forwarded
+//! one, and the channels, too; transfers resume by themselves, and what is [lasting], forwarded
 //! connections and pipes, goes on over other channels.
 //!
 //! A pairing by a code lives as long as its one command, and has no holder.
@@ -26,6 +26,7 @@ mod place;
 mod pump;
 mod wire;
 
+pub(crate) use pump::Permit;
 pub(crate) use wire::{hear, tell};
 
 use std::time::Duration;
@@ -60,8 +61,8 @@ pub(crate) enum Receiver {
     Lasting(pump::Receiver),
 }
 
-/// What the halves say is what those of `peersox_client` say; a channel whose holder or whose partner's
-/// command was killed ends with [`Error::PeerRestarted`].
+/// What the halves say is what those of `peersox_client` say. A channel whose partner's command was killed
+/// ends with [`Error::PeerRestarted`], and so does one that is not lasting when its holder was killed.
 impl Peer {
     pub(crate) async fn open(&self, name: &str, priority: Priority) -> Result<Channel, Error> {
         match self {
@@ -70,17 +71,17 @@ impl Peer {
         }
     }
 
-    /// Opens a channel that goes on when the process that holds the pairing is killed, if the other side can.
-    /// Returns once the other command has taken it.
+    /// Begins to open a channel that goes on when the process that holds the pairing is killed, if the other
+    /// side can. Fails only if the peer has ended.
     pub(crate) async fn open_lasting(
         &self,
-        name: &str,
+        name: &'static str,
         priority: Priority,
-    ) -> Result<Channel, Error> {
-        match self {
-            Self::Own(peer) => Ok(Channel::own(peer.open(name, priority).await?)),
-            Self::Lent(peer) => peer.open_lasting(name, priority).await,
-        }
+    ) -> Result<Opening, Error> {
+        Ok(match self {
+            Self::Own(peer) => Opening::Done(Channel::own(peer.open(name, priority).await?)),
+            Self::Lent(peer) => Opening::Lent(peer.lender(), name, priority),
+        })
     }
 
     /// The next channel that the other side opens: of any name if the peer is this process's own, else of
@@ -126,6 +127,23 @@ impl Peer {
         match self {
             Self::Own(peer) => peer.close().await,
             Self::Lent(peer) => peer.close().await,
+        }
+    }
+}
+
+/// A channel that is being opened.
+pub(crate) enum Opening {
+    Done(Channel),
+    Lent(guest::Lender, &'static str, Priority),
+}
+
+impl Opening {
+    /// Returns once the other command has taken the channel, or refused it. The permit is kept until nothing
+    /// more is to be said over a lasting channel.
+    pub(crate) async fn done(self, permit: Option<Permit>) -> Result<Channel, Error> {
+        match self {
+            Self::Done(channel) => Ok(channel),
+            Self::Lent(lender, name, priority) => lender.open_lasting(name, priority, permit).await,
         }
     }
 }

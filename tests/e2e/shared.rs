@@ -102,8 +102,13 @@ async fn what_is_forwarded_goes_on_when_the_holders_are_killed() {
     let mut here = paired.start("a", &listen);
     there.event("serving").await;
     let address = here.event("listening").await["address"].clone();
-    let mut quiet = TcpStream::connect(address.as_str().unwrap()).await.unwrap();
-    echoes(&mut quiet, b"before").await;
+    // More than a holder keeps for commands that have not come.
+    let mut quiet = Vec::new();
+    for _ in 0..40 {
+        let mut stream = TcpStream::connect(address.as_str().unwrap()).await.unwrap();
+        echoes(&mut stream, b"before").await;
+        quiet.push(stream);
+    }
 
     // One that is busy both ways all the time.
     let busy = TcpStream::connect(address.as_str().unwrap()).await.unwrap();
@@ -127,7 +132,9 @@ async fn what_is_forwarded_goes_on_when_the_holders_are_killed() {
         signal_holder(&paired.dir.path().join(victim), "KILL");
         let command = if victim == "a" { &mut here } else { &mut there };
         command.event("taken_over").await;
-        echoes(&mut quiet, victim.as_bytes()).await;
+        for stream in &mut quiet {
+            echoes(stream, victim.as_bytes()).await;
+        }
     }
     soon(writing).await.unwrap();
     assert!(soon(reading).await.unwrap() == content);
@@ -137,11 +144,29 @@ async fn what_is_forwarded_goes_on_when_the_holders_are_killed() {
     let mut second = paired.start("b", &serve);
     second.event("serving").await;
     signal(&there.child, "KILL");
-    let broken = soon(quiet.read(&mut [0; 1])).await;
-    assert_eq!(
-        broken.unwrap_err().kind(),
-        std::io::ErrorKind::ConnectionReset
-    );
+    breaks(&mut quiet[0]).await;
+}
+
+#[tokio::test]
+async fn a_service_that_is_not_there_costs_one_connection_and_not_the_command() {
+    let paired = Paired::new().await;
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = nobody.local_addr().unwrap().to_string();
+    drop(nobody);
+    let serve = ["forward", "--target", &target, "--with", "other"];
+    let mut there = paired.start("b", &serve);
+    let listen = ["forward", "--listen", "127.0.0.1:0", "--with", "other"];
+    let mut here = paired.start("a", &listen);
+    there.event("serving").await;
+    let address = here.event("listening").await["address"].clone();
+    for _ in 0..3 {
+        let mut stream = TcpStream::connect(address.as_str().unwrap()).await.unwrap();
+        breaks(&mut stream).await;
+        here.event("broken").await;
+        there.event("unreachable").await;
+    }
+    signal(&here.child, "INT");
+    assert_eq!(here.end().await.0, 130);
 }
 
 #[tokio::test]
@@ -245,6 +270,12 @@ async fn pass(from: &mut Peer, to: &mut Peer, line: &str) {
     let stdout = to.stdout.as_mut().unwrap();
     soon(stdout.read_exact(&mut read)).await.unwrap();
     assert_eq!(read, line.as_bytes());
+}
+
+/// A connection is reset, and does not look complete.
+async fn breaks(stream: &mut TcpStream) {
+    let broken = soon(stream.read(&mut [0; 1])).await.unwrap_err();
+    assert_eq!(broken.kind(), std::io::ErrorKind::ConnectionReset);
 }
 
 async fn echoes(stream: &mut TcpStream, text: &[u8]) {

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use peersox_client::{Error, Priority, ResetCode, Status};
+use peersox_client::{Error, Priority, ResetCode, Side, Status};
 use rand_core::{OsRng, RngCore as _};
 use tokio::io::BufReader;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -14,7 +14,7 @@ use super::Channel;
 use super::lasting::Row;
 use super::lent::{Line, halves};
 use super::place::Place;
-use super::pump::Pump;
+use super::pump::{Permit, Pump};
 use super::wire::{self, Answer, Asked, Fault, Request, Told};
 use crate::args::{Remote, Transport};
 use crate::argv;
@@ -25,13 +25,19 @@ use crate::terminal::Voice;
 
 /// A peer that a holder lends.
 pub(crate) struct Peer {
-    place: Arc<Place>,
+    lender: Lender,
     asks: mpsc::Sender<Ask>,
+    gone: mpsc::Receiver<()>,
+}
+
+/// Where channels come from.
+#[derive(Clone)]
+pub(crate) struct Lender {
+    place: Arc<Place>,
     status: watch::Receiver<Status>,
     end: watch::Receiver<Option<Result<(), Error>>>,
-    /// Each channel holds a copy; `gone` ends with the last of them.
+    /// Each channel holds a copy; [`Peer::gone`] ends with the last of them.
     alive: mpsc::Sender<()>,
-    gone: mpsc::Receiver<()>,
 }
 
 enum Ask {
@@ -66,20 +72,19 @@ pub(crate) async fn attach(
         ends.send_replace(Some(ended));
     });
     let (alive, gone) = mpsc::channel(1);
-    Ok(Peer {
+    let lender = Lender {
         place,
-        asks,
         status,
         end,
         alive,
-        gone,
-    })
+    };
+    Ok(Peer { lender, asks, gone })
 }
 
 impl Peer {
     /// Waits until messages flow.
     pub(crate) async fn connected(&self) -> Result<(), Error> {
-        let mut status = self.status.clone();
+        let mut status = self.status();
         tokio::select! {
             biased;
             Ok(_) = status.wait_for(|status| status.connected) => Ok(()),
@@ -88,93 +93,15 @@ impl Peer {
     }
 
     pub(super) async fn open(&self, name: &str, priority: Priority) -> Result<Channel, Error> {
-        let request = Request::Open {
-            name: name.to_owned(),
-            priority: priority as u8,
-            row: None,
-        };
-        let (line, _) = self.channel(&request).await?;
-        Ok(Channel::lent(name, halves(line, self.alive.clone())))
-    }
-
-    pub(super) async fn open_lasting(
-        &self,
-        name: &str,
-        priority: Priority,
-    ) -> Result<Channel, Error> {
-        let mut random = [0; 16];
-        OsRng.fill_bytes(&mut random);
-        let row = Row::new(name, random);
-        let request = Request::Open {
-            name: name.to_owned(),
-            priority: priority as u8,
-            row: Some(row.first()),
-        };
-        let (line, opened) = self.channel(&request).await?;
-        // A page takes the plain one.
-        if opened == name {
-            return Ok(Channel::lent(name, halves(line, self.alive.clone())));
-        }
-        let (sender, receiver) = self.pump(row, Some(priority)).start(line);
-        match sender.heard().await {
-            Ok(()) => Ok(Channel::lasting(name, (sender, receiver))),
-            // A program that does not know of such channels.
-            Err(Error::Reset { code, .. }) if code.0 <= ResetCode::REFUSED.0 => {
-                self.open(name, priority).await
-            }
-            Err(error) => Err(error),
-        }
+        self.lender.open(name, priority).await
     }
 
     pub(super) async fn accept(&self, name: &str) -> Option<Channel> {
-        let request = Request::Accept {
-            name: name.to_owned(),
-        };
-        loop {
-            let asked = tokio::select! {
-                asked = self.channel(&request) => asked,
-                _ = self.ended() => return None,
-            };
-            match asked {
-                Ok((line, taken)) => {
-                    return Some(match Row::begun_by(&taken) {
-                        Some(row) => Channel::lasting(name, self.pump(row, None).start(line)),
-                        None => Channel::lent(name, halves(line, self.alive.clone())),
-                    });
-                }
-                // The holder is gone; the next one is asked.
-                Err(_) => tokio::time::sleep(BREATH).await,
-            }
-        }
+        self.lender.accept(name).await
     }
 
-    fn pump(&self, row: Row, opens: Option<Priority>) -> Pump {
-        Pump {
-            place: Arc::clone(&self.place),
-            status: self.status.clone(),
-            end: self.end.clone(),
-            row,
-            opens,
-            alive: self.alive.clone(),
-        }
-    }
-
-    /// A channel, with its name.
-    async fn channel(&self, request: &Request) -> Result<(Line, String), Error> {
-        let asking = async {
-            loop {
-                match ask_for(&self.place, request).await {
-                    Ok(Answered::Here(line, name)) => return Ok((line, name)),
-                    Ok(Answered::Not(fault)) => return Err(fault.into()),
-                    // A holder is being started in place of one that was killed.
-                    Err(_) => tokio::time::sleep(BREATH).await,
-                }
-            }
-        };
-        tokio::select! {
-            asked = asking => asked,
-            ended = self.ended() => Err(ended.err().unwrap_or(Error::Gone)),
-        }
+    pub(super) fn lender(&self) -> Lender {
+        self.lender.clone()
     }
 
     pub(super) async fn ping(&self) -> Result<Duration, Error> {
@@ -191,24 +118,122 @@ impl Peer {
     }
 
     pub(super) fn status(&self) -> watch::Receiver<Status> {
-        self.status.clone()
+        self.lender.status.clone()
     }
 
     pub(super) async fn ended(&self) -> Result<(), Error> {
-        let mut end = self.end.clone();
-        match end.wait_for(Option::is_some).await {
-            Ok(ended) => ended.clone().unwrap_or(Err(Error::Gone)),
-            Err(_) => Err(Error::Gone),
-        }
+        self.lender.ended().await
     }
 
     pub(super) async fn close(mut self) -> Result<(), Error> {
         // The holder has to know of everything that was said over the channels before it parts.
         let (alive, _) = mpsc::channel(1);
-        self.alive = alive;
+        self.lender.alive = alive;
         let _ = tokio::time::timeout(SETTLE, self.gone.recv()).await;
         let _ = self.asks.send(Ask::Close).await;
         self.ended().await
+    }
+}
+
+impl Lender {
+    async fn open(&self, name: &str, priority: Priority) -> Result<Channel, Error> {
+        let request = Request::Open {
+            name: name.to_owned(),
+            priority: priority as u8,
+            row: None,
+        };
+        let (line, _) = self.channel(&request).await?;
+        Ok(Channel::lent(name, halves(line, self.alive.clone())))
+    }
+
+    pub(super) async fn open_lasting(
+        &self,
+        name: &str,
+        priority: Priority,
+        permit: Option<Permit>,
+    ) -> Result<Channel, Error> {
+        let mut random = [0; 16];
+        OsRng.fill_bytes(&mut random);
+        let row = Row::new(name, random);
+        let request = Request::Open {
+            name: name.to_owned(),
+            priority: priority as u8,
+            row: Some(row.first()),
+        };
+        let (line, begun) = self.channel(&request).await?;
+        // A page takes the plain one.
+        if begun.is_none() {
+            return Ok(Channel::lent(name, halves(line, self.alive.clone())));
+        }
+        let (sender, receiver) = self.pump(row, Some(priority), permit).start(line);
+        match sender.heard().await {
+            Ok(()) => Ok(Channel::lasting(name, (sender, receiver))),
+            // A program that does not know of such channels.
+            Err(Error::Reset { by, code }) if (by, code) == (Side::Other, ResetCode::REFUSED) => {
+                self.open(name, priority).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn accept(&self, name: &str) -> Option<Channel> {
+        let request = Request::Accept {
+            name: name.to_owned(),
+            lasting: true,
+        };
+        loop {
+            let asked = tokio::select! {
+                asked = self.channel(&request) => asked,
+                _ = self.ended() => return None,
+            };
+            match asked {
+                Ok((line, begun)) => {
+                    return Some(match begun {
+                        Some(row) => Channel::lasting(name, self.pump(row, None, None).start(line)),
+                        None => Channel::lent(name, halves(line, self.alive.clone())),
+                    });
+                }
+                // The holder is gone; the next one is asked.
+                Err(_) => tokio::time::sleep(BREATH).await,
+            }
+        }
+    }
+
+    fn pump(&self, row: Row, opens: Option<Priority>, permit: Option<Permit>) -> Pump {
+        Pump {
+            place: Arc::clone(&self.place),
+            status: self.status.clone(),
+            end: self.end.clone(),
+            row,
+            opens,
+            alive: self.alive.clone(),
+            permit,
+        }
+    }
+
+    /// A channel, and the row that it begins.
+    async fn channel(&self, request: &Request) -> Result<(Line, Option<Row>), Error> {
+        let asking = async {
+            loop {
+                match ask_for(&self.place, request).await {
+                    Ok(Answered::Here(line, row)) => return Ok((line, row)),
+                    Ok(Answered::Not(fault)) => return Err(fault.into()),
+                    Err(error) => retry(&error).await?,
+                }
+            }
+        };
+        tokio::select! {
+            asked = asking => asked,
+            ended = self.ended() => Err(ended.err().unwrap_or(Error::Gone)),
+        }
+    }
+
+    async fn ended(&self) -> Result<(), Error> {
+        let mut end = self.end.clone();
+        match end.wait_for(Option::is_some).await {
+            Ok(ended) => ended.clone().unwrap_or(Err(Error::Gone)),
+            Err(_) => Err(Error::Gone),
+        }
     }
 }
 
@@ -359,9 +384,21 @@ fn absolute(path: &Path) -> std::io::Result<std::path::PathBuf> {
 }
 
 pub(super) enum Answered {
-    /// The channel, by its name.
-    Here(Line, String),
+    /// The channel, and the row that it begins.
+    Here(Line, Option<Row>),
     Not(Fault),
+}
+
+/// Waits before the holder is asked again: another one is being started in place of one that was killed.
+/// Fails if the holder said what this program does not understand, which no repetition mends.
+pub(super) async fn retry(error: &std::io::Error) -> Result<(), Error> {
+    match error.kind() {
+        std::io::ErrorKind::InvalidData => Err(Error::Gone),
+        _ => {
+            tokio::time::sleep(BREATH).await;
+            Ok(())
+        }
+    }
 }
 
 /// Asks the holder for a channel.
@@ -370,7 +407,8 @@ pub(super) async fn ask_for(place: &Place, request: &Request) -> std::io::Result
     wire::tell(&mut write, request).await?;
     let mut line = BufReader::new(read);
     match wire::hear(&mut line).await? {
-        Some(Answer::Here(name)) => Ok(Answered::Here((line, write), name)),
+        Some(Answer::Here) => Ok(Answered::Here((line, write), None)),
+        Some(Answer::Row(name)) => Ok(Answered::Here((line, write), Row::begun_by(&name))),
         Some(Answer::Fault(fault)) => Ok(Answered::Not(fault)),
         None => Err(std::io::ErrorKind::UnexpectedEof.into()),
     }

@@ -75,18 +75,23 @@ pub(super) struct Lasting {
     arrived_cost: usize,
     next_in: u64,
     taken_here: u64,
-    /// What the other side was told of `taken_here`, and what it costs of its window since.
+    /// The last `taken_here` that the other side was told; 0 if it has to be told again.
     told: u64,
+    /// The cost of the items that were taken since.
     untold_cost: usize,
-    /// The other side wants to know when this item is taken.
+    /// The other side wants to know when so many items are taken, and then, when so many.
     wanted: Option<u64>,
+    wanted_then: Option<u64>,
     ended_there: bool,
 
-    /// Nothing is sent before the other side has said where it stands; over the first channel that is known.
+    /// Nothing is sent before the other side has said where it stands. The first channel begins at 0.
     waits: bool,
     greeted: bool,
     heard: bool,
+    /// The other side has answered over some channel of the row.
+    met: bool,
     reset: Option<ResetCode>,
+    reset_said: bool,
     /// The command needs this channel no more.
     dropped: bool,
     parted: bool,
@@ -100,6 +105,7 @@ impl Lasting {
         self.greeted = false;
         self.heard = false;
         self.parted = false;
+        self.reset_said = false;
         // What was on its way may be lost: the other side is told and asked again.
         self.told = 0;
         self.asks |= self.finished || !self.kept.is_empty();
@@ -108,6 +114,16 @@ impl Lasting {
     /// Whether the other side has answered over the present channel.
     pub(super) const fn heard(&self) -> bool {
         self.heard
+    }
+
+    /// Whether it has ever answered: whether the other command has this row.
+    pub(super) const fn met(&self) -> bool {
+        self.met
+    }
+
+    /// Whether it has answered before, and not over the present channel.
+    pub(super) const fn is_unheard(&self) -> bool {
+        self.met && !self.heard
     }
 
     pub(super) fn fail(&mut self, fault: Error) {
@@ -179,12 +195,14 @@ impl Lasting {
 
     /// What goes into the channel now.
     pub(super) fn next(&mut self) -> Option<Out> {
-        if let Some(code) = self.reset.take() {
-            return Some(Out::Reset(code));
-        }
+        // First, so that a reset is the answer of a command that knows such channels.
         if !self.greeted {
             self.greeted = true;
             return Some(counted(HERE, self.next_in));
+        }
+        if let Some(code) = self.reset.filter(|_| !self.reset_said) {
+            self.reset_said = true;
+            return Some(Out::Reset(code));
         }
         if self.dropped && !(self.finished && self.ended_there) {
             return Some(Out::Done);
@@ -196,7 +214,7 @@ impl Lasting {
         let all_told = self.told == self.taken_here;
         if !all_told && (wanted || self.ended_there || self.untold_cost >= WINDOW / 4) {
             if wanted {
-                self.wanted = None;
+                self.wanted = self.wanted_then.take();
             }
             self.told = self.taken_here;
             self.untold_cost = 0;
@@ -236,6 +254,7 @@ impl Lasting {
                 }
                 self.waits = false;
                 self.heard = true;
+                self.met = true;
                 Ok(())
             }
             _ if !self.heard => Err(Violation),
@@ -248,7 +267,7 @@ impl Lasting {
                 bytes: payload,
                 last: kind & 1 == 0,
             })),
-            FINISH => self.arrive(Item::Finish),
+            FINISH if payload.is_empty() => self.arrive(Item::Finish),
             TAKEN => {
                 let taken = count(&payload)?;
                 if !(self.taken_there..=self.next_out).contains(&taken) {
@@ -261,8 +280,11 @@ impl Lasting {
                 }
                 Ok(())
             }
-            ASK => {
-                self.wanted = Some(self.next_in);
+            ASK if payload.is_empty() => {
+                match self.wanted {
+                    None => self.wanted = Some(self.next_in),
+                    Some(_) => self.wanted_then = Some(self.next_in),
+                }
                 // The answer to the last question may be what was lost.
                 if self.taken_here == self.next_in {
                     self.told = 0;

@@ -6,6 +6,7 @@ use tokio::io::BufReader;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, watch};
 
+use super::lasting;
 use super::wire::{self, Answer, Fault, Frame};
 use crate::signals::spawn_goodbye;
 
@@ -21,9 +22,12 @@ pub(super) async fn lend(channel: Result<Channel, Error>, (mut line, mut write):
             return;
         }
     };
-    let name = channel.name().to_owned();
+    let answer = match lasting::purpose(channel.name()) == channel.name() {
+        true => Answer::Here,
+        false => Answer::Row(channel.name().to_owned()),
+    };
     let (sender, mut receiver) = channel.split();
-    if wire::tell(&mut write, &Answer::Here(name)).await.is_err() {
+    if wire::tell(&mut write, &answer).await.is_err() {
         let _ = sender.reset(wire::GUEST_KILLED).await;
         return;
     }

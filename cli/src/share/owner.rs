@@ -15,7 +15,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
 
-use super::lasting;
+use super::lasting::{self, Row};
 use super::lent::lend;
 use super::place::Place;
 use super::wire::{self, Answer, Asked, Fault, Request, Told};
@@ -94,7 +94,7 @@ enum Farewell {
 enum Letter {
     Attach(Line, OwnedWriteHalf),
     Open(Opening, Line, OwnedWriteHalf),
-    Accept(String, Line, OwnedWriteHalf),
+    Accept(Wanted, Line, OwnedWriteHalf),
     Ping(tokio::sync::oneshot::Sender<Duration>),
     Farewell(Farewell),
 }
@@ -104,6 +104,19 @@ struct Opening {
     name: String,
     priority: Priority,
     row: Option<String>,
+}
+
+/// The channel that a guest waits for, and whether it may be the first one of a row.
+struct Wanted {
+    name: String,
+    lasting: bool,
+}
+
+impl Wanted {
+    fn is(&self, channel: &str) -> bool {
+        let begins = || self.lasting && !lasting::is_later(channel);
+        self.name == channel || begins() && self.name == lasting::purpose(channel)
+    }
 }
 
 type Line = BufReader<OwnedReadHalf>;
@@ -116,7 +129,7 @@ struct Desk {
     /// Channels of the other side that no guest has asked for yet.
     unserved: VecDeque<Channel>,
     /// Guests that wait for a channel of a name.
-    wanting: VecDeque<(String, Line, OwnedWriteHalf)>,
+    wanting: VecDeque<(Wanted, Line, OwnedWriteHalf)>,
     /// What was said about the verification phrase, for guests that come later.
     phrase: Option<Told>,
 }
@@ -153,9 +166,9 @@ impl Desk {
                         let opened = peer.open(&name, opening.priority).await;
                         tokio::spawn(lend(opened, (line, write)));
                     }
-                    Some(Letter::Accept(name, line, write)) => {
+                    Some(Letter::Accept(wanted, line, write)) => {
                         self.wanting.retain(|(_, line, _)| !is_gone(line));
-                        self.wanting.push_back((name, line, write));
+                        self.wanting.push_back((wanted, line, write));
                         self.hand_out();
                     }
                     Some(Letter::Ping(reply)) => {
@@ -258,19 +271,21 @@ impl Desk {
 
     /// Takes a channel of the other side.
     fn take(&mut self, channel: Channel) {
-        if self.unserved.len() == MAX_UNSERVED {
-            // The command that would have gone on with it does not come. Dropping a channel refuses it.
-            let idle = self
-                .unserved
-                .iter()
-                .position(|it| lasting::is_later(it.name()));
-            let Some(idle) = idle else { return };
-            self.unserved.remove(idle);
-        }
         let name = channel.name().to_owned();
+        let is_later = lasting::is_later(&name);
         self.unserved.push_back(channel);
         self.hand_out();
-        let waits = !lasting::is_later(&name) && self.unserved.iter().any(|it| it.name() == name);
+        let same = |it: &Channel| lasting::is_later(it.name()) == is_later;
+        let most = if is_later { MAX_LATER } else { MAX_UNSERVED };
+        if self.unserved.iter().filter(|it| same(it)).count() > most {
+            // Dropping a channel refuses it: of the later ones the oldest, whose command has not come.
+            let refused = match is_later {
+                true => self.unserved.iter().position(same),
+                false => self.unserved.iter().rposition(same),
+            };
+            refused.map(|at| self.unserved.remove(at));
+        }
+        let waits = !is_later && self.unserved.iter().any(|it| it.name() == name);
         if let Some(needed) = connect::served_by(lasting::purpose(&name)).filter(|_| waits) {
             let _ = self.told.send(Told::Said {
                 sentence: format!("the other side waits for `peersox {needed}` here"),
@@ -284,9 +299,11 @@ impl Desk {
         let mut at = 0;
         while let Some(channel) = self.unserved.get(at) {
             let name = channel.name();
-            let wanted = self.wanting.iter().position(|(wanted, ..)| {
-                wanted == name || !lasting::is_later(name) && wanted == lasting::purpose(name)
-            });
+            // A command that took the first channel of this row, and was not heard over it.
+            let again = Row::begun_by(name).map(|row| row.later());
+            let has_row = |it: &(Wanted, _, _)| Some(&it.0.name) == again.as_ref();
+            let wanted = self.wanting.iter().position(has_row);
+            let wanted = wanted.or_else(|| self.wanting.iter().position(|it| it.0.is(name)));
             let Some(wanted) = wanted else {
                 at += 1;
                 continue;
@@ -360,7 +377,9 @@ async fn receive(stream: UnixStream, letters: mpsc::Sender<Letter>) {
             };
             Letter::Open(opening, line, write)
         }
-        Ok(Ok(Some(Request::Accept { name }))) => Letter::Accept(name, line, write),
+        Ok(Ok(Some(Request::Accept { name, lasting }))) => {
+            Letter::Accept(Wanted { name, lasting }, line, write)
+        }
         _ => return,
     };
     let _ = letters.send(letter).await;
@@ -429,6 +448,9 @@ const TOLD: usize = 64;
 
 /// Channels that wait for a guest; more are refused.
 const MAX_UNSERVED: usize = 16;
+
+/// Later channels of rows that wait for their command: as many as a peer takes.
+const MAX_LATER: usize = 128;
 
 /// How long the holder stays to say its last words.
 const LAST_GUEST: Duration = Duration::from_millis(600);

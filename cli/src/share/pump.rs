@@ -8,11 +8,12 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use peersox_client::{Chunk, Error, Message, Priority, ResetCode, Side, Status};
 use peersox_core::channel::Assembler;
 use tokio::io::BufReader;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
 use super::guest::{self, Answered, BREATH};
 use super::lasting::{Flush, Item, Lasting, Out, PIECE, Row};
@@ -44,15 +45,19 @@ pub(super) struct Pump {
     pub(super) row: Row,
     /// The priority, at the side that opens the channels.
     pub(super) opens: Option<Priority>,
-    /// Kept until the channel is over.
+    /// Kept until the row is over.
     pub(super) alive: mpsc::Sender<()>,
+    pub(super) permit: Option<Permit>,
 }
 
-/// How it went over one channel of the row, or over one direction of it.
+/// What allows a command to have one channel more.
+pub(crate) type Permit = Arc<OwnedSemaphorePermit>;
+
+/// How it went.
 enum Course {
-    /// This direction has ended in good order.
+    /// One direction of a channel has ended in good order.
     Ended,
-    /// There is nothing more to say.
+    /// Nothing more is to be said over the whole row.
     Over,
     /// A holder was killed, here or there.
     Lost,
@@ -84,14 +89,13 @@ impl Pump {
             std::future::pending::<()>().await;
         };
         let course = async {
-            let mut first = true;
             let fault = loop {
-                match self.follow(line, &state, first).await {
-                    Course::Lost => first = false,
+                match self.follow(line, &state).await {
+                    Course::Lost => {}
                     Course::Broke(error) => break error,
                     Course::Ended | Course::Over => return,
                 }
-                match self.again().await {
+                match self.again(&state).await {
                     Ok(next) => line = next,
                     Err(error) => break error,
                 }
@@ -103,56 +107,61 @@ impl Pump {
             () = course => {}
             () = let_go => {}
         }
-        drop(self.alive);
+        drop((self.alive, self.permit));
     }
 
     /// Carries items over one channel of the row.
-    async fn follow(&self, (mut read, mut write): Line, state: &State, first: bool) -> Course {
+    async fn follow(&self, (mut read, mut write): Line, state: &State) -> Course {
         let course = {
             let writing = pin!(write_all(&mut write, state));
             let reading = pin!(read_all(&mut read, state));
-            let late = pin!(self.unheard(state, first));
-            both(reading, writing, late).await
+            let refusing = pin!(self.refuse_late(state));
+            both(reading, writing, refusing).await
         };
         if matches!(course, Course::Over) {
             let _ = wire::write(&mut write, &Frame::Done).await;
             // The holder closes the connection when it has read so far.
-            while let Ok(Some(_)) = wire::read(&mut read).await {}
+            let _ = tokio::io::copy(&mut read, &mut tokio::io::sink()).await;
         }
         course
     }
 
-    /// Resolves if the other command does not answer over a channel that takes the place of another one.
-    async fn unheard(&self, state: &State, first: bool) {
+    /// Gives the row up if the other command has it, and does not answer over another channel of it.
+    async fn refuse_late(&self, state: &State) {
         // Who begins waits for as long as the other command takes to come.
-        if !first {
-            self.late().await;
+        if state.borrow().is_unheard() {
+            self.late(state).await;
             if !state.borrow().heard() {
-                return;
+                refuse(state, Error::PeerRestarted);
             }
         }
         std::future::pending().await
     }
 
     /// The next channel of the row, once there is a holder that has it.
-    async fn again(&self) -> Result<Line, Error> {
-        let name = self.row.later();
+    async fn again(&self, state: &State) -> Result<Line, Error> {
+        let met = state.borrow().met();
         let request = match self.opens {
             Some(priority) => Request::Open {
-                name,
+                name: match met {
+                    true => self.row.later(),
+                    false => self.row.first(),
+                },
                 priority: priority as u8,
                 row: None,
             },
-            None => Request::Accept { name },
+            None => Request::Accept {
+                name: self.row.later(),
+                lasting: true,
+            },
         };
         let asking = async {
             loop {
                 match guest::ask_for(&self.place, &request).await {
                     Ok(Answered::Here(line, _)) => return Ok(line),
-                    Ok(Answered::Not(Fault::PeerRestarted)) | Err(_) => {
-                        tokio::time::sleep(BREATH).await;
-                    }
+                    Ok(Answered::Not(Fault::PeerRestarted)) => tokio::time::sleep(BREATH).await,
                     Ok(Answered::Not(fault)) => return Err(fault.into()),
+                    Err(error) => guest::retry(&error).await?,
                 }
             }
         };
@@ -167,30 +176,43 @@ impl Pump {
         tokio::select! {
             line = asking => line,
             error = ended => Err(error),
-            () = self.late() => Err(Error::PeerRestarted),
+            () = self.late(state), if met || self.opens.is_none() => Err(Error::PeerRestarted),
         }
     }
 
     /// Resolves once the two devices were connected for a while without a break.
-    async fn late(&self) {
+    async fn late(&self, state: &State) {
         let mut status = self.status.clone();
+        // Once all is said, only the other command may miss something.
+        let patience = match state.borrow().is_over() {
+            true => PATIENCE / 10,
+            false => PATIENCE,
+        };
         loop {
             if status.wait_for(|status| status.connected).await.is_err() {
                 return;
             }
             let parted = status.wait_for(|status| !status.connected);
-            if tokio::time::timeout(PATIENCE, parted).await.is_err() {
+            if tokio::time::timeout(patience, parted).await.is_err() {
                 return;
             }
         }
     }
 }
 
+/// Ends the row with this error here, and with a reset there.
+fn refuse(state: &State, error: Error) {
+    state.send_modify(|state| {
+        state.fail(error);
+        state.reset(ResetCode::REFUSED);
+    });
+}
+
 /// Until both directions have ended in good order, or something else ends both.
 async fn both(
     mut reading: Pin<&mut impl Future<Output = Course>>,
     mut writing: Pin<&mut impl Future<Output = Course>>,
-    mut late: Pin<&mut impl Future<Output = ()>>,
+    mut refusing: Pin<&mut impl Future<Output = ()>>,
 ) -> Course {
     let (mut read, mut written) = (false, false);
     while !(read && written) {
@@ -201,9 +223,13 @@ async fn both(
             }
             course = &mut writing, if !written => {
                 written = true;
-                course
+                match course {
+                    // Why the holder hung up stands in what is still to be read.
+                    Course::Lost if !read => continue,
+                    course => course,
+                }
             }
-            () = &mut late => Course::Broke(Error::PeerRestarted),
+            () = &mut refusing => continue,
         };
         if !matches!(course, Course::Ended) {
             return course;
@@ -247,9 +273,17 @@ async fn read_all(read: &mut BufReader<OwnedReadHalf>, state: &State) -> Course 
         return match wire::read(read).await {
             Ok(Some(Frame::Piece(chunk))) => match take(&mut assembler, chunk, state) {
                 Ok(()) => continue,
-                Err(error) => Course::Broke(error),
+                Err(error) => {
+                    // The holder says when the channel is reset.
+                    refuse(state, error);
+                    continue;
+                }
             },
-            Ok(Some(Frame::Finish)) if state.borrow().is_over() => Course::Ended,
+            Ok(Some(Frame::Finish)) => match state.borrow().is_over() {
+                true => Course::Ended,
+                // The other command closes, and takes nothing more.
+                false => Course::Broke(Error::PeerDone),
+            },
             Ok(Some(Frame::Fault(Fault::PeerRestarted)) | None) | Err(_) => Course::Lost,
             Ok(Some(Frame::Fault(fault))) => match fault.into() {
                 // Who used it there is gone, and nobody else can serve it.
@@ -258,7 +292,7 @@ async fn read_all(read: &mut BufReader<OwnedReadHalf>, state: &State) -> Course 
                 }
                 error => Course::Broke(error),
             },
-            Ok(Some(_)) => Course::Broke(unfit()),
+            Ok(Some(Frame::Flushed | Frame::Reset(_) | Frame::Done)) => continue,
         };
     }
 }
@@ -267,8 +301,10 @@ fn take(assembler: &mut Assembler, chunk: Chunk, state: &State) -> Result<(), Er
     let Some(message) = assembler.push(chunk)? else {
         return Ok(());
     };
+    let Message::Binary(bytes) = message else {
+        return Err(unfit());
+    };
     let mut received = Ok(());
-    let bytes = message.into_chunk().bytes;
     state.send_modify(|state| received = state.receive(&bytes));
     received.map_err(|_| unfit())
 }
@@ -291,6 +327,11 @@ impl Sender {
         loop {
             let piece = bytes.split_to(bytes.len().min(PIECE));
             let is_last = bytes.is_empty();
+            // A short piece must not keep the large buffer that it was read into.
+            let piece = match piece.len() < PIECE / 2 {
+                true => Bytes::copy_from_slice(&piece),
+                false => piece,
+            };
             let piece = Chunk {
                 kind,
                 bytes: piece,
@@ -327,10 +368,10 @@ impl Sender {
     /// Waits for the answer to the first channel.
     pub(super) async fn heard(&self) -> Result<(), Error> {
         let mut state = self.state.subscribe();
-        let known = state.wait_for(|state| state.heard() || state.fault().is_some());
-        match known.await.map(|state| state.fault()) {
-            Ok(None) => Ok(()),
-            Ok(Some(error)) => Err(error),
+        let known = state.wait_for(|state| state.met() || state.fault().is_some());
+        match known.await {
+            Ok(state) if state.met() => Ok(()),
+            Ok(state) => Err(state.fault().unwrap_or(Error::Gone)),
             Err(_) => Err(Error::Gone),
         }
     }

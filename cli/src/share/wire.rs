@@ -35,14 +35,19 @@ pub(super) enum Request {
     /// A guest is there.
     Attach,
     /// A channel of this name; priority 0, 1 or 2. It has the name `row` if that is given and the other side
-    /// runs this program.
+    /// is known to run this program, which it is once the two were connected.
     Open {
         name: String,
         priority: u8,
         row: Option<String>,
     },
-    /// The next channel of this name that the other side opens.
-    Accept { name: String },
+    /// The next channel of this name that the other side opens; the first one of a row only for a guest that
+    /// knows them.
+    Accept {
+        name: String,
+        #[serde(default)]
+        lasting: bool,
+    },
 }
 
 /// What a guest says on its own connection after [`Request::Attach`].
@@ -83,8 +88,9 @@ pub(super) enum Told {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Answer {
-    /// The channel, by its name.
-    Here(String),
+    Here,
+    /// It belongs to a row, and has this name.
+    Row(String),
     Fault(Fault),
 }
 

@@ -180,6 +180,11 @@ fn a_command_that_lets_go_before_the_end_says_so() {
     let mut side = Lasting::default();
     side.reset(ResetCode(16));
     side.let_go();
+    side.next();
+    assert_eq!(side.next(), Some(Out::Reset(ResetCode(16))));
+    // The holder was killed before it passed that on.
+    side.reconnect();
+    side.next();
     assert_eq!(side.next(), Some(Out::Reset(ResetCode(16))));
 }
 
