@@ -161,6 +161,15 @@ impl Leg {
         }
     }
 
+    /// Whether the peer is known to have left for good, though not all that it sent is read.
+    pub(crate) fn is_done(&self) -> bool {
+        match &self.wire {
+            // Its close frame comes after all that it sent.
+            Wire::Ws(_) => false,
+            Wire::Quic(quic) => quic.is_done(),
+        }
+    }
+
     /// Pending for good once writing failed: only reading can tell how the leg ended.
     pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.broken {

@@ -89,6 +89,11 @@ impl Quic {
         (if wide { WIDE } else { NARROW }) as usize + WRITE_BUFFER
     }
 
+    pub(crate) fn is_done(&self) -> bool {
+        let closed = self.connection.close_reason();
+        closed.is_some_and(|error| matches!(ending(&error), Ending::Done))
+    }
+
     pub(crate) fn widen_receiving(&mut self) {
         if !std::mem::replace(&mut self.is_wide, true) {
             self.connection.set_receive_window(VarInt::from_u32(WIDE));

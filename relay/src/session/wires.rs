@@ -177,7 +177,8 @@ impl Wires {
         }
         let mut cost = 0;
         for read in 0..BATCH {
-            let want = if pump.has_room() {
+            // What a peer said before it left is its last, and reading it all tells that it left.
+            let want = if pump.has_room() || (leg.broken && leg.is_done()) {
                 Want::All
             } else {
                 // We do not listen, so silence means nothing.

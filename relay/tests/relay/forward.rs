@@ -8,12 +8,13 @@ use peersox_core::frame::{Frame, Lane};
 use peersox_core::role::Role;
 use peersox_proto::v1::{self, notice::Kind};
 use peersox_relay::{Config, DropReason};
+use quinn::VarInt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{self, Message};
 
-use crate::support::{EVERY_PAIR, Over, Server, hello, notice, patiently};
+use crate::support::{EVERY_PAIR, Over, Peer, Server, brief, hello, notice, patiently};
 
 #[tokio::test]
 async fn every_lane_arrives_byte_for_byte_between_all_transports() {
@@ -147,6 +148,29 @@ async fn what_was_sent_before_done_still_arrives() {
         let reason = two.closed().await;
         assert_eq!(reason, Some(peersox_core::close::CloseReason::PeerLeft));
     }
+}
+
+#[tokio::test]
+async fn who_leaves_while_nobody_reads_has_left() {
+    let server = Server::start(brief()).await;
+    let (mut one, mut two, _) = server.pair((Over::Quic, Over::Quic)).await;
+    let frame = Frame::new(Lane::Reliable, &[7; 60_000]);
+    // Until the relay reads no more: the rest of the last frame never comes.
+    let moment = Duration::from_millis(200);
+    while timeout(moment, one.send(frame.clone())).await.is_ok() {}
+    let Peer::Quic(connection, ..) = &one else {
+        panic!("a leg over QUIC")
+    };
+    connection.close(VarInt::from_u32(4000), b"");
+    // The relay finds out by writing.
+    patiently(async {
+        while server.relay.snapshot().legs == 2 {
+            two.send(frame.clone()).await;
+        }
+    })
+    .await;
+    let reason = two.closed().await;
+    assert_eq!(reason, Some(peersox_core::close::CloseReason::PeerLeft));
 }
 
 #[tokio::test]
