@@ -32,6 +32,7 @@ pub(crate) use wire::{hear, tell};
 use std::time::Duration;
 
 use peersox_client::{Chunk, Error, Message, Priority, ResetCode, Secured, Status};
+use peersox_core::channel::Assembler;
 use tokio::sync::watch;
 
 /// A peer that this process holds, or that a holder lends.
@@ -55,7 +56,12 @@ pub(crate) enum Sender {
 }
 
 /// The receiving half.
-pub(crate) enum Receiver {
+pub(crate) struct Receiver {
+    half: Half,
+    assembler: Assembler,
+}
+
+enum Half {
     Own(peersox_client::Receiver),
     Lent(lent::Receiver),
     Lasting(pump::Receiver),
@@ -155,7 +161,7 @@ impl Channel {
         Self {
             name,
             sender: Sender::Own(sender),
-            receiver: Receiver::Own(receiver),
+            receiver: Receiver::new(Half::Own(receiver)),
         }
     }
 
@@ -163,7 +169,7 @@ impl Channel {
         Self {
             name: name.to_owned(),
             sender: Sender::Lent(sender),
-            receiver: Receiver::Lent(receiver),
+            receiver: Receiver::new(Half::Lent(receiver)),
         }
     }
 
@@ -171,7 +177,7 @@ impl Channel {
         Self {
             name: name.to_owned(),
             sender: Sender::Lasting(sender),
-            receiver: Receiver::Lasting(receiver),
+            receiver: Receiver::new(Half::Lasting(receiver)),
         }
     }
 
@@ -227,19 +233,27 @@ impl Sender {
 }
 
 impl Receiver {
-    pub(crate) async fn recv(&mut self) -> Result<Option<Message>, Error> {
-        match self {
-            Self::Own(receiver) => receiver.recv().await.map_err(back),
-            Self::Lent(receiver) => receiver.recv().await.map_err(back),
-            Self::Lasting(receiver) => receiver.recv().await,
+    fn new(half: Half) -> Self {
+        Self {
+            half,
+            assembler: Assembler::new(MAX_MESSAGE),
         }
     }
 
+    pub(crate) async fn recv(&mut self) -> Result<Option<Message>, Error> {
+        while let Some(chunk) = self.recv_chunk().await? {
+            if let Some(message) = self.assembler.push(chunk)? {
+                return Ok(Some(message));
+            }
+        }
+        Ok(None)
+    }
+
     pub(crate) async fn recv_chunk(&mut self) -> Result<Option<Chunk>, Error> {
-        match self {
-            Self::Own(receiver) => receiver.recv_chunk().await.map_err(back),
-            Self::Lent(receiver) => receiver.recv_chunk().await.map_err(back),
-            Self::Lasting(receiver) => receiver.recv_chunk().await,
+        match &mut self.half {
+            Half::Own(receiver) => receiver.recv_chunk().await.map_err(back),
+            Half::Lent(receiver) => receiver.recv_chunk().await.map_err(back),
+            Half::Lasting(receiver) => receiver.recv_chunk().await,
         }
     }
 }
@@ -251,3 +265,6 @@ fn back(error: Error) -> Error {
         other => other,
     }
 }
+
+/// The longest message that [`Receiver::recv`] collects, in bytes, as in `peersox_client`.
+const MAX_MESSAGE: usize = 64 * 1024 * 1024;

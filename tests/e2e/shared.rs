@@ -13,12 +13,8 @@ use crate::saved::{Paired, text};
 async fn a_forwarded_port_goes_on_while_files_are_sent_and_their_command_is_killed() {
     let paired = Paired::new().await;
     let target = echo().await;
-    let mut there = paired.start("b", &["forward", "--target", &target, "--with", "other"]);
-    let listen = ["forward", "--listen", "127.0.0.1:0", "--with", "other"];
-    let mut here = paired.start("a", &listen);
-    there.event("serving").await;
-    let address = here.event("listening").await["address"].clone();
-    let mut stream = TcpStream::connect(address.as_str().unwrap()).await.unwrap();
+    let (_here, there, address) = forwards(&paired, &target).await;
+    let mut stream = TcpStream::connect(&address).await.unwrap();
     echoes(&mut stream, b"before").await;
 
     // The socket is for this user only.
@@ -69,7 +65,7 @@ async fn a_forwarded_port_goes_on_while_files_are_sent_and_their_command_is_kill
     second.event("serving").await;
     signal(&there.child, "KILL");
     there.end().await;
-    let mut stream = TcpStream::connect(address.as_str().unwrap()).await.unwrap();
+    let mut stream = TcpStream::connect(&address).await.unwrap();
     echoes(&mut stream, b"again").await;
 }
 
@@ -96,22 +92,17 @@ async fn another_process_takes_over_when_the_holder_is_killed() {
 async fn what_is_forwarded_goes_on_when_the_holders_are_killed() {
     let paired = Paired::new().await;
     let target = echo().await;
-    let serve = ["forward", "--target", &target, "--with", "other"];
-    let mut there = paired.start("b", &serve);
-    let listen = ["forward", "--listen", "127.0.0.1:0", "--with", "other"];
-    let mut here = paired.start("a", &listen);
-    there.event("serving").await;
-    let address = here.event("listening").await["address"].clone();
+    let (mut here, mut there, address) = forwards(&paired, &target).await;
     // More than a holder keeps for commands that have not come.
     let mut quiet = Vec::new();
     for _ in 0..40 {
-        let mut stream = TcpStream::connect(address.as_str().unwrap()).await.unwrap();
+        let mut stream = TcpStream::connect(&address).await.unwrap();
         echoes(&mut stream, b"before").await;
         quiet.push(stream);
     }
 
     // One that is busy both ways all the time.
-    let busy = TcpStream::connect(address.as_str().unwrap()).await.unwrap();
+    let busy = TcpStream::connect(&address).await.unwrap();
     let content = noise(40_000_000, 5);
     let (mut read, mut write) = busy.into_split();
     let (progress, mut seen) = tokio::sync::watch::channel(0);
@@ -141,7 +132,8 @@ async fn what_is_forwarded_goes_on_when_the_holders_are_killed() {
 
     // What has nobody on the other side any more breaks, and does not look complete. Another command keeps
     // the holder alive, which says so at once.
-    let mut second = paired.start("b", &serve);
+    let forward = ["forward", "--target", &target, "--with", "other"];
+    let mut second = paired.start("b", &forward);
     second.event("serving").await;
     signal(&there.child, "KILL");
     breaks(&mut quiet[0]).await;
@@ -153,14 +145,9 @@ async fn a_service_that_is_not_there_costs_one_connection_and_not_the_command() 
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let target = nobody.local_addr().unwrap().to_string();
     drop(nobody);
-    let serve = ["forward", "--target", &target, "--with", "other"];
-    let mut there = paired.start("b", &serve);
-    let listen = ["forward", "--listen", "127.0.0.1:0", "--with", "other"];
-    let mut here = paired.start("a", &listen);
-    there.event("serving").await;
-    let address = here.event("listening").await["address"].clone();
+    let (mut here, mut there, address) = forwards(&paired, &target).await;
     for _ in 0..3 {
-        let mut stream = TcpStream::connect(address.as_str().unwrap()).await.unwrap();
+        let mut stream = TcpStream::connect(&address).await.unwrap();
         breaks(&mut stream).await;
         here.event("broken").await;
         there.event("unreachable").await;
@@ -244,6 +231,16 @@ fn signal_holder(devices: &std::path::Path, name: &str) {
         }
     }
     panic!("nobody holds the device");
+}
+
+/// A port of device a that leads to a target of device b: both commands, and its address.
+async fn forwards(paired: &Paired, target: &str) -> (Peer, Peer, String) {
+    let mut there = paired.start("b", &["forward", "--target", target, "--with", "other"]);
+    let listen = ["forward", "--listen", "127.0.0.1:0", "--with", "other"];
+    let mut here = paired.start("a", &listen);
+    there.event("serving").await;
+    let address = here.event("listening").await["address"].clone();
+    (here, there, address.as_str().unwrap().to_owned())
 }
 
 /// A service that sends back what it gets; its address.

@@ -65,6 +65,7 @@ pub(crate) async fn attach(
         asked,
         stands,
         pings: Vec::new(),
+        greeted: false,
         closing: false,
     };
     spawn_goodbye(async move {
@@ -245,6 +246,8 @@ struct Visit {
     asked: mpsc::Receiver<Ask>,
     stands: watch::Sender<Status>,
     pings: Vec<(u64, oneshot::Sender<Duration>)>,
+    /// The present holder has said how things stand, which it does first.
+    greeted: bool,
     closing: bool,
 }
 
@@ -260,11 +263,14 @@ impl Visit {
             if self.closing {
                 return Err(Error::NotTaken);
             }
-            let event = serde_json::json!({"event": "taken_over"});
-            self.voice.say(
-                "the process that held the connection is gone; another one takes over",
-                &event,
-            );
+            // A process that is being killed may take one more connection, and says nothing over it.
+            if std::mem::take(&mut self.greeted) {
+                let event = serde_json::json!({"event": "taken_over"});
+                self.voice.say(
+                    "the process that held the connection is gone; another one takes over",
+                    &event,
+                );
+            }
             line = arrive(&self.place, &self.remote)
                 .await
                 .map_err(|_| Error::Gone)?;
@@ -305,6 +311,7 @@ impl Visit {
                 news = told.recv() => match news {
                     Some(Told::Said { sentence, event }) => self.voice.say(&sentence, &event),
                     Some(Told::Stands { leg, presence, connected }) => {
+                        self.greeted = true;
                         self.stands.send_replace(wire::status(leg, presence, connected));
                     }
                     Some(Told::Pong { id, nanos }) => {

@@ -21,7 +21,9 @@
 use std::collections::VecDeque;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use peersox_client::{Chunk, Error, Kind, ResetCode};
+use peersox_client::{Chunk, Error, ResetCode};
+
+use super::wire;
 
 /// One item of a stream.
 #[derive(Clone, Debug, PartialEq)]
@@ -258,15 +260,7 @@ impl Lasting {
                 Ok(())
             }
             _ if !self.heard => Err(Violation),
-            0..=3 if payload.len() <= PIECE => self.arrive(Item::Piece(Chunk {
-                kind: if kind & 2 == 2 {
-                    Kind::Text
-                } else {
-                    Kind::Binary
-                },
-                bytes: payload,
-                last: kind & 1 == 0,
-            })),
+            0..=3 if payload.len() <= PIECE => self.arrive(Item::Piece(wire::piece(kind, payload))),
             FINISH if payload.is_empty() => self.arrive(Item::Finish),
             TAKEN => {
                 let taken = count(&payload)?;
@@ -360,9 +354,8 @@ pub(super) fn is_later(channel: &str) -> bool {
 fn encode(item: &Item) -> Bytes {
     match item {
         Item::Piece(chunk) => {
-            let text = if chunk.kind == Kind::Text { 2 } else { 0 };
             let mut message = BytesMut::with_capacity(1 + chunk.bytes.len());
-            message.put_u8(text + u8::from(!chunk.last));
+            message.put_u8(wire::kind_of(chunk));
             message.put_slice(&chunk.bytes);
             message.freeze()
         }

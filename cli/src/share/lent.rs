@@ -1,7 +1,6 @@
 //! A channel between a guest and its holder: the two ends of one connection of the Unix socket.
 
-use peersox_client::{Channel, Chunk, Error, Message, ResetCode};
-use peersox_core::channel::Assembler;
+use peersox_client::{Channel, Chunk, Error, ResetCode};
 use tokio::io::BufReader;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, watch};
@@ -99,7 +98,6 @@ pub(crate) struct Sender {
 pub(crate) struct Receiver {
     chunks: mpsc::Receiver<Chunk>,
     state: watch::Receiver<State>,
-    assembler: Assembler,
     /// Keeps the connection while this half lives.
     _frames: mpsc::Sender<Frame>,
 }
@@ -160,7 +158,6 @@ pub(super) fn halves((mut line, mut write): Line, alive: mpsc::Sender<()>) -> (S
     let receiver = Receiver {
         chunks,
         state,
-        assembler: Assembler::new(MAX_MESSAGE),
         _frames: frames,
     };
     (sender, receiver)
@@ -201,19 +198,6 @@ impl Sender {
 }
 
 impl Receiver {
-    pub(super) async fn recv(&mut self) -> Result<Option<Message>, Error> {
-        loop {
-            let Some(chunk) = self.recv_chunk().await? else {
-                return Ok(None);
-            };
-            match self.assembler.push(chunk) {
-                Ok(Some(message)) => return Ok(Some(message)),
-                Ok(None) => {}
-                Err(unfit) => return Err(unfit.into()),
-            }
-        }
-    }
-
     pub(super) async fn recv_chunk(&mut self) -> Result<Option<Chunk>, Error> {
         let mut state = self.state.clone();
         let over = async {
@@ -235,6 +219,3 @@ impl Receiver {
         }
     }
 }
-
-/// The longest message that [`Receiver::recv`] collects, in bytes, as in `peersox_client`.
-pub(super) const MAX_MESSAGE: usize = 64 * 1024 * 1024;

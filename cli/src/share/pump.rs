@@ -17,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
 use super::guest::{self, Answered, BREATH};
 use super::lasting::{Flush, Item, Lasting, Out, PIECE, Row};
-use super::lent::{self, Line};
+use super::lent::Line;
 use super::place::Place;
 use super::wire::{self, Fault, Frame, Request};
 use crate::signals::spawn_goodbye;
@@ -31,7 +31,6 @@ pub(crate) struct Sender {
 /// The receiving half of a lasting channel.
 pub(crate) struct Receiver {
     state: State,
-    assembler: Assembler,
     _used: mpsc::Sender<()>,
 }
 
@@ -75,7 +74,6 @@ impl Pump {
         };
         let receiver = Receiver {
             state: Arc::clone(&state),
-            assembler: Assembler::new(lent::MAX_MESSAGE),
             _used: used,
         };
         spawn_goodbye(self.run(line, state, unused));
@@ -390,15 +388,6 @@ impl Sender {
 }
 
 impl Receiver {
-    pub(super) async fn recv(&mut self) -> Result<Option<Message>, Error> {
-        while let Some(chunk) = self.recv_chunk().await? {
-            if let Some(message) = self.assembler.push(chunk)? {
-                return Ok(Some(message));
-            }
-        }
-        Ok(None)
-    }
-
     pub(super) async fn recv_chunk(&mut self) -> Result<Option<Chunk>, Error> {
         let mut state = self.state.subscribe();
         let known = state.wait_for(|state| state.has_arrived() || state.fault().is_some());

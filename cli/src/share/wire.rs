@@ -235,10 +235,7 @@ pub(crate) async fn hear<T: DeserializeOwned>(
 /// Writes a frame.
 pub(super) async fn write(to: &mut (impl AsyncWrite + Unpin), frame: &Frame) -> io::Result<()> {
     let (kind, payload): (u8, Bytes) = match frame {
-        Frame::Piece(chunk) => {
-            let text = if chunk.kind == Kind::Text { 2 } else { 0 };
-            (text + u8::from(!chunk.last), chunk.bytes.clone())
-        }
+        Frame::Piece(chunk) => (kind_of(chunk), chunk.bytes.clone()),
         Frame::Finish => (4, Bytes::new()),
         Frame::Reset(code) => (5, Bytes::copy_from_slice(&code.0.to_be_bytes())),
         Frame::Flushed => (6, Bytes::new()),
@@ -268,15 +265,7 @@ pub(super) async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Opti
     from.read_exact(&mut payload).await?;
     let payload = payload.freeze();
     Ok(Some(match kind {
-        0..=3 => Frame::Piece(Chunk {
-            kind: if kind & 2 == 2 {
-                Kind::Text
-            } else {
-                Kind::Binary
-            },
-            bytes: payload,
-            last: kind & 1 == 0,
-        }),
+        0..=3 => Frame::Piece(piece(kind, payload)),
         4 => Frame::Finish,
         5 => {
             let code = payload[..]
@@ -289,6 +278,24 @@ pub(super) async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Opti
         8 => Frame::Done,
         _ => return Err(io::ErrorKind::InvalidData.into()),
     }))
+}
+
+/// The byte that tells what kind of piece a chunk is: 0 to 3.
+pub(super) fn kind_of(chunk: &Chunk) -> u8 {
+    let text = if chunk.kind == Kind::Text { 2 } else { 0 };
+    text + u8::from(!chunk.last)
+}
+
+/// The chunk of a piece of this kind.
+pub(super) fn piece(kind: u8, bytes: Bytes) -> Chunk {
+    Chunk {
+        kind: match kind & 2 {
+            0 => Kind::Binary,
+            _ => Kind::Text,
+        },
+        bytes,
+        last: kind & 1 == 0,
+    }
 }
 
 /// How a holder resets the channels of a guest that was killed.

@@ -68,14 +68,7 @@ fn one_direction_ends_while_the_other_goes_on() {
 
 #[test]
 fn an_unread_channel_fills_and_says_when_there_is_room() {
-    let limits = Limits {
-        window: 4_096,
-        ..Limits::default()
-    };
-    let mut pair = Pair::connected(Config {
-        limits,
-        ..Config::default()
-    });
+    let mut pair = Pair::connected(narrow());
     let (a, b) = pair.channel("bulk");
     let mut sent = 0;
     while pair.a.try_send(a, Chunk::binary(vec![7; 500])).is_ok() {
@@ -302,14 +295,7 @@ fn what_breaks_the_rules_is_named() {
         ),
     ];
     for (records, violation) in rows {
-        let limits = Limits {
-            window: 4_096,
-            ..Limits::default()
-        };
-        let mut pair = Pair::connected(Config {
-            limits,
-            ..Config::default()
-        });
+        let mut pair = Pair::connected(narrow());
         let id = pair.b.open("evil", Priority::Normal).unwrap();
         pair.run();
         assert_eq!(id.number(), 1);
@@ -409,6 +395,18 @@ const B: [u8; 16] = [0x55; 16];
 
 fn tag() -> u32 {
     Instance(A).tag(Instance(B))
+}
+
+/// A window of 4 KiB per channel.
+fn narrow() -> Config {
+    let limits = Limits {
+        window: 4_096,
+        ..Limits::default()
+    };
+    Config {
+        limits,
+        ..Config::default()
+    }
 }
 
 impl Pair {

@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 
+use peersox_client::Kind;
 use proptest::prelude::*;
 
 use super::*;

@@ -66,14 +66,7 @@ fn a_finished_channel_that_is_let_go_of_says_its_last_word() {
 
 #[test]
 fn a_channel_that_is_let_go_of_keeps_nobody_waiting() {
-    let limits = Limits {
-        window: 4_096,
-        ..Limits::default()
-    };
-    let mut pair = Pair::connected(Config {
-        limits,
-        ..Config::default()
-    });
+    let mut pair = Pair::connected(narrow());
     let (a, b) = pair.channel("finished");
     pair.a.try_send(a, Chunk::text("unread")).unwrap();
     pair.a.finish(a).unwrap();
