@@ -128,7 +128,7 @@ export async function pageStateChecks() {
         return lock
       }
     })
-    const sent = file(scope.directory(), 'long.bin', 30_000_000)
+    const sent = file(scope.directory(), 'long.bin', 60_000_000)
     await a.setInputFiles('#files', sent.path)
     await b.getByRole('button', { name: 'Accept' }).click()
     await b.locator('.transfer.theirs').getByRole('button', { name: 'Pause' }).click()
@@ -172,13 +172,16 @@ export async function pageStateChecks() {
 
   await check('page: after success with a terminal it is done, not hung up', async (scope) => {
     const { url } = await scope.server()
-    const sent = file(scope.directory(), 'sent.bin', 100_000)
+    const sent = file(scope.directory(), 'sent.bin', 20_000_000)
     const send = scope.spawn('send', ['send', '--json', '--server', url, sent.path])
     const a = await scope.page(url)
     await typeCode(a, await scope.code(send))
     await a.getByRole('button', { name: 'Accept' }).click()
+    await a.locator('.figures').getByText('B/s').first().waitFor()
     equal(await send.exit, 0, 'exit code')
     await a.locator('.banner').getByText('Done: everything has arrived').waitFor()
+    await a.getByText('The connection is over').waitFor()
+    await a.locator('.figures').getByText('B/s').first().waitFor({ state: 'detached' })
     equal(await a.locator('.banner').getAttribute('data-mood'), 'calm', 'the mood')
     equal(await a.locator('.chip').innerText(), 'Finished', 'the state')
     equal(await a.getByText('hung up').count(), 0, 'alarms')
@@ -189,7 +192,7 @@ export async function pageStateChecks() {
     await check(`page: hanging up asks while files are on their way, paused ${paused}, holds at once, and is told there`, async (scope) => {
       const { url } = await scope.server()
       const { a, b } = await meet(scope, url, {}, relayOnly)
-      const sent = file(scope.directory(), 'long.bin', 30_000_000)
+      const sent = file(scope.directory(), 'long.bin', 60_000_000)
       await a.setInputFiles('#files', sent.path)
       await b.getByRole('button', { name: 'Accept' }).click()
       await (paused === 'here' ? a : b).locator('.transfer').getByRole('button', { name: 'Pause' }).click()

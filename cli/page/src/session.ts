@@ -275,7 +275,12 @@ export class Session extends EventTarget {
 
   /** Measures; to be called once a second while somebody looks. */
   async measure(): Promise<void> {
-    if (this.phase === 'meeting' || this.phase === 'ended' || this.phase === 'elsewhere') return
+    if (this.phase === 'meeting' || this.phase === 'ended' || this.phase === 'elsewhere') {
+      // What was measured last is not how things are.
+      if (this.stats) this.samples.push({ up: 0, down: 0 })
+      this.stats = null
+      return
+    }
     this.stats = await this.client.stats()
     this.samples.push({ up: this.stats.sendRate, down: this.stats.receiveRate })
     if (this.samples.length > MAX_SAMPLES) this.samples.shift()

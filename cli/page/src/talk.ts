@@ -415,7 +415,7 @@ export class Talk {
     const ways = {
       webrtc: `From device to device${sameNetwork(session) ? ', on this network' : ''}`,
       relay: 'Over the server’s relay, which cannot read it',
-      none: 'No path at the moment',
+      none: session.phase === 'ended' ? 'The connection is over' : 'No path at the moment',
     }
     say(this.#pathWords, ways[path ?? 'none'])
     const why = path === 'relay' ? whyRelayed(session) : ''
