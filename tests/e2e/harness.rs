@@ -17,11 +17,20 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 ///
 /// Cargo compiles no dependency again that it compiled for `cargo test --workspace`, because the same targets
 /// need it. Without the examples the features of some dependencies differ; without the libraries, how those
-/// of build scripts are compiled.
+/// of build scripts are compiled. The variables by which cargo describes this package to its tests are taken
+/// away: the build script of `ring` looks at them, so that it, and all that stands on it, would be compiled
+/// again here, and once more by the next build outside of a test.
 pub fn binary() -> &'static PathBuf {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
-        let built = std::process::Command::new(env!("CARGO"))
+        let mut cargo = std::process::Command::new(env!("CARGO"));
+        for (name, _) in std::env::vars_os() {
+            let name = name.to_string_lossy();
+            if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+                cargo.env_remove(&*name);
+            }
+        }
+        let built = cargo
             .args(["build", "--quiet", "--locked", "--workspace"])
             .args(["--lib", "--bin", "peersox", "--examples"])
             .status()
