@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use prost::Message as _;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    const FILES: [&str; 3] = [
+    const FILES: [&str; 4] = [
+        "peersox/v1/directory.proto",
         "peersox/v1/pairing.proto",
         "peersox/v1/relay.proto",
         "peersox/v1/transfer.proto",

@@ -2,17 +2,18 @@
 
 pub(crate) mod admin;
 mod devices;
+mod serve;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use peersox_server::{Network, Origin, PublicUrl, ice};
 
 use crate::saved::Name;
 
 pub(crate) use devices::{Devices, Forget, Hold, Pair};
+pub(crate) use serve::{ProxyHeader, Role, Serve};
 
 /// Two devices, one short code, one channel over the best path the network allows.
 #[derive(Debug, Parser)]
@@ -117,186 +118,6 @@ impl Command {
             | Self::Man { .. } => false,
         }
     }
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  peersox serve                                   on port 3000, for this network
-  peersox serve --listen 127.0.0.1:8080           for this machine only
-  peersox serve --tls-cert c.pem --tls-key k.pem  with TLS for everything
-  peersox serve --state peersox.state             remembers pairings over a restart
-  peersox serve --public-url https://p.example    behind a proxy that terminates TLS")]
-pub(crate) struct Serve {
-    /// Address for TCP (gRPC, gRPC-Web, WebSocket, page) and UDP (QUIC, STUN). Default: port 3000 of every
-    /// address of this machine, IPv6 and IPv4.
-    #[arg(long, env = "PEERSOX_LISTEN", value_name = "ADDRESS:PORT")]
-    pub(crate) listen: Option<SocketAddr>,
-
-    /// Certificate chain in PEM, for TLS on TCP and for QUIC.
-    #[arg(
-        long,
-        env = "PEERSOX_TLS_CERT",
-        requires = "tls_key",
-        value_name = "FILE"
-    )]
-    pub(crate) tls_cert: Option<PathBuf>,
-
-    /// Private key in PEM.
-    #[arg(
-        long,
-        env = "PEERSOX_TLS_KEY",
-        requires = "tls_cert",
-        value_name = "FILE"
-    )]
-    pub(crate) tls_key: Option<PathBuf>,
-
-    /// How peers reach this server, as in `https://p.example`. Default: as each of them called it.
-    #[arg(long, env = "PEERSOX_PUBLIC_URL", value_name = "URL")]
-    pub(crate) public_url: Option<PublicUrl>,
-
-    /// File that keeps pairings and keys over a restart; created if it does not exist, for one
-    /// server at a time. Default: memory, and devices pair again after a restart.
-    #[arg(long, env = "PEERSOX_STATE", value_name = "FILE")]
-    pub(crate) state: Option<PathBuf>,
-
-    /// Unix socket for `peersox status`, `pairings`, `revoke`, `log` and `drain`, for this user only.
-    /// Default: none.
-    #[arg(long, env = "PEERSOX_ADMIN_SOCKET", value_name = "PATH")]
-    pub(crate) admin_socket: Option<PathBuf>,
-
-    /// Web origin allowed to call this server, as in `https://app.example`. May be repeated.
-    /// Default: only pages that this server serves itself.
-    #[arg(
-        long,
-        env = "PEERSOX_ALLOW_ORIGIN",
-        value_delimiter = ',',
-        value_name = "ORIGIN"
-    )]
-    pub(crate) allow_origin: Vec<Origin>,
-
-    /// Proxy, or network of proxies, that is believed about the address of a client. May be repeated.
-    /// Default: none.
-    #[arg(
-        long,
-        env = "PEERSOX_TRUST_PROXY",
-        value_delimiter = ',',
-        value_name = "CIDR"
-    )]
-    pub(crate) trust_proxy: Vec<Network>,
-
-    /// The header in which trusted proxies write the address of a client. What a client itself writes there
-    /// has to be replaced or added to by the proxy.
-    #[arg(long, env = "PEERSOX_PROXY_HEADER", value_enum, default_value_t)]
-    pub(crate) proxy_header: ProxyHeader,
-
-    /// Network whose addresses have no budgets and no shares of their own: one's own NAT, or a bench. May be
-    /// repeated. Default: none.
-    #[arg(
-        long,
-        env = "PEERSOX_UNMETERED",
-        value_delimiter = ',',
-        value_name = "CIDR"
-    )]
-    pub(crate) unmetered: Vec<Network>,
-
-    /// Do not listen for QUIC on UDP.
-    #[arg(long, env = "PEERSOX_NO_QUIC")]
-    pub(crate) no_quic: bool,
-
-    /// Do not answer STUN on UDP, and do not name this server to peers as a STUN server.
-    #[arg(long, env = "PEERSOX_NO_STUN")]
-    pub(crate) no_stun: bool,
-
-    /// STUN or TURN server handed to peers, as in `stun:stun.example` or
-    /// `turns:turn.example:5349?transport=tcp`. May be repeated. TURN needs `--turn-secret-file`.
-    /// Default: STUN of this server, on the UDP port of QUIC.
-    #[arg(
-        long,
-        env = "PEERSOX_ICE_SERVER",
-        value_delimiter = ',',
-        value_name = "URL"
-    )]
-    pub(crate) ice_server: Vec<ice::ServerUrl>,
-
-    /// File with the secret of the TURN servers (`static-auth-secret` of coturn), readable by its
-    /// owner only. Peers get credentials made from it.
-    #[arg(long, env = "PEERSOX_TURN_SECRET_FILE", value_name = "FILE")]
-    pub(crate) turn_secret_file: Option<PathBuf>,
-
-    /// Seconds for which credentials for the TURN servers are valid. Peers that need them later ask
-    /// again.
-    #[arg(long, env = "PEERSOX_TURN_LIFETIME", default_value_t = 43_200, value_name = "SECONDS",
-          requires = "turn_secret_file",
-          value_parser = clap::value_parser!(u64).range(1..=604_800))]
-    pub(crate) turn_lifetime: u64,
-
-    /// The fewest digits of a nameplate, 4 to 12. Codes have more where the odds of guessing ask for
-    /// it: with the longest life of a day, six at least.
-    #[arg(long, env = "PEERSOX_DIGITS", default_value_t = 6,
-          value_parser = clap::value_parser!(u8).range(4..=12))]
-    pub(crate) digits: u8,
-
-    /// Seconds for which a code can be joined after its creator was last heard of.
-    #[arg(long, env = "PEERSOX_CODE_TTL", default_value_t = 130, value_name = "SECONDS",
-          value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    pub(crate) code_ttl: u64,
-
-    /// Seconds for which a code can be joined at most, however long its creator waits. A shorter time
-    /// allows for fewer digits.
-    #[arg(long, env = "PEERSOX_CODE_MAX", default_value_t = 86_400, value_name = "SECONDS",
-          value_parser = clap::value_parser!(u64).range(1..=604_800))]
-    pub(crate) code_max: u64,
-
-    /// Seconds for which a pairing is remembered after both peers have left, unless one of them asked
-    /// to keep it.
-    #[arg(long, env = "PEERSOX_UNKEPT_TTL", default_value_t = 600, value_name = "SECONDS",
-          value_parser = clap::value_parser!(u64).range(1..=604_800))]
-    pub(crate) unkept_ttl: u64,
-
-    /// Largest frame in bytes.
-    #[arg(long, env = "PEERSOX_MAX_FRAME", default_value_t = 65_536, value_name = "BYTES",
-          value_parser = clap::value_parser!(u32).range(4_096..=1_048_576))]
-    pub(crate) max_frame: u32,
-
-    /// Bytes of reliable frames held per direction of a session before its sender is slowed.
-    #[arg(long, env = "PEERSOX_HOLD", default_value_t = 262_144, value_name = "BYTES",
-          value_parser = clap::value_parser!(u32).range(65_536..=16_777_216))]
-    pub(crate) hold: u32,
-
-    /// Bytes of memory for all frames that wait, the buffers of transports included.
-    #[arg(long, env = "PEERSOX_RELAY_MEMORY", default_value_t = 536_870_912, value_name = "BYTES",
-          value_parser = clap::value_parser!(u64).range(4_194_304..=1_099_511_627_776))]
-    pub(crate) relay_memory: u64,
-
-    /// Bytes per second that one peer may send through the relay before it is slowed down; each frame counts
-    /// 256 bytes more. An address may send four times as much.
-    #[arg(long, env = "PEERSOX_LEG_RATE", default_value_t = 1_073_741_824, value_name = "BYTES",
-          value_parser = clap::value_parser!(u64).range(65_536..=1_099_511_627_776))]
-    pub(crate) leg_rate: u64,
-
-    /// Serve gRPC reflection.
-    #[arg(long, env = "PEERSOX_REFLECTION")]
-    pub(crate) reflection: bool,
-
-    /// Seconds for which a lost peer is waited for.
-    #[arg(long, env = "PEERSOX_PARK_GRACE", default_value_t = 30, value_name = "SECONDS",
-          value_parser = clap::value_parser!(u32).range(1..=3_600))]
-    pub(crate) park_grace: u32,
-
-    /// Seconds for which peers may find another relay after a signal to stop.
-    #[arg(long, env = "PEERSOX_DRAIN_GRACE", default_value_t = 2, value_name = "SECONDS",
-          value_parser = clap::value_parser!(u64).range(0..=600))]
-    pub(crate) drain_grace: u64,
-}
-
-/// In which header proxies write.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ProxyHeader {
-    /// `X-Forwarded-For: 192.0.2.7`, with or without a port.
-    #[default]
-    XForwardedFor,
-    /// `Forwarded: for="[2001:db8::1]:443"` (RFC 7239).
-    Forwarded,
 }
 
 /// What every command that talks to a server takes.

@@ -2,22 +2,25 @@
 //!
 //! ```text
 //! flags, environment ── ServerConfig ─┐
-//! --state ─────── store and secret ───┼─► Server ── greeting ── a signal, or `drain` ── shutdown
+//! --state, --redis ── store, secret ───┼─► Server ── greeting ── a signal, or `drain` ── shutdown
 //! page ───────────── routes ──────────┘
 //! ```
 
 mod asset;
 mod page;
 
+use std::ffi::OsString;
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use peersox_server::ice::{self, Mismatch, Servers};
+use peersox_server::role::{self, ControlRole, RelayRole};
 use peersox_server::state::{self, Secret};
-use peersox_server::store::{AnyStore, Memory};
+use peersox_server::store::{self, AnyStore, Memory, Redis, RedisUrl};
 use peersox_server::{
-    BindError, Digits, Identity, IdentityError, ProxyHeader, PublicUrl, Server, ServerConfig,
-    pairing,
+    BindError, Digits, Handle, Identity, IdentityError, ProxyHeader, PublicUrl, RelayName, Role,
+    Server, ServerConfig, pairing,
 };
 use serde_json::Value;
 
@@ -35,8 +38,9 @@ pub(crate) async fn run(args: Serve, filter: Filter) -> anyhow::Result<()> {
     let desk = args.admin_socket.as_deref();
     let desk = desk.map(|path| Desk::open(path, &server, filter));
     let desk = desk.transpose()?;
-    greet(&server, &args);
+    // Who reads the greeting may ask it to stop at once.
     let mut signals = Signals::listen()?;
+    greet(&server, &args);
     let asked = async {
         match &desk {
             Some(desk) => desk.drain().await,
@@ -56,14 +60,97 @@ pub(crate) async fn run(args: Serve, filter: Filter) -> anyhow::Result<()> {
 
 async fn start(args: &Serve) -> anyhow::Result<Server> {
     let config = config(args)?;
-    let (store, secret) = open(args.state.as_deref(), &config.pairing).await?;
+    let (store, secret, former) = open(args, &config.pairing).await?;
+    let role = role(args)?;
     let public = args.public_url.as_ref().map(PublicUrl::origin);
+    // The page names the relays that it may connect to, which are known once the server runs.
+    let running = Arc::new(OnceLock::<Handle>::new());
+    let routes = match role {
+        Role::Relay(_) => page::none(),
+        Role::All | Role::Control(_) => {
+            let running = Arc::clone(&running);
+            let relays = move || running.get().map(Handle::relay_origins).unwrap_or_default();
+            page::router(public, relays)
+        }
+    };
     let builder = Server::builder()
         .config(config)
         .store(store)
         .secret(secret)
-        .routes(page::router(public));
-    builder.bind().await.map_err(in_flags)
+        .former_secrets(former)
+        .role(role)
+        .routes(routes);
+    let server = builder.bind().await.map_err(in_flags)?;
+    let _ = running.set(server.handle());
+    Ok(server)
+}
+
+/// What this process is.
+fn role(args: &Serve) -> Result<Role, Failure> {
+    let token = || {
+        let file = args.control_token_file.as_deref();
+        let file =
+            file.ok_or_else(|| Failure::Usage("--control-token-file is missing".to_owned()))?;
+        role::read_token(file).map_err(unusable)
+    };
+    let usage = |text: &str| Failure::Usage(text.to_owned());
+    Ok(match args.role {
+        args::Role::All => {
+            if args.control_token_file.is_some() || !args.control.is_empty() {
+                return Err(usage(
+                    "--control and --control-token-file are for --role relay and --role control",
+                ));
+            }
+            Role::All
+        }
+        args::Role::Control => Role::Control(ControlRole {
+            token: token()?,
+            region: args.region.clone(),
+        }),
+        args::Role::Relay => {
+            if args.state.is_some() || args.redis.is_some() || args.secret_file.is_some() {
+                return Err(usage(
+                    "a relay keeps nothing: --state, --redis and --secret-file are for control",
+                ));
+            }
+            let url = args.public_url.as_ref();
+            let url = url.ok_or_else(|| {
+                usage("a relay has to say how peers reach it; add --public-url URL")
+            })?;
+            let read = |file| std::fs::read(file).map_err(|error| unreadable(file, &error));
+            Role::Relay(RelayRole {
+                controls: args.control.clone(),
+                token: token()?,
+                name: match &args.relay_name {
+                    Some(name) => name.clone(),
+                    None => named_after(url)?,
+                },
+                region: args.region.clone(),
+                authorities: args.control_ca.as_deref().map(read).transpose()?,
+            })
+        }
+    })
+}
+
+fn unreadable(file: &Path, error: &std::io::Error) -> Failure {
+    Failure::File(format!("cannot read {}: {error}", file.display()))
+}
+
+/// `https://r1.example:3000` is `r1.example-3000`.
+fn named_after(url: &PublicUrl) -> Result<RelayName, Failure> {
+    let origin = url.origin().to_string();
+    let host = origin
+        .split_once("://")
+        .map_or(origin.as_str(), |(_, host)| host);
+    let name = host
+        .trim_start_matches('[')
+        .replace("]:", "-")
+        .replace([':', ']'], "-");
+    name.trim_end_matches('-').parse().map_err(|error| {
+        Failure::Usage(format!(
+            "no name follows from --public-url ({error}); add --relay-name NAME"
+        ))
+    })
 }
 
 /// Says where to go next, to the person who started it.
@@ -80,17 +167,52 @@ fn greet(server: &Server, args: &Serve) {
     Voice::new(false).say_lines(&lines, &Value::Null);
 }
 
-/// The state file, or what ends with the process.
+/// The store, the secret, and secrets of before: of the state file, of Redis and the secret file, or what
+/// ends with the process.
 async fn open(
-    file: Option<&Path>,
+    args: &Serve,
     pairing: &pairing::Config,
-) -> Result<(AnyStore, Secret), Failure> {
-    let Some(file) = file else {
-        return Ok((AnyStore::Memory(Memory::default()), Secret::random()));
+) -> Result<(AnyStore, Secret, Vec<Secret>), Failure> {
+    if let Some(file) = &args.state {
+        let opened = state::open(file, pairing).await;
+        let (store, secret) = opened.map_err(unusable)?;
+        return Ok((AnyStore::File(store), secret, Vec::new()));
+    }
+    let secrets = args.secret_file.as_deref().map(state::read_secrets);
+    let mut secrets = secrets
+        .transpose()
+        .map_err(unusable)?
+        .unwrap_or_default()
+        .into_iter();
+    let secret = secrets.next().unwrap_or_else(Secret::random);
+    let store = match &args.redis {
+        None => AnyStore::Memory(Memory::default()),
+        Some(url) => {
+            AnyStore::Redis(redis(url.clone(), args.redis_password_file.as_deref()).await?)
+        }
     };
-    let opened = state::open(file, pairing).await;
-    let (store, secret) = opened.map_err(|error| Failure::File(error.to_string()))?;
-    Ok((AnyStore::File(store), secret))
+    Ok((store, secret, secrets.collect()))
+}
+
+async fn redis(url: RedisUrl, password: Option<&Path>) -> Result<Redis, Failure> {
+    let in_argv = |it: &OsString| it == "--redis" || it.as_encoded_bytes().starts_with(b"--redis=");
+    if url.has_password() && std::env::args_os().any(|argument| in_argv(&argument)) {
+        return Err(Failure::Usage(
+            "every user of this machine can read a password on the command line; write it to a file and say \
+             --redis-password-file FILE, or set PEERSOX_REDIS to the URL"
+                .to_owned(),
+        ));
+    }
+    let url = match password {
+        None => url,
+        Some(file) => url.with_password(store::read_password(file).map_err(unusable)?),
+    };
+    let connected = Redis::connect(url).await;
+    connected.map_err(|error| Failure::Unreachable(error.to_string()))
+}
+
+fn unusable(error: impl std::error::Error) -> Failure {
+    Failure::File(error.to_string())
 }
 
 fn config(args: &Serve) -> Result<ServerConfig, Failure> {

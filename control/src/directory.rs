@@ -95,6 +95,33 @@ impl Directory {
         Ok(endpoints)
     }
 
+    /// The digests of the certificates, whenever they change.
+    #[must_use]
+    pub fn published(&self) -> watch::Receiver<Vec<[u8; 32]>> {
+        self.certificates.clone()
+    }
+
+    /// The STUN server that the QUIC listener is; none if it is not, or if the operator names other servers.
+    ///
+    /// # Errors
+    /// [`BadAuthority`] if there is no public URL.
+    pub fn stun_urls(&self) -> Result<Vec<String>, BadAuthority> {
+        let quic = self.config.quic.filter(|quic| quic.stun);
+        let address = quic
+            .map(|quic| quic.reached_at(&self.base(None)?))
+            .transpose()?;
+        Ok(address
+            .into_iter()
+            .map(|address| format!("stun:{address}"))
+            .collect())
+    }
+
+    /// Whether the operator names servers for ICE.
+    #[must_use]
+    pub fn has_ice_servers(&self) -> bool {
+        !self.config.ice_servers.is_empty()
+    }
+
     /// The transports on which the relay can be reached, in the same order.
     #[must_use]
     pub fn transports(&self) -> Vec<Transport> {

@@ -11,6 +11,9 @@
 //! relay ─ report_presence ─▶ Control ─ revocations ─▶ relay       (the binary carries both)
 //! ```
 //!
+//! Where relays run apart, they announce themselves by `DirectoryService`, which takes the place of the
+//! last line.
+//!
 //! Control knows no relay and opens no socket: the binary serves [`Control::router`], inserts a
 //! [`ClientAddr`] into each request, and carries presence and revocations between relay and control.
 
@@ -20,9 +23,12 @@ pub mod guard;
 mod http;
 pub mod ice;
 mod living;
+mod presence;
+mod roster;
 mod rpc;
 mod service;
 pub mod store;
+mod token;
 mod vigil;
 
 pub use config::Config;
@@ -30,3 +36,4 @@ pub use directory::Directory;
 pub use http::ClientAddr;
 pub use service::{Clock, Control};
 pub use store::{AnyStore, File, Memory, Store, StoreError};
+pub use token::Token;

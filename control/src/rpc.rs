@@ -1,11 +1,13 @@
 //! The calls: convert, let the service do it, convert back. No rules in here.
 
 mod convert;
+mod directory;
 #[cfg(test)]
 mod guesser;
 mod pairing;
 mod status;
 mod watch;
 
+pub(crate) use directory::Directory;
 pub(crate) use pairing::Pairing;
 pub(crate) use status::{busy, too_many_watches};

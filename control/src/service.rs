@@ -7,14 +7,17 @@ use axum::Router;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use peersox_core::code::Odds;
 use peersox_core::id::PairingId;
+use peersox_core::origin::Origin;
 use peersox_core::pairing::{Alive, Command, Find, Present, Reject, RevokeById, decide};
 use peersox_core::role::Role;
 use peersox_core::ticket::Signer;
 use peersox_core::time::Timestamp;
 use peersox_proto::v1::FILE_DESCRIPTOR_SET;
+use peersox_proto::v1::directory_service_server::DirectoryServiceServer;
 use peersox_proto::v1::pairing_service_server::{PairingServiceServer, SERVICE_NAME};
 use rand_core::OsRng;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
@@ -25,6 +28,8 @@ use crate::directory::Directory;
 use crate::guard::Guard;
 use crate::http;
 use crate::living::Living;
+use crate::presence::{Presence, Source};
+use crate::roster::{Order, Roster};
 use crate::rpc;
 use crate::store::{Commit, Outcome, Store, StoreError, Stored};
 use crate::vigil::{Due, Vigil};
@@ -45,6 +50,9 @@ pub(crate) struct Shared<S> {
     odds: Mutex<Odds>,
     pub(crate) vigil: Vigil,
     pub(crate) living: Living,
+    pub(crate) presence: Presence,
+    /// The relays, if they run apart.
+    pub(crate) roster: Option<Roster>,
     pub(crate) clock: Clock,
     pub(crate) revocations: mpsc::Sender<PairingId>,
     pub(crate) stop: CancellationToken,
@@ -72,6 +80,8 @@ impl<S: Store> Control<S> {
             odds: Mutex::new(Odds::new(config.pairing.digits, config.pairing.code_life())),
             vigil: Vigil::new(Arc::clone(&clock), config.pairing.shortest_life()),
             living: Living::default(),
+            presence: Presence::default(),
+            roster: config.relays.as_ref().map(|_| Roster::new(Instant::now())),
             config,
             store,
             signer,
@@ -107,6 +117,15 @@ impl<S: Store> Control<S> {
         let health = tonic_health::pb::health_server::HealthServer::new(health);
         let mut services =
             Routes::new(pairing).add_service(health.max_decoding_message_size(MAX_REQUEST));
+        let relays = self.0.config.relays.clone().zip(self.0.roster.clone());
+        if let Some((relays, roster)) = relays {
+            let directory = DirectoryServiceServer::new(rpc::Directory {
+                shared: Arc::clone(&self.0),
+                roster,
+                token: relays.token,
+            });
+            services = services.add_service(directory.max_decoding_message_size(MAX_REQUEST));
+        }
         if self.0.config.reflection {
             services = services
                 .add_service(reflection().build_v1().expect(DESCRIPTORS))
@@ -140,20 +159,21 @@ impl<S: Store> Control<S> {
     /// caller reports the changes of one peer one after the other.
     ///
     /// # Errors
-    /// [`StoreError`] if it could not be stored.
+    /// [`StoreError`] if it could not be stored that the pairing is in use. Watches were told.
     pub async fn report_presence(
         &self,
         pairing: PairingId,
         role: Role,
         online: bool,
     ) -> Result<(), StoreError> {
-        let present = Present {
-            pairing,
-            role,
-            online,
+        let beside = Source {
+            relay: None,
+            epoch: 0,
         };
         self.0.vigil.leg(pairing, role, online);
-        unrejected(self.0.execute(&present).await)
+        // The relay beside control is the only one.
+        let _ = self.0.presence.set(pairing, role, online, &beside);
+        self.0.note_presence(pairing, role, online).await.map(drop)
     }
 
     /// The pairings there are, as [`Store::list`] gives them.
@@ -180,6 +200,44 @@ impl<S: Store> Control<S> {
             tracing::info!(%pairing, "revoked by the operator");
         }
         Ok(revoked)
+    }
+
+    /// Who of a pairing is attached to a relay, by [`Role::index`].
+    #[must_use]
+    pub fn online(&self, pairing: PairingId) -> [bool; 2] {
+        self.0.presence.online(pairing)
+    }
+
+    /// The origins of the relays that run apart, which pages have to be permitted to connect to.
+    #[must_use]
+    pub fn relay_origins(&self) -> Vec<Origin> {
+        self.0
+            .roster
+            .as_ref()
+            .map(Roster::origins)
+            .unwrap_or_default()
+    }
+
+    /// How many sessions and legs the relays that run apart carry.
+    #[must_use]
+    pub fn relayed(&self) -> (u64, u64) {
+        self.0
+            .roster
+            .as_ref()
+            .map(Roster::total)
+            .unwrap_or_default()
+    }
+
+    /// Whether [`Control::stop`] was called.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.0.stop.is_cancelled()
+    }
+
+    /// Whether the store can be expected to answer.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.0.store.is_ready()
     }
 
     /// How many watches are open.
@@ -244,6 +302,7 @@ impl<S: Store> Shared<S> {
         stream::iter(self.vigil.due())
             .for_each_concurrent(PROLONGED_AT_ONCE, |due| self.prolong(due))
             .await;
+        self.presence.tidy();
         let now = (self.clock)();
         self.store.sweep(now).await?;
         for pairing in self.living.overdue(now) {
@@ -255,6 +314,21 @@ impl<S: Store> Shared<S> {
         let census = self.store.census().await?;
         self.odds().census(census);
         Ok(())
+    }
+
+    /// Writes that a peer attached or left, which tells what the pairing is worth; says whether there is one.
+    pub(crate) async fn note_presence(
+        &self,
+        pairing: PairingId,
+        role: Role,
+        online: bool,
+    ) -> Result<bool, StoreError> {
+        let present = Present {
+            pairing,
+            role,
+            online,
+        };
+        unrejected(self.execute(&present).await)
     }
 
     async fn prolong(&self, due: Due) {
@@ -282,6 +356,9 @@ impl<S: Store> Shared<S> {
         let revoked = self.execute(command).await?;
         if revoked {
             self.living.found(pairing, None);
+            if let Some(roster) = &self.roster {
+                roster.order_all(Order::Revoke(pairing));
+            }
             if let Ok(place) = place {
                 place.send(pairing);
             }

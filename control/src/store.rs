@@ -22,6 +22,7 @@ mod any;
 mod contract;
 mod file;
 mod memory;
+mod redis;
 mod watchers;
 
 use futures_util::stream::BoxStream;
@@ -35,6 +36,7 @@ use peersox_core::time::Timestamp;
 pub use any::AnyStore;
 pub use file::{File, OpenError};
 pub use memory::Memory;
+pub use redis::{BadRedisUrl, ConnectError, Redis, RedisUrl};
 
 /// Keeps pairings. Cheap to share; every method may be called at the same time.
 pub trait Store: Send + Sync + 'static {
@@ -80,6 +82,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Counts the codes that wait. May count some whose time is over.
     fn census(&self) -> impl Future<Output = Result<Census, StoreError>> + Send;
+
+    /// Whether calls can be expected to succeed now.
+    fn is_ready(&self) -> bool {
+        true
+    }
 }
 
 /// A pairing as it was loaded.
@@ -91,18 +98,37 @@ pub struct Stored {
     pub version: Version,
 }
 
-/// Numbers the states of one pairing, from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Version(pub u64);
+/// Names one state of one pairing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Version {
+    /// Numbers the states of one pairing, from 1.
+    pub number: u64,
+    /// Tells apart two states with one number. A store that never loses what it has answered has 0 here; one
+    /// that may draws it anew for each commit, so that what was written in place of a lost state cannot be
+    /// mistaken for it.
+    pub stamp: u64,
+}
 
 impl Version {
-    /// The first state.
-    pub const FIRST: Self = Self(1);
+    /// The first state, in a store that loses nothing.
+    pub const FIRST: Self = Self::numbered(1);
 
-    /// The state after this one.
+    /// A state of a store that loses nothing.
+    #[must_use]
+    pub const fn numbered(number: u64) -> Self {
+        Self { number, stamp: 0 }
+    }
+
+    /// The state after this one, in a store that loses nothing.
     #[must_use]
     pub const fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self::numbered(self.number + 1)
+    }
+
+    /// Whether an event of this state is news to one who knows the pairing in the other state.
+    #[must_use]
+    pub const fn is_news_to(self, known: Self) -> bool {
+        self.number > known.number || (self.number == known.number && self.stamp != known.stamp)
     }
 }
 
@@ -134,7 +160,7 @@ pub enum Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// Something happened, and the pairing is in this state since. After a removal the number is
-    /// that of the state that would have come next.
+    /// that of the state that would have come next. A store may tell it twice.
     Happened(Version, Event),
     /// Something may have been missed. Load the pairing to learn its present state.
     Resync,

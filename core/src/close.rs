@@ -76,6 +76,8 @@ reasons! {
     Internal = 4017, Reattach, "the relay made a mistake";
     /// The transport's own rules were broken.
     ProtocolError = 4018, Reattach, "the transport's own rules were broken";
+    /// The ticket is for another relay.
+    Misdirected = 4019, Refresh, "the pairing meets at another relay; open a session again";
 }
 
 /// What a peer should do after a leg ended.

@@ -28,6 +28,7 @@ pub mod notice;
 pub mod origin;
 pub mod pairing;
 pub mod peer;
+pub mod placement;
 pub mod role;
 pub mod secure;
 pub mod session;

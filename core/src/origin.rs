@@ -64,6 +64,13 @@ impl Allowed {
     }
 }
 
+impl Allowed {
+    /// Those that may call from elsewhere, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Origin> {
+        self.0.iter()
+    }
+}
+
 impl FromIterator<Origin> for Allowed {
     fn from_iter<T: IntoIterator<Item = Origin>>(origins: T) -> Self {
         Self(origins.into_iter().collect())

@@ -31,6 +31,7 @@
 mod command;
 mod credential;
 mod keep;
+mod place;
 
 use std::time::Duration;
 
@@ -39,14 +40,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::code::{Digits, Nameplate};
 use crate::id::PairingId;
+use crate::placement::Placement;
 use crate::role::Role;
 use crate::time::Timestamp;
 
 pub use command::{
     Admit, Command, Create, Created, Find, Join, Joined, Present, Revoke, RevokeById,
 };
-pub use credential::{Credential, NotACredential, SecretHash};
+pub use credential::{Credential, NotACredential, SecretHash, constant_time_eq};
 pub use keep::{Alive, Keep, Worth};
+pub use place::{Place, Placed};
 
 /// Decides what a command does to a pairing.
 ///
@@ -127,8 +130,8 @@ pub enum Write {
     Nothing,
     /// This, in place of what was loaded; until its [`Pairing::expires_at`].
     Put(Pairing),
-    /// The same, but only its time has changed. It need not survive the loss of power: that costs
-    /// some of its time and nothing else.
+    /// The same, but only its time has changed, or who is attached. It need not survive the loss of
+    /// power: that costs some of its time and nothing else.
     Prolong(Pairing),
     /// Nothing, in place of what was loaded.
     Remove(PairingId),
@@ -140,10 +143,6 @@ pub enum Write {
 pub enum Event {
     /// Its code was redeemed.
     Joined,
-    /// The peer with this role attached to the relay.
-    Online(Role),
-    /// The peer with this role left the relay.
-    Offline(Role),
     /// It was deleted.
     Revoked,
 }
@@ -166,12 +165,16 @@ pub struct Pairing {
     id: PairingId,
     initiator: SecretHash,
     state: State,
-    /// Attached to the relay, by [`Role::index`].
+    /// Who was attached to a relay when a relay last said so, by [`Role::index`]. It tells what the pairing
+    /// is worth and nothing else: who is attached now, only relays know.
     online: [bool; 2],
     /// Whether somebody ever was. What is written does not say it of those for whom it is true, as
     /// for all that older servers wrote.
     #[serde(default = "yes", skip_serializing_if = "is_true")]
     attached: bool,
+    /// Where its peers meet, once one of them asked and there are several relays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    placement: Option<Placement>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -252,6 +255,12 @@ impl Pairing {
         matches!(self.state, State::Joined { .. })
     }
 
+    /// Where its peers meet, if that was decided.
+    #[must_use]
+    pub const fn placement(&self) -> Option<&Placement> {
+        self.placement.as_ref()
+    }
+
     /// How it looks from one end.
     #[must_use]
     pub const fn view(&self, role: Role) -> View {
@@ -259,7 +268,6 @@ impl Pairing {
             id: self.id,
             role,
             joined: self.is_joined(),
-            peer_online: self.online[role.other().index()],
             restorable_until: self.expires_at(),
         }
     }
@@ -299,8 +307,6 @@ pub struct View {
     pub role: Role,
     /// Whether the code was redeemed.
     pub joined: bool,
-    /// Whether the other peer is attached to the relay.
-    pub peer_online: bool,
     /// Until when the pairing exists if it is not used again. Before anyone joined: as long as the
     /// code works.
     pub restorable_until: Timestamp,

@@ -7,6 +7,7 @@
 //! ```text
 //! header  {"alg":"EdDSA"}
 //! claims  {"aud":"peersox-relay","sid":"<32 hex digits>","role":"initiator","iat":…,"exp":…}
+//!         {"aud":"peersox-relay/NAME",…,"epoch":2} where there are several relays
 //! ```
 //!
 //! `iat` and `exp` are whole seconds since the Unix epoch. A ticket is a bearer secret until `exp`:
@@ -22,6 +23,7 @@ use rand_core::CryptoRngCore;
 use serde::{Deserialize, Serialize};
 
 use crate::id::PairingId;
+use crate::placement::RelayName;
 use crate::role::Role;
 use crate::time::Timestamp;
 
@@ -32,6 +34,8 @@ pub struct Claims {
     pub session: PairingId,
     /// The role its holder may attach in.
     pub role: Role,
+    /// The epoch of the pairing's placement ([`crate::placement`]); 0 where there is one relay.
+    pub epoch: u32,
 }
 
 /// Signs tickets. Lives in control.
@@ -56,13 +60,21 @@ impl Signer {
         self.0.verifying_key().to_bytes()
     }
 
-    /// Signs a ticket that is valid from `now` for `lifetime`, rounded down to whole seconds.
+    /// Signs a ticket that is valid from `now` for `lifetime`, rounded down to whole seconds; at this relay
+    /// only where there are several.
     #[must_use]
-    pub fn sign(&self, claims: Claims, now: Timestamp, lifetime: Duration) -> String {
+    pub fn sign(
+        &self,
+        claims: Claims,
+        relay: Option<&RelayName>,
+        now: Timestamp,
+        lifetime: Duration,
+    ) -> String {
         let body = Body {
-            audience: AUDIENCE.to_owned(),
+            audience: audience(relay),
             session: claims.session,
             role: claims.role,
+            epoch: claims.epoch,
         };
         let lifetime = TimeDelta::from_std(lifetime).unwrap_or(TimeDelta::MAX);
         let token = jwt_compact::Claims::new(body).set_duration_and_issuance(
@@ -83,10 +95,14 @@ impl std::fmt::Debug for Signer {
 
 /// Checks tickets. Lives in a relay.
 #[derive(Clone, Debug)]
-pub struct Verifier(Vec<VerifyingKey>);
+pub struct Verifier {
+    keys: Vec<VerifyingKey>,
+    audience: String,
+}
 
 impl Verifier {
-    /// Trusts these public keys: one, or two while the key is being changed.
+    /// Trusts these public keys: one, or two while the key is being changed. It is that of the one relay
+    /// there is.
     ///
     /// # Errors
     /// [`BadKey`] if one of them is no Ed25519 public key.
@@ -95,22 +111,32 @@ impl Verifier {
             .iter()
             .map(VerifyingKey::from_bytes)
             .collect::<Result<_, _>>();
-        keys.map(Self).map_err(|_| BadKey)
+        Ok(Self {
+            keys: keys.map_err(|_| BadKey)?,
+            audience: audience(None),
+        })
+    }
+
+    /// The same for one of several relays.
+    #[must_use]
+    pub fn at(mut self, relay: &RelayName) -> Self {
+        self.audience = audience(Some(relay));
+        self
     }
 
     /// Checks signature, audience and time of a ticket. A clock that runs up to
     /// [`LEEWAY`](Self::LEEWAY) behind or ahead of control's is tolerated.
     ///
     /// # Errors
-    /// [`Reject::Expired`] for a ticket of ours whose time is over, [`Reject::Invalid`] for
-    /// everything else that is not one.
+    /// [`Reject::Expired`] for a ticket of ours whose time is over, [`Reject::Misdirected`] for one that is
+    /// for another relay, [`Reject::Invalid`] for everything else that is not one.
     pub fn verify(&self, ticket: &str, now: Timestamp) -> Result<Claims, Reject> {
         if ticket.len() > Self::MAX_LEN {
             return Err(Reject::Invalid);
         }
         let untrusted = UntrustedToken::new(ticket).map_err(|_| Reject::Invalid)?;
         let token = self
-            .0
+            .keys
             .iter()
             .find_map(|key| Ed25519.validator::<Body>(key).validate(&untrusted).ok())
             .ok_or(Reject::Invalid)?;
@@ -118,13 +144,18 @@ impl Verifier {
         let claims = token.claims();
         let leeway = TimeDelta::from_std(Self::LEEWAY).unwrap_or_default();
         let issued = claims.issued_at.ok_or(Reject::Invalid)?;
-        if claims.custom.audience != AUDIENCE || issued > calendar(now) + leeway {
+        let audience = &claims.custom.audience;
+        if !audience.starts_with(AUDIENCE) || issued > calendar(now) + leeway {
             return Err(Reject::Invalid);
+        }
+        if *audience != self.audience {
+            return Err(Reject::Misdirected);
         }
         match claims.validate_expiration(&TimeOptions::new(leeway, || calendar(now))) {
             Ok(_) => Ok(Claims {
                 session: claims.custom.session,
                 role: claims.custom.role,
+                epoch: claims.custom.epoch,
             }),
             Err(ValidationError::Expired) => Err(Reject::Expired),
             Err(_) => Err(Reject::Invalid),
@@ -144,6 +175,9 @@ pub enum Reject {
     /// It was valid once.
     #[error("the ticket has expired; open a session again for a fresh one")]
     Expired,
+    /// It is for another relay.
+    #[error("the ticket is for another relay; open a session again")]
+    Misdirected,
     /// It is malformed, not signed by a trusted key, or meant for something else.
     #[error("the ticket is not valid here")]
     Invalid,
@@ -153,6 +187,7 @@ impl From<Reject> for crate::close::CloseReason {
     fn from(reject: Reject) -> Self {
         match reject {
             Reject::Expired => Self::TicketExpired,
+            Reject::Misdirected => Self::Misdirected,
             Reject::Invalid => Self::TicketInvalid,
         }
     }
@@ -171,9 +206,24 @@ struct Body {
     #[serde(rename = "sid")]
     session: PairingId,
     role: Role,
+    #[serde(default, skip_serializing_if = "is_none")]
+    epoch: u32,
 }
 
 const AUDIENCE: &str = "peersox-relay";
+
+fn audience(relay: Option<&RelayName>) -> String {
+    match relay {
+        None => AUDIENCE.to_owned(),
+        Some(relay) => format!("{AUDIENCE}/{relay}"),
+    }
+}
+
+// serde hands out references.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+const fn is_none(epoch: &u32) -> bool {
+    *epoch == 0
+}
 
 fn calendar(time: Timestamp) -> DateTime<Utc> {
     let millis = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
@@ -192,6 +242,7 @@ mod tests {
         Claims {
             session: PairingId::from_bytes([7; 16]),
             role: Role::Joiner,
+            epoch: 0,
         }
     }
 
@@ -204,7 +255,7 @@ mod tests {
     #[test]
     fn a_ticket_is_good_until_it_expires() {
         let (signer, verifier) = pair(1);
-        let ticket = signer.sign(claims(), NOW, MINUTE);
+        let ticket = signer.sign(claims(), None, NOW, MINUTE);
         assert_eq!(verifier.verify(&ticket, NOW), Ok(claims()));
         assert_eq!(verifier.verify(&ticket, NOW + MINUTE), Ok(claims()));
         let late = NOW + MINUTE + Verifier::LEEWAY + Duration::from_secs(1);
@@ -214,7 +265,7 @@ mod tests {
     #[test]
     fn a_ticket_from_the_future_is_refused() {
         let (signer, verifier) = pair(1);
-        let ticket = signer.sign(claims(), NOW + MINUTE, MINUTE);
+        let ticket = signer.sign(claims(), None, NOW + MINUTE, MINUTE);
         assert_eq!(verifier.verify(&ticket, NOW), Err(Reject::Invalid));
     }
 
@@ -222,7 +273,7 @@ mod tests {
     fn a_foreign_key_is_refused_and_two_keys_may_be_trusted() {
         let (ours, verifier) = pair(1);
         let (foreign, _) = pair(2);
-        let ticket = foreign.sign(claims(), NOW, MINUTE);
+        let ticket = foreign.sign(claims(), None, NOW, MINUTE);
         assert_eq!(verifier.verify(&ticket, NOW), Err(Reject::Invalid));
         let both = Verifier::new(&[ours.public_key(), foreign.public_key()]).unwrap();
         assert_eq!(both.verify(&ticket, NOW), Ok(claims()));
@@ -231,7 +282,7 @@ mod tests {
     #[test]
     fn another_algorithm_or_audience_is_refused() {
         let (signer, verifier) = pair(1);
-        let ticket = signer.sign(claims(), NOW, MINUTE);
+        let ticket = signer.sign(claims(), None, NOW, MINUTE);
         let (_, rest) = ticket.split_once('.').unwrap();
         let none = data_encoding::BASE64URL_NOPAD.encode(br#"{"alg":"none"}"#);
         assert_eq!(
@@ -243,6 +294,7 @@ mod tests {
             audience: "elsewhere".into(),
             session: claims().session,
             role: Role::Joiner,
+            epoch: 0,
         };
         let options = TimeOptions::new(TimeDelta::zero(), || calendar(NOW));
         let token = jwt_compact::Claims::new(body)
@@ -251,11 +303,34 @@ mod tests {
         assert_eq!(verifier.verify(&ticket, NOW), Err(Reject::Invalid));
     }
 
+    #[test]
+    fn a_ticket_for_one_relay_is_refused_by_the_others() {
+        let (signer, verifier) = pair(1);
+        let [one, other] = ["one", "other"].map(|name| name.parse::<RelayName>().unwrap());
+        let claims = Claims {
+            epoch: 3,
+            ..claims()
+        };
+        let ticket = |relay| signer.sign(claims, relay, NOW, MINUTE);
+        let at = |relay| verifier.clone().at(relay);
+        assert_eq!(at(&one).verify(&ticket(Some(&one)), NOW), Ok(claims));
+        for (verifier, relay) in [
+            (at(&other), Some(&one)),
+            (at(&one), None),
+            (verifier.clone(), Some(&one)),
+        ] {
+            assert_eq!(
+                verifier.verify(&ticket(relay), NOW),
+                Err(Reject::Misdirected)
+            );
+        }
+    }
+
     proptest! {
         #[test]
         fn a_changed_byte_is_never_accepted(at in 0usize..200, to in proptest::char::range('!', '~')) {
             let (signer, verifier) = pair(1);
-            let ticket = signer.sign(claims(), NOW, MINUTE);
+            let ticket = signer.sign(claims(), None, NOW, MINUTE);
             let at = at % ticket.len();
             let mut changed = ticket.clone();
             changed.replace_range(at..=at, &to.to_string());

@@ -7,8 +7,7 @@ use peersox_core::frame::{Frame, Lane};
 use peersox_core::id::PairingId;
 use peersox_core::notice::{self, Kind};
 use peersox_core::role::Role;
-use peersox_core::ticket::Verifier;
-use peersox_core::time::Timestamp;
+use peersox_core::ticket::{Claims, Reject};
 use peersox_proto::v1;
 use tokio::time::{Instant, timeout_at};
 
@@ -19,6 +18,7 @@ use crate::leg::{Ending, Item, Leg, Want};
 pub(crate) struct Admission {
     session: PairingId,
     role: Role,
+    epoch: u32,
 }
 
 impl Admission {
@@ -30,27 +30,30 @@ impl Admission {
         self.role
     }
 
+    pub(crate) fn epoch(self) -> u32 {
+        self.epoch
+    }
+
     /// Judges the first frame of a leg.
     fn judge(
         frame: bytes::Bytes,
-        verifier: &Verifier,
-        now: Timestamp,
+        verify: impl FnOnce(&str) -> Result<Claims, Reject>,
     ) -> Result<Self, CloseReason> {
         let hello = hello(frame).ok_or(CloseReason::HelloInvalid)?;
-        let claims = verifier.verify(&hello.ticket, now)?;
+        let claims = verify(&hello.ticket)?;
         Ok(Self {
             session: claims.session,
             role: claims.role,
+            epoch: claims.epoch,
         })
     }
 }
 
-/// Waits for the Hello of a leg and judges it. `now` is asked when the Hello is there.
+/// Waits for the Hello of a leg and judges its ticket, once it is there.
 pub(crate) async fn admit(
     leg: &mut Leg,
     deadline: Instant,
-    verifier: &Verifier,
-    now: impl Fn() -> Timestamp,
+    verify: impl FnOnce(&str) -> Result<Claims, Reject>,
 ) -> Result<Admission, Ending> {
     let first = async {
         loop {
@@ -63,7 +66,7 @@ pub(crate) async fn admit(
     let frame = timeout_at(deadline, first)
         .await
         .map_err(|_| Ending::Fault(CloseReason::HelloTimeout))??;
-    Admission::judge(frame, verifier, now()).map_err(Ending::Fault)
+    Admission::judge(frame, verify).map_err(Ending::Fault)
 }
 
 fn hello(frame: bytes::Bytes) -> Option<v1::Hello> {
@@ -83,8 +86,10 @@ const MAX_AGENT: usize = 128;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use peersox_core::ticket::{Claims, Signer};
     use std::time::Duration;
+
+    use peersox_core::ticket::{Signer, Verifier};
+    use peersox_core::time::Timestamp;
 
     const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
 
@@ -106,10 +111,11 @@ mod tests {
         let claims = Claims {
             session: PairingId::from_bytes([7; 16]),
             role: Role::Joiner,
+            epoch: 4,
         };
         let minute = Duration::from_secs(60);
-        let good = signer.sign(claims, NOW, minute);
-        let foreign = Signer::from_seed(&[2; 32]).sign(claims, NOW, minute);
+        let good = signer.sign(claims, None, NOW, minute);
+        let foreign = Signer::from_seed(&[2; 32]).sign(claims, None, NOW, minute);
         let long = "a".repeat(129);
         let ping = Kind::Ping(v1::Ping { nonce: 1 });
 
@@ -142,16 +148,18 @@ mod tests {
             let expected = expected.map(|claims| Admission {
                 session: claims.session,
                 role: claims.role,
+                epoch: claims.epoch,
             });
             assert_eq!(
-                Admission::judge(first.clone(), &verifier, NOW),
+                Admission::judge(first.clone(), |ticket| verifier.verify(ticket, NOW)),
                 expected,
                 "{first:?}"
             );
         }
         let late = NOW + Duration::from_secs(3600);
         assert_eq!(
-            Admission::judge(frame(Lane::Notice, say(&good, "")), &verifier, late),
+            Admission::judge(frame(Lane::Notice, say(&good, "")), |ticket| verifier
+                .verify(ticket, late)),
             Err(CloseReason::TicketExpired)
         );
     }

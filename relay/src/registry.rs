@@ -99,6 +99,11 @@ impl Registry {
         state.sessions.get(&session).cloned()
     }
 
+    /// The inbox of a session.
+    pub(crate) fn find(&self, session: PairingId) -> Option<mpsc::Sender<Command>> {
+        self.lock().sessions.get(&session).cloned()
+    }
+
     /// Refuses every leg from now on and answers the inboxes of all sessions.
     pub(crate) fn drain(&self) -> Vec<mpsc::Sender<Command>> {
         let mut state = self.lock();

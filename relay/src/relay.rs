@@ -3,14 +3,14 @@
 use std::future::Future;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use peersox_core::close::CloseReason;
 use peersox_core::frame::Frame;
 use peersox_core::id::PairingId;
 use peersox_core::limit::{Pool, Rates};
-use peersox_core::origin::{Origin, Refused};
+use peersox_core::origin::{self, Origin, Refused};
 use peersox_core::role::Role;
 use peersox_core::session::LegId;
 use peersox_core::ticket::Verifier;
@@ -42,6 +42,8 @@ pub struct PresenceEvent {
     pub role: Role,
     /// Whether it has a leg now.
     pub online: bool,
+    /// The newest epoch among the tickets of the session.
+    pub epoch: u32,
 }
 
 pub(crate) struct Inner {
@@ -53,7 +55,9 @@ pub(crate) struct Inner {
     /// The origin of the clock of the budgets.
     origin: Instant,
     refused_origins: Mutex<Refused>,
-    verifier: Verifier,
+    verifier: RwLock<Verifier>,
+    /// Pages of these origins may attach, too.
+    more_origins: RwLock<origin::Allowed>,
     clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
     registry: Registry,
     presence: mpsc::Sender<PresenceEvent>,
@@ -92,7 +96,8 @@ impl Relay {
             refused_origins: Mutex::default(),
             config,
             metrics,
-            verifier,
+            verifier: RwLock::new(verifier),
+            more_origins: RwLock::default(),
             clock: Box::new(clock),
             registry: Registry::default(),
             presence,
@@ -119,6 +124,34 @@ impl Relay {
         }
     }
 
+    /// Admits tickets that this verifier accepts from now on, and no others.
+    pub fn trust(&self, verifier: Verifier) {
+        *self
+            .0
+            .verifier
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = verifier;
+    }
+
+    /// Admits pages of these origins from now on, beside those of the configuration.
+    pub fn also_allow(&self, origins: origin::Allowed) {
+        let mut allowed = self
+            .0
+            .more_origins
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *allowed = origins;
+    }
+
+    /// Has the peers of a pairing seek another relay: they are told that this one is stopping, and hung up
+    /// after `grace`. Tells whether there was a session.
+    pub async fn move_away(&self, session: PairingId, grace: Duration) -> bool {
+        let Some(inbox) = self.0.registry.find(session) else {
+            return false;
+        };
+        inbox.send(session::Command::Drain(grace)).await.is_ok()
+    }
+
     /// Ends the session of a pairing that was deleted, and refuses its tickets from now on.
     pub async fn revoke(&self, session: PairingId) {
         if let Some(inbox) = self.0.registry.revoke(session) {
@@ -136,6 +169,11 @@ impl Relay {
     /// Resolves when [`Relay::drain`] is called.
     pub async fn draining(&self) {
         self.0.draining.cancelled().await;
+    }
+
+    /// Refuses new legs, as [`Relay::drain`] does first.
+    pub fn refuse_new(&self) {
+        self.0.draining.cancel();
     }
 
     /// Stops the relay: refuses new legs, tells every peer, hangs up after `grace` and waits until
@@ -216,9 +254,13 @@ impl Inner {
     ) {
         let id = LegId(self.next_leg.fetch_add(1, Relaxed));
         let mut leg = Leg::new(id, wire, seat);
+        let verify = |ticket: &str| {
+            let verifier = self.verifier.read().unwrap_or_else(PoisonError::into_inner);
+            verifier.verify(ticket, (self.clock)())
+        };
         let admitted = tokio::select! {
             biased;
-            admitted = admit(&mut leg, deadline, &self.verifier, &self.clock) => admitted,
+            admitted = admit(&mut leg, deadline, verify) => admitted,
             () = self.draining.cancelled() => Err(Ending::Fault(CloseReason::Draining)),
         };
         drop(pending);
@@ -267,12 +309,16 @@ impl Inner {
         });
     }
 
-    pub(crate) fn presence(&self, session: PairingId, role: Role, online: bool) {
-        let event = PresenceEvent {
-            session,
-            role,
-            online,
-        };
+    /// Whether pages of an origin may attach, where the configuration does not say so.
+    pub(crate) fn also_allows(&self, origin: &Origin) -> bool {
+        let allowed = self
+            .more_origins
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        allowed.permits(origin, None)
+    }
+
+    pub(crate) fn presence(&self, event: PresenceEvent) {
         if self.presence.try_send(event).is_err() {
             self.metrics.presence_lost();
         }

@@ -20,7 +20,7 @@ use tracing::{debug, info};
 
 use crate::admit::Admission;
 use crate::leg::{Ending, Leg};
-use crate::relay::Inner;
+use crate::relay::{Inner, PresenceEvent};
 
 mod outbox;
 mod pace;
@@ -58,6 +58,7 @@ pub(crate) async fn run(
         arriving: None,
         relay,
         id,
+        epoch: 0,
         inbox,
         origin,
     };
@@ -79,6 +80,8 @@ impl Drop for Counted {
 struct Task {
     relay: Arc<Inner>,
     id: PairingId,
+    /// The newest epoch of a ticket.
+    epoch: u32,
     inbox: mpsc::Receiver<Command>,
     machine: Session,
     wires: Wires,
@@ -113,6 +116,7 @@ impl Task {
         match command {
             Some(Command::Attach(attach)) => {
                 let (role, id) = (attach.admission.role(), attach.leg.id);
+                self.epoch = self.epoch.max(attach.admission.epoch());
                 self.arriving = Some(attach.leg);
                 self.handle(Input::Attach(role, id))
             }
@@ -183,7 +187,14 @@ impl Task {
                 } => self.admit(role, leg, peer_online, resumed),
                 Action::Notify(role, notice) => self.wires.notify(role, notice),
                 Action::HangUp(role, leg, reason) => self.hang_up(role, leg, reason),
-                Action::Presence(role, online) => self.relay.presence(self.id, role, online),
+                Action::Presence(role, online) => {
+                    self.relay.presence(PresenceEvent {
+                        session: self.id,
+                        role,
+                        online,
+                        epoch: self.epoch,
+                    });
+                }
                 Action::End(why) => ended = Some(why),
             }
         }

@@ -14,6 +14,7 @@ use peersox_relay::listen::quic::BadCertificate;
 use tower::{Layer, Service};
 
 use crate::config::{ConfigError, ServerConfig};
+use crate::role::Role;
 use crate::server::Server;
 use crate::sockets;
 use crate::state::Secret;
@@ -27,6 +28,8 @@ pub struct Builder<S> {
     pub(crate) config: ServerConfig,
     pub(crate) store: S,
     pub(crate) secret: Secret,
+    pub(crate) former: Vec<Secret>,
+    pub(crate) role: Role,
     pub(crate) routes: Router,
     pub(crate) layers: Vec<Wrap>,
 }
@@ -40,6 +43,8 @@ impl Builder<Memory> {
             config: ServerConfig::default(),
             store: Memory::default(),
             secret: Secret::random(),
+            former: Vec::new(),
+            role: Role::default(),
             routes: Router::new(),
             layers: Vec::new(),
         }
@@ -59,6 +64,8 @@ impl<S: Store> Builder<S> {
             config: self.config,
             store,
             secret: self.secret,
+            former: self.former,
+            role: self.role,
             routes: self.routes,
             layers: self.layers,
         }
@@ -68,6 +75,18 @@ impl<S: Store> Builder<S> {
     /// refused, and peers fetch others.
     pub fn secret(mut self, secret: Secret) -> Self {
         self.secret = secret;
+        self
+    }
+
+    /// Believes tickets that these secrets have signed, too: the former ones, or those that come next.
+    pub fn former_secrets(mut self, former: Vec<Secret>) -> Self {
+        self.former = former;
+        self
+    }
+
+    /// Makes it control alone, or a relay alone. Default: both.
+    pub fn role(mut self, role: Role) -> Self {
+        self.role = role;
         self
     }
 
@@ -128,6 +147,9 @@ pub enum BindError {
     /// The configuration cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A relay alone does not say how peers reach it.
+    #[error("a relay has to say how peers reach it; set `public_url`")]
+    NoPublicUrl,
     /// The TCP port cannot be had.
     #[error("cannot listen on {}; set `listen` to another address or port", listened(.address))]
     Listen {

@@ -137,11 +137,12 @@ impl ServerConfig {
         self.unmetered.iter().chain(proxies).copied().collect()
     }
 
-    pub(crate) fn directory(&self) -> directory::Config {
+    /// With `quic`, there is a relay here that listens for it.
+    pub(crate) fn directory(&self, quic: bool) -> directory::Config {
         directory::Config {
             public_url: self.public_url.clone(),
             tls: self.tls.is_some(),
-            quic: self.quic.then(|| directory::Quic {
+            quic: quic.then(|| directory::Quic {
                 // An operator who names servers names all of them.
                 stun: self.stun && self.ice_servers.is_empty(),
                 ..directory::Quic::default()

@@ -7,6 +7,9 @@ use futures_util::future::BoxFuture;
 use peersox_control::store::Stored;
 use peersox_control::{Control, Store, StoreError};
 use peersox_core::id::PairingId;
+use peersox_core::origin::Origin;
+#[cfg(doc)]
+use peersox_core::role::Role;
 use peersox_relay::Relay;
 
 /// A handle on a running server. It works on while the server shuts down and after; clones are handles on the
@@ -14,12 +17,16 @@ use peersox_relay::Relay;
 #[derive(Clone)]
 pub struct Handle {
     url: String,
-    relay: Relay,
-    control: Arc<dyn Plane>,
+    relay: Option<Relay>,
+    control: Option<Arc<dyn Plane>>,
 }
 
 impl Handle {
-    pub(crate) const fn new(url: String, relay: Relay, control: Arc<dyn Plane>) -> Self {
+    pub(crate) const fn new(
+        url: String,
+        relay: Option<Relay>,
+        control: Option<Arc<dyn Plane>>,
+    ) -> Self {
         Self {
             url,
             relay,
@@ -36,29 +43,50 @@ impl Handle {
     /// As [`Server::status`](crate::Server::status).
     #[must_use]
     pub fn status(&self) -> Status {
-        Status::of(&self.relay)
+        Status::of(self.relay.as_ref(), self.control.as_deref())
     }
 
     /// The pairings there are, in the order of their names, beginning with the first one behind `after`;
     /// `most` of them at most. All are listed once a piece has fewer than `most`.
     ///
     /// # Errors
-    /// [`StoreError`] if the store failed.
+    /// [`StoreError`] if the store failed, or this is a relay alone.
     pub async fn pairings(
         &self,
         after: Option<PairingId>,
         most: usize,
     ) -> Result<Vec<Stored>, StoreError> {
-        self.control.pairings(after, most).await
+        self.plane()?.pairings(after, most).await
+    }
+
+    /// Who of a pairing is attached to a relay, by [`Role::index`].
+    #[must_use]
+    pub fn online(&self, pairing: PairingId) -> [bool; 2] {
+        let control = self.control.as_ref();
+        control.map_or([false; 2], |control| control.online(pairing))
     }
 
     /// Revokes a pairing, as if one of its peers had: its credentials and tickets stop working, and its legs
     /// are hung up. Tells whether there was one.
     ///
     /// # Errors
-    /// [`StoreError`] if it could not be stored.
+    /// [`StoreError`] if it could not be stored, or this is a relay alone.
     pub async fn revoke(&self, pairing: PairingId) -> Result<bool, StoreError> {
-        self.control.revoke(pairing).await
+        self.plane()?.revoke(pairing).await
+    }
+
+    /// The origins of relays that run apart, which pages have to be permitted to connect to.
+    #[must_use]
+    pub fn relay_origins(&self) -> Vec<Origin> {
+        let control = self.control.as_ref();
+        control
+            .map(|control| control.relay_origins())
+            .unwrap_or_default()
+    }
+
+    fn plane(&self) -> Result<&dyn Plane, StoreError> {
+        let control = self.control.as_deref();
+        control.ok_or_else(|| StoreError("a relay alone keeps no pairings; ask control".to_owned()))
     }
 }
 
@@ -84,12 +112,21 @@ pub struct Status {
 }
 
 impl Status {
-    pub(crate) fn of(relay: &Relay) -> Self {
-        let now = relay.snapshot();
+    /// Of the relay here, or else of all that run apart.
+    pub(crate) fn of(relay: Option<&Relay>, control: Option<&dyn Plane>) -> Self {
+        if let Some(relay) = relay {
+            let now = relay.snapshot();
+            return Self {
+                sessions: now.sessions,
+                legs: now.legs,
+                draining: relay.is_draining(),
+            };
+        }
+        let (sessions, legs) = control.map(Plane::relayed).unwrap_or_default();
         Self {
-            sessions: now.sessions,
-            legs: now.legs,
-            draining: relay.is_draining(),
+            sessions,
+            legs,
+            draining: control.is_some_and(Plane::is_stopping),
         }
     }
 }
@@ -98,6 +135,11 @@ impl Status {
 pub(crate) trait Plane: Send + Sync {
     fn pairings(&self, after: Option<PairingId>, most: usize) -> Reply<'_, Vec<Stored>>;
     fn revoke(&self, pairing: PairingId) -> Reply<'_, bool>;
+    fn online(&self, pairing: PairingId) -> [bool; 2];
+    fn relay_origins(&self) -> Vec<Origin>;
+    fn relayed(&self) -> (u64, u64);
+    fn is_ready(&self) -> bool;
+    fn is_stopping(&self) -> bool;
     fn end(&self) -> BoxFuture<'_, ()>;
 }
 
@@ -110,6 +152,26 @@ impl<S: Store> Plane for Control<S> {
 
     fn revoke(&self, pairing: PairingId) -> Reply<'_, bool> {
         Box::pin(Self::revoke(self, pairing))
+    }
+
+    fn online(&self, pairing: PairingId) -> [bool; 2] {
+        Self::online(self, pairing)
+    }
+
+    fn relay_origins(&self) -> Vec<Origin> {
+        Self::relay_origins(self)
+    }
+
+    fn relayed(&self) -> (u64, u64) {
+        Self::relayed(self)
+    }
+
+    fn is_ready(&self) -> bool {
+        Self::is_ready(self)
+    }
+
+    fn is_stopping(&self) -> bool {
+        Self::is_stopping(self)
     }
 
     fn end(&self) -> BoxFuture<'_, ()> {

@@ -1,12 +1,10 @@
 //! Servers for ICE that peers are told of, and the file with the secret of the TURN servers among them.
 
-use std::fs::File;
-use std::io::Read as _;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use zeroize::Zeroizing;
+use crate::secret_file;
 
+pub use crate::secret_file::SecretFileError;
 pub use peersox_control::ice::{BadSecret, BadServerUrl, Mismatch, Secret, ServerUrl, Servers};
 
 /// Reads the secret of the TURN servers (`static-auth-secret` of coturn) from a file of one line, to which
@@ -15,35 +13,16 @@ pub use peersox_control::ice::{BadSecret, BadServerUrl, Mismatch, Secret, Server
 /// # Errors
 /// [`SecretFileError`] if it cannot be read, is open to others, or does not hold a secret.
 pub fn read_secret(path: &Path) -> Result<Secret, SecretFileError> {
-    let unusable = |why: &dyn std::fmt::Display| SecretFileError {
-        path: path.to_owned(),
-        why: why.to_string(),
-    };
-    let mut file = File::open(path).map_err(|error| unusable(&error))?;
-    let metadata = file.metadata().map_err(|error| unusable(&error))?;
-    if metadata.permissions().mode() & 0o077 != 0 {
-        return Err(unusable(
-            &"others than its owner have access to it, and whoever reads it can use the TURN server \
-              for ever; `chmod 600` takes it away",
-        ));
-    }
-    let mut content = Zeroizing::new(Vec::new());
-    file.read_to_end(&mut content)
-        .map_err(|error| unusable(&error))?;
-    Secret::parse(&content).map_err(|error| unusable(&error))
-}
-
-/// A file cannot be used as the secret of the TURN servers.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cannot use the TURN secret in {}: {why}", path.display())]
-pub struct SecretFileError {
-    path: PathBuf,
-    why: String,
+    let danger = "use the TURN server for ever";
+    secret_file::read(path, "TURN secret", danger, |content| {
+        Secret::parse(content).map_err(|error| error.to_string())
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
 

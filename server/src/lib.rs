@@ -35,6 +35,9 @@
 //! relay   ── presence ───────────────► control
 //! ```
 //!
+//! A process may also be control alone, or a relay alone ([`Role`]): relays announce themselves to every
+//! node of control, and tell it who is attached.
+//!
 //! The embedder chooses where pairings are kept ([`store::Store`]), what else the port serves
 //! ([`Builder::routes`]), and what stands around all of it ([`Builder::layer`]). The library reads no
 //! environment, handles no signal, prints nothing and ends no process; it logs by `tracing`. It runs in the
@@ -43,6 +46,7 @@
 //! The page that `peersox serve` shows is not part of it; clients are the `peersox` command, the npm package
 //! and `peersox-client`.
 
+mod bridge;
 mod builder;
 mod certificate;
 mod config;
@@ -50,8 +54,11 @@ mod forwarded;
 mod handle;
 mod http;
 pub mod ice;
+mod parts;
 mod prefix;
 mod probes;
+pub mod role;
+mod secret_file;
 mod server;
 mod sockets;
 pub mod state;
@@ -62,12 +69,14 @@ pub use certificate::{Identity, IdentityError};
 pub use config::{ConfigError, ServerConfig};
 pub use forwarded::ProxyHeader;
 pub use handle::{Handle, Status};
-pub use peersox_control::ClientAddr;
 pub use peersox_control::directory::{BadPublicUrl, PublicUrl};
+pub use peersox_control::{ClientAddr, Token};
 pub use peersox_core::code::Digits;
 pub use peersox_core::limit::{BadNetwork, Network};
 pub use peersox_core::origin::Origin;
 pub use peersox_core::pairing;
+pub use peersox_core::placement::{BadRelayName, RelayName};
+pub use role::Role;
 pub use server::Server;
 
 /// The web framework whose `Router` and layers [`Builder`] takes.

@@ -4,21 +4,40 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use peersox_relay::Relay;
 use serde_json::json;
 
 use crate::handle::Status;
 
+/// Whether a server takes new work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Readiness {
+    Ready,
+    Draining,
+    StoreAway,
+    ControlAway,
+}
+
 /// `/status.json` for pages and people, `/healthz` and `/readyz` for load balancers.
-pub(crate) fn router(relay: &Relay, quic: bool) -> Router {
-    let (status_of, ready_of) = (relay.clone(), relay.clone());
-    let status = move || async move { status(Status::of(&status_of), quic) };
+///
+/// That the store is away makes the process neither die nor restart: it lives, and is ready again once the
+/// store is.
+pub(crate) fn router(
+    readiness: impl Fn() -> Readiness + Clone + Send + Sync + 'static,
+    status_now: impl Fn() -> Status + Clone + Send + Sync + 'static,
+    quic: bool,
+) -> Router {
     let ready = move || async move {
-        match ready_of.is_draining() {
-            false => (StatusCode::OK, "ready\n"),
-            true => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        match readiness() {
+            Readiness::Ready => (StatusCode::OK, "ready\n"),
+            Readiness::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+            Readiness::StoreAway => (StatusCode::SERVICE_UNAVAILABLE, "the store is away\n"),
+            Readiness::ControlAway => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "no control has answered yet\n",
+            ),
         }
     };
+    let status = move || async move { status(status_now(), quic) };
     Router::new()
         .route("/status.json", get(status))
         .route("/healthz", get(|| async { "alive\n" }))

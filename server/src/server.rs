@@ -4,25 +4,17 @@
 //! cut off.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use ::http::{HeaderValue, Request};
-use axum::Router;
-use axum::body::Body;
-use axum::middleware::map_response;
-use axum::response::Response;
-use axum::routing::any;
 use peersox_control::directory::PublicUrl;
-use peersox_control::{ClientAddr, Control, Directory, Memory, Store};
-use peersox_core::id::PairingId;
-use peersox_core::ticket::Verifier;
+use peersox_control::{Directory, Memory, Store};
 use peersox_core::time::Timestamp;
+use peersox_relay::Relay;
 use peersox_relay::listen::{quic, stun};
-use peersox_relay::{PresenceEvent, Relay};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -32,9 +24,11 @@ use crate::config::ServerConfig;
 use crate::forwarded::Forwarded;
 use crate::handle::{Handle, Plane, Status};
 use crate::http::Http;
+use crate::parts::{Context, Keys, Running, trusts_nobody};
 use crate::prefix::Prefix;
+use crate::role::Role;
+use crate::sockets;
 use crate::state::Secret;
-use crate::{probes, sockets};
 
 /// A running server. Dropping it is a [`Server::shutdown`] without grace that nobody waits for.
 #[must_use = "dropping it stops the server"]
@@ -87,6 +81,9 @@ impl Server {
     pub(crate) async fn start<S: Store>(builder: Builder<S>) -> Result<Self, BindError> {
         let config = builder.config;
         config.validate()?;
+        if matches!(builder.role, Role::Relay(_)) && config.public_url.is_none() {
+            return Err(BindError::NoPublicUrl);
+        }
         let listener = listen(config.listen).map_err(|source| BindError::Listen {
             address: config.listen,
             source,
@@ -94,40 +91,48 @@ impl Server {
         let (listener, address) = listener;
         let tls = config.tls.clone().map(Identity::acceptor);
         let tls = tls.transpose().map_err(BindError::Tls)?;
-        let signer = builder.secret.signer();
-        let verifier = Verifier::new(&[signer.public_key()]);
-        let verifier = verifier.expect("the public key of a signer is a key");
-        let (relay, presence) = Relay::new(config.relay(), verifier, now);
-        let quic = match config.quic {
-            true => Some(Quic::bind(&config, &builder.secret, &relay, address)?),
-            false => None,
+        let keys = Keys::new(&builder.secret, &builder.former);
+        let relay = match &builder.role {
+            Role::All => Some(Relay::new(config.relay(), keys.verifier(), now)),
+            Role::Relay(role) => Some(Relay::new(config.relay(), trusts_nobody(&role.name), now)),
+            Role::Control(_) => None,
+        };
+        let quic = match &relay {
+            Some((relay, _)) if config.quic => {
+                Some(Quic::bind(&config, &builder.secret, relay, address)?)
+            }
+            Some(_) | None => None,
         };
 
         // From here on nothing fails.
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (digests, published) = watch::channel(Vec::new());
-        let directory = Directory::new(config.directory(), published);
-        let settings = config.control(relay.config());
-        let (control, revoked) =
-            Control::new(settings, builder.store, signer, directory, Arc::new(now));
-        let keeper = control.clone();
-        tasks.spawn(async move { keeper.keep_house().await });
-        let until_stopped = || stop.clone();
-        let presence = forward_presence(control.clone(), presence);
-        tasks.spawn(until_stopped().run_until_cancelled_owned(presence));
-        let revocations = forward_revocations(relay.clone(), revoked);
-        tasks.spawn(until_stopped().run_until_cancelled_owned(revocations));
+        let has_quic = quic.is_some();
         let endpoint = quic.map(|Quic { endpoint, rotated }| {
             if let Some(first) = rotated {
                 let rotation = certificate::rotate(endpoint.clone(), first, digests);
-                tasks.spawn(until_stopped().run_until_cancelled_owned(rotation));
+                tasks.spawn(stop.clone().run_until_cancelled_owned(rotation));
             }
-            tasks.spawn(quic::serve(relay.clone(), endpoint.clone()));
             endpoint
         });
+        if let Some(((relay, _), endpoint)) = relay.as_ref().zip(endpoint.as_ref()) {
+            tasks.spawn(quic::serve(relay.clone(), endpoint.clone()));
+        }
+        let context = Context {
+            config: config.clone(),
+            stop: stop.clone(),
+            tasks: tasks.clone(),
+            directory: Directory::new(config.directory(has_quic), published),
+        };
+        let running = match (builder.role, relay) {
+            (Role::Relay(role), Some(relay)) => context.relay(role, relay),
+            (Role::Control(role), _) => context.control(Some(role), builder.store, keys, None),
+            (Role::All, relay) | (Role::Relay(_), relay) => {
+                context.control(None, builder.store, keys, relay)
+            }
+        };
 
-        let routes = builder.routes;
-        let router = router(&control, &relay, &config).fallback_service(routes);
+        let router = running.router.fallback_service(builder.routes);
         let router = builder.layers.into_iter().fold(router, |it, wrap| wrap(it));
         let secure = tls.is_some();
         let http = Http {
@@ -144,15 +149,21 @@ impl Server {
             },
         };
         tasks.spawn(http.run(stop.clone(), tasks.clone()));
-        let control: Arc<dyn Plane> = Arc::new(control);
-        tracing::info!(%address, tls = secure, quic = endpoint.is_some(), "listening");
+        tracing::info!(%address, tls = secure, quic = has_quic, "listening");
         let url = url(address, secure, config.public_url.as_ref());
+        let Running {
+            control,
+            relay,
+            bridge,
+            ..
+        } = running;
         Ok(Self {
             address,
-            handle: Handle::new(url, relay.clone(), Arc::clone(&control)),
+            handle: Handle::new(url, relay.clone(), control.clone()),
             ending: Some(Ending {
                 control,
                 relay,
+                bridge,
                 quic: endpoint,
                 stop,
                 tasks,
@@ -187,8 +198,9 @@ impl fmt::Debug for Server {
 
 /// Everything that has to be told that it is over.
 struct Ending {
-    control: Arc<dyn Plane>,
-    relay: Relay,
+    control: Option<Arc<dyn Plane>>,
+    relay: Option<Relay>,
+    bridge: CancellationToken,
     quic: Option<quinn::Endpoint>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -197,11 +209,20 @@ struct Ending {
 impl Ending {
     /// Takes as long as [`Server::shutdown`] says.
     async fn run(self, grace: Duration) {
-        self.control.end().await;
+        if let Some(control) = &self.control {
+            control.end().await;
+        } else if let Some(relay) = &self.relay {
+            // Control has to know before the peers ask it where else to attach.
+            relay.refuse_new();
+            tokio::time::sleep(KNOWN).await;
+        }
         // The store is closed with the last task that has it, or with the last handle.
         drop(self.control);
         self.stop.cancel();
-        self.relay.drain(grace).await;
+        if let Some(relay) = &self.relay {
+            relay.drain(grace).await;
+        }
+        self.bridge.cancel();
         if let Some(quic) = &self.quic {
             quic.close(0u8.into(), b"stopped");
             let _ = tokio::time::timeout(CUT_OFF, quic.wait_idle()).await;
@@ -253,59 +274,6 @@ impl Quic {
     }
 }
 
-/// PeerSox's own routes.
-fn router<S: Store>(control: &Control<S>, relay: &Relay, config: &ServerConfig) -> Router {
-    let attach = {
-        let relay = relay.clone();
-        any(move |request: Request<Body>| async move {
-            let client = request
-                .extensions()
-                .get::<ClientAddr>()
-                .map(|client| client.0);
-            let client = client.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
-            relay
-                .attach_websocket(request, SocketAddr::new(client, 0))
-                .map(Body::new)
-        })
-    };
-    let router = control
-        .router()
-        .layer(map_response(unbuffered))
-        .route("/v1/relay", attach);
-    match config.probes {
-        true => router.merge(probes::router(relay, config.quic)),
-        false => router,
-    }
-}
-
-/// Asks proxies that understand it (nginx does) to pass an answer on as it comes: a stream of events that is
-/// kept until there is more of it tells nobody anything.
-async fn unbuffered(mut response: Response) -> Response {
-    let no = HeaderValue::from_static("no");
-    response.headers_mut().insert("x-accel-buffering", no);
-    response
-}
-
-async fn forward_presence<S: Store>(
-    control: Control<S>,
-    mut presence: mpsc::Receiver<PresenceEvent>,
-) {
-    while let Some(event) = presence.recv().await {
-        let noted = control
-            .report_presence(event.session, event.role, event.online)
-            .await;
-        if let Err(error) = noted {
-            tracing::warn!(%error, "presence could not be noted");
-        }
-    }
-}
-
-async fn forward_revocations(relay: Relay, mut revoked: mpsc::Receiver<PairingId>) {
-    while let Some(pairing) = revoked.recv().await {
-        relay.revoke(pairing).await;
-    }
-}
-
 fn url(address: SocketAddr, secure: bool, public: Option<&PublicUrl>) -> String {
     if let Some(public) = public {
         let url = format!("{}{}", public.origin(), public.path());
@@ -322,6 +290,8 @@ pub(crate) fn now() -> Timestamp {
     SystemTime::now().into()
 }
 
+/// What a report to control takes at most, where nothing is wrong.
+const KNOWN: Duration = Duration::from_millis(200);
 /// For how long connections may finish once the peers are gone.
 const CUT_OFF: Duration = Duration::from_secs(1);
 

@@ -7,12 +7,13 @@
 //! ```
 //!
 //! [`open`] keeps both in a file. A server without a file has its store in memory and draws its secret at
-//! start, so that the next process accepts nothing of this one. An embedder with a store of its own keeps the
-//! secret beside it.
+//! start, so that the next process accepts nothing of this one. Whoever has another store keeps the secret
+//! beside it, in a file for [`read_secrets`] for instance.
 
 use std::fmt;
 use std::path::Path;
 
+use data_encoding::HEXLOWER_PERMISSIVE;
 use hkdf::Hkdf;
 use peersox_control::File;
 use peersox_core::pairing;
@@ -22,6 +23,7 @@ use rand_core::{OsRng, RngCore as _};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use crate::secret_file::{self, SecretFileError};
 use crate::server::now;
 
 pub use peersox_control::store::OpenError;
@@ -39,6 +41,47 @@ pub async fn open(file: &Path, pairing: &pairing::Config) -> Result<(File, Secre
     let secret = Secret(store.secret().clone());
     Ok((store, secret))
 }
+
+/// Reads secrets from a file to which nobody but its owner has access: one to eight lines of 64 hexadecimal
+/// digits each, as `openssl rand -hex 32` writes one. The first signs, and all are believed, so that a new
+/// one can be written above the old one before that is taken away.
+///
+/// # Errors
+/// [`SecretFileError`] if it cannot be read, is open to others, or holds something else.
+pub fn read_secrets(path: &Path) -> Result<Vec<Secret>, SecretFileError> {
+    let danger = "sign tickets for every pairing";
+    secret_file::read(path, "secret", danger, |content| {
+        let lines = content.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+        let lines: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
+        if !(1..=MOST_SECRETS).contains(&lines.len()) {
+            return Err(format!(
+                "it has {} lines; one to {MOST_SECRETS} are of use",
+                lines.len()
+            ));
+        }
+        lines
+            .into_iter()
+            .zip(1..)
+            .map(|(line, at)| secret(line, at))
+            .collect()
+    })
+}
+
+fn secret(line: &[u8], at: usize) -> Result<Secret, String> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    let decoded = match line.len() {
+        64 => HEXLOWER_PERMISSIVE.decode_mut(line, &mut *bytes).is_ok(),
+        _ => false,
+    };
+    match decoded {
+        true => Ok(Secret(bytes)),
+        false => Err(format!(
+            "line {at} is not 64 hexadecimal digits; `openssl rand -hex 32` writes such a line"
+        )),
+    }
+}
+
+const MOST_SECRETS: usize = 8;
 
 /// 32 random bytes from which all keys of a server follow. Whoever has them can sign tickets: keep them as a
 /// private key is kept.
@@ -97,6 +140,8 @@ impl fmt::Debug for Secret {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     /// Calculated with another implementation. A server that derives other keys refuses the tickets
@@ -120,6 +165,35 @@ mod tests {
             "d308973373d19233b3c65a76c7508fb49bd7ac77393fac6d7fd6ae0d10ac51e1"
         );
         assert_eq!(hex(&keys.connection_ids.to_be_bytes()), "38c032c3203d2f1a");
+    }
+
+    #[test]
+    fn secrets_are_read_from_a_file_of_ones_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secrets");
+        let read = |content: &str| {
+            std::fs::write(&path, content).unwrap();
+            let owner_only = std::fs::Permissions::from_mode(0o600);
+            std::fs::set_permissions(&path, owner_only).unwrap();
+            read_secrets(&path)
+        };
+        let (new, old) = ("0F".repeat(32), "1e".repeat(32));
+        let secrets = read(&format!("{new}\n\n{old}\n")).unwrap();
+        assert_eq!(secrets[0].as_bytes()[..], [0x0f; 32]);
+        assert_eq!(secrets[1].as_bytes()[..], [0x1e; 32]);
+        let many = format!("{new}\n").repeat(9);
+        for (content, why) in [
+            ("", "0 lines"),
+            (&many[..], "9 lines"),
+            ("north", "line 1 is not 64"),
+            (&format!("{new}\n{}", "x".repeat(64)), "line 2 is not 64"),
+        ] {
+            let error = read(content).unwrap_err().to_string();
+            assert!(error.contains(why) && !error.contains("0F0F"), "{error}");
+        }
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        let error = read_secrets(&path).unwrap_err().to_string();
+        assert!(error.contains("sign tickets"), "{error}");
     }
 
     #[tokio::test]

@@ -13,19 +13,20 @@ use serde_json::Value;
 
 /// Which of our crates each of our crates may name, for whatever purpose. `peersox-tests` and
 /// `peersox-bench` may name all.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("peersox-proto", &[]),
     ("peersox-aead", &[]),
     ("peersox-core", &["aead", "proto"]),
-    ("peersox-control", &["core", "proto"]),
+    ("peersox-control", &["core", "proto", "test-redis"]),
     ("peersox-relay", &["core", "proto"]),
     ("peersox-client", &["core", "proto", "web"]),
     ("peersox-client-wasm", &["core"]),
     ("peersox-transfer-wasm", &["core"]),
     ("peersox-client-wasm-bindgen", &[]),
     ("peersox-web", &[]),
-    ("peersox-server", &["control", "relay", "core"]),
+    ("peersox-server", &["control", "relay", "core", "proto"]),
     ("peersox", &["server", "client", "core"]),
+    ("peersox-test-redis", &[]),
 ];
 const FREE: [&str; 2] = ["peersox-tests", "peersox-bench"];
 

@@ -2,11 +2,10 @@
 
 use std::process::Stdio;
 
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::Command;
 
-use crate::harness::{Peer, example, noise, quiet, signal, soon};
+use crate::harness::{Peer, example, http_get, noise, quiet, signal, soon};
 
 #[tokio::test]
 async fn peers_meet_through_a_server_that_another_program_embeds() {
@@ -24,7 +23,7 @@ async fn peers_meet_through_a_server_that_another_program_embeds() {
         ("/nothing", "404 Not Found", "the shop has no such page\n"),
         ("/readyz", "200 OK", "ready\n"),
     ] {
-        let told = get(&shop, path).await;
+        let told = http_get(&shop, path).await;
         assert!(
             told.starts_with(&format!("HTTP/1.1 {status}\r\n")),
             "{told}"
@@ -52,7 +51,7 @@ async fn peers_meet_through_a_server_that_another_program_embeds() {
             "over {transport}"
         );
         // Its store saw the code being redeemed.
-        let told = get(&shop, "/meetings").await;
+        let told = http_get(&shop, "/meetings").await;
         assert!(told.ends_with(&format!("\r\n\r\n{met}")), "{told}");
     }
 
@@ -62,17 +61,4 @@ async fn peers_meet_through_a_server_that_another_program_embeds() {
     signal(&program, "INT");
     let status = soon(program.wait()).await.expect("it can be waited for");
     assert_eq!(status.code(), Some(0));
-}
-
-/// The whole answer to a request for a path, as text.
-async fn get(server: &str, path: &str) -> String {
-    let mut stream = TcpStream::connect(server).await.expect("it listens");
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {server}\r\nconnection: close\r\n\r\n");
-    let asked = stream.write_all(request.as_bytes()).await;
-    asked.expect("it reads requests");
-    let mut told = String::new();
-    soon(stream.read_to_string(&mut told))
-        .await
-        .expect("it answers in text");
-    told
 }

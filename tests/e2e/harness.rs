@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
 /// No wait in these tests is longer: one that is has failed.
@@ -128,7 +129,11 @@ impl Server {
     }
 
     pub fn url(&self) -> String {
-        format!("{}://127.0.0.1:{}", self.scheme, self.port)
+        format!("{}://{}", self.scheme, self.address())
+    }
+
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
     }
 
     /// Resident memory in bytes.
@@ -307,6 +312,19 @@ pub async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future)
         .await
         .expect("it takes too long")
+}
+
+/// The whole answer to a request for a path, as text.
+pub async fn http_get(server: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(server).await.expect("it listens");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {server}\r\nconnection: close\r\n\r\n");
+    let asked = stream.write_all(request.as_bytes()).await;
+    asked.expect("it reads requests");
+    let mut told = String::new();
+    soon(stream.read_to_string(&mut told))
+        .await
+        .expect("it answers in text");
+    told
 }
 
 /// Bytes that do not repeat.

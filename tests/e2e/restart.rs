@@ -1,5 +1,8 @@
 //! A server that is killed and started again with the same state.
 
+use std::os::unix::fs::PermissionsExt as _;
+
+use peersox_test_redis::Redis;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{ChildStdin, Command};
@@ -11,9 +14,12 @@ use crate::harness::{Peer, Server, binary, noise, quiet_port, soon};
 /// so that its sender has something to say to the server that comes back.
 #[tokio::test]
 async fn peers_in_mid_stream_survive_a_killed_server() {
-    for (here, there) in [("quic", "ws"), ("ws", "quic")] {
-        let folder = tempfile::tempdir().unwrap();
-        let options = ["--state", &state_in(&folder)];
+    for (here, there, kept) in [
+        ("quic", "ws", Kept::in_a_file()),
+        ("ws", "quic", Kept::in_redis()),
+    ] {
+        let options = kept.options();
+        let options: Vec<_> = options.iter().map(String::as_str).collect();
         let port = quiet_port();
         let server = Server::start_at(port, &options).await;
         let mut one = Peer::start(&server.url(), &["connect", "--transport", here]);
@@ -73,19 +79,61 @@ async fn peers_in_mid_stream_survive_a_killed_server() {
 /// A code that is shown when the server dies can still be joined.
 #[tokio::test]
 async fn a_code_survives_a_killed_server() {
-    let folder = tempfile::tempdir().unwrap();
-    let options = ["--state", &state_in(&folder)];
-    let port = quiet_port();
-    let server = Server::start_at(port, &options).await;
-    let mut initiator = Peer::start(&server.url(), &["connect", "--transport", "ws"]);
-    let code = initiator.code().await;
-    initiator.event("attached").await;
-    server.kill().await;
-    let server = Server::start_at(port, &options).await;
-    initiator.event("leg_lost").await;
-    let mut joiner = Peer::start(&server.url(), &["connect", &code]);
-    joiner.event("connected").await;
-    initiator.event("connected").await;
+    for kept in [Kept::in_a_file(), Kept::in_redis()] {
+        let options = kept.options();
+        let options: Vec<_> = options.iter().map(String::as_str).collect();
+        let port = quiet_port();
+        let server = Server::start_at(port, &options).await;
+        let mut initiator = Peer::start(&server.url(), &["connect", "--transport", "ws"]);
+        let code = initiator.code().await;
+        initiator.event("attached").await;
+        server.kill().await;
+        let server = Server::start_at(port, &options).await;
+        initiator.event("leg_lost").await;
+        let mut joiner = Peer::start(&server.url(), &["connect", &code]);
+        joiner.event("connected").await;
+        initiator.event("connected").await;
+    }
+}
+
+/// Where a server keeps what it has after a restart.
+struct Kept {
+    folder: TempDir,
+    redis: Option<(Redis, String)>,
+}
+
+impl Kept {
+    fn in_a_file() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self {
+            folder,
+            redis: None,
+        }
+    }
+
+    fn in_redis() -> Self {
+        let redis = Redis::start();
+        let url = redis.url();
+        let folder = tempfile::tempdir().unwrap();
+        secret_in(&folder, &"5a".repeat(32));
+        let redis = Some((redis, url));
+        Self { folder, redis }
+    }
+
+    fn options(&self) -> Vec<String> {
+        match &self.redis {
+            None => vec!["--state".to_owned(), state_in(&self.folder)],
+            Some((_, url)) => {
+                let secret = path(&self.folder, "secret");
+                vec![
+                    "--redis".to_owned(),
+                    url.clone(),
+                    "--secret-file".to_owned(),
+                    secret,
+                ]
+            }
+        }
+    }
 }
 
 #[tokio::test]
@@ -139,6 +187,14 @@ fn write(mut pipe: ChildStdin, bytes: Vec<u8>) -> JoinHandle<ChildStdin> {
         pipe.write_all(&bytes).await.unwrap();
         pipe
     })
+}
+
+/// A file with a secret, readable by its owner only.
+pub(crate) fn secret_in(folder: &TempDir, lines: &str) -> String {
+    let file = path(folder, "secret");
+    std::fs::write(&file, lines).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    file
 }
 
 fn state_in(folder: &TempDir) -> String {

@@ -202,7 +202,7 @@ impl Clerk {
             Ask::Pairings { after } => match self.server.pairings(after, PIECE).await {
                 Ok(stored) => Told::Pairings {
                     more: stored.len() == PIECE,
-                    pairings: stored.into_iter().map(|it| listed(&it.pairing)).collect(),
+                    pairings: stored.iter().map(|it| self.listed(&it.pairing)).collect(),
                 },
                 Err(error) => failed(&error),
             },
@@ -217,17 +217,17 @@ impl Clerk {
             }
         }
     }
-}
 
-/// What the operator sees of a pairing: nothing by which anybody could join it or take part in it.
-fn listed(pairing: &Pairing) -> Listed {
-    let online = |role: Role| pairing.view(role.other()).peer_online;
-    Listed {
-        pairing: pairing.id(),
-        joined: pairing.is_joined(),
-        initiator_online: online(Role::Initiator),
-        joiner_online: online(Role::Joiner),
-        expires_at_millis: pairing.expires_at().as_millis(),
+    /// What the operator sees of a pairing: nothing by which anybody could join it or take part in it.
+    fn listed(&self, pairing: &Pairing) -> Listed {
+        let online = self.server.online(pairing.id());
+        Listed {
+            pairing: pairing.id(),
+            joined: pairing.is_joined(),
+            initiator_online: online[Role::Initiator.index()],
+            joiner_online: online[Role::Joiner.index()],
+            expires_at_millis: pairing.expires_at().as_millis(),
+        }
     }
 }
 

@@ -10,20 +10,37 @@ use peersox_server::Origin;
 
 use super::asset::Asset;
 
-/// `/` for people, and what it loads. `public` is where peers are told to find the relay.
-pub(super) fn router(public: Option<&Origin>) -> Router {
-    let policy = policy(public);
+/// `/` for people, and what it loads. `public` is where peers are told to find the relay, and `relays` are
+/// those that run apart, as they are when the page is asked for.
+pub(super) fn router(
+    public: Option<&Origin>,
+    relays: impl Fn() -> Vec<Origin> + Clone + Send + Sync + 'static,
+) -> Router {
     let mut router = Router::new();
     for asset in assets() {
-        let policy = policy.clone();
+        let (public, relays) = (public.cloned(), relays.clone());
+        let policy = move || {
+            let origins: Vec<_> = public.iter().cloned().chain(relays()).collect();
+            policy(&origins)
+        };
         let answer =
-            move |request: HeaderMap| async move { guarded(asset.answer(&request), policy) };
+            move |request: HeaderMap| async move { guarded(asset.answer(&request), policy()) };
         router = router.route(asset.path, get(answer));
     }
     router.fallback(|| async {
         (
             StatusCode::NOT_FOUND,
             "there is nothing here; / is the page\n",
+        )
+    })
+}
+
+/// What a relay alone says to people.
+pub(super) fn none() -> Router {
+    Router::new().fallback(|| async {
+        (
+            StatusCode::NOT_FOUND,
+            "this is a relay; the page is where control is\n",
         )
     })
 }
@@ -45,16 +62,16 @@ fn guarded(mut response: Response, policy: HeaderValue) -> Response {
     response
 }
 
-/// Scripts, styles and connections of this server only; `blob:` is how a page hands a file to be saved. The
-/// public address is where peers are told to find the relay.
-fn policy(public: Option<&Origin>) -> HeaderValue {
-    let relay = public.map(Origin::to_string);
-    let relay = relay.map(|it| format!(" {it} {}", it.replacen("http", "ws", 1)));
+/// Scripts, styles and connections of this server only, and connections to where peers are told to find a
+/// relay; `blob:` is how a page hands a file to be saved.
+fn policy(relays: &[Origin]) -> HeaderValue {
+    let relays = relays.iter().map(Origin::to_string);
+    let relays = relays.map(|it| format!(" {it} {}", it.replacen("http", "ws", 1)));
     let policy = format!(
         "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
          img-src 'self' blob:; connect-src 'self'{}; manifest-src 'self'; base-uri 'none'; \
          form-action 'none'; frame-ancestors 'none'",
-        relay.unwrap_or_default()
+        relays.collect::<String>()
     );
     HeaderValue::try_from(policy).unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"))
 }
@@ -88,9 +105,9 @@ mod tests {
 
     #[test]
     fn the_policy_names_the_public_address_and_nothing_inline() {
-        let own = policy(None);
+        let own = policy(&[]);
         assert!(own.to_str().unwrap().contains("connect-src 'self';"));
-        let public = policy(Some(&"https://p.example/".parse().unwrap()));
+        let public = policy(&["https://p.example/".parse().unwrap()]);
         let public = public.to_str().unwrap();
         assert!(
             public.contains("connect-src 'self' https://p.example wss://p.example;"),

@@ -6,6 +6,8 @@ use peersox_core::id::PairingId;
 use peersox_core::pairing::{Created, Credential, Joined, Reject, View};
 use peersox_proto::v1;
 
+use crate::presence::Online;
+
 /// Reads the digits a person typed.
 pub(crate) fn nameplate(request: &v1::JoinPairingRequest) -> Result<Nameplate, Malformed> {
     request.nameplate.parse()
@@ -34,12 +36,12 @@ pub(crate) fn joined(joined: &Joined) -> v1::JoinPairingResponse {
     }
 }
 
-pub(crate) fn view(view: &View) -> v1::GetPairingResponse {
+pub(crate) fn view(view: &View, online: Online) -> v1::GetPairingResponse {
     v1::GetPairingResponse {
         pairing_id: id(view.id),
         role: v1::Role::from(view.role).into(),
         joined: view.joined,
-        peer_online: view.peer_online,
+        peer_online: online[view.role.other().index()],
         restorable_until_millis: view.restorable_until.as_proto(),
     }
 }

@@ -5,16 +5,19 @@ use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
 use peersox_core::limit::Full;
-use peersox_core::pairing::{Admit, Create, Join, Keep, Revoke, View};
+use peersox_core::pairing::{Admit, Create, Join, Keep, Place, Placed, Revoke, View};
+use peersox_core::placement::Placement;
 use peersox_core::ticket::Claims;
 use peersox_core::time::Timestamp;
 use peersox_proto::v1;
 use peersox_proto::v1::pairing_service_server::PairingService;
 use rand_core::OsRng;
+use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use super::{convert, status, watch};
 use crate::http::{Asked, ClientAddr, Deadline};
+use crate::roster::Roster;
 use crate::service::{Failure, Shared};
 use crate::store::Store;
 
@@ -30,7 +33,10 @@ impl<S: Store> PairingService for Pairing<S> {
         _: Request<v1::GetConfigRequest>,
     ) -> Result<Response<v1::GetConfigResponse>, Status> {
         let config = &self.0.config;
-        let transports = self.0.directory.transports();
+        let transports = match &self.0.roster {
+            Some(roster) => roster.transports(),
+            None => self.0.directory.transports(),
+        };
         Ok(Response::new(v1::GetConfigResponse {
             server_version: config.server_version.clone(),
             nameplate_digits: config.pairing.digits.count().into(),
@@ -126,7 +132,8 @@ impl<S: Store> PairingService for Pairing<S> {
         } else {
             self.admit(&asked.credential).await?
         };
-        Ok(Response::new(convert::view(&view)))
+        let online = self.0.presence.online(view.id);
+        Ok(Response::new(convert::view(&view, online)))
     }
 
     async fn watch_pairing(
@@ -153,25 +160,47 @@ impl<S: Store> PairingService for Pairing<S> {
             .extensions()
             .get()
             .map(|Asked(asked)| asked.as_str());
-        let endpoints = self.0.directory.endpoints(asked);
-        let endpoints = endpoints.map_err(status::bad_authority)?;
-        let view = self.admit(&request.get_ref().credential).await?;
-
+        let credential = &request.get_ref().credential;
+        let meeting = match self.0.roster.as_ref().zip(self.0.config.relays.as_ref()) {
+            Some((roster, relays)) => self.place(roster, &relays.region, credential).await?,
+            None => {
+                let endpoints = self.0.directory.endpoints(asked);
+                Meeting {
+                    endpoints: endpoints.map_err(status::bad_authority)?,
+                    stun_urls: Vec::new(),
+                    view: self.admit(credential).await?,
+                    placement: None,
+                }
+            }
+        };
+        let Meeting {
+            view, placement, ..
+        } = meeting;
         let claims = Claims {
             session: view.id,
             role: view.role,
+            epoch: placement.as_ref().map_or(0, |placement| placement.epoch),
         };
+        let relay = placement.as_ref().map(|placement| &placement.relay);
         let lifetime = self.0.config.ticket_lifetime;
         // Tickets count in whole seconds.
         let now = (self.0.clock)().as_millis() / 1000 * 1000;
         let now = Timestamp::from_millis(now);
         let ice_servers = self.0.directory.ice_servers(asked, now, &mut OsRng);
+        let mut ice_servers = ice_servers.map_err(status::bad_authority)?;
+        // An operator who names servers names all of them.
+        if !meeting.stun_urls.is_empty() && !self.0.directory.has_ice_servers() {
+            ice_servers.push(v1::IceServer {
+                urls: meeting.stun_urls,
+                ..v1::IceServer::default()
+            });
+        }
         Ok(Response::new(v1::OpenSessionResponse {
-            ticket: self.0.signer.sign(claims, now, lifetime),
+            ticket: self.0.signer.sign(claims, relay, now, lifetime),
             ticket_expires_at_millis: (now + lifetime).as_proto(),
             refresh_at_millis: (now + lifetime.mul_f64(0.8)).as_proto(),
-            endpoints,
-            ice_servers: ice_servers.map_err(status::bad_authority)?,
+            endpoints: meeting.endpoints,
+            ice_servers,
             role: v1::Role::from(view.role).into(),
         }))
     }
@@ -189,7 +218,41 @@ impl<S: Store> PairingService for Pairing<S> {
     }
 }
 
+/// Where a peer meets the other one.
+struct Meeting {
+    view: View,
+    placement: Option<Placement>,
+    endpoints: Vec<v1::RelayEndpoint>,
+    stun_urls: Vec<String>,
+}
+
 impl<S: Store> Pairing<S> {
+    /// Where a peer meets the other one, of relays that run apart.
+    async fn place(
+        &self,
+        roster: &Roster,
+        region: &str,
+        credential: &bytes::Bytes,
+    ) -> Result<Meeting, Status> {
+        let credential = convert::credential(credential).map_err(status::rejected)?;
+        let (candidates, knows_all) = roster.candidates(region, Instant::now());
+        let place = Place {
+            credential,
+            candidates,
+            knows_all,
+        };
+        let Placed { view, placement } = self.0.execute(&place).await?;
+        let placement = placement.ok_or_else(status::no_relay)?;
+        let found = roster.endpoints(&placement.relay);
+        let (endpoints, stun_urls) = found.ok_or_else(status::no_relay)?;
+        Ok(Meeting {
+            view,
+            placement: Some(placement),
+            endpoints,
+            stun_urls,
+        })
+    }
+
     async fn admit(&self, credential: &bytes::Bytes) -> Result<View, Status> {
         let credential = convert::credential(credential).map_err(status::rejected)?;
         Ok(self.0.execute(&Admit { credential }).await?)

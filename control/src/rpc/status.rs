@@ -82,6 +82,28 @@ pub(crate) fn draining() -> Status {
     Status::with_error_details(Code::Unavailable, message, details)
 }
 
+/// No relay can be named yet, or none is there.
+pub(crate) fn no_relay() -> Status {
+    let mut details = info("RELAY_UNAVAILABLE");
+    details.set_retry_info(Some(Duration::from_millis(300)));
+    let message = "no relay can be named at the moment; call again";
+    Status::with_error_details(Code::Unavailable, message, details)
+}
+
+pub(crate) fn token_invalid() -> Status {
+    let message = "the token of this relay is not that of control; give both the same file";
+    Status::with_error_details(Code::Unauthenticated, message, info("TOKEN_INVALID"))
+}
+
+pub(crate) fn hello_invalid(why: &str) -> Status {
+    Status::with_error_details(Code::InvalidArgument, why, info("RELAY_HELLO_INVALID"))
+}
+
+pub(crate) fn relay_replaced() -> Status {
+    let message = "another stream announces this relay; give each relay a name of its own";
+    Status::with_error_details(Code::Aborted, message, info("RELAY_REPLACED"))
+}
+
 /// What is wrong with the store is for our log, not for peers.
 pub(crate) fn store(error: &StoreError) -> Status {
     tracing::error!(%error, "the store failed");

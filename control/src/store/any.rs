@@ -5,7 +5,7 @@ use peersox_core::code::{Census, Nameplate};
 use peersox_core::id::PairingId;
 use peersox_core::time::Timestamp;
 
-use super::{Commit, File, Memory, Notice, Outcome, Store, StoreError, Stored};
+use super::{Commit, File, Memory, Notice, Outcome, Redis, Store, StoreError, Stored};
 
 /// One of the stores there are.
 #[derive(Debug)]
@@ -14,6 +14,8 @@ pub enum AnyStore {
     Memory(Memory),
     /// In a file.
     File(File),
+    /// In Redis.
+    Redis(Redis),
 }
 
 impl Store for AnyStore {
@@ -21,6 +23,7 @@ impl Store for AnyStore {
         match self {
             Self::Memory(store) => store.load(id, now).await,
             Self::File(store) => store.load(id, now).await,
+            Self::Redis(store) => store.load(id, now).await,
         }
     }
 
@@ -32,6 +35,7 @@ impl Store for AnyStore {
         match self {
             Self::Memory(store) => store.find(nameplate, now).await,
             Self::File(store) => store.find(nameplate, now).await,
+            Self::Redis(store) => store.find(nameplate, now).await,
         }
     }
 
@@ -39,6 +43,7 @@ impl Store for AnyStore {
         match self {
             Self::Memory(store) => store.commit(commit, now).await,
             Self::File(store) => store.commit(commit, now).await,
+            Self::Redis(store) => store.commit(commit, now).await,
         }
     }
 
@@ -46,6 +51,7 @@ impl Store for AnyStore {
         match self {
             Self::Memory(store) => store.watch(id).await,
             Self::File(store) => store.watch(id).await,
+            Self::Redis(store) => store.watch(id).await,
         }
     }
 
@@ -58,6 +64,7 @@ impl Store for AnyStore {
         match self {
             Self::Memory(store) => store.list(after, most, now).await,
             Self::File(store) => store.list(after, most, now).await,
+            Self::Redis(store) => store.list(after, most, now).await,
         }
     }
 
@@ -65,6 +72,7 @@ impl Store for AnyStore {
         match self {
             Self::Memory(store) => store.census().await,
             Self::File(store) => store.census().await,
+            Self::Redis(store) => store.census().await,
         }
     }
 
@@ -72,6 +80,15 @@ impl Store for AnyStore {
         match self {
             Self::Memory(store) => store.sweep(now).await,
             Self::File(store) => store.sweep(now).await,
+            Self::Redis(store) => store.sweep(now).await,
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        match self {
+            Self::Memory(store) => store.is_ready(),
+            Self::File(store) => store.is_ready(),
+            Self::Redis(store) => store.is_ready(),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use peersox_core::code::{Census, Digits, Lengths, Nameplate};
+use peersox_core::id::PairingId;
 use peersox_core::pairing::{
     Alive, Command, Config, Create, Created, Event, Find, Join, Pairing, Present, Reject, Write,
     decide,
@@ -13,7 +14,7 @@ use peersox_core::role::Role;
 use peersox_core::time::Timestamp;
 use rand_core::OsRng;
 
-use super::{Commit, Notice, Outcome, Store, Version};
+use super::{Commit, Notice, Outcome, Store, StoreError, Version};
 
 pub(crate) const START: Timestamp = Timestamp::from_millis(1_790_000_000_000);
 pub(crate) const CODE_TTL: Duration = Duration::from_secs(130);
@@ -85,7 +86,7 @@ pub(crate) fn alive(pairing: &Pairing, now: Timestamp) -> Pairing {
 }
 
 /// A pairing that waits under a given nameplate.
-fn create_under(nameplate: &Nameplate, now: Timestamp) -> Pairing {
+pub(crate) fn create_under(nameplate: &Nameplate, now: Timestamp) -> Pairing {
     let (pairing, created) = create(now);
     let json = format!("{:?}", nameplate.as_str());
     let original = format!("{:?}", created.nameplate.as_str());
@@ -111,6 +112,12 @@ pub(crate) fn joined(waiting: &Pairing, now: Timestamp) -> Pairing {
     written(decision.unwrap().write)
 }
 
+/// The state that a pairing is in.
+async fn version(store: &impl Store, id: PairingId) -> Version {
+    let stored = store.load(id, START).await.unwrap();
+    stored.expect("it is stored").version
+}
+
 async fn what_is_committed_is_found(store: &impl Store) {
     let (pairing, created) = create(START);
     assert_eq!(store.load(pairing.id(), START).await.unwrap(), None);
@@ -134,13 +141,14 @@ async fn only_what_was_loaded_is_replaced(store: &impl Store) {
     let outcome = store.commit(commit, START).await.unwrap();
     assert_eq!(outcome, Outcome::Conflict, "it exists already");
 
-    let loaded = store.load(id, START).await.unwrap().unwrap().version;
+    let loaded = version(store, id).await;
     let join = put(Some(loaded), joined(&pairing, START), None);
     assert_eq!(
         store.commit(join.clone(), START).await.unwrap(),
         Outcome::Committed
     );
     assert_eq!(store.commit(join, START).await.unwrap(), Outcome::Conflict);
+    let next = version(store, id).await;
 
     let remove = |expected| Commit {
         expected: Some(expected),
@@ -149,10 +157,10 @@ async fn only_what_was_loaded_is_replaced(store: &impl Store) {
     };
     let outcome = store.commit(remove(loaded), START).await.unwrap();
     assert_eq!(outcome, Outcome::Conflict);
-    let outcome = store.commit(remove(loaded.next()), START).await.unwrap();
+    let outcome = store.commit(remove(next), START).await.unwrap();
     assert_eq!(outcome, Outcome::Committed);
     assert_eq!(store.load(id, START).await.unwrap(), None);
-    let outcome = store.commit(remove(loaded.next()), START).await.unwrap();
+    let outcome = store.commit(remove(next), START).await.unwrap();
     assert_eq!(outcome, Outcome::Conflict, "it is gone");
 }
 
@@ -167,7 +175,11 @@ async fn a_nameplate_is_reserved_while_it_can_be_joined(store: &impl Store) {
     let outcome = store.commit(again(START), START).await.unwrap();
     assert_eq!(outcome, Outcome::NameplateTaken);
 
-    let join = put(Some(Version::FIRST), joined(&first, START), None);
+    let join = put(
+        Some(version(store, first.id()).await),
+        joined(&first, START),
+        None,
+    );
     store.commit(join, START).await.unwrap();
     assert_eq!(store.find(&nameplate, START).await.unwrap(), None);
     let outcome = store.commit(again(START), START).await.unwrap();
@@ -206,12 +218,13 @@ async fn what_is_over_is_not_found(store: &impl Store) {
             .is_some()
     );
     let over = START + CODE_TTL;
+    let known = version(store, pairing.id()).await;
     for _ in 0..2 {
         assert_eq!(store.load(pairing.id(), over).await.unwrap(), None);
         assert_eq!(store.find(&created.nameplate, over).await.unwrap(), None);
         store.sweep(over).await.unwrap();
     }
-    let late = put(Some(Version::FIRST), joined(&pairing, START), None);
+    let late = put(Some(known), joined(&pairing, START), None);
     assert_eq!(store.commit(late, over).await.unwrap(), Outcome::Conflict);
 }
 
@@ -227,25 +240,31 @@ async fn those_who_watch_are_told_in_order(store: &impl Store) {
     let mut other = store.watch(create(START).0.id()).await.unwrap();
 
     let after = joined(&pairing, START);
-    let commit = put(Some(Version(1)), after.clone(), Some(Event::Joined));
+    let first = version(store, id).await;
+    let commit = put(Some(first), after.clone(), Some(Event::Joined));
     store.commit(commit.clone(), START).await.unwrap();
     let outcome = store.commit(commit, START).await.unwrap();
     assert_eq!(outcome, Outcome::Conflict, "and no event");
+    let second = version(store, id).await;
     store
-        .commit(put(Some(Version(2)), after, None), START)
+        .commit(put(Some(second), after, None), START)
         .await
         .unwrap();
+    let third = version(store, id).await;
+    assert_eq!([first, second, third].map(|it| it.number), [1, 2, 3]);
     let remove = Commit {
-        expected: Some(Version(3)),
+        expected: Some(third),
         write: Write::Remove(id),
         event: Some(Event::Revoked),
     };
     store.commit(remove, START).await.unwrap();
     for notices in [&mut one, &mut two] {
-        let expected = Notice::Happened(Version(2), Event::Joined);
+        let expected = Notice::Happened(second, Event::Joined);
         assert_eq!(notices.next().await, Some(expected));
-        let expected = Notice::Happened(Version(4), Event::Revoked);
-        assert_eq!(notices.next().await, Some(expected));
+        let Some(Notice::Happened(last, Event::Revoked)) = notices.next().await else {
+            panic!("it was revoked");
+        };
+        assert_eq!(last.number, 4);
     }
     let silent = futures_util::poll!(other.next());
     assert!(silent.is_pending(), "what happens to others is not told");
@@ -258,7 +277,7 @@ async fn what_lives_longer_is_found_longer(store: &impl Store) {
     store.commit(commit, START).await.unwrap();
     let half = START + CODE_TTL / 2;
     let longer = Commit {
-        expected: Some(Version::FIRST),
+        expected: Some(version(store, id).await),
         write: Write::Prolong(alive(&pairing, half)),
         event: None,
     };
@@ -361,7 +380,7 @@ async fn what_is_worth_least_makes_room(store: &impl Store) {
     assert_eq!(commit(&late).await, Outcome::Full, "all are wanted");
     // A code whose creator never attached makes room for the next, and frees its nameplate.
     let remove = Commit {
-        expected: Some(Version::FIRST),
+        expected: Some(version(store, wanted.id()).await),
         write: Write::Remove(wanted.id()),
         event: Some(Event::Revoked),
     };
@@ -407,24 +426,36 @@ async fn of_many_who_redeem_at_once_one_wins(store: impl Store) {
     );
 }
 
+/// As [`try_redeem`], of a store that does not fail.
+pub(crate) async fn redeem<C: Command>(store: &impl Store, join: &C) -> Result<C::Reply, Reject> {
+    try_redeem(store, join).await.unwrap()
+}
+
 /// Loads, decides and commits until it is decided.
-async fn redeem<C: Command>(store: &impl Store, join: &C) -> Result<C::Reply, Reject> {
+pub(crate) async fn try_redeem<C: Command>(
+    store: &impl Store,
+    join: &C,
+) -> Result<Result<C::Reply, Reject>, StoreError> {
     loop {
         let Find::ByNameplate(nameplate) = join.find() else {
             panic!("a join finds by nameplate");
         };
-        let stored = store.find(nameplate, START).await.unwrap();
+        let stored = store.find(nameplate, START).await?;
         // Lets the others load the same state.
         tokio::task::yield_now().await;
         let current = stored.as_ref().map(|stored| &stored.pairing);
-        let decision = decide(&Config::default(), current, join, START, &mut OsRng)?;
+        let decision = decide(&Config::default(), current, join, START, &mut OsRng);
+        let decision = match decision {
+            Ok(decision) => decision,
+            Err(reject) => return Ok(Err(reject)),
+        };
         let commit = Commit {
             expected: stored.map(|stored| stored.version),
             write: decision.write,
             event: decision.event,
         };
-        if store.commit(commit, START).await.unwrap() == Outcome::Committed {
-            return Ok(decision.reply);
+        if store.commit(commit, START).await? == Outcome::Committed {
+            return Ok(Ok(decision.reply));
         }
     }
 }

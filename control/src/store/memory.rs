@@ -248,8 +248,11 @@ mod tests {
             .await
             .unwrap();
         for version in 1..=40 {
-            let commit =
-                contract::put(Some(Version(version)), pairing.clone(), Some(Event::Joined));
+            let commit = contract::put(
+                Some(Version::numbered(version)),
+                pairing.clone(),
+                Some(Event::Joined),
+            );
             store.commit(commit, now).await.unwrap();
         }
         assert_eq!(notices.next().await, Some(Notice::Resync));

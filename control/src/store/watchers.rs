@@ -1,4 +1,4 @@
-//! Who watches which pairing, for stores that live in one process.
+//! Who watches which pairing, in this process.
 
 use std::collections::HashMap;
 
@@ -44,6 +44,24 @@ impl Watchers {
         if let Some(sender) = self.0.remove(&id) {
             let _ = sender.send(Notice::Resync);
         }
+    }
+
+    /// Makes those who watch a pairing look for themselves what has happened.
+    pub(super) fn missed(&self, id: PairingId) {
+        // It fails if nobody listens.
+        let _ = self.0.get(&id).map(|sender| sender.send(Notice::Resync));
+    }
+
+    /// Makes all who watch look for themselves what has happened.
+    pub(super) fn all_missed(&self) {
+        for id in self.0.keys() {
+            self.missed(*id);
+        }
+    }
+
+    /// Whether somebody may watch a pairing.
+    pub(super) fn has(&self, id: PairingId) -> bool {
+        self.0.contains_key(&id)
     }
 
     /// Forgets pairings that nobody watches.

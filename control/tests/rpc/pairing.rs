@@ -200,6 +200,7 @@ async fn a_session_is_opened_with_a_ticket_and_addresses() {
         let session_of = Claims {
             session: pairing,
             role,
+            epoch: 0,
         };
         assert_eq!(claims, session_of);
         let start = i64::try_from(START / 1000 * 1000).unwrap();

@@ -176,9 +176,14 @@ pub struct Census([[f64; 2]; LENGTHS]);
 impl Census {
     /// One more waits, whose words are so hard to guess, in bits.
     pub fn add(&mut self, digits: Digits, secret_bits: u32) {
+        self.add_many(digits, secret_bits, 1);
+    }
+
+    /// The same for so many.
+    pub fn add_many(&mut self, digits: Digits, secret_bits: u32, many: u32) {
         let [count, weight] = &mut self.0[index(digits)];
-        *count += 1.0;
-        *weight += weight_of(secret_bits);
+        *count += f64::from(many);
+        *weight += weight_of(secret_bits) * f64::from(many);
     }
 
     fn merge(&mut self, other: &Self) {

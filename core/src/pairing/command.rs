@@ -100,6 +100,7 @@ impl Command for Create {
             },
             online: [false; 2],
             attached: false,
+            placement: None,
         };
         Ok(Decision {
             reply: Created {
@@ -280,7 +281,7 @@ impl Command for RevokeById {
 }
 
 /// Notes what the relay says: a peer attached or left. Trusted, and never rejected: the relay may
-/// speak of a pairing that is gone.
+/// speak of a pairing that is gone. The reply says whether it is there.
 #[derive(Clone, Copy, Debug)]
 pub struct Present {
     /// The pairing.
@@ -292,7 +293,7 @@ pub struct Present {
 }
 
 impl Command for Present {
-    type Reply = ();
+    type Reply = bool;
 
     fn find(&self) -> Find<'_> {
         Find::ById(self.pairing)
@@ -304,27 +305,22 @@ impl Command for Present {
         current: Option<&Pairing>,
         now: Timestamp,
         _: &mut impl CryptoRngCore,
-    ) -> Result<Decision<()>, Reject> {
+    ) -> Result<Decision<bool>, Reject> {
         let changed = |pairing: &&Pairing| pairing.online[self.role.index()] != self.online;
         let Some(mut pairing) = current.filter(changed).cloned() else {
             return Ok(Decision {
                 write: Write::Nothing,
                 event: None,
-                reply: (),
+                reply: current.is_some(),
             });
         };
         pairing.online[self.role.index()] = self.online;
         pairing.attached |= self.online;
         pairing.alive(config, self.role, now);
-        let event = if self.online {
-            Event::Online(self.role)
-        } else {
-            Event::Offline(self.role)
-        };
         Ok(Decision {
-            write: Write::Put(pairing),
-            event: Some(event),
-            reply: (),
+            write: Write::Prolong(pairing),
+            event: None,
+            reply: true,
         })
     }
 }

@@ -87,6 +87,13 @@ impl fmt::Debug for Credential {
 #[error("a credential has {} bytes", Credential::LEN)]
 pub struct NotACredential;
 
+/// Whether two secrets are the same. What is compared in constant time is their SHA-256, so that the time
+/// taken tells no more than how long each is.
+#[must_use]
+pub fn constant_time_eq(one: &[u8], other: &[u8]) -> bool {
+    Sha256::digest(one).ct_eq(&Sha256::digest(other)).into()
+}
+
 /// SHA-256 of a credential's secret.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

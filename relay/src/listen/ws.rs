@@ -146,7 +146,7 @@ impl Relay {
             let Some(origin) = value.to_str().ok().and_then(|text| text.parse().ok()) else {
                 return false;
             };
-            let permitted = allowed.permits(&origin, own.as_ref());
+            let permitted = allowed.permits(&origin, own.as_ref()) || self.0.also_allows(&origin);
             if !permitted && self.0.is_news(&origin) {
                 info!(%origin, "pages of this origin may not connect; it is not on the list");
             }

@@ -97,6 +97,7 @@ async fn presence_is_told_to_the_owner() {
             session,
             role,
             online,
+            epoch: 0,
         };
         assert_eq!(event, Some(expected));
     }

@@ -276,7 +276,12 @@ pub fn hello_with(ticket: &str) -> Frame {
 
 pub fn ticket(signer: &Signer, session: u8, role: Role, at: Timestamp) -> String {
     let session = PairingId::from_bytes([session; 16]);
-    signer.sign(Claims { session, role }, at, Duration::from_secs(60))
+    let claims = Claims {
+        session,
+        role,
+        epoch: 0,
+    };
+    signer.sign(claims, None, at, Duration::from_secs(60))
 }
 
 pub fn notice(kind: Kind) -> Frame {

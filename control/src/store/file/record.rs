@@ -16,7 +16,7 @@ use crate::store::{StoreError, Stored, Version};
 
 pub(super) fn encode(pairing: &Pairing, version: Version) -> Result<Vec<u8>, StoreError> {
     let mut bytes = vec![FORMAT];
-    bytes.extend(version.0.to_be_bytes());
+    bytes.extend(version.number.to_be_bytes());
     serde_json::to_writer(&mut bytes, pairing)
         .map_err(|error| StoreError(format!("a pairing cannot be encoded: {error}")))?;
     Ok(bytes)
@@ -37,7 +37,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Stored, StoreError> {
         .map_err(|error| damaged(&format!("no pairing in column {}", error.column())))?;
     Ok(Stored {
         pairing,
-        version: Version(u64::from_be_bytes(*version)),
+        version: Version::numbered(u64::from_be_bytes(*version)),
     })
 }
 
@@ -92,7 +92,7 @@ mod tests {
     fn format_1_is_read_and_written_for_ever() {
         for json in [WAITING, JOINED, EPHEMERAL, UNKEPT] {
             let stored = decode(&record(json)).unwrap();
-            assert_eq!(stored.version, Version(258));
+            assert_eq!(stored.version, Version::numbered(258));
             let is_joined = stored.pairing.nameplate().is_none();
             assert_eq!(is_joined, json == JOINED || json == UNKEPT);
             let again = encode(&stored.pairing, stored.version).unwrap();

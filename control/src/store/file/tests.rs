@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use peersox_core::pairing::{Config, Event, Present, decide};
+use peersox_core::pairing::{Config, Present, Worth, decide};
 use peersox_core::role::Role;
 use rand_core::OsRng;
 use redb::TableDefinition;
@@ -145,11 +145,12 @@ async fn comings_and_goings_are_saved_by_a_sweep() {
     let (waiting, _) = contract::create(START);
     let joined = contract::joined(&waiting, START);
     let used = contract::present(&joined, true, START + CODE_TTL / 2);
-    let online = Some(Event::Online(Role::Joiner));
-    for commit in [
-        put(None, joined, None),
-        put(Some(Version::FIRST), used.clone(), online),
-    ] {
+    let attached = Commit {
+        expected: Some(Version::FIRST),
+        write: Write::Prolong(used.clone()),
+        event: None,
+    };
+    for commit in [put(None, joined, None), attached] {
         store.commit(commit, START).await.unwrap();
     }
     store.sweep(START).await.unwrap();
@@ -193,21 +194,20 @@ async fn nobody_is_attached_when_the_file_is_opened_again() {
         let outcome = store.commit(commit, START).await.unwrap();
         assert_eq!(outcome, Outcome::Committed);
     }
-    let online = |stored: &Stored| Role::BOTH.map(|role| stored.pairing.view(role).peer_online);
     let before = store.load(id, START).await.unwrap().unwrap();
-    assert_eq!(online(&before), [true, true]);
+    assert_eq!(before.pairing.worth(), Worth::Wanted);
     drop(store);
 
     // Who was attached has time to come back, however long the server was away.
     let later = START + Duration::from_secs(3_600);
     let store = open_at(&folder, later).await.unwrap();
     let after = store.load(id, later).await.unwrap().unwrap();
-    assert_eq!(online(&after), [false, false]);
+    assert_eq!(after.pairing.worth(), Worth::Over);
     let back = later + Config::default().unkept_ttl;
     assert_eq!(after.pairing.expires_at(), back);
     store.sweep(later).await.unwrap();
     assert!(store.load(id, later).await.unwrap().is_some());
-    assert!(after.version > before.version);
+    assert!(after.version.is_news_to(before.version));
 }
 
 #[tokio::test]

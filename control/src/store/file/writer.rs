@@ -183,15 +183,10 @@ impl Pen {
     }
 }
 
-/// Presence ends with the process, so waiting for the disk would be for nothing: thousands of peers
+/// Who is attached ends with the process, so waiting for the disk would be for nothing: thousands of peers
 /// that attach after a restart would wait in a line. Neither is it worth while for some more time.
-fn must_last(commit: &Commit) -> bool {
-    let prolongs = matches!(commit.write, Write::Prolong(_));
-    match commit.event {
-        Some(Event::Online(_) | Event::Offline(_)) => false,
-        Some(Event::Joined | Event::Revoked) => true,
-        None => !prolongs,
-    }
+const fn must_last(commit: &Commit) -> bool {
+    !matches!(commit.write, Write::Prolong(_))
 }
 
 /// As many calls as a disk of a hundred writes per second answers within their deadlines, several

@@ -1,0 +1,353 @@
+//! The relays that announce themselves, where relays and control run apart.
+//!
+//! ```text
+//! Announce ── join ──▶ here ── stream ends ──▶ missing ── LOST_AFTER ──▶ forgotten
+//!                       ▲                         │
+//!                       └─────── join ────────────┘
+//! ```
+//!
+//! A relay that is missing may be back in a moment: as long as one is, no pairing moves away from a relay
+//! that is not here. The same holds until control has listened for a while.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use peersox_core::id::PairingId;
+use peersox_core::origin::Origin;
+use peersox_core::placement::{Candidate, RelayName};
+use peersox_proto::v1::{RelayEndpoint, Transport};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// The relays. A clone is another handle on the same ones.
+#[derive(Clone, Debug)]
+pub(crate) struct Roster(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    relays: BTreeMap<RelayName, Entry>,
+    /// Since when relays can announce themselves.
+    since: Instant,
+    joined: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// Which of all that ever joined.
+    number: u64,
+    announced: Announced,
+    load: Load,
+    orders: mpsc::Sender<Order>,
+    replaced: CancellationToken,
+    /// Since when it is missing.
+    missing: Option<Instant>,
+}
+
+/// What a relay says of itself.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Announced {
+    pub(crate) name: RelayName,
+    pub(crate) endpoints: Vec<RelayEndpoint>,
+    pub(crate) stun_urls: Vec<String>,
+    pub(crate) region: String,
+    pub(crate) capacity: u32,
+    pub(crate) origin: Option<Origin>,
+}
+
+/// What a relay carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Load {
+    pub(crate) legs: u32,
+    pub(crate) sessions: u32,
+    pub(crate) draining: bool,
+}
+
+/// What a relay is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Hang up the legs of a pairing for good.
+    Revoke(PairingId),
+    /// Have the peers of a pairing seek the relay where it meets now.
+    Move(PairingId),
+}
+
+/// A relay that is here, seen by the stream that announces it.
+pub(crate) struct Member {
+    pub(crate) name: RelayName,
+    /// Which of all that ever joined.
+    pub(crate) number: u64,
+    pub(crate) orders: mpsc::Receiver<Order>,
+    /// Another stream announces the same name.
+    pub(crate) replaced: CancellationToken,
+}
+
+impl Roster {
+    /// Nobody is here yet.
+    pub(crate) fn new(now: Instant) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            relays: BTreeMap::new(),
+            since: now,
+            joined: 0,
+        })))
+    }
+
+    /// A relay announces itself. One of the same name that is here gives way: it is the same one, whose
+    /// former stream has not ended yet.
+    pub(crate) fn join(&self, announced: Announced) -> Member {
+        let mut state = self.lock();
+        state.joined += 1;
+        let (number, name) = (state.joined, announced.name.clone());
+        let (orders, received) = mpsc::channel(ORDERS);
+        let replaced = CancellationToken::new();
+        let entry = Entry {
+            number,
+            announced,
+            load: Load::default(),
+            orders,
+            replaced: replaced.clone(),
+            missing: None,
+        };
+        if let Some(former) = state.relays.insert(name.clone(), entry) {
+            former.replaced.cancel();
+        }
+        Member {
+            name,
+            number,
+            orders: received,
+            replaced,
+        }
+    }
+
+    /// A relay that is here says something else of itself.
+    pub(crate) fn announce(&self, name: &RelayName, number: u64, announced: Announced) {
+        if let Some(entry) = self.lock().of(name, number) {
+            entry.announced = announced;
+        }
+    }
+
+    pub(crate) fn load(&self, name: &RelayName, number: u64, load: Load) {
+        if let Some(entry) = self.lock().of(name, number) {
+            entry.load = load;
+        }
+    }
+
+    /// The stream of a relay has ended.
+    pub(crate) fn leave(&self, name: &RelayName, number: u64, now: Instant) {
+        if let Some(entry) = self.lock().of(name, number) {
+            entry.missing = Some(now);
+        }
+    }
+
+    /// Whether a relay that left has not come back.
+    pub(crate) fn is_missing(&self, name: &RelayName) -> bool {
+        let state = self.lock();
+        state
+            .relays
+            .get(name)
+            .is_none_or(|entry| entry.missing.is_some())
+    }
+
+    /// The relays that take new legs, those of this region if there are any; and whether others are gone,
+    /// so that their pairings may move.
+    pub(crate) fn candidates(&self, region: &str, now: Instant) -> (Vec<Candidate>, bool) {
+        let mut state = self.lock();
+        let is_lost = |since: Instant| now.duration_since(since) >= LOST_AFTER;
+        state
+            .relays
+            .retain(|_, entry| !entry.missing.is_some_and(is_lost));
+        let all_here = state.relays.values().all(|entry| entry.missing.is_none());
+        let knows_all = all_here && now.duration_since(state.since) >= LISTENING;
+        let takes = |entry: &&Entry| entry.missing.is_none() && !entry.load.draining;
+        let of_region: Vec<_> = state.relays.values().filter(takes).collect();
+        let near = |entry: &&Entry| entry.announced.region == region;
+        let candidates = of_region.iter().map(|entry| {
+            let Announced { name, capacity, .. } = &entry.announced;
+            let mut candidate = Candidate::with_room(name.clone(), *capacity, entry.load.legs);
+            // A relay elsewhere is for those who are there, and for when there is no room here.
+            if !near(entry) {
+                candidate.weight /= FAR;
+            }
+            candidate
+        });
+        (candidates.collect(), knows_all)
+    }
+
+    /// Where a relay can be reached, and the STUN servers that it is.
+    pub(crate) fn endpoints(&self, name: &RelayName) -> Option<(Vec<RelayEndpoint>, Vec<String>)> {
+        let state = self.lock();
+        let announced = &state.relays.get(name)?.announced;
+        Some((announced.endpoints.clone(), announced.stun_urls.clone()))
+    }
+
+    /// The transports on which some relay can be reached, in the order of preference of the first.
+    pub(crate) fn transports(&self) -> Vec<Transport> {
+        let mut transports = Vec::new();
+        for entry in self.lock().relays.values() {
+            for endpoint in &entry.announced.endpoints {
+                let transport = endpoint.transport();
+                if !transports.contains(&transport) {
+                    transports.push(transport);
+                }
+            }
+        }
+        transports
+    }
+
+    /// The origins that pages have to be permitted to connect to.
+    pub(crate) fn origins(&self) -> Vec<Origin> {
+        let state = self.lock();
+        let origins = state
+            .relays
+            .values()
+            .filter_map(|entry| entry.announced.origin.clone());
+        origins.collect()
+    }
+
+    /// What all of them carry.
+    pub(crate) fn total(&self) -> (u64, u64) {
+        let state = self.lock();
+        let here = state
+            .relays
+            .values()
+            .filter(|entry| entry.missing.is_none());
+        here.fold((0, 0), |(sessions, legs), entry| {
+            (
+                sessions + u64::from(entry.load.sessions),
+                legs + u64::from(entry.load.legs),
+            )
+        })
+    }
+
+    /// Orders a relay to do something. One that does not take its orders is cut off: it announces itself
+    /// again and hears what it has missed by what it reports.
+    pub(crate) fn order(&self, name: &RelayName, order: Order) {
+        if let Some(entry) = self.lock().relays.get(name) {
+            entry.order(order);
+        }
+    }
+
+    pub(crate) fn order_all(&self, order: Order) {
+        for entry in self.lock().relays.values() {
+            entry.order(order);
+        }
+    }
+
+    /// No critical section leaves half a change behind, so a poisoned lock is as good as new.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn of(&mut self, name: &RelayName, number: u64) -> Option<&mut Entry> {
+        self.relays
+            .get_mut(name)
+            .filter(|entry| entry.number == number)
+    }
+}
+
+impl Entry {
+    fn order(&self, order: Order) {
+        if let Err(mpsc::error::TrySendError::Full(_)) = self.orders.try_send(order) {
+            self.replaced.cancel();
+        }
+    }
+}
+
+/// A stream that ended may be a connection that broke: its relay opens the next one in less time.
+pub(crate) const LOST_AFTER: Duration = Duration::from_secs(1);
+/// After its start control takes a relay that it does not hear of for gone once it has listened for this
+/// long.
+const LISTENING: Duration = Duration::from_secs(3);
+/// Orders on their way to one relay.
+const ORDERS: usize = 4_096;
+/// How much less a relay of another region weighs.
+const FAR: f64 = 1e6;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn relay(name: &str, region: &str) -> Announced {
+        Announced {
+            name: name.parse().unwrap(),
+            endpoints: Vec::new(),
+            stun_urls: Vec::new(),
+            region: region.to_owned(),
+            capacity: 100,
+            origin: None,
+        }
+    }
+
+    fn names(roster: &Roster, now: Instant) -> Vec<String> {
+        let (candidates, _) = roster.candidates("", now);
+        candidates.iter().map(|it| it.name.to_string()).collect()
+    }
+
+    #[test]
+    fn a_relay_is_gone_a_second_after_its_stream() {
+        let start = Instant::now();
+        let roster = Roster::new(start);
+        let one = roster.join(relay("one", ""));
+        let _two = roster.join(relay("two", ""));
+        let knows_all = |now| roster.candidates("", now).1;
+        assert!(!knows_all(start), "it has just begun to listen");
+        let now = start + LISTENING;
+        assert!(knows_all(now));
+        roster.leave(&one.name, one.number, now);
+        assert_eq!(names(&roster, now), ["two"]);
+        assert!(!knows_all(now), "it may be back in a moment");
+        assert!(roster.endpoints(&one.name).is_some());
+        let again = roster.join(relay("one", ""));
+        assert!(knows_all(now));
+        // The former stream ends late.
+        roster.leave(&one.name, one.number, now);
+        assert_eq!(names(&roster, now), ["one", "two"]);
+        roster.leave(&again.name, again.number, now);
+        assert!(knows_all(now + LOST_AFTER));
+        assert!(roster.endpoints(&again.name).is_none());
+    }
+
+    #[test]
+    fn who_drains_and_who_is_far_gets_nothing() {
+        let now = Instant::now();
+        let roster = Roster::new(now);
+        let _here = roster.join(relay("here", ""));
+        let far = roster.join(relay("far", "moon"));
+        let full = roster.join(relay("full", ""));
+        let load = Load {
+            legs: 100,
+            ..Load::default()
+        };
+        roster.load(&full.name, full.number, load);
+        let weights = |region| {
+            let (candidates, _) = roster.candidates(region, now);
+            candidates.iter().map(|it| it.weight).collect::<Vec<_>>()
+        };
+        assert_eq!(weights(""), [100.0 / FAR, 0.0, 100.0]);
+        assert_eq!(weights("moon"), [100.0, 0.0, 100.0 / FAR]);
+        let draining = Load {
+            draining: true,
+            ..Load::default()
+        };
+        roster.load(&far.name, far.number, draining);
+        assert_eq!(names(&roster, now), ["full", "here"]);
+    }
+
+    #[tokio::test]
+    async fn a_newer_stream_of_one_name_takes_the_place_and_so_does_none_that_stalls() {
+        let roster = Roster::new(Instant::now());
+        let one = roster.join(relay("one", ""));
+        let mut again = roster.join(relay("one", ""));
+        assert!(one.replaced.is_cancelled() && !again.replaced.is_cancelled());
+        let id = PairingId::from_bytes([1; 16]);
+        roster.order_all(Order::Revoke(id));
+        assert_eq!(again.orders.recv().await, Some(Order::Revoke(id)));
+        for _ in 0..=ORDERS {
+            roster.order(&again.name, Order::Move(id));
+        }
+        assert!(again.replaced.is_cancelled());
+    }
+}

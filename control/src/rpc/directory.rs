@@ -1,0 +1,347 @@
+//! `peersox.v1.DirectoryService`: relays that run apart.
+//!
+//! ```text
+//! reports ─▶ Listener ─┬─▶ roster, presence        at once, in memory
+//!                      └─▶ note ─▶ store           one after the other: a store that is slow or away keeps
+//!                            │                     nobody from hearing who is attached
+//! orders  ◀── Outgoing ◀─────┴── roster
+//! ```
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt as _, stream};
+use peersox_core::id::PairingId;
+use peersox_core::placement::RelayName;
+use peersox_core::role::Role;
+use peersox_proto::v1;
+use peersox_proto::v1::announce_request::Report;
+use peersox_proto::v1::announce_response::Order as Said;
+use peersox_proto::v1::directory_service_server::DirectoryService;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::status;
+use crate::http::ClientAddr;
+use crate::presence::{Source, Verdict};
+use crate::roster::{Announced, LOST_AFTER, Load, Member, Order, Roster};
+use crate::service::Shared;
+use crate::store::Store;
+use crate::token::Token;
+
+/// The service behind the calls.
+pub(crate) struct Directory<S> {
+    pub(crate) shared: Arc<Shared<S>>,
+    pub(crate) roster: Roster,
+    pub(crate) token: Token,
+}
+
+#[tonic::async_trait]
+impl<S: Store> DirectoryService for Directory<S> {
+    type AnnounceStream = BoxStream<'static, Result<v1::AnnounceResponse, Status>>;
+
+    async fn announce(
+        &self,
+        request: Request<Streaming<v1::AnnounceRequest>>,
+    ) -> Result<Response<Self::AnnounceStream>, Status> {
+        let from = ClientAddr::of(request.extensions().get());
+        if !bearer(request.metadata()).is_some_and(|token| self.token.is(token)) {
+            tracing::warn!(%from, "a relay showed no token, or one that is not ours");
+            return Err(status::token_invalid());
+        }
+        if self.shared.stop.is_cancelled() {
+            return Err(status::draining());
+        }
+        let mut reports = request.into_inner();
+        let first = timeout(SILENCE, reports.message()).await;
+        let first = first.map_err(|_| Status::deadline_exceeded("no RelayHello arrived"))??;
+        let Some(Report::Hello(hello)) = first.and_then(|first| first.report) else {
+            return Err(status::hello_invalid(
+                "the first message has to be a RelayHello",
+            ));
+        };
+        let announced = announced(hello).map_err(status::hello_invalid)?;
+        tracing::info!(relay = %announced.name, %from, "a relay is here");
+        let Member {
+            name,
+            number,
+            orders,
+            replaced,
+        } = self.roster.join(announced);
+        let (write, notes) = mpsc::channel(NOTES);
+        let listener = Listener {
+            shared: Arc::clone(&self.shared),
+            roster: self.roster.clone(),
+            name: name.clone(),
+            number,
+            attached: Some(HashSet::new()),
+            write,
+        };
+        let (shared, roster) = (Arc::clone(&self.shared), self.roster.clone());
+        tokio::spawn(note(shared, roster, name, notes));
+        tokio::spawn(listener.listen(reports, replaced.clone()));
+        let outgoing = Outgoing {
+            hello: Some(self.hello()),
+            orders,
+            replaced,
+            stop: self.shared.stop.clone(),
+            ended: false,
+        };
+        let next = |mut outgoing: Outgoing| async move { Some((outgoing.next().await?, outgoing)) };
+        Ok(Response::new(stream::unfold(outgoing, next).boxed()))
+    }
+}
+
+impl<S: Store> Directory<S> {
+    fn hello(&self) -> v1::ControlHello {
+        let config = &self.shared.config;
+        let keys = config.ticket_keys(&self.shared.signer);
+        v1::ControlHello {
+            ticket_keys: keys.iter().map(|key| Bytes::copy_from_slice(key)).collect(),
+            allowed_origins: config
+                .allowed_origins
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            server_version: config.server_version.clone(),
+        }
+    }
+}
+
+/// Takes in what one relay reports.
+struct Listener<S> {
+    shared: Arc<Shared<S>>,
+    roster: Roster,
+    name: RelayName,
+    number: u64,
+    /// Who was reported so far, until all have been.
+    attached: Option<HashSet<(PairingId, Role)>>,
+    write: mpsc::Sender<Note>,
+}
+
+/// What is to be written.
+struct Note {
+    pairing: PairingId,
+    role: Role,
+    online: bool,
+}
+
+impl<S: Store> Listener<S> {
+    /// Until the relay is silent, gone or replaced. Then it is missing, and those who are attached to it
+    /// are not any more, unless it comes back soon.
+    async fn listen(
+        mut self,
+        mut reports: Streaming<v1::AnnounceRequest>,
+        replaced: CancellationToken,
+    ) {
+        let stop = self.shared.stop.clone();
+        loop {
+            let next = tokio::select! {
+                () = stop.cancelled() => return,
+                () = replaced.cancelled() => return,
+                next = timeout(SILENCE, reports.message()) => next,
+            };
+            match next {
+                Ok(Ok(Some(v1::AnnounceRequest { report }))) => {
+                    if let Some(report) = report {
+                        self.report(report).await;
+                    }
+                }
+                Ok(Ok(None) | Err(_)) | Err(_) => break,
+            }
+        }
+        tracing::warn!(relay = %self.name, "a relay is missing");
+        self.roster.leave(&self.name, self.number, Instant::now());
+        tokio::time::sleep(LOST_AFTER * 3).await;
+        if self.roster.is_missing(&self.name) {
+            self.only(&HashSet::new()).await;
+        }
+    }
+
+    async fn report(&mut self, report: Report) {
+        match report {
+            Report::Hello(hello) => match announced(hello) {
+                Ok(announced) if announced.name == self.name => {
+                    self.roster.announce(&self.name, self.number, announced);
+                }
+                Ok(_) | Err(_) => tracing::warn!(relay = %self.name, "it announces something else"),
+            },
+            Report::Presence(report) => self.presence(report).await,
+            Report::Complete(v1::PresenceComplete {}) => {
+                if let Some(attached) = self.attached.take() {
+                    self.only(&attached).await;
+                }
+            }
+            Report::Load(v1::LoadReport {
+                legs,
+                sessions,
+                draining,
+            }) => {
+                let load = Load {
+                    legs,
+                    sessions,
+                    draining,
+                };
+                self.roster.load(&self.name, self.number, load);
+            }
+        }
+    }
+
+    async fn presence(&mut self, report: v1::PresenceReport) {
+        let Ok(pairing) = PairingId::try_from(&report.pairing_id[..]) else {
+            return;
+        };
+        let (role, online) = match (Role::try_from(report.role()), report.online) {
+            (Ok(role), online) => (role, online),
+            (Err(_), _) => return,
+        };
+        if let Some(attached) = &mut self.attached {
+            match online {
+                true => attached.insert((pairing, role)),
+                false => attached.remove(&(pairing, role)),
+            };
+        }
+        let source = Source {
+            relay: Some(self.name.clone()),
+            epoch: report.epoch,
+        };
+        self.shared.vigil.leg(pairing, role, online);
+        let verdict = self.shared.presence.set(pairing, role, online, &source);
+        if let Verdict::Stale(relay) = verdict {
+            self.roster.order(&relay, Order::Move(pairing));
+        }
+        self.note(pairing, role, online).await;
+    }
+
+    /// Nobody but these is attached to the relay.
+    async fn only(&self, attached: &HashSet<(PairingId, Role)>) {
+        for (pairing, role) in self.shared.presence.only(&self.name, attached) {
+            self.shared.vigil.leg(pairing, role, false);
+            self.note(pairing, role, false).await;
+        }
+    }
+
+    async fn note(&self, pairing: PairingId, role: Role, online: bool) {
+        let note = Note {
+            pairing,
+            role,
+            online,
+        };
+        // Whoever writes ends with the last of these.
+        let _ = self.write.send(note).await;
+    }
+}
+
+/// Writes what was reported, and has the relay hang up what is gone.
+async fn note<S: Store>(
+    shared: Arc<Shared<S>>,
+    roster: Roster,
+    relay: RelayName,
+    mut notes: mpsc::Receiver<Note>,
+) {
+    while let Some(Note {
+        pairing,
+        role,
+        online,
+    }) = notes.recv().await
+    {
+        match shared.note_presence(pairing, role, online).await {
+            Ok(false) if online => roster.order(&relay, Order::Revoke(pairing)),
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, "presence could not be noted"),
+        }
+    }
+}
+
+/// What one relay is told.
+struct Outgoing {
+    hello: Option<v1::ControlHello>,
+    orders: mpsc::Receiver<Order>,
+    replaced: CancellationToken,
+    stop: CancellationToken,
+    ended: bool,
+}
+
+impl Outgoing {
+    async fn next(&mut self) -> Option<Result<v1::AnnounceResponse, Status>> {
+        if self.ended {
+            return None;
+        }
+        if let Some(hello) = self.hello.take() {
+            return Some(Ok(said(Said::Hello(hello))));
+        }
+        let order = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(status::draining()),
+            order = self.orders.recv() => order.ok_or_else(status::relay_replaced),
+            () = self.replaced.cancelled() => Err(status::relay_replaced()),
+        };
+        self.ended = order.is_err();
+        Some(order.map(|order| {
+            said(match order {
+                Order::Revoke(id) => Said::Revoke(v1::RevokeOrder {
+                    pairing_id: bytes(id),
+                }),
+                Order::Move(id) => Said::Move(v1::MoveOrder {
+                    pairing_id: bytes(id),
+                }),
+            })
+        }))
+    }
+}
+
+fn said(order: Said) -> v1::AnnounceResponse {
+    v1::AnnounceResponse { order: Some(order) }
+}
+
+fn bytes(id: PairingId) -> Bytes {
+    Bytes::copy_from_slice(id.as_bytes())
+}
+
+/// The token of `authorization: Bearer TOKEN` (RFC 6750).
+fn bearer(metadata: &MetadataMap) -> Option<&str> {
+    let (scheme, token) = metadata
+        .get("authorization")?
+        .to_str()
+        .ok()?
+        .split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
+}
+
+/// Reads what a relay says of itself; says what is wrong with it.
+fn announced(hello: v1::RelayHello) -> Result<Announced, &'static str> {
+    if hello.endpoints.is_empty() || hello.endpoints.len() > MOST_ADDRESSES {
+        return Err("a relay has 1 to 16 endpoints");
+    }
+    if hello.stun_urls.len() > MOST_ADDRESSES || hello.region.len() > LONGEST_REGION {
+        return Err("a relay has at most 16 STUN servers, and a region of at most 64 bytes");
+    }
+    let origin = match &hello.origin[..] {
+        "" => None,
+        text => Some(text.parse().map_err(|_| "the origin of a relay is none")?),
+    };
+    Ok(Announced {
+        name: hello
+            .name
+            .parse()
+            .map_err(|_| "the name of a relay is 1 to 64 of a-z, 0-9, `-` and `.`")?,
+        endpoints: hello.endpoints,
+        stun_urls: hello.stun_urls,
+        region: hello.region,
+        capacity: hello.capacity,
+        origin,
+    })
+}
+
+/// A relay reports its load every second; one that says nothing for so long is missing.
+const SILENCE: Duration = Duration::from_secs(5);
+/// Reports that wait to be written; then the relay is not listened to for a moment.
+const NOTES: usize = 16_384;
+const MOST_ADDRESSES: usize = 16;
+const LONGEST_REGION: usize = 64;

@@ -1,0 +1,406 @@
+//! The way to Redis: one connection for everything, made anew whenever it breaks.
+//!
+//! ```text
+//!           ┌──────── broken, or not the master any more ────────┐
+//!           ▼                                                    │
+//! connect ──▶ subscribe to all that is watched ──▶ open ──▶ a ping each second, and at each doubt
+//!    ▲ 20 ms to 500 ms                              └──▶ who watches looks for what was missed
+//!    └── refused
+//! ```
+//!
+//! Whoever calls while there is no connection is told so at once. A call never waits for longer than
+//! [`DEADLINE`], and a call that took that long makes the link doubt its connection. The library reconnects
+//! by itself in a Cluster only; outside of one it knows nothing of masters that change, so that this does
+//! it for all.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::cluster::ClusterClient;
+use redis::cluster_async::ClusterConnection;
+use redis::sentinel::{Sentinel, SentinelNodeConnectionInfo};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, Pipeline, PushInfo, RedisError,
+    RedisFuture, RedisResult, ServerErrorKind, TlsMode, ToRedisArgs, Value,
+};
+use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout};
+
+use super::address::{Kind, RedisUrl};
+use super::bell::Bell;
+use crate::store::StoreError;
+
+/// A connection to the master, or to all of a Cluster. A clone is another handle on the same one.
+#[derive(Clone)]
+pub(super) enum Connection {
+    Node(MultiplexedConnection),
+    Cluster(ClusterConnection),
+}
+
+impl Connection {
+    /// What happens on these channels is pushed from now on. In a Cluster all of them are of one slot.
+    pub(super) async fn subscribe(&mut self, channels: impl ToRedisArgs) -> RedisResult<()> {
+        match self {
+            Self::Node(node) => node.subscribe(channels).await,
+            Self::Cluster(cluster) => cluster.ssubscribe(channels).await,
+        }
+    }
+
+    pub(super) async fn unsubscribe(&mut self, channels: impl ToRedisArgs) -> RedisResult<()> {
+        match self {
+            Self::Node(node) => node.unsubscribe(channels).await,
+            Self::Cluster(cluster) => cluster.sunsubscribe(channels).await,
+        }
+    }
+
+    async fn ping(&mut self) -> RedisResult<()> {
+        redis::cmd("PING").query_async(self).await
+    }
+}
+
+impl ConnectionLike for Connection {
+    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
+        match self {
+            Self::Node(node) => node.req_packed_command(cmd),
+            Self::Cluster(cluster) => cluster.req_packed_command(cmd),
+        }
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        cmd: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        match self {
+            Self::Node(node) => node.req_packed_commands(cmd, offset, count),
+            Self::Cluster(cluster) => cluster.req_packed_commands(cmd, offset, count),
+        }
+    }
+
+    fn get_db(&self) -> i64 {
+        match self {
+            Self::Node(node) => node.get_db(),
+            Self::Cluster(cluster) => cluster.get_db(),
+        }
+    }
+}
+
+/// The link. Dropping it closes the connection.
+pub(super) struct Link {
+    connection: watch::Receiver<Option<Connection>>,
+    doubts: Arc<Doubts>,
+    keeper: AbortHandle,
+}
+
+impl Link {
+    /// Connects, and stays connected. A Redis that cannot be reached may be about to come, or to have another
+    /// master: it is waited for, [`PATIENCE`] at most.
+    ///
+    /// # Errors
+    /// What Redis, or the way to it, says against the first connection.
+    pub(super) async fn open(url: RedisUrl, bell: Arc<Bell>) -> RedisResult<Self> {
+        let doubts = Arc::new(Doubts::default());
+        let route = Route {
+            url,
+            bell: Arc::clone(&bell),
+            doubts: Arc::clone(&doubts),
+        };
+        let start = Instant::now();
+        let mut tried = 0u32;
+        let (first, master) = loop {
+            match route.connect().await {
+                Ok(connected) => break connected,
+                Err(error) if may_pass(&error) && start.elapsed() < PATIENCE => {
+                    if tried == 0 {
+                        tracing::warn!(redis = %route.url, %error, "cannot reach Redis yet");
+                    }
+                    tried += 1;
+                    tokio::time::sleep(LONGEST).await;
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        let (open, connection) = watch::channel(Some(first.clone()));
+        let keeper = tokio::spawn(keep(route, first, master, open)).abort_handle();
+        Ok(Self {
+            connection,
+            doubts,
+            keeper,
+        })
+    }
+
+    /// Whether there is a connection.
+    pub(super) fn is_open(&self) -> bool {
+        self.connection.borrow().is_some()
+    }
+
+    /// Calls Redis, in time or not at all. What has failed may nevertheless have been done.
+    pub(super) async fn call<T>(
+        &self,
+        call: impl AsyncFnOnce(&mut Connection) -> RedisResult<T>,
+    ) -> Result<T, StoreError> {
+        let connection = self.connection.borrow().clone();
+        let Some(mut connection) = connection else {
+            return Err(StoreError("there is no connection to Redis".to_owned()));
+        };
+        let Ok(answer) = timeout(DEADLINE, call(&mut connection)).await else {
+            self.doubts.raise();
+            return Err(StoreError(format!(
+                "Redis did not answer within {DEADLINE:?}"
+            )));
+        };
+        answer.map_err(|error| {
+            self.doubts.weigh(&error);
+            StoreError(format!("Redis: {error}"))
+        })
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
+}
+
+/// What speaks against the connection.
+#[derive(Default)]
+pub(super) struct Doubts {
+    raised: Notify,
+    /// The server is none that can be written to.
+    demoted: AtomicBool,
+}
+
+impl Doubts {
+    /// Has the link look at its connection now.
+    pub(super) fn raise(&self) {
+        self.raised.notify_one();
+    }
+
+    fn weigh(&self, error: &RedisError) {
+        if let ErrorKind::Server(kind) = error.kind() {
+            let demoted = matches!(
+                kind,
+                ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown
+            );
+            if demoted {
+                self.demoted.store(true, Ordering::Relaxed);
+                self.raise();
+            }
+        } else if error.is_io_error() || error.is_unrecoverable_error() {
+            self.raise();
+        }
+    }
+}
+
+/// Keeps the connection until the link is dropped.
+async fn keep(
+    route: Route,
+    first: Connection,
+    master: Option<ConnectionAddr>,
+    open: watch::Sender<Option<Connection>>,
+) {
+    let mut connected = Some((first, master));
+    let mut pause = SHORTEST;
+    loop {
+        if let Some((connection, master)) = connected.take() {
+            pause = SHORTEST;
+            let why = route.stay(connection, master, &open).await;
+            open.send_replace(None);
+            tracing::warn!(redis = %route.url, why, "lost the connection to Redis; connecting again");
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST);
+        match route.connect().await {
+            Ok(anew) => connected = Some(anew),
+            Err(error) => tracing::debug!(%error, "cannot connect to Redis"),
+        }
+    }
+}
+
+/// How to get there.
+struct Route {
+    url: RedisUrl,
+    bell: Arc<Bell>,
+    doubts: Arc<Doubts>,
+}
+
+impl Route {
+    /// Uses a connection as long as it is good, and says why it is not any more.
+    async fn stay(
+        &self,
+        mut connection: Connection,
+        master: Option<ConnectionAddr>,
+        open: &watch::Sender<Option<Connection>>,
+    ) -> &'static str {
+        self.doubts.demoted.store(false, Ordering::Relaxed);
+        if self.catch_up(&mut connection).await.is_err() {
+            return "it broke at once";
+        }
+        if open.send_replace(Some(connection.clone())).is_none() {
+            tracing::info!(redis = %self.url, "connected to Redis");
+        }
+        let mut asked = Instant::now();
+        loop {
+            let doubted = timeout(PULSE, self.doubts.raised.notified()).await.is_ok();
+            if self.doubts.demoted.load(Ordering::Relaxed) {
+                return "it is not the master any more";
+            }
+            match timeout(DEADLINE, connection.ping()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return "it broke",
+                Err(_) => return "it does not answer",
+            }
+            if doubted && self.catch_up(&mut connection).await.is_err() {
+                return "it broke";
+            }
+            if master.is_some() && asked.elapsed() >= ASK_AGAIN {
+                asked = Instant::now();
+                // That no sentinel answers says nothing against the master.
+                if matches!(self.master().await, Ok(now) if Some(now.addr()) != master.as_ref()) {
+                    return "another one is the master now";
+                }
+            }
+        }
+    }
+
+    /// Subscribes to all that is watched, and has those who watch look for what they have missed.
+    async fn catch_up(&self, connection: &mut Connection) -> RedisResult<()> {
+        for channels in self.bell.channels() {
+            let subscribed = timeout(DEADLINE, connection.subscribe(channels)).await;
+            subscribed.map_err(|_| late())??;
+        }
+        self.bell.ring_all();
+        Ok(())
+    }
+
+    /// A new connection, and the master that it leads to, where masters change.
+    async fn connect(&self) -> RedisResult<(Connection, Option<ConnectionAddr>)> {
+        let connecting = async {
+            let config = AsyncConnectionConfig::new()
+                .set_connection_timeout(Some(DEADLINE))
+                .set_response_timeout(Some(DEADLINE))
+                .set_pipeline_buffer_size(IN_FLIGHT)
+                .set_push_sender(self.pushed());
+            match &self.url.kind {
+                Kind::Cluster => {
+                    let login = self.url.login();
+                    let mut builder = ClusterClient::builder(self.url.nodes()?)
+                        .connection_timeout(DEADLINE)
+                        .response_timeout(DEADLINE)
+                        .retries(CLUSTER_RETRIES)
+                        .min_retry_wait(20)
+                        .max_retry_wait(200)
+                        .use_protocol(login.protocol())
+                        .push_sender(self.pushed());
+                    if self.url.tls {
+                        builder = builder.tls(TlsMode::Secure);
+                    }
+                    let cluster = builder.build()?.get_async_connection().await?;
+                    Ok((Connection::Cluster(cluster), None))
+                }
+                Kind::Single => {
+                    let [node] = &self.url.nodes()?[..] else {
+                        return Err(RedisError::from((
+                            ErrorKind::InvalidClientConfig,
+                            "one server",
+                        )));
+                    };
+                    let client = Client::open(node.clone())?;
+                    let node = client.get_multiplexed_async_connection_with_config(&config);
+                    Ok((Connection::Node(node.await?), None))
+                }
+                Kind::Sentinel { .. } => {
+                    let master = self.master().await?;
+                    let client = Client::open(master.clone())?;
+                    let node = client.get_multiplexed_async_connection_with_config(&config);
+                    Ok((Connection::Node(node.await?), Some(master.addr().clone())))
+                }
+            }
+        };
+        let connected = timeout(CONNECTING, connecting).await;
+        let (mut connection, master) = connected.map_err(|_| late())??;
+        // What a password or an access list forbids is found now.
+        timeout(DEADLINE, connection.ping())
+            .await
+            .map_err(|_| late())??;
+        Ok((connection, master))
+    }
+
+    /// The master that the sentinels name.
+    async fn master(&self) -> RedisResult<redis::ConnectionInfo> {
+        let Kind::Sentinel { name } = &self.url.kind else {
+            return Err(RedisError::from((
+                ErrorKind::InvalidClientConfig,
+                "no sentinels",
+            )));
+        };
+        let sentinels = self.url.nodes.iter().map(|node| self.url.address(node));
+        let mut node =
+            SentinelNodeConnectionInfo::default().set_redis_connection_info(self.url.login());
+        if self.url.tls {
+            node = node.set_tls_mode(TlsMode::Secure);
+        }
+        let asking = async {
+            let mut sentinels = Sentinel::build(sentinels.collect())?;
+            let client = sentinels.async_master_for(name, Some(&node)).await?;
+            Ok(client.get_connection_info().clone())
+        };
+        timeout(DEADLINE, asking).await.map_err(|_| late())?
+    }
+
+    /// What takes in what Redis says unasked.
+    fn pushed(&self) -> impl Fn(PushInfo) -> Result<(), ()> + Send + Sync + 'static + use<> {
+        let (bell, doubts) = (Arc::clone(&self.bell), Arc::clone(&self.doubts));
+        move |push| {
+            if !bell.heard(&push) {
+                doubts.raise();
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Whether the next try may succeed although nobody has changed anything here.
+fn may_pass(error: &RedisError) -> bool {
+    match error.kind() {
+        ErrorKind::Server(kind) => matches!(
+            kind,
+            ServerErrorKind::BusyLoading
+                | ServerErrorKind::ClusterDown
+                | ServerErrorKind::MasterDown
+                | ServerErrorKind::ReadOnly
+                | ServerErrorKind::TryAgain
+        ),
+        ErrorKind::Io
+        | ErrorKind::ClusterConnectionNotFound
+        | ErrorKind::MasterNameNotFoundBySentinel => true,
+        _ => false,
+    }
+}
+
+fn late() -> RedisError {
+    let late = std::io::Error::from(std::io::ErrorKind::TimedOut);
+    RedisError::from(late)
+}
+
+/// The longest that a call waits for Redis. Calls of peers have ten seconds, and make at most a few of these.
+pub(super) const DEADLINE: Duration = Duration::from_millis(1_500);
+/// A connection whose other end is gone without a word is found out after this and a deadline.
+const PULSE: Duration = Duration::from_secs(1);
+/// How often the sentinels are asked whether the master is still the master: a client that stays with an
+/// old one writes what is thrown away.
+const ASK_AGAIN: Duration = Duration::from_secs(3);
+/// A failover takes less.
+const PATIENCE: Duration = Duration::from_secs(8);
+const CONNECTING: Duration = Duration::from_secs(4);
+const SHORTEST: Duration = Duration::from_millis(20);
+/// Redis is back for half a second at most before it is used again.
+const LONGEST: Duration = Duration::from_millis(500);
+/// Calls on their way at once; more wait for their turn, within their deadline.
+const IN_FLIGHT: usize = 1_024;
+/// A node that has lost its place says so, and the next try finds the right one.
+const CLUSTER_RETRIES: u32 = 3;

@@ -1,0 +1,494 @@
+//! Against real servers of Redis.
+
+use std::collections::HashSet;
+use std::time::Instant;
+
+use futures_util::StreamExt as _;
+use peersox_core::code::Digits;
+use peersox_core::pairing::{Config, Event, Join, decide};
+use peersox_test_redis as servers;
+use tokio::task::JoinSet;
+
+use super::*;
+use crate::store::contract::{self, CODE_TTL, START, put};
+
+async fn connect(url: &str) -> Redis {
+    Redis::connect(url.parse().unwrap()).await.unwrap()
+}
+
+/// Waits until something is so, half a minute at most.
+async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(start.elapsed() < Duration::from_secs(30), "{what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn is_back(store: &Redis) {
+    until("Redis is back", async || store.census().await.ok()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_single_server_keeps_the_contract() {
+    let redis = servers::Redis::start();
+    let fresh = async |room| {
+        redis.cli(&["flushall"]);
+        Redis::with_room(redis.url().parse().unwrap(), room)
+            .await
+            .unwrap()
+    };
+    contract::check(async || fresh(Redis::DEFAULT_MAX).await).await;
+    contract::check_full(async || fresh(3).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_cluster_keeps_the_contract() {
+    let cluster = servers::Cluster::start();
+    let fresh = async || {
+        for at in cluster.masters() {
+            cluster.servers[at].cli(&["flushall"]);
+        }
+        connect(&cluster.url()).await
+    };
+    contract::check(fresh).await;
+}
+
+/// What is written is under a key that expires, and shows no credential.
+#[tokio::test]
+async fn each_key_expires_and_none_holds_a_credential() {
+    let redis = servers::Redis::start();
+    let store = connect(&redis.url()).await;
+    let (waiting, created) = contract::create(START);
+    let (used, _) = contract::create(START);
+    let config = Config::default();
+    for pairing in [&waiting, &used] {
+        store
+            .commit(put(None, pairing.clone(), None), START)
+            .await
+            .unwrap();
+    }
+    let join = Join {
+        nameplate: used.nameplate().unwrap().clone(),
+        ephemeral: true,
+    };
+    let stored = store.load(used.id(), START).await.unwrap().unwrap();
+    let decision = decide(&config, Some(&used), &join, START, &mut OsRng).unwrap();
+    let commit = Commit {
+        expected: Some(stored.version),
+        write: decision.write,
+        event: decision.event,
+    };
+    store.commit(commit, START).await.unwrap();
+
+    let keys = redis.cli(&["keys", "*"]);
+    let keys: Vec<_> = keys.lines().collect();
+    // Two records, one nameplate, expiry, ids, spare, classes, and one class.
+    assert_eq!(keys.len(), 8, "{keys:?}");
+    let mut all = String::new();
+    for key in &keys {
+        let left: i64 = redis.cli(&["pttl", key]).parse().unwrap();
+        assert!(left > 0, "{key} never expires");
+        all += key;
+        all += &match redis.cli(&["type", key]).as_str() {
+            "hash" => redis.cli(&["hgetall", key]),
+            "zset" => redis.cli(&["zrange", key, "0", "-1", "withscores"]),
+            _ => redis.cli(&["get", key]),
+        };
+    }
+    assert!(all.contains(&waiting.id().to_string()));
+    for credential in [&created.credential, &decision.reply.credential] {
+        let secret = data_encoding::HEXLOWER.encode(&credential.to_bytes()[PairingId::LEN..]);
+        assert!(!all.contains(&secret));
+    }
+}
+
+/// Nothing stays of what nobody removes, whether or not Redis has noticed that it is over.
+#[tokio::test]
+async fn room_is_given_back_when_time_is_over() {
+    let redis = servers::Redis::start();
+    let store = Redis::with_room(redis.url().parse().unwrap(), 2)
+        .await
+        .unwrap();
+    let full = |now| {
+        put(
+            None,
+            contract::present(&contract::create(now).0, true, now),
+            None,
+        )
+    };
+    for expected in [Outcome::Committed, Outcome::Committed, Outcome::Full] {
+        assert_eq!(store.commit(full(START), START).await.unwrap(), expected);
+    }
+    let later = START + CODE_TTL;
+    let outcome = store.commit(full(later), later).await.unwrap();
+    assert_eq!(outcome, Outcome::Committed, "what is over makes room");
+    store.sweep(later + CODE_TTL).await.unwrap();
+    let left = redis.cli(&["keys", "peersox:{0}:*"]);
+    assert_eq!(left, "", "an empty index is no key");
+}
+
+#[tokio::test]
+async fn what_one_server_does_the_watches_of_another_hear() {
+    let redis = servers::Redis::start();
+    let (one, two) = (connect(&redis.url()).await, connect(&redis.url()).await);
+    let (pairing, _) = contract::create(START);
+    let id = pairing.id();
+    one.commit(put(None, pairing.clone(), None), START)
+        .await
+        .unwrap();
+    let mut notices = two.watch(id).await.unwrap();
+    let version = two.load(id, START).await.unwrap().unwrap().version;
+    let join = put(
+        Some(version),
+        contract::joined(&pairing, START),
+        Some(Event::Joined),
+    );
+    assert_eq!(one.commit(join, START).await.unwrap(), Outcome::Committed);
+    let told = notices.next().await;
+    let joined = two.load(id, START).await.unwrap().unwrap().version;
+    assert_eq!(told, Some(Notice::Happened(joined, Event::Joined)));
+
+    // Redis keeps the channel as long as somebody listens, and no longer.
+    let listening = || redis.cli(&["pubsub", "channels"]).lines().count();
+    assert_eq!(listening(), 1);
+    drop(notices);
+    two.sweep(START).await.unwrap();
+    until("the channel is given up", async || {
+        (listening() == 0).then_some(())
+    })
+    .await;
+}
+
+/// A nameplate is claimed before its pairing is written, so that a server may die between the two, or after.
+#[tokio::test]
+async fn a_claim_without_a_pairing_that_waits_is_taken_over() {
+    let redis = servers::Redis::start();
+    let store = connect(&redis.url()).await;
+    let (pairing, created) = contract::create(START);
+    let nameplate = &created.nameplate;
+    let key = keys::nameplate(nameplate);
+    let stranger = "00112233445566778899aabbccddeeff";
+    // About to be written, it may be. For how long a claim stands is what Redis knows of it.
+    for (life, left, expected) in [
+        ("130000", "125000", Outcome::NameplateTaken),
+        ("130000", "119000", Outcome::Committed),
+    ] {
+        redis.cli(&["set", &key, &format!("{stranger} {life}"), "px", left]);
+        let outcome = store
+            .commit(put(None, pairing.clone(), None), START)
+            .await
+            .unwrap();
+        assert_eq!(outcome, expected, "{left} ms left of {life}");
+    }
+    assert!(store.find(nameplate, START).await.unwrap().is_some());
+
+    // A claim that a failover lost, or another one's nonsense: the pairing is not found by it, until it lives
+    // longer.
+    for lost in ["", "nonsense"] {
+        redis.cli(&["del", &key]);
+        if !lost.is_empty() {
+            redis.cli(&["set", &key, lost]);
+        }
+        assert_eq!(store.find(nameplate, START).await.unwrap(), None);
+        let stored = store.load(pairing.id(), START).await.unwrap().unwrap();
+        let alive = Commit {
+            expected: Some(stored.version),
+            write: Write::Prolong(contract::alive(&stored.pairing, START)),
+            event: None,
+        };
+        assert_eq!(
+            store.commit(alive, START).await.unwrap(),
+            Outcome::Committed
+        );
+        assert!(store.find(nameplate, START).await.unwrap().is_some());
+    }
+}
+
+/// What was answered and lost cannot be mistaken for what was written in its place.
+#[tokio::test]
+async fn a_state_that_was_lost_is_no_state_of_another_history() {
+    let redis = servers::Redis::start();
+    let store = connect(&redis.url()).await;
+    let (pairing, _) = contract::create(START);
+    let id = pairing.id();
+    let commit = put(None, pairing.clone(), None);
+    store.commit(commit.clone(), START).await.unwrap();
+    let lost = store.load(id, START).await.unwrap().unwrap().version;
+    redis.cli(&["flushall"]);
+    assert_eq!(store.load(id, START).await.unwrap(), None);
+    store.commit(commit, START).await.unwrap();
+    let other = store.load(id, START).await.unwrap().unwrap().version;
+    assert_eq!(lost.number, other.number);
+    let join = put(Some(lost), contract::joined(&pairing, START), None);
+    assert_eq!(store.commit(join, START).await.unwrap(), Outcome::Conflict);
+}
+
+/// Redis is stopped, killed, started anew without its memory, and full: calls fail in time, who watches
+/// hears what it has missed, and all goes on by itself.
+#[tokio::test]
+async fn it_recovers_from_whatever_happens_to_redis() {
+    let mut redis = servers::Redis::start();
+    let (store, other) = (connect(&redis.url()).await, connect(&redis.url()).await);
+    let (pairing, _) = contract::create(START);
+    let id = pairing.id();
+    store
+        .commit(put(None, pairing.clone(), None), START)
+        .await
+        .unwrap();
+    let mut notices = store.watch(id).await.unwrap();
+    let resync = async |notices: &mut BoxStream<'static, Notice>| {
+        while notices.next().await != Some(Notice::Resync) {}
+    };
+
+    redis.pause();
+    assert!(store.load(id, START).await.is_err());
+    until("it knows", async || (!store.is_ready()).then_some(())).await;
+    let refused = store.load(id, START).await.unwrap_err();
+    assert!(refused.0.contains("no connection"), "{refused}");
+    redis.resume();
+    is_back(&store).await;
+    resync(&mut notices).await;
+    assert!(store.is_ready());
+
+    redis.kill();
+    until("it knows", async || store.load(id, START).await.err()).await;
+    redis.restart();
+    is_back(&store).await;
+    is_back(&other).await;
+    resync(&mut notices).await;
+    let stored = store
+        .load(id, START)
+        .await
+        .unwrap()
+        .expect("its disk has it");
+    let join = put(
+        Some(stored.version),
+        contract::joined(&pairing, START),
+        Some(Event::Joined),
+    );
+    assert_eq!(other.commit(join, START).await.unwrap(), Outcome::Committed);
+    let is_joined = |notice| matches!(notice, Some(Notice::Happened(_, Event::Joined)));
+    while !is_joined(notices.next().await) {}
+
+    redis.cli(&["config", "set", "maxmemory", "1"]);
+    let (another, _) = contract::create(START);
+    let full = store
+        .commit(put(None, another.clone(), None), START)
+        .await
+        .unwrap_err();
+    assert!(full.0.contains("OOM"), "{full}");
+    assert!(
+        store.load(id, START).await.unwrap().is_some(),
+        "reading goes on"
+    );
+    redis.cli(&["config", "set", "maxmemory", "0"]);
+    let outcome = store.commit(put(None, another, None), START).await.unwrap();
+    assert_eq!(outcome, Outcome::Committed);
+
+    redis.cli(&["script", "flush"]);
+    let (third, _) = contract::create(START);
+    let outcome = store.commit(put(None, third, None), START).await.unwrap();
+    assert_eq!(outcome, Outcome::Committed);
+}
+
+/// A server with a password, and one that is not there.
+#[tokio::test]
+async fn who_cannot_connect_is_told_why_without_the_password() {
+    let redis = servers::Redis::with(&["--requirepass s3cret"]);
+    let node = format!("127.0.0.1:{}", redis.port());
+    let url: RedisUrl = format!("redis://{node}").parse().unwrap();
+    assert!(Redis::connect(url.clone()).await.is_err());
+    let url = url.with_password("wrong".to_owned().into());
+    let said = Redis::connect(url.clone()).await.unwrap_err().to_string();
+    assert!(said.contains(&node) && !said.contains("wrong"), "{said}");
+    let url = url.with_password("s3cret".to_owned().into());
+    assert!(Redis::connect(url).await.unwrap().is_ready());
+    drop(redis);
+    let said = Redis::connect(format!("redis://{node}").parse().unwrap()).await;
+    assert!(said.unwrap_err().to_string().contains("refused"));
+}
+
+/// 200 devices on three nodes redeem one code at once, again and again: one of them gets it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn on_three_nodes_a_code_is_redeemed_once() {
+    const ROUNDS: usize = 20;
+    let redis = servers::Redis::start();
+    let mut stores = Vec::new();
+    for _ in 0..3 {
+        stores.push(Arc::new(connect(&redis.url()).await));
+    }
+    for _ in 0..ROUNDS {
+        let (pairing, created) = contract::create(START);
+        stores[0]
+            .commit(put(None, pairing, None), START)
+            .await
+            .unwrap();
+        let mut tasks = JoinSet::new();
+        for at in 0..200 {
+            let store = Arc::clone(&stores[at % 3]);
+            let nameplate = created.nameplate.clone();
+            tasks.spawn(async move {
+                let join = Join {
+                    nameplate,
+                    ephemeral: true,
+                };
+                contract::redeem(&*store, &join).await.is_ok()
+            });
+        }
+        let won = tasks
+            .join_all()
+            .await
+            .into_iter()
+            .filter(|won| *won)
+            .count();
+        assert_eq!(won, 1);
+    }
+}
+
+/// Two nodes draw the same nameplate at once, again and again: no two codes that wait are the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_two_codes_that_wait_are_the_same() {
+    let redis = servers::Redis::start();
+    let mut stores = Vec::new();
+    for _ in 0..3 {
+        stores.push(Arc::new(connect(&redis.url()).await));
+    }
+    for round in 0..20 {
+        let nameplate = Nameplate::random(Digits::default(), &mut OsRng);
+        let mut tasks = JoinSet::new();
+        for at in 0..30 {
+            let store = Arc::clone(&stores[at % 3]);
+            let pairing = contract::create_under(&nameplate, START);
+            tasks.spawn(async move {
+                let commit = put(None, pairing.clone(), None);
+                (pairing.id(), store.commit(commit, START).await.unwrap())
+            });
+        }
+        let won = tasks.join_all().await;
+        let won = won
+            .iter()
+            .filter(|(_, outcome)| *outcome == Outcome::Committed);
+        let won: Vec<_> = won.map(|(id, _)| *id).collect();
+        let found = stores[0].find(&nameplate, START).await.unwrap().unwrap();
+        assert_eq!(won, [found.pairing.id()], "round {round}");
+    }
+}
+
+/// The master is killed while devices redeem codes: the replica takes over, and no code is redeemed twice
+/// for good.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_failover_by_sentinels_is_found_out_and_gives_no_code_to_two() {
+    let mut watched = servers::Watched::start();
+    let store = Arc::new(connect(&watched.url()).await);
+    let mut codes = Vec::new();
+    for _ in 0..200 {
+        let (pairing, created) = contract::create(START);
+        store
+            .commit(put(None, pairing.clone(), None), START)
+            .await
+            .unwrap();
+        codes.push((pairing.id(), created.nameplate));
+    }
+    let mut tasks = JoinSet::new();
+    for at in 0..400 {
+        let (store, (id, nameplate)) = (Arc::clone(&store), codes[at % 200].clone());
+        tasks.spawn(async move {
+            let join = Join {
+                nameplate,
+                ephemeral: true,
+            };
+            let start = Instant::now();
+            // Who is told that Redis is away calls again, as devices do.
+            while start.elapsed() < Duration::from_secs(30) {
+                match contract::try_redeem(&*store, &join).await {
+                    Ok(Ok(joined)) => return Some((id, joined.credential)),
+                    Ok(Err(_)) => return None,
+                    Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+                }
+            }
+            panic!("the replica did not take over");
+        });
+        if at == 200 {
+            watched.servers[0].kill();
+        }
+    }
+    let won: Vec<_> = tasks.join_all().await.into_iter().flatten().collect();
+    assert_eq!(watched.master(), 1);
+    let mut opened = HashSet::new();
+    for (id, credential) in won {
+        let stored = store.load(id, START).await.unwrap();
+        let current = stored.as_ref().map(|stored| &stored.pairing);
+        let admit = peersox_core::pairing::Admit { credential };
+        if decide(&Config::default(), current, &admit, START, &mut OsRng).is_ok() {
+            assert!(
+                opened.insert(id),
+                "two devices hold a credential of one code"
+            );
+        }
+    }
+    assert!(opened.len() > 100, "{}", opened.len());
+    // The old master comes back, and is not written to.
+    watched.servers[0].restart();
+    let (pairing, _) = contract::create(START);
+    let outcome = store
+        .commit(put(None, pairing.clone(), None), START)
+        .await
+        .unwrap();
+    assert_eq!(outcome, Outcome::Committed);
+    assert_eq!(watched.master(), 1);
+    assert!(store.load(pairing.id(), START).await.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_cluster_that_loses_a_master_goes_on() {
+    let mut cluster = servers::Cluster::start();
+    let store = connect(&cluster.url()).await;
+    let mut pairings = Vec::new();
+    for _ in 0..30 {
+        let (pairing, _) = contract::create(START);
+        store
+            .commit(put(None, pairing.clone(), None), START)
+            .await
+            .unwrap();
+        pairings.push(pairing);
+    }
+    let mut watches = Vec::new();
+    for pairing in &pairings {
+        watches.push(store.watch(pairing.id()).await.unwrap());
+    }
+    let lost = cluster.masters().next().unwrap();
+    cluster.servers[lost].kill();
+    for (pairing, notices) in pairings.iter().zip(&mut watches) {
+        let id = pairing.id();
+        // Replication lags: the last writes before the end of the master may be gone.
+        let found = until("the replica has taken over", async || {
+            store.load(id, START).await.ok()
+        })
+        .await;
+        let Some(stored) = found else {
+            continue;
+        };
+        let join = || {
+            put(
+                Some(stored.version),
+                contract::joined(pairing, START),
+                Some(Event::Joined),
+            )
+        };
+        let outcome = until("it can be written to", async || {
+            store.commit(join(), START).await.ok()
+        })
+        .await;
+        // An answer may have been lost, and the commit not.
+        assert!(
+            matches!(outcome, Outcome::Committed | Outcome::Conflict),
+            "{outcome:?}"
+        );
+        let heard = tokio::time::timeout(Duration::from_secs(30), notices.next()).await;
+        assert!(heard.unwrap().is_some());
+    }
+}

@@ -1,0 +1,189 @@
+//! Where the peers of a pairing meet, decided when one of them opens a session.
+
+use rand_core::CryptoRngCore;
+
+use super::command::authenticate;
+use super::{Admit, Command, Config, Credential, Decision, Find, Pairing, Reject, View, Write};
+use crate::placement::{self, Candidate, Placement};
+use crate::time::Timestamp;
+
+/// Recognises a peer by its credential, as [`Admit`] does, and says at which relay it meets the other one.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// What the peer showed.
+    pub credential: Credential,
+    /// The relays that take new legs.
+    pub candidates: Vec<Candidate>,
+    /// Whether a relay that is not among them is gone, or about to go. Whoever has just begun to listen to
+    /// relays does not know it yet, and moves nobody.
+    pub knows_all: bool,
+}
+
+/// A peer that was recognised, and where it meets the other one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// The pairing, seen by the peer.
+    pub view: View,
+    /// Nothing if no relay can be named yet.
+    pub placement: Option<Placement>,
+}
+
+impl Command for Place {
+    type Reply = Placed;
+
+    fn find(&self) -> Find<'_> {
+        Find::ById(self.credential.pairing())
+    }
+
+    fn decide(
+        &self,
+        config: &Config,
+        current: Option<&Pairing>,
+        now: Timestamp,
+        rng: &mut impl CryptoRngCore,
+    ) -> Result<Decision<Placed>, Reject> {
+        let (pairing, role) = authenticate(current, &self.credential)?;
+        let credential = self.credential.clone();
+        let admitted = Admit { credential }.decide(config, current, now, rng)?;
+        let reply = |placement| Placed {
+            view: admitted.reply,
+            placement,
+        };
+        let stands = |placement: &Placement| {
+            let mut names = self.candidates.iter().map(|it| &it.name);
+            names.any(|name| *name == placement.relay)
+        };
+        let placed = pairing.placement.as_ref();
+        if let Some(placed) = placed.filter(|placed| stands(placed)) {
+            let reply = reply(Some(placed.clone()));
+            return Ok(Decision {
+                write: admitted.write,
+                event: None,
+                reply,
+            });
+        }
+        let chosen = placement::choose(pairing.id, &self.candidates);
+        let chosen = chosen.filter(|_| placed.is_none() || self.knows_all);
+        let Some(relay) = chosen.cloned() else {
+            return Ok(Decision {
+                write: Write::Nothing,
+                event: None,
+                reply: reply(None),
+            });
+        };
+        let epoch = placed.map_or(0, |placed| placed.epoch).saturating_add(1);
+        let placement = Placement { relay, epoch };
+        let mut moved = pairing.clone();
+        moved.alive(config, role, now);
+        moved.placement = Some(placement.clone());
+        Ok(Decision {
+            write: Write::Put(moved),
+            event: None,
+            reply: reply(Some(placement)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::code::Digits;
+    use crate::code::tests::Seeded;
+    use crate::pairing::{Create, decide};
+
+    const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
+
+    struct World {
+        stored: Pairing,
+        credential: Credential,
+        rng: Seeded,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let mut rng = Seeded(7);
+            let create = Create {
+                digits: Digits::default(),
+                secret_bits: 20,
+                ephemeral: true,
+            };
+            let created = decide(&Config::default(), None, &create, NOW, &mut rng).unwrap();
+            let Write::Put(stored) = created.write else {
+                panic!("it is stored");
+            };
+            let credential = created.reply.credential;
+            Self {
+                stored,
+                credential,
+                rng,
+            }
+        }
+
+        /// Places it among these relays, and says where, or that nobody can tell.
+        fn place(&mut self, relays: &[&str], knows_all: bool) -> Option<(String, u32)> {
+            let candidate = |name: &&str| Candidate {
+                name: name.parse().unwrap(),
+                weight: 1.0,
+            };
+            let place = Place {
+                credential: self.credential.clone(),
+                candidates: relays.iter().map(candidate).collect(),
+                knows_all,
+            };
+            let stored = Some(&self.stored);
+            let decision = decide(&Config::default(), stored, &place, NOW, &mut self.rng).unwrap();
+            if let Write::Put(pairing) | Write::Prolong(pairing) = decision.write {
+                self.stored = pairing;
+            }
+            let placement = decision.reply.placement?;
+            assert_eq!(self.stored.placement.as_ref(), Some(&placement));
+            Some((placement.relay.to_string(), placement.epoch))
+        }
+    }
+
+    #[test]
+    fn a_pairing_stays_where_it_is_while_its_relay_does() {
+        let mut world = World::new();
+        let (first, epoch) = world.place(&["a", "b", "c"], true).unwrap();
+        assert_eq!(epoch, 1);
+        let at = (first.clone(), 1);
+        for others in [vec!["a", "b", "c", "d"], vec!["d", "e"], vec![]] {
+            let mut relays = others;
+            relays.push(&first);
+            assert_eq!(world.place(&relays, true), Some(at.clone()));
+        }
+        // It is gone, or it is not known yet whether it is.
+        let others: Vec<_> = ["a", "b", "c"]
+            .into_iter()
+            .filter(|it| *it != first)
+            .collect();
+        assert_eq!(world.place(&others, false), None);
+        assert_eq!(world.place(&[], true), None);
+        let (second, epoch) = world.place(&others, true).unwrap();
+        assert_ne!(second, first);
+        assert_eq!(epoch, 2);
+        // That the first is back moves nobody.
+        assert_eq!(world.place(&["a", "b", "c"], true), Some((second, 2)));
+    }
+
+    #[test]
+    fn a_new_pairing_is_placed_by_whoever_knows_a_relay() {
+        assert_eq!(World::new().place(&[], true), None);
+        assert_eq!(World::new().place(&["a"], false), Some(("a".to_owned(), 1)));
+    }
+
+    #[test]
+    fn where_it_is_survives_being_stored() {
+        let mut world = World::new();
+        let unplaced = serde_json::to_string(&world.stored).unwrap();
+        assert!(!unplaced.contains("placement"));
+        world.place(&["relay-1.example"], true).unwrap();
+        let text = serde_json::to_string(&world.stored).unwrap();
+        assert!(
+            text.contains(r#""placement":{"relay":"relay-1.example","epoch":1}"#),
+            "{text}"
+        );
+        let again: Pairing = serde_json::from_str(&text).unwrap();
+        assert_eq!(again, world.stored);
+    }
+}

@@ -1,0 +1,236 @@
+//! One stream to one node of control.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use hyper_util::rt::TokioIo;
+use peersox_core::id::PairingId;
+use peersox_proto::v1;
+use peersox_proto::v1::announce_request::Report;
+use peersox_proto::v1::announce_response::Order;
+use peersox_proto::v1::directory_service_client::DirectoryServiceClient;
+use peersox_relay::PresenceEvent;
+use rand_core::{OsRng, RngCore as _};
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::either::Either;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+use tower::service_fn;
+
+use super::Shared;
+use crate::role::ControlUrl;
+
+/// One address of control, and what to say there.
+pub(super) struct Stream {
+    shared: Arc<Shared>,
+    control: ControlUrl,
+    address: SocketAddr,
+}
+
+impl Stream {
+    pub(super) const fn new(shared: Arc<Shared>, control: ControlUrl, address: SocketAddr) -> Self {
+        Self {
+            shared,
+            control,
+            address,
+        }
+    }
+
+    /// Opens the stream again and again, whatever ends it.
+    pub(super) async fn keep(self) {
+        let mut pause = SHORTEST;
+        loop {
+            let (was_open, why) = match self.announce().await {
+                Ok(why) => (true, why),
+                Err(why) => (false, why),
+            };
+            let node = self.address;
+            match was_open {
+                true => {
+                    pause = SHORTEST;
+                    tracing::warn!(%node, why, "lost the stream to control; opening it again");
+                }
+                false => tracing::warn!(%node, why, "control does not take this relay in"),
+            }
+            // Not all relays come back in one instant.
+            let jitter = f64::from(OsRng.next_u32()) / f64::from(u32::MAX);
+            tokio::time::sleep(pause.mul_f64(0.5 + jitter / 2.0)).await;
+            pause = (pause * 2).min(LONGEST);
+        }
+    }
+
+    /// Announces the relay, and obeys, until the stream ends. Says why it ended, or why it did not begin.
+    async fn announce(&self) -> Result<String, String> {
+        let bridge = &self.shared.bridge;
+        let channel = self.connect().await?;
+        let (reports, outgoing) = mpsc::channel(REPORTS);
+        let say = async |report| {
+            let request = v1::AnnounceRequest {
+                report: Some(report),
+            };
+            let said = timeout(STALLED, reports.send(request)).await;
+            matches!(said, Ok(Ok(())))
+                .then_some(())
+                .ok_or("it does not take reports")
+        };
+        let mut hello = bridge.hello.clone();
+        let first = hello.borrow_and_update().clone();
+        say(Report::Hello(first)).await?;
+        let mut request = Request::new(ReceiverStream::new(outgoing));
+        let bearer = format!("Bearer {}", bridge.token.as_str()).parse();
+        let bearer = bearer.map_err(|_| "the token fits no header")?;
+        request.metadata_mut().insert("authorization", bearer);
+        let mut client = DirectoryServiceClient::new(channel);
+        let opened = timeout(OPENING, client.announce(request)).await;
+        let opened = opened.map_err(|_| "it does not answer")?;
+        let mut orders = opened.map_err(|status| reason(&status))?.into_inner();
+
+        let (attached, mut changes) = self.shared.mirror.watch();
+        let mut pulse = interval(PULSE);
+        pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let telling = async {
+            for event in attached {
+                say(presence(event)).await?;
+            }
+            say(Report::Complete(v1::PresenceComplete {})).await?;
+            let mut drained = false;
+            loop {
+                tokio::select! {
+                    biased;
+                    () = bridge.relay.draining(), if !drained => {
+                        drained = true;
+                        say(self.load()).await?;
+                    }
+                    changed = hello.changed() => {
+                        if changed.is_err() {
+                            return Err("the relay has ended");
+                        }
+                        let hello = hello.borrow_and_update().clone();
+                        say(Report::Hello(hello)).await?;
+                    }
+                    change = changes.recv() => {
+                        let event = change.map_err(|_| "too much happened at once")?;
+                        say(presence(event)).await?;
+                    }
+                    _ = pulse.tick() => say(self.load()).await?,
+                }
+            }
+        };
+        let obeying = async {
+            loop {
+                match orders.next().await {
+                    Some(Ok(v1::AnnounceResponse { order: Some(order) })) => self.obey(order).await,
+                    Some(Ok(_)) => {}
+                    Some(Err(status)) => return reason(&status),
+                    None => return "it ended the stream".to_owned(),
+                }
+            }
+        };
+        let why = tokio::select! {
+            told = telling => told.map(|(): ()| ()).err().unwrap_or_default().to_owned(),
+            why = obeying => why,
+        };
+        Ok(why)
+    }
+
+    fn load(&self) -> Report {
+        let relay = &self.shared.bridge.relay;
+        let now = relay.snapshot();
+        Report::Load(v1::LoadReport {
+            legs: u32::try_from(now.legs).unwrap_or(u32::MAX),
+            sessions: u32::try_from(now.sessions).unwrap_or(u32::MAX),
+            draining: relay.is_draining(),
+        })
+    }
+
+    async fn obey(&self, order: Order) {
+        let relay = &self.shared.bridge.relay;
+        let id = |bytes: &Bytes| PairingId::try_from(&bytes[..]).ok();
+        match order {
+            Order::Hello(hello) => {
+                let version = &hello.server_version;
+                tracing::info!(node = %self.address, ?version, "control knows this relay");
+                self.shared.trust(self.address, &hello);
+            }
+            Order::Revoke(order) => {
+                if let Some(pairing) = id(&order.pairing_id) {
+                    relay.revoke(pairing).await;
+                }
+            }
+            Order::Move(order) => {
+                if let Some(pairing) = id(&order.pairing_id) {
+                    relay.move_away(pairing, MOVING).await;
+                }
+            }
+        }
+    }
+
+    /// A connection to this address, whatever the name of control resolves to by now.
+    async fn connect(&self) -> Result<Channel, String> {
+        let (control, address) = (&self.control, self.address);
+        let endpoint =
+            Endpoint::from_shared(control.origin()).map_err(|error| error.to_string())?;
+        let endpoint = endpoint
+            .http2_keep_alive_interval(PULSE * 2)
+            .keep_alive_timeout(STALLED)
+            .keep_alive_while_idle(true);
+        let tls = control
+            .tls_name()
+            .map(|name| (self.shared.bridge.tls.clone(), name));
+        let connector = service_fn(move |_| {
+            let tls = tls.clone();
+            async move {
+                let stream = tokio::net::TcpStream::connect(address).await?;
+                stream.set_nodelay(true)?;
+                Ok::<_, std::io::Error>(match tls {
+                    None => TokioIo::new(Either::Left(stream)),
+                    Some((tls, name)) => {
+                        TokioIo::new(Either::Right(tls.connect(name, stream).await?))
+                    }
+                })
+            }
+        });
+        let connecting = endpoint.connect_with_connector(connector);
+        let connected = timeout(OPENING, connecting).await;
+        let connected = connected.map_err(|_| "it does not answer")?;
+        connected.map_err(|error| {
+            let mut error: &dyn std::error::Error = &error;
+            while let Some(source) = error.source() {
+                error = source;
+            }
+            error.to_string()
+        })
+    }
+}
+
+fn presence(event: PresenceEvent) -> Report {
+    Report::Presence(v1::PresenceReport {
+        pairing_id: Bytes::copy_from_slice(event.session.as_bytes()),
+        role: v1::Role::from(event.role).into(),
+        online: event.online,
+        epoch: event.epoch,
+    })
+}
+
+fn reason(status: &Status) -> String {
+    format!("{:?}: {}", status.code(), status.message())
+}
+
+/// As often as relays report their load, which is a sign of life.
+const PULSE: Duration = Duration::from_secs(1);
+/// For how long a report may wait, and a ping go unanswered.
+const STALLED: Duration = Duration::from_secs(3);
+/// For connecting, and for the first word of control.
+const OPENING: Duration = Duration::from_secs(3);
+const SHORTEST: Duration = Duration::from_millis(100);
+/// A node that is back is told of its relays after this at most.
+const LONGEST: Duration = Duration::from_secs(2);
+/// Reports on their way.
+const REPORTS: usize = 1_024;
+/// For how long peers that are to move may find the other relay.
+const MOVING: Duration = Duration::from_secs(5);

@@ -1,0 +1,248 @@
+//! What a server is put together from, in each of its roles.
+//!
+//! ```text
+//! all      control ── presence, revocations ── relay
+//! control  control ◀── streams of relays
+//! relay    relay ── bridge ──▶ every node of control
+//! ```
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use ::http::{HeaderValue, Request};
+use axum::Router;
+use axum::body::Body;
+use axum::middleware::map_response;
+use axum::response::Response;
+use axum::routing::{MethodRouter, any};
+use peersox_control::directory::PublicUrl;
+use peersox_control::{ClientAddr, Control, Directory, Store};
+use peersox_core::id::PairingId;
+use peersox_core::placement::RelayName;
+use peersox_core::ticket::{Signer, Verifier};
+use peersox_proto::v1;
+use peersox_relay::{PresenceEvent, Relay};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::bridge::Bridge;
+use crate::config::ServerConfig;
+use crate::handle::{Plane, Status};
+use crate::probes::{self, Readiness};
+use crate::role::{ControlRole, RelayRole};
+use crate::server::now;
+use crate::state::Secret;
+
+/// Whose tickets are good.
+pub(crate) struct Keys {
+    signer: Signer,
+    former: Vec<[u8; 32]>,
+}
+
+impl Keys {
+    pub(crate) fn new(secret: &Secret, former: &[Secret]) -> Self {
+        let former = former.iter().map(|secret| secret.signer().public_key());
+        Self {
+            signer: secret.signer(),
+            former: former.collect(),
+        }
+    }
+
+    pub(crate) fn verifier(&self) -> Verifier {
+        let keys = std::iter::once(self.signer.public_key()).chain(self.former.iter().copied());
+        let keys: Vec<_> = keys.collect();
+        Verifier::new(&keys).expect("the public key of a signer is a key")
+    }
+}
+
+/// Until control has said whose tickets are good.
+pub(crate) fn trusts_nobody(relay: &RelayName) -> Verifier {
+    let nobody = Verifier::new(&[]).expect("no key is no bad key");
+    nobody.at(relay)
+}
+
+/// What the parts of a server are put together with.
+pub(crate) struct Context {
+    pub(crate) config: ServerConfig,
+    pub(crate) stop: CancellationToken,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) directory: Directory,
+}
+
+/// The parts that run.
+pub(crate) struct Running {
+    pub(crate) router: Router,
+    pub(crate) control: Option<Arc<dyn Plane>>,
+    pub(crate) relay: Option<Relay>,
+    /// Ends the streams to control.
+    pub(crate) bridge: CancellationToken,
+}
+
+impl Context {
+    /// Control, with a relay beside it or with those that announce themselves.
+    pub(crate) fn control<S: Store>(
+        self,
+        role: Option<ControlRole>,
+        store: S,
+        keys: Keys,
+        relay: Option<(Relay, mpsc::Receiver<PresenceEvent>)>,
+    ) -> Running {
+        let settings = peersox_control::Config {
+            relays: role.map(|role| peersox_control::config::Relays {
+                token: role.token,
+                region: role.region,
+            }),
+            former_keys: keys.former,
+            ..self.config.control(&self.config.relay())
+        };
+        let (control, revoked) =
+            Control::new(settings, store, keys.signer, self.directory, Arc::new(now));
+        let keeper = control.clone();
+        self.tasks.spawn(async move { keeper.keep_house().await });
+        let relay = relay.map(|(relay, presence)| {
+            let presence = forward_presence(control.clone(), presence);
+            let revocations = forward_revocations(relay.clone(), revoked);
+            self.tasks
+                .spawn(self.stop.clone().run_until_cancelled_owned(presence));
+            self.tasks
+                .spawn(self.stop.clone().run_until_cancelled_owned(revocations));
+            relay
+        });
+        let mut router = control.router().layer(map_response(unbuffered));
+        if let Some(relay) = &relay {
+            router = router.route(RELAY, attach(relay.clone()));
+        }
+        let control: Arc<dyn Plane> = Arc::new(control);
+        if self.config.probes {
+            let (plane, beside) = (Arc::clone(&control), relay.clone());
+            let readiness = move || match (&beside, plane.is_ready()) {
+                (Some(relay), _) if relay.is_draining() => Readiness::Draining,
+                (None, _) if plane.is_stopping() => Readiness::Draining,
+                (_, false) => Readiness::StoreAway,
+                (_, true) => Readiness::Ready,
+            };
+            let (plane, beside) = (Arc::clone(&control), relay.clone());
+            let status = move || Status::of(beside.as_ref(), Some(&*plane));
+            let quic = self.config.quic && relay.is_some();
+            router = router.merge(probes::router(readiness, status, quic));
+        }
+        Running {
+            router,
+            control: Some(control),
+            relay,
+            bridge: CancellationToken::new(),
+        }
+    }
+
+    /// A relay that announces itself to control.
+    pub(crate) fn relay(
+        self,
+        role: RelayRole,
+        (relay, presence): (Relay, mpsc::Receiver<PresenceEvent>),
+    ) -> Running {
+        let (trusted, trusts) = watch::channel(false);
+        let tls = role.tls();
+        let (told, hello) = watch::channel(self.hello(&role));
+        let mut published = self.directory.published();
+        let bridge = Bridge {
+            controls: role.controls.clone(),
+            token: role.token.clone(),
+            name: role.name.clone(),
+            tls,
+            hello,
+            relay: relay.clone(),
+            trusted,
+        };
+        let end = CancellationToken::new();
+        self.tasks.spawn(bridge.run(presence, end.clone()));
+        let mut router = Router::new().route(RELAY, attach(relay.clone()));
+        if self.config.probes {
+            let beside = relay.clone();
+            let readiness = move || match (beside.is_draining(), *trusts.borrow()) {
+                (true, _) => Readiness::Draining,
+                (false, false) => Readiness::ControlAway,
+                (false, true) => Readiness::Ready,
+            };
+            let beside = relay.clone();
+            let status = move || Status::of(Some(&beside), None);
+            router = router.merge(probes::router(readiness, status, self.config.quic));
+        }
+        let tasks = self.tasks.clone();
+        let renewing = async move {
+            while published.changed().await.is_ok() {
+                told.send_replace(self.hello(&role));
+            }
+            // Without certificates of its own it says the same for ever.
+            std::future::pending::<()>().await;
+        };
+        tasks.spawn(end.clone().run_until_cancelled_owned(renewing));
+        Running {
+            router,
+            control: None,
+            relay: Some(relay),
+            bridge: end,
+        }
+    }
+
+    /// Who the relay is, at this moment.
+    fn hello(&self, role: &RelayRole) -> v1::RelayHello {
+        let config = &self.config;
+        let limits = config.relay();
+        let origin = config.public_url.as_ref().map(PublicUrl::origin);
+        v1::RelayHello {
+            name: role.name.to_string(),
+            endpoints: self.directory.endpoints(None).unwrap_or_default(),
+            stun_urls: self.directory.stun_urls().unwrap_or_default(),
+            region: role.region.clone(),
+            capacity: u32::try_from(limits.max_legs).unwrap_or(u32::MAX),
+            server_version: env!("CARGO_PKG_VERSION").to_owned(),
+            origin: origin.map(ToString::to_string).unwrap_or_default(),
+        }
+    }
+}
+
+/// Where WebSockets attach.
+fn attach(relay: Relay) -> MethodRouter {
+    any(move |request: Request<Body>| async move {
+        let client = request
+            .extensions()
+            .get::<ClientAddr>()
+            .map(|client| client.0);
+        let client = client.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+        relay
+            .attach_websocket(request, SocketAddr::new(client, 0))
+            .map(Body::new)
+    })
+}
+
+/// Asks proxies that understand it (nginx does) to pass an answer on as it comes: a stream of events that is
+/// kept until there is more of it tells nobody anything.
+async fn unbuffered(mut response: Response) -> Response {
+    let no = HeaderValue::from_static("no");
+    response.headers_mut().insert("x-accel-buffering", no);
+    response
+}
+
+async fn forward_presence<S: Store>(
+    control: Control<S>,
+    mut presence: mpsc::Receiver<PresenceEvent>,
+) {
+    while let Some(event) = presence.recv().await {
+        let noted = control
+            .report_presence(event.session, event.role, event.online)
+            .await;
+        if let Err(error) = noted {
+            tracing::warn!(%error, "presence could not be noted");
+        }
+    }
+}
+
+async fn forward_revocations(relay: Relay, mut revoked: mpsc::Receiver<PairingId>) {
+    while let Some(pairing) = revoked.recv().await {
+        relay.revoke(pairing).await;
+    }
+}
+
+/// The path of the relay.
+const RELAY: &str = "/v1/relay";
