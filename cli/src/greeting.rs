@@ -11,6 +11,8 @@ pub(crate) struct Place<'a> {
     pub(crate) quic: bool,
     /// What `--public-url` says.
     pub(crate) public: Option<&'a str>,
+    /// For a relay alone: its name, and where control is.
+    pub(crate) relay: Option<(&'a str, &'a str)>,
 }
 
 /// The lines of the greeting; `others` are addresses of this machine in its networks.
@@ -38,6 +40,15 @@ pub(crate) fn lines(place: &Place<'_>, others: &[IpAddr]) -> Vec<String> {
             .collect(),
         None => vec![here.clone()],
     };
+    if let Some((name, control)) = place.relay {
+        let public = others.first().unwrap_or(&here);
+        lines.extend([
+            format!("  relay:    {name}, which peers reach at {public}"),
+            format!("  control:  {control}"),
+            "  people:   call control, not this relay".to_owned(),
+        ]);
+        return lines;
+    }
     let server = others.first().unwrap_or(&here);
     lines.extend([
         format!("  send:     peersox send --server {server} FILE"),
@@ -75,9 +86,29 @@ mod tests {
             tls,
             quic: true,
             public,
+            relay: None,
         };
         let others = ["192.168.0.7", "2001:db8::5"].map(|it| it.parse().unwrap());
         lines(&place, &others).join("\n")
+    }
+
+    #[test]
+    fn a_relay_sends_nobody_to_itself() {
+        let place = Place {
+            address: "[::]:3000".parse().unwrap(),
+            tls: false,
+            quic: true,
+            public: Some("https://r1.example"),
+            relay: Some(("r1", "http://control:3000")),
+        };
+        let said = lines(&place, &[]).join("\n");
+        for part in [
+            "r1, which peers reach at https://r1.example",
+            "http://control:3000",
+        ] {
+            assert!(said.contains(part), "{said}");
+        }
+        assert!(!said.contains("--server"), "{said}");
     }
 
     #[test]

@@ -113,18 +113,11 @@ fn role(args: &Serve) -> Result<Role, Failure> {
                     "a relay keeps nothing: --state, --redis and --secret-file are for control",
                 ));
             }
-            let url = args.public_url.as_ref();
-            let url = url.ok_or_else(|| {
-                usage("a relay has to say how peers reach it; add --public-url URL")
-            })?;
             let read = |file| std::fs::read(file).map_err(|error| unreadable(file, &error));
             Role::Relay(RelayRole {
                 controls: args.control.clone(),
                 token: token()?,
-                name: match &args.relay_name {
-                    Some(name) => name.clone(),
-                    None => named_after(url)?,
-                },
+                name: relay_name(args)?,
                 region: args.region.clone(),
                 authorities: args.control_ca.as_deref().map(read).transpose()?,
             })
@@ -136,31 +129,40 @@ fn unreadable(file: &Path, error: &std::io::Error) -> Failure {
     Failure::File(format!("cannot read {}: {error}", file.display()))
 }
 
+/// The name of a relay: what the operator says, or what follows from where peers reach it:
 /// `https://r1.example:3000` is `r1.example-3000`.
-fn named_after(url: &PublicUrl) -> Result<RelayName, Failure> {
+fn relay_name(args: &Serve) -> Result<RelayName, Failure> {
+    if let Some(name) = &args.relay_name {
+        return Ok(name.clone());
+    }
+    let url = args.public_url.as_ref().ok_or_else(|| {
+        Failure::Usage("a relay has to say how peers reach it; add --public-url URL".to_owned())
+    })?;
     let origin = url.origin().to_string();
     let host = origin
         .split_once("://")
         .map_or(origin.as_str(), |(_, host)| host);
-    let name = host
-        .trim_start_matches('[')
-        .replace("]:", "-")
-        .replace([':', ']'], "-");
-    name.trim_end_matches('-').parse().map_err(|error| {
-        Failure::Usage(format!(
-            "no name follows from --public-url ({error}); add --relay-name NAME"
-        ))
+    let name = host.replace(['[', ']'], "").replace(':', "-");
+    name.parse().map_err(|error| {
+        let why = format!("no name follows from --public-url ({error}); add --relay-name NAME");
+        Failure::Usage(why)
     })
 }
 
 /// Says where to go next, to the person who started it.
 fn greet(server: &Server, args: &Serve) {
     let public = args.public_url.is_some().then(|| server.url());
+    let controls: Vec<_> = args.control.iter().map(ToString::to_string).collect();
+    let controls = controls.join(", ");
+    let name = relay_name(args)
+        .ok()
+        .filter(|_| args.role == args::Role::Relay);
     let place = Place {
         address: server.local_addr(),
         tls: args.tls_cert.is_some(),
-        quic: !args.no_quic,
+        quic: !args.no_quic && args.role != args::Role::Control,
         public,
+        relay: name.as_ref().map(|name| (name.as_str(), controls.as_str())),
     };
     let lines = greeting::lines(&place, &reach::addresses());
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();

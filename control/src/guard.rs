@@ -8,7 +8,8 @@
 //! Watches and calls in progress are shares: once half of the places are taken, a host or a network takes no
 //! more than its share ([`peersox_core::limit`]).
 //!
-//! The budgets are those of one process.
+//! The budgets are those of one process. Where several share a store, that has the same budgets for all of
+//! them together, and is charged once the process has agreed (`ledger`).
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -16,8 +17,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use peersox_core::id::PairingId;
-use peersox_core::limit::{Full, Limit, Networks, Paid, Place, Pool, Rates, Tiers};
+use peersox_core::limit::{Full, Limit, Networks, Paid, Place, Pool, Prefix, Rates, Tiers};
 use peersox_core::time::{Moment, Timestamp};
+
+use crate::store::Charge;
 
 /// The budgets.
 #[derive(Clone, Debug)]
@@ -67,6 +70,9 @@ pub struct Guard {
     pairings: Pool,
     watches_per_pairing: usize,
     by_pairing: Arc<Mutex<HashMap<PairingId, usize>>>,
+    failed_joins: Tiers,
+    creates: Tiers,
+    unmetered: Networks,
 }
 
 #[derive(Debug)]
@@ -90,7 +96,35 @@ impl Guard {
             pairings: Pool::new(config.pairings, &config.unmetered),
             watches_per_pairing: config.watches_per_pairing,
             by_pairing: Arc::default(),
+            failed_joins: config.failed_joins,
+            creates: config.creates,
+            unmetered: config.unmetered.clone(),
         }
+    }
+
+    /// What a join costs that fails, where several servers share their budgets.
+    pub(crate) fn join_charges(&self, address: IpAddr) -> Vec<Charge> {
+        self.charges("join", &self.failed_joins, address)
+    }
+
+    /// What a new pairing costs there.
+    pub(crate) fn create_charges(&self, address: IpAddr) -> Vec<Charge> {
+        self.charges("create", &self.creates, address)
+    }
+
+    fn charges(&self, what: &str, tiers: &Tiers, address: IpAddr) -> Vec<Charge> {
+        if self.unmetered.contains(address) {
+            return Vec::new();
+        }
+        let charge = |(prefix, limit): (Prefix, Limit)| {
+            let (cost, most) = limit.times_to_refill();
+            Charge {
+                budget: format!("{what}:{prefix}"),
+                cost,
+                most,
+            }
+        };
+        tiers.charged(address).map(charge).collect()
     }
 
     /// Begins a join. It counts as failed unless the attempt is told that it did not.

@@ -5,6 +5,8 @@ mod directory;
 #[cfg(test)]
 mod guesser;
 mod pairing;
+#[cfg(test)]
+mod several;
 mod status;
 mod watch;
 

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use axum::Router;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
-use peersox_core::code::Odds;
+use peersox_core::code::{Digits, Odds, Price};
 use peersox_core::id::PairingId;
 use peersox_core::origin::Origin;
 use peersox_core::pairing::{Alive, Command, Find, Present, Reject, RevokeById, decide};
 use peersox_core::role::Role;
 use peersox_core::ticket::Signer;
 use peersox_core::time::Timestamp;
-use peersox_proto::v1::FILE_DESCRIPTOR_SET;
 use peersox_proto::v1::directory_service_server::DirectoryServiceServer;
 use peersox_proto::v1::pairing_service_server::{PairingServiceServer, SERVICE_NAME};
+use peersox_proto::v1::{FILE_DESCRIPTOR_SET, Transport};
 use rand_core::OsRng;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -31,7 +31,7 @@ use crate::living::Living;
 use crate::presence::{Presence, Source};
 use crate::roster::{Order, Roster};
 use crate::rpc;
-use crate::store::{Commit, Outcome, Store, StoreError, Stored};
+use crate::store::{Charge, Charged, Commit, Outcome, Store, StoreError, Stored};
 use crate::vigil::{Due, Vigil};
 
 /// Tells the time.
@@ -208,6 +208,12 @@ impl<S: Store> Control<S> {
         self.0.presence.online(pairing)
     }
 
+    /// The transports on which peers can attach.
+    #[must_use]
+    pub fn transports(&self) -> Vec<Transport> {
+        self.0.transports()
+    }
+
     /// The origins of the relays that run apart, which pages have to be permitted to connect to.
     #[must_use]
     pub fn relay_origins(&self) -> Vec<Origin> {
@@ -298,7 +304,7 @@ impl<S> std::fmt::Debug for Shared<S> {
 }
 
 impl<S: Store> Shared<S> {
-    async fn sweep(&self) -> Result<(), StoreError> {
+    pub(crate) async fn sweep(&self) -> Result<(), StoreError> {
         stream::iter(self.vigil.due())
             .for_each_concurrent(PROLONGED_AT_ONCE, |due| self.prolong(due))
             .await;
@@ -310,10 +316,27 @@ impl<S: Store> Shared<S> {
             let end = stored.map(|stored| stored.pairing.expires_at());
             self.living.found(pairing, end);
         }
+        for digits in Digits::all() {
+            // What other servers were asked for at this length makes codes of this one longer, too.
+            let spent = self
+                .store
+                .charge(&odds_charge(digits, Price::NOTHING))
+                .await?;
+            if let Charged::Spent(spent) = spent {
+                self.odds().all_spent(digits, spent, now);
+            }
+        }
         self.odds().begin_census();
         let census = self.store.census().await?;
         self.odds().census(census);
         Ok(())
+    }
+
+    pub(crate) fn transports(&self) -> Vec<Transport> {
+        match &self.roster {
+            Some(roster) => roster.transports(),
+            None => self.directory.transports(),
+        }
     }
 
     /// Writes that a peer attached or left, which tells what the pairing is worth; says whether there is one.
@@ -399,6 +422,15 @@ impl<S: Store> Shared<S> {
             };
         }
         Err(last)
+    }
+}
+
+/// What a try at a nameplate of this length costs, where several servers share their budgets.
+pub(crate) fn odds_charge(digits: Digits, price: Price) -> Charge {
+    Charge {
+        budget: format!("length:{}", digits.count()),
+        cost: price.cost,
+        most: price.most,
     }
 }
 

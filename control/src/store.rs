@@ -25,6 +25,8 @@ mod memory;
 mod redis;
 mod watchers;
 
+use std::time::Duration;
+
 use futures_util::stream::BoxStream;
 use peersox_core::code::{Census, Nameplate};
 use peersox_core::id::PairingId;
@@ -83,10 +85,47 @@ pub trait Store: Send + Sync + 'static {
     /// Counts the codes that wait. May count some whose time is over.
     fn census(&self) -> impl Future<Output = Result<Census, StoreError>> + Send;
 
+    /// Charges a budget that all processes share which share the store. A store of one process shares
+    /// nothing: the budgets of the process are all there are.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store failed; it may have been charged.
+    fn charge(&self, _charge: &Charge) -> impl Future<Output = Result<Charged, StoreError>> + Send {
+        std::future::ready(Ok(Charged::Unshared))
+    }
+
+    /// Gives back what was charged for something that turned out not to count. What cannot be given back
+    /// flows back by itself.
+    fn refund(&self, _charge: &Charge) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
     /// Whether calls can be expected to succeed now.
     fn is_ready(&self) -> bool {
         true
     }
+}
+
+/// What is charged to a budget. Both amounts are times in which so much flows back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Charge {
+    /// The name of the budget.
+    pub budget: String,
+    /// What is added to what is spent.
+    pub cost: Duration,
+    /// What may be spent.
+    pub most: Duration,
+}
+
+/// What became of a charge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Charged {
+    /// There is no budget beside those of the process.
+    Unshared,
+    /// It was charged, and so much is spent now.
+    Spent(Duration),
+    /// Too much is spent already: wait for so long.
+    Refused(Duration),
 }
 
 /// A pairing as it was loaded.

@@ -28,7 +28,7 @@ use rand_core::CryptoRngCore;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-pub use odds::{Attempt, Census, Lengths, Odds};
+pub use odds::{Attempt, Census, Lengths, Odds, Price};
 pub use parse::Malformed;
 pub use words::Words;
 

@@ -46,6 +46,13 @@ impl Limit {
         }
     }
 
+    /// How long one token takes to flow in, and all that a bucket holds.
+    #[must_use]
+    pub fn times_to_refill(&self) -> (Duration, Duration) {
+        let all = wait(approximate(self.capacity), self.per_second);
+        (wait(1.0, self.per_second), all)
+    }
+
     /// So many times the budget.
     #[must_use]
     pub fn times(self, factor: u32) -> Self {

@@ -1,8 +1,7 @@
 //! Which relay the peers of a pairing meet at, where there are several.
 //!
 //! ```text
-//! nobody attached yet ── choose ──▶ relay, epoch 1 ── relay gone, or draining ──▶ another relay, epoch 2
-//! ──▶ …
+//! nobody attached yet ── choose ──▶ relay, epoch 1 ── relay gone, or draining ──▶ another, epoch 2 ──▶ …
 //! ```
 //!
 //! One pairing has one relay. It is chosen once and stored with the pairing, so that both peers are sent to

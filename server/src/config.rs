@@ -60,8 +60,8 @@ pub struct ServerConfig {
     pub park_grace: Duration,
     /// Whether to serve gRPC reflection. Default: no.
     pub reflection: bool,
-    /// Whether to serve `/healthz`, `/readyz` and `/status.json`. Without, these paths are the embedder's.
-    /// Default: yes.
+    /// Whether to serve `/healthz`, `/readyz`, `/status.json` and `/.well-known/jwks.json`. Without, these
+    /// paths are the embedder's. Default: yes.
     pub probes: bool,
 }
 

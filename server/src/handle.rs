@@ -10,6 +10,7 @@ use peersox_core::id::PairingId;
 use peersox_core::origin::Origin;
 #[cfg(doc)]
 use peersox_core::role::Role;
+use peersox_proto::v1::Transport;
 use peersox_relay::Relay;
 
 /// A handle on a running server. It works on while the server shuts down and after; clones are handles on the
@@ -138,6 +139,7 @@ pub(crate) trait Plane: Send + Sync {
     fn online(&self, pairing: PairingId) -> [bool; 2];
     fn relay_origins(&self) -> Vec<Origin>;
     fn relayed(&self) -> (u64, u64);
+    fn has_quic(&self) -> bool;
     fn is_ready(&self) -> bool;
     fn is_stopping(&self) -> bool;
     fn end(&self) -> BoxFuture<'_, ()>;
@@ -164,6 +166,10 @@ impl<S: Store> Plane for Control<S> {
 
     fn relayed(&self) -> (u64, u64) {
         Self::relayed(self)
+    }
+
+    fn has_quic(&self) -> bool {
+        self.transports().contains(&Transport::Quic)
     }
 
     fn is_ready(&self) -> bool {

@@ -54,6 +54,7 @@ mod forwarded;
 mod handle;
 mod http;
 pub mod ice;
+mod jwks;
 mod parts;
 mod prefix;
 mod probes;

@@ -29,6 +29,7 @@ use tokio_util::task::TaskTracker;
 use crate::bridge::Bridge;
 use crate::config::ServerConfig;
 use crate::handle::{Plane, Status};
+use crate::jwks;
 use crate::probes::{self, Readiness};
 use crate::role::{ControlRole, RelayRole};
 use crate::server::now;
@@ -49,10 +50,16 @@ impl Keys {
         }
     }
 
+    /// The first one signs.
+    fn public(&self) -> Vec<[u8; 32]> {
+        let former = self.former.iter().copied();
+        std::iter::once(self.signer.public_key())
+            .chain(former)
+            .collect()
+    }
+
     pub(crate) fn verifier(&self) -> Verifier {
-        let keys = std::iter::once(self.signer.public_key()).chain(self.former.iter().copied());
-        let keys: Vec<_> = keys.collect();
-        Verifier::new(&keys).expect("the public key of a signer is a key")
+        Verifier::new(&self.public()).expect("the public key of a signer is a key")
     }
 }
 
@@ -88,6 +95,7 @@ impl Context {
         keys: Keys,
         relay: Option<(Relay, mpsc::Receiver<PresenceEvent>)>,
     ) -> Running {
+        let public_keys = keys.public();
         let settings = peersox_control::Config {
             relays: role.map(|role| peersox_control::config::Relays {
                 token: role.token,
@@ -124,7 +132,9 @@ impl Context {
             };
             let (plane, beside) = (Arc::clone(&control), relay.clone());
             let status = move || Status::of(beside.as_ref(), Some(&*plane));
-            let quic = self.config.quic && relay.is_some();
+            router = router.merge(jwks::router(&public_keys));
+            let plane = Arc::clone(&control);
+            let quic = move || plane.has_quic();
             router = router.merge(probes::router(readiness, status, quic));
         }
         Running {
@@ -166,7 +176,8 @@ impl Context {
             };
             let beside = relay.clone();
             let status = move || Status::of(Some(&beside), None);
-            router = router.merge(probes::router(readiness, status, self.config.quic));
+            let quic = self.config.quic;
+            router = router.merge(probes::router(readiness, status, move || quic));
         }
         let tasks = self.tasks.clone();
         let renewing = async move {

@@ -24,7 +24,7 @@ pub(crate) enum Readiness {
 pub(crate) fn router(
     readiness: impl Fn() -> Readiness + Clone + Send + Sync + 'static,
     status_now: impl Fn() -> Status + Clone + Send + Sync + 'static,
-    quic: bool,
+    quic: impl Fn() -> bool + Clone + Send + Sync + 'static,
 ) -> Router {
     let ready = move || async move {
         match readiness() {
@@ -37,7 +37,7 @@ pub(crate) fn router(
             ),
         }
     };
-    let status = move || async move { status(status_now(), quic) };
+    let status = move || async move { status(status_now(), quic()) };
     Router::new()
         .route("/status.json", get(status))
         .route("/healthz", get(|| async { "alive\n" }))

@@ -160,7 +160,7 @@ impl Load {
     /// Waits until each direction has brought so many more messages: those that were said since are among
     /// them.
     async fn beats(&self, seconds: u64) {
-        let more = seconds * 1_000 / EACH.as_millis() as u64;
+        let more = seconds * EACH_SECOND;
         let count = |heard: &Arc<Heard>| heard.count.load(Ordering::Relaxed) + more;
         let enough: Vec<_> = self.heard.iter().map(count).collect();
         for (heard, enough) in self.heard.iter().zip(enough) {
@@ -311,3 +311,4 @@ impl Balancer {
 
 /// Between two messages of one direction.
 const EACH: Duration = Duration::from_millis(50);
+const EACH_SECOND: u64 = 20;

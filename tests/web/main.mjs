@@ -3,6 +3,7 @@
 import { apiFaultChecks } from './api-faults.mjs'
 import { apiLifeChecks } from './api-life.mjs'
 import { apiChecks } from './api.mjs'
+import { apartChecks } from './apart.mjs'
 import { exampleChecks } from './examples.mjs'
 import { finish } from './harness.mjs'
 import { hostileChecks } from './hostile.mjs'
@@ -39,6 +40,7 @@ try {
   await pageReturnChecks()
   await pageTrustChecks()
   await pageStateChecks()
+  await apartChecks()
 } finally {
   await finish()
 }

@@ -17,8 +17,9 @@ use tonic::{Request, Response, Status};
 
 use super::{convert, status, watch};
 use crate::http::{Asked, ClientAddr, Deadline};
+use crate::ledger;
 use crate::roster::Roster;
-use crate::service::{Failure, Shared};
+use crate::service::{Failure, Shared, odds_charge};
 use crate::store::Store;
 
 /// The service behind the calls.
@@ -33,10 +34,7 @@ impl<S: Store> PairingService for Pairing<S> {
         _: Request<v1::GetConfigRequest>,
     ) -> Result<Response<v1::GetConfigResponse>, Status> {
         let config = &self.0.config;
-        let transports = match &self.0.roster {
-            Some(roster) => roster.transports(),
-            None => self.0.directory.transports(),
-        };
+        let transports = self.0.transports();
         Ok(Response::new(v1::GetConfigResponse {
             server_version: config.server_version.clone(),
             nameplate_digits: config.pairing.digits.count().into(),
@@ -56,6 +54,9 @@ impl<S: Store> PairingService for Pairing<S> {
         let now = (self.0.clock)();
         let budget = self.0.guard.create(address(&request), now);
         budget.map_err(status::rate_limited)?;
+        let charges = self.0.guard.create_charges(address(&request));
+        let charged = ledger::charge(&self.0.store, charges).await;
+        charged.map_err(status::rate_limited)?;
         let place = self.0.guard.pairing(address(&request));
         let place = match place {
             Ok(place) => Some(place),
@@ -98,6 +99,22 @@ impl<S: Store> PairingService for Pairing<S> {
                 return Err(status::rate_limited(wait));
             }
         };
+        let mut charges = self.0.guard.join_charges(address(&request));
+        let price = self.0.odds().price(&tried);
+        charges.push(odds_charge(digits, price));
+        let bill = match ledger::charge(&self.0.store, charges).await {
+            Ok((bill, spent)) => {
+                if let Some(Some(all)) = spent.last() {
+                    self.0.odds().all_spent(digits, *all, now);
+                }
+                bill
+            }
+            Err(wait) => {
+                attempt.forgive();
+                self.0.odds().forgive(tried);
+                return Err(status::rate_limited(wait));
+            }
+        };
         let ephemeral = request.get_ref().ephemeral;
         let joined = self
             .0
@@ -113,6 +130,7 @@ impl<S: Store> PairingService for Pairing<S> {
             | Err(Failure::NoNameplate | Failure::Full | Failure::Contended | Failure::Store(_)) => {
                 attempt.forgive();
                 self.0.odds().forgive(tried);
+                bill.give_back(&self.0.store).await;
             }
         }
         let joined = joined?;

@@ -5,7 +5,9 @@ use peersox_core::code::{Census, Nameplate};
 use peersox_core::id::PairingId;
 use peersox_core::time::Timestamp;
 
-use super::{Commit, File, Memory, Notice, Outcome, Redis, Store, StoreError, Stored};
+use super::{
+    Charge, Charged, Commit, File, Memory, Notice, Outcome, Redis, Store, StoreError, Stored,
+};
 
 /// One of the stores there are.
 #[derive(Debug)]
@@ -89,6 +91,22 @@ impl Store for AnyStore {
             Self::Memory(store) => store.is_ready(),
             Self::File(store) => store.is_ready(),
             Self::Redis(store) => store.is_ready(),
+        }
+    }
+
+    async fn charge(&self, charge: &Charge) -> Result<Charged, StoreError> {
+        match self {
+            Self::Memory(store) => store.charge(charge).await,
+            Self::File(store) => store.charge(charge).await,
+            Self::Redis(store) => store.charge(charge).await,
+        }
+    }
+
+    async fn refund(&self, charge: &Charge) {
+        match self {
+            Self::Memory(store) => store.refund(charge).await,
+            Self::File(store) => store.refund(charge).await,
+            Self::Redis(store) => store.refund(charge).await,
         }
     }
 }

@@ -39,7 +39,7 @@ use rand_core::{OsRng, RngCore as _};
 use redis::{RedisError, Script};
 use tokio::sync::RwLock;
 
-use super::{Commit, Notice, Outcome, Store, StoreError, Stored, Version};
+use super::{Charge, Charged, Commit, Notice, Outcome, Store, StoreError, Stored, Version};
 use bell::Bell;
 use keys::{Bucket, Buckets};
 use link::Link;
@@ -53,7 +53,7 @@ pub struct Redis {
     buckets: Buckets,
     /// Pairings in each bucket.
     room: usize,
-    scripts: Scripts,
+    scripts: Box<Scripts>,
     /// Written while channels are given up, so that none of them is subscribed to meanwhile.
     giving_up: RwLock<()>,
 }
@@ -83,7 +83,7 @@ impl Redis {
             bell,
             buckets,
             room: max.div_ceil(buckets.0.into()),
-            scripts: Scripts::new(),
+            scripts: Box::new(Scripts::new()),
             giving_up: RwLock::default(),
         })
     }
@@ -398,6 +398,31 @@ impl Store for Redis {
         Ok(census)
     }
 
+    async fn charge(&self, charge: &Charge) -> Result<Charged, StoreError> {
+        let mut script = self.scripts.charge.key(keys::budget(&charge.budget));
+        script.arg(fraction(charge.cost)).arg(fraction(charge.most));
+        let charged = self
+            .link
+            .call(async |redis| script.invoke_async(redis).await);
+        let (taken, micros): (bool, u64) = charged.await?;
+        let time = Duration::from_micros(micros);
+        Ok(match taken {
+            true => Charged::Spent(time),
+            false => Charged::Refused(time),
+        })
+    }
+
+    async fn refund(&self, charge: &Charge) {
+        let mut script = self.scripts.refund.key(keys::budget(&charge.budget));
+        script.arg(fraction(charge.cost));
+        let refunded = self
+            .link
+            .call(async |redis| script.invoke_async::<()>(redis).await);
+        if let Err(error) = refunded.await {
+            tracing::debug!(%error, "a budget could not be given back");
+        }
+    }
+
     fn is_ready(&self) -> bool {
         self.link.is_open()
     }
@@ -429,6 +454,8 @@ struct Scripts {
     claim: Script,
     release: Script,
     sweep: Script,
+    charge: Script,
+    refund: Script,
 }
 
 impl Scripts {
@@ -438,6 +465,8 @@ impl Scripts {
             claim: Script::new(include_str!("redis/claim.lua")),
             release: Script::new(include_str!("redis/release.lua")),
             sweep: Script::new(include_str!("redis/sweep.lua")),
+            charge: Script::new(include_str!("redis/charge.lua")),
+            refund: Script::new(include_str!("redis/refund.lua")),
         }
     }
 }
@@ -470,6 +499,11 @@ fn unreadable(error: &redis::ParsingError) -> StoreError {
 /// For how long Redis keeps what is over then: a little longer, as clocks differ.
 fn kept(end: Timestamp, now: Timestamp) -> Duration {
     end.saturating_since(now) + MARGIN
+}
+
+/// Milliseconds, with what is less than one.
+fn fraction(duration: Duration) -> String {
+    format!("{:.6}", duration.as_secs_f64() * 1e3)
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -120,7 +120,38 @@ impl Odds {
         slot.share = spent + cost;
         slot.at = slot.at.max(now);
         self.recent.add(1.0, now);
-        Ok(Attempt { digits, cost, now })
+        Ok(Attempt {
+            digits,
+            cost,
+            is_clean,
+            now,
+        })
+    }
+
+    /// What a try costs, and how much may be spent at once, both as the time in which so much flows back:
+    /// for a budget that several servers share.
+    #[must_use]
+    pub fn price(&self, attempt: &Attempt) -> Price {
+        let per_second = FLOW / self.life.as_secs_f64();
+        let time = |share: f64| Duration::try_from_secs_f64(share / per_second);
+        let most = if attempt.is_clean {
+            BURST
+        } else {
+            BURST - RESERVED
+        };
+        Price {
+            cost: time(attempt.cost).unwrap_or(Duration::MAX),
+            most: time(most).unwrap_or(Duration::MAX),
+        }
+    }
+
+    /// All servers together have spent so much of a length, as the time in which it flows back.
+    pub fn all_spent(&mut self, digits: Digits, spent: Duration, now: Timestamp) {
+        let share = spent.as_secs_f64() * FLOW / self.life.as_secs_f64();
+        let mine = self.spent_at(digits, now);
+        let slot = &mut self.spent[index(digits)];
+        slot.share = mine.max(share);
+        slot.at = slot.at.max(now);
     }
 
     /// A try was no failed guess: it found a code, or could not be carried out.
@@ -166,7 +197,25 @@ impl Odds {
 pub struct Attempt {
     digits: Digits,
     cost: f64,
+    is_clean: bool,
     now: Timestamp,
+}
+
+/// What a try costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Price {
+    /// What it adds to what is spent.
+    pub cost: Duration,
+    /// What may be spent.
+    pub most: Duration,
+}
+
+impl Price {
+    /// That of asking what is spent.
+    pub const NOTHING: Self = Self {
+        cost: Duration::ZERO,
+        most: Duration::MAX,
+    };
 }
 
 /// How many codes wait of each length, and how easily their words are guessed.

@@ -44,6 +44,18 @@ impl Prefix {
     }
 }
 
+impl std::fmt::Display for Prefix {
+    /// As in `2001:db8::/48`; of IPv4 as in `192.0.2.0/24`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match Ipv6Addr::from_bits(self.bits).to_canonical() {
+            IpAddr::V4(v4) if self.len >= 96 => write!(f, "{v4}/{}", self.len - 96),
+            IpAddr::V4(_) | IpAddr::V6(_) => {
+                write!(f, "{}/{}", Ipv6Addr::from_bits(self.bits), self.len)
+            }
+        }
+    }
+}
+
 const V4: &[(Level, u8)] = &[(Level::Host, 96 + 32), (Level::Network, 96 + 24)];
 const V6: &[(Level, u8)] = &[(Level::Host, 64), (Level::Site, 56), (Level::Network, 48)];
 

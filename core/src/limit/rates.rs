@@ -37,6 +37,15 @@ impl Tiers {
     }
 }
 
+impl Tiers {
+    /// What an address is charged to, the widest first.
+    pub fn charged(&self, address: IpAddr) -> impl Iterator<Item = (Prefix, Limit)> {
+        let limits = [self.host, self.site, self.network];
+        let charged = Prefix::of(address).rev();
+        charged.map(move |(level, prefix)| (prefix, limits[level as usize]))
+    }
+}
+
 /// One bucket per prefix of each level.
 #[derive(Clone, Debug)]
 pub struct Rates {

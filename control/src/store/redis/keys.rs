@@ -1,12 +1,15 @@
 //! What Redis holds, and under which names.
 //!
 //! ```text
-//! peersox:{B}:p:ID      hash    v: version, r: the pairing in JSON, e: when it is over, n: nameplate, c:
-//! class peersox:{B}:expiry    zset    ID by the time when it is over peersox:{B}:ids       zset    ID, in
-//! the order of the names peersox:{B}:spare     zset    ID by (worth, time), while nobody would miss it
+//! peersox:{B}:p:ID      hash    v: version, r: the pairing in JSON, e: its end, n: nameplate, c: class
+//! peersox:{B}:expiry    zset    ID by the time when it is over
+//! peersox:{B}:ids       zset    ID, in the order of the names
+//! peersox:{B}:spare     zset    ID by (worth, time), while nobody would miss it
 //! peersox:{B}:c:CLASS   zset    ID by time, of the codes that wait; a class is length and secret bits
-//! peersox:{B}:classes   zset    CLASS by the last time in it peersox:{B}:w:ID      channel what happens to
-//! the pairing peersox:n:{DIGITS}    string  ID that claims the nameplate, and for how many milliseconds
+//! peersox:{B}:classes   zset    CLASS by the last time in it
+//! peersox:{B}:w:ID      channel what happens to the pairing
+//! peersox:n:{DIGITS}    string  ID that claims the nameplate, and for how many milliseconds
+//! peersox:b:{BUDGET}    string  until when what is spent of a budget flows back
 //! ```
 //!
 //! The hash is the only truth. What is in braces decides the slot of a Cluster, so that all of a bucket B
@@ -74,6 +77,10 @@ pub(super) fn of_channel(channel: &[u8]) -> Option<PairingId> {
 
 pub(super) fn nameplate(nameplate: &Nameplate) -> String {
     format!("{PREFIX}:n:{{{}}}", nameplate.as_str())
+}
+
+pub(super) fn budget(name: &str) -> String {
+    format!("{PREFIX}:b:{{{name}}}")
 }
 
 /// What a code that waits is counted under.
