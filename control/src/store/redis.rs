@@ -24,6 +24,8 @@ mod address;
 mod bell;
 mod keys;
 mod link;
+mod record;
+mod scripts;
 #[cfg(test)]
 mod tests;
 
@@ -36,13 +38,15 @@ use peersox_core::id::PairingId;
 use peersox_core::pairing::{Pairing, Write};
 use peersox_core::time::Timestamp;
 use rand_core::{OsRng, RngCore as _};
-use redis::{RedisError, Script};
+use redis::RedisError;
 use tokio::sync::RwLock;
 
 use super::{Charge, Charged, Commit, Notice, Outcome, Store, StoreError, Stored, Version};
 use bell::Bell;
 use keys::{Bucket, Buckets};
 use link::Link;
+use record::{decoded, text};
+use scripts::Scripts;
 
 pub use address::{BadRedisUrl, RedisUrl};
 
@@ -447,47 +451,6 @@ pub struct ConnectError {
     url: String,
     #[source]
     error: RedisError,
-}
-
-struct Scripts {
-    commit: Script,
-    claim: Script,
-    release: Script,
-    sweep: Script,
-    charge: Script,
-    refund: Script,
-}
-
-impl Scripts {
-    fn new() -> Self {
-        Self {
-            commit: Script::new(include_str!("redis/commit.lua")),
-            claim: Script::new(include_str!("redis/claim.lua")),
-            release: Script::new(include_str!("redis/release.lua")),
-            sweep: Script::new(include_str!("redis/sweep.lua")),
-            charge: Script::new(include_str!("redis/charge.lua")),
-            refund: Script::new(include_str!("redis/refund.lua")),
-        }
-    }
-}
-
-fn decoded(version: &str, record: &[u8]) -> Result<Stored, StoreError> {
-    let damaged = |why: &str| StoreError(format!("the record of a pairing is damaged: {why}"));
-    let version = read(version).ok_or_else(|| damaged("its version is none"))?;
-    // The error's own text could quote what is stored.
-    let pairing = serde_json::from_slice(record)
-        .map_err(|error| damaged(&format!("no pairing in column {}", error.column())))?;
-    Ok(Stored { pairing, version })
-}
-
-fn text(version: Version) -> String {
-    format!("{}-{:x}", version.number, version.stamp)
-}
-
-fn read(version: &str) -> Option<Version> {
-    let (number, stamp) = version.split_once('-')?;
-    let (number, stamp) = (number.parse().ok()?, u64::from_str_radix(stamp, 16).ok()?);
-    Some(Version { number, stamp })
 }
 
 fn unreadable(error: &redis::ParsingError) -> StoreError {
