@@ -189,14 +189,16 @@ async fn open(
     let secret = secrets.next().unwrap_or_else(Secret::random);
     let store = match &args.redis {
         None => AnyStore::Memory(Memory::default()),
-        Some(url) => {
-            AnyStore::Redis(redis(url.clone(), args.redis_password_file.as_deref()).await?)
-        }
+        Some(url) => AnyStore::Redis(redis(url, args.redis_password_file.as_deref()).await?),
     };
     Ok((store, secret, secrets.collect()))
 }
 
-async fn redis(url: RedisUrl, password: Option<&Path>) -> Result<Redis, Failure> {
+async fn redis(url: &str, password: Option<&Path>) -> Result<Redis, Failure> {
+    // Nothing of it is repeated: it may hold a password.
+    let url: RedisUrl = url
+        .parse()
+        .map_err(|error| Failure::Usage(format!("the URL of Redis cannot be used: {error}")))?;
     let in_argv = |it: &OsString| it == "--redis" || it.as_encoded_bytes().starts_with(b"--redis=");
     if url.has_password() && std::env::args_os().any(|argument| in_argv(&argument)) {
         return Err(Failure::Usage(

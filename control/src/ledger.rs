@@ -1,28 +1,39 @@
 //! Budgets that all servers share which share a store.
 //!
 //! A process asks its own budgets first, which costs nothing, and then the store for those of all. A store
-//! that is away shares nothing: what the charge is for needs the store, too, and fails by itself.
+//! that cannot be charged refuses: one that can be read and not written to would otherwise tell guessers
+//! what they ask.
 
 use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use crate::store::{Charge, Charged, Store};
+use crate::store::{Charge, Charged, Store, StoreError};
 
 /// What was charged, to be given back if it turns out not to count.
 #[derive(Debug, Default)]
 pub(crate) struct Bill(Vec<Charge>);
 
+/// Why nothing was charged.
+#[derive(Debug)]
+pub(crate) enum Unpaid {
+    /// A budget is spent: wait for so long.
+    Spent(Duration),
+    /// The store failed.
+    Store(StoreError),
+}
+
 /// Charges all of these, or none. Tells what is spent of each after it, in their order, where it is shared.
 ///
 /// # Errors
-/// How long to wait, if one of them is spent.
+/// [`Unpaid`], and then nothing was charged that could be given back.
 pub(crate) async fn charge(
     store: &impl Store,
     charges: Vec<Charge>,
-) -> Result<(Bill, Vec<Option<Duration>>), Duration> {
+) -> Result<(Bill, Vec<Option<Duration>>), Unpaid> {
     let charged = join_all(charges.iter().map(|charge| store.charge(charge))).await;
-    let (mut bill, mut spent, mut wait) = (Bill::default(), Vec::new(), None);
+    let (mut bill, mut spent) = (Bill::default(), Vec::new());
+    let (mut wait, mut failed) = (None, None);
     for (charge, charged) in charges.into_iter().zip(charged) {
         match charged {
             Ok(Charged::Spent(time)) => {
@@ -30,16 +41,17 @@ pub(crate) async fn charge(
                 spent.push(Some(time));
             }
             Ok(Charged::Refused(time)) => wait = wait.max(Some(time)),
-            Ok(Charged::Unshared) | Err(_) => spent.push(None),
+            Ok(Charged::Unshared) => spent.push(None),
+            Err(error) => failed = Some(error),
         }
     }
-    match wait {
-        None => Ok((bill, spent)),
-        Some(wait) => {
-            bill.give_back(store).await;
-            Err(wait)
-        }
-    }
+    let unpaid = match (failed, wait) {
+        (None, None) => return Ok((bill, spent)),
+        (Some(error), _) => Unpaid::Store(error),
+        (None, Some(wait)) => Unpaid::Spent(wait),
+    };
+    bill.give_back(store).await;
+    Err(unpaid)
 }
 
 impl Bill {

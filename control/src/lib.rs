@@ -19,12 +19,14 @@
 
 pub mod config;
 pub mod directory;
+mod execute;
 pub mod guard;
 mod http;
 pub mod ice;
 mod ledger;
 mod living;
 mod presence;
+mod revoked;
 mod roster;
 mod rpc;
 mod service;

@@ -95,8 +95,12 @@ impl Roster {
 
     /// A relay announces itself. One of the same name that is here gives way: it is the same one, whose
     /// former stream has not ended yet.
-    pub(crate) fn join(&self, announced: Announced) -> Member {
+    pub(crate) fn join(&self, announced: Announced, now: Instant) -> Member {
         let mut state = self.lock();
+        state.forget_lost(now);
+        if state.relays.is_empty() {
+            state.since = now;
+        }
         state.joined += 1;
         let (number, name) = (state.joined, announced.name.clone());
         let (orders, received) = mpsc::channel(ORDERS);
@@ -153,10 +157,7 @@ impl Roster {
     /// so that their pairings may move.
     pub(crate) fn candidates(&self, region: &str, now: Instant) -> (Vec<Candidate>, bool) {
         let mut state = self.lock();
-        let is_lost = |since: Instant| now.duration_since(since) >= LOST_AFTER;
-        state
-            .relays
-            .retain(|_, entry| !entry.missing.is_some_and(is_lost));
+        state.forget_lost(now);
         let all_here = state.relays.values().all(|entry| entry.missing.is_none());
         let knows_all = all_here && now.duration_since(state.since) >= LISTENING;
         let takes = |entry: &&Entry| entry.missing.is_none() && !entry.load.draining;
@@ -241,6 +242,12 @@ impl Roster {
 }
 
 impl State {
+    fn forget_lost(&mut self, now: Instant) {
+        let is_lost = |since: Instant| now.duration_since(since) >= LOST_AFTER;
+        self.relays
+            .retain(|_, entry| !entry.missing.is_some_and(is_lost));
+    }
+
     fn of(&mut self, name: &RelayName, number: u64) -> Option<&mut Entry> {
         self.relays
             .get_mut(name)
@@ -258,9 +265,10 @@ impl Entry {
 
 /// A stream that ended may be a connection that broke: its relay opens the next one in less time.
 pub(crate) const LOST_AFTER: Duration = Duration::from_secs(1);
-/// After its start control takes a relay that it does not hear of for gone once it has listened for this
-/// long.
-const LISTENING: Duration = Duration::from_secs(3);
+/// After its start, and after it was cut off from all relays, control takes a relay that it does not hear
+/// of for gone once it has listened for this long: more than a relay needs to look up the name of control,
+/// to find that an address does not answer, and to try again.
+const LISTENING: Duration = Duration::from_secs(12);
 /// Orders on their way to one relay.
 const ORDERS: usize = 4_096;
 /// How much less a relay of another region weighs.
@@ -290,8 +298,8 @@ mod tests {
     fn a_relay_is_gone_a_second_after_its_stream() {
         let start = Instant::now();
         let roster = Roster::new(start);
-        let one = roster.join(relay("one", ""));
-        let _two = roster.join(relay("two", ""));
+        let one = roster.join(relay("one", ""), start);
+        let _two = roster.join(relay("two", ""), start);
         let knows_all = |now| roster.candidates("", now).1;
         assert!(!knows_all(start), "it has just begun to listen");
         let now = start + LISTENING;
@@ -300,7 +308,7 @@ mod tests {
         assert_eq!(names(&roster, now), ["two"]);
         assert!(!knows_all(now), "it may be back in a moment");
         assert!(roster.endpoints(&one.name).is_some());
-        let again = roster.join(relay("one", ""));
+        let again = roster.join(relay("one", ""), now);
         assert!(knows_all(now));
         // The former stream ends late.
         roster.leave(&one.name, one.number, now);
@@ -308,15 +316,21 @@ mod tests {
         roster.leave(&again.name, again.number, now);
         assert!(knows_all(now + LOST_AFTER));
         assert!(roster.endpoints(&again.name).is_none());
+        // Cut off from all, it does not know who else comes back.
+        let two = roster.join(relay("two", ""), now);
+        roster.leave(&two.name, two.number, now);
+        let later = now + LOST_AFTER * 2;
+        let _back = roster.join(relay("one", ""), later);
+        assert!(!knows_all(later));
     }
 
     #[test]
     fn who_drains_and_who_is_far_gets_nothing() {
         let now = Instant::now();
         let roster = Roster::new(now);
-        let _here = roster.join(relay("here", ""));
-        let far = roster.join(relay("far", "moon"));
-        let full = roster.join(relay("full", ""));
+        let _here = roster.join(relay("here", ""), now);
+        let far = roster.join(relay("far", "moon"), now);
+        let full = roster.join(relay("full", ""), now);
         let load = Load {
             legs: 100,
             ..Load::default()
@@ -338,9 +352,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_newer_stream_of_one_name_takes_the_place_and_so_does_none_that_stalls() {
-        let roster = Roster::new(Instant::now());
-        let one = roster.join(relay("one", ""));
-        let mut again = roster.join(relay("one", ""));
+        let now = Instant::now();
+        let roster = Roster::new(now);
+        let one = roster.join(relay("one", ""), now);
+        let mut again = roster.join(relay("one", ""), now);
         assert!(one.replaced.is_cancelled() && !again.replaced.is_cancelled());
         let id = PairingId::from_bytes([1; 16]);
         roster.order_all(Order::Revoke(id));

@@ -8,14 +8,14 @@ use futures_util::{FutureExt as _, StreamExt as _, stream};
 use peersox_core::code::{Digits, Odds, Price};
 use peersox_core::id::PairingId;
 use peersox_core::origin::Origin;
-use peersox_core::pairing::{Alive, Command, Find, Present, Reject, RevokeById, decide};
+use peersox_core::pairing::{Alive, Command, Present, RevokeById};
 use peersox_core::role::Role;
 use peersox_core::ticket::Signer;
 use peersox_core::time::Timestamp;
 use peersox_proto::v1::directory_service_server::DirectoryServiceServer;
 use peersox_proto::v1::pairing_service_server::{PairingServiceServer, SERVICE_NAME};
 use peersox_proto::v1::{FILE_DESCRIPTOR_SET, Transport};
-use rand_core::OsRng;
+use rand_core::{OsRng, RngCore as _};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -25,13 +25,15 @@ use tonic_health::server::HealthReporter;
 
 use crate::config::Config;
 use crate::directory::Directory;
+use crate::execute::{Failure, unrejected};
 use crate::guard::Guard;
 use crate::http;
 use crate::living::Living;
 use crate::presence::{Presence, Source};
+use crate::revoked::Revoked;
 use crate::roster::{Order, Roster};
 use crate::rpc;
-use crate::store::{Charge, Charged, Commit, Outcome, Store, StoreError, Stored};
+use crate::store::{Charge, Charged, Store, StoreError, Stored};
 use crate::vigil::{Due, Vigil};
 
 /// Tells the time.
@@ -51,6 +53,9 @@ pub(crate) struct Shared<S> {
     pub(crate) vigil: Vigil,
     pub(crate) living: Living,
     pub(crate) presence: Presence,
+    lately: Revoked,
+    /// Drawn at the start: names this node to relays.
+    pub(crate) node: [u8; 16],
     /// The relays, if they run apart.
     pub(crate) roster: Option<Roster>,
     pub(crate) clock: Clock,
@@ -81,6 +86,8 @@ impl<S: Store> Control<S> {
             vigil: Vigil::new(Arc::clone(&clock), config.pairing.shortest_life()),
             living: Living::default(),
             presence: Presence::default(),
+            lately: Revoked::default(),
+            node: random(),
             roster: config.relays.as_ref().map(|_| Roster::new(Instant::now())),
             config,
             store,
@@ -155,6 +162,27 @@ impl<S: Store> Control<S> {
         }
     }
 
+    /// Hears that a peer attached to the relay or left it, and tells the other peer's watches, as
+    /// [`Control::report_presence`] does first. What is left to do is [`Control::note_presence`].
+    pub fn hear_presence(&self, pairing: PairingId, role: Role, online: bool) {
+        let beside = Source {
+            relay: None,
+            epoch: 0,
+        };
+        // The relay beside control is the only one.
+        let _ = self.0.presence.set(pairing, role, online, &beside);
+        self.0.vigil.leg(pairing, role, online);
+    }
+
+    /// Stores whether a peer is attached, which tells what the pairing is worth. What is lost of it is made
+    /// up for by house keeping.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it could not be stored.
+    pub async fn note_presence(&self, pairing: PairingId, role: Role) -> Result<(), StoreError> {
+        self.0.note_presence(pairing, role).await.map(drop)
+    }
+
     /// Notes that a peer attached to the relay or left it, and tells the other peer's watches. The
     /// caller reports the changes of one peer one after the other.
     ///
@@ -166,14 +194,8 @@ impl<S: Store> Control<S> {
         role: Role,
         online: bool,
     ) -> Result<(), StoreError> {
-        let beside = Source {
-            relay: None,
-            epoch: 0,
-        };
-        self.0.vigil.leg(pairing, role, online);
-        // The relay beside control is the only one.
-        let _ = self.0.presence.set(pairing, role, online, &beside);
-        self.0.note_presence(pairing, role, online).await.map(drop)
+        self.hear_presence(pairing, role, online);
+        self.note_presence(pairing, role).await
     }
 
     /// The pairings there are, as [`Store::list`] gives them.
@@ -271,14 +293,10 @@ impl<S: Store> Control<S> {
     }
 }
 
-/// The reply to a command that is never rejected and that needs neither room nor a nameplate.
-fn unrejected<R: Default>(done: Result<R, Failure>) -> Result<R, StoreError> {
-    match done {
-        Ok(reply) => Ok(reply),
-        Err(Failure::Reject(_) | Failure::NoNameplate | Failure::Full) => Ok(R::default()),
-        Err(Failure::Contended) => Err(StoreError("too many changes at once".to_owned())),
-        Err(Failure::Store(error)) => Err(error),
-    }
+fn random() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    OsRng.fill_bytes(&mut bytes);
+    bytes
 }
 
 /// Legs are hung up in far less time than pairings are revoked.
@@ -318,12 +336,14 @@ impl<S: Store> Shared<S> {
         }
         for digits in Digits::all() {
             // What other servers were asked for at this length makes codes of this one longer, too.
-            let spent = self
-                .store
-                .charge(&odds_charge(digits, Price::NOTHING))
-                .await?;
-            if let Charged::Spent(spent) = spent {
-                self.odds().all_spent(digits, spent, now);
+            let nothing = odds_charge(digits, Price::NOTHING);
+            match self.store.charge(&nothing).await {
+                Ok(Charged::Spent(spent)) => self.odds().all_spent(digits, spent, now),
+                Ok(Charged::Unshared | Charged::Refused(_)) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "cannot read the budgets that all nodes share");
+                    break;
+                }
             }
         }
         self.odds().begin_census();
@@ -339,17 +359,17 @@ impl<S: Store> Shared<S> {
         }
     }
 
-    /// Writes that a peer attached or left, which tells what the pairing is worth; says whether there is one.
+    /// Writes whether a peer is attached, as relays say by now, which tells what the pairing is worth; says
+    /// whether there is one.
     pub(crate) async fn note_presence(
         &self,
         pairing: PairingId,
         role: Role,
-        online: bool,
     ) -> Result<bool, StoreError> {
         let present = Present {
             pairing,
             role,
-            online,
+            online: self.presence.online(pairing)[role.index()],
         };
         unrejected(self.execute(&present).await)
     }
@@ -360,6 +380,7 @@ impl<S: Store> Shared<S> {
             pairing: due.pairing,
             role: due.role,
             seen: due.seen,
+            online: due.online,
             worn_out,
         };
         match self.execute(&alive).await {
@@ -368,20 +389,26 @@ impl<S: Store> Shared<S> {
         }
     }
 
-    /// Revokes a pairing, and tells the relay if there was one.
+    /// Revokes a pairing, and tells the relay if there was one. Where the store does not say whether it has
+    /// done it, that is found out later.
     pub(crate) async fn revoke(
-        &self,
+        self: &Arc<Self>,
         pairing: PairingId,
         command: &impl Command<Reply = bool>,
     ) -> Result<bool, Failure> {
         // First a place to say it, then the deed: what is revoked is surely told to the relay.
         let place = self.revocations.reserve().await;
-        let revoked = self.execute(command).await?;
-        if revoked {
-            self.living.found(pairing, None);
-            if let Some(roster) = &self.roster {
-                roster.order_all(Order::Revoke(pairing));
+        let revoked = match self.execute(command).await {
+            Ok(revoked) => revoked,
+            Err(failure) => {
+                if matches!(failure, Failure::Store(_)) {
+                    tokio::spawn(Arc::clone(self).find_out(pairing));
+                }
+                return Err(failure);
             }
+        };
+        if revoked {
+            self.revoked(pairing);
             if let Ok(place) = place {
                 place.send(pairing);
             }
@@ -389,39 +416,44 @@ impl<S: Store> Shared<S> {
         Ok(revoked)
     }
 
+    fn revoked(&self, pairing: PairingId) {
+        self.living.found(pairing, None);
+        self.lately.add(pairing);
+        if let Some(roster) = &self.roster {
+            roster.order_all(Order::Revoke(pairing));
+        }
+    }
+
+    /// Whether a pairing that is not stored any more was revoked of late, here or at another node; others
+    /// have expired.
+    pub(crate) async fn was_revoked(&self, pairing: PairingId) -> bool {
+        self.lately.has(pairing) || self.store.was_revoked(pairing).await.unwrap_or_default()
+    }
+
+    /// Asks the store until it says whether a pairing is gone, and tells the relay if it is.
+    async fn find_out(self: Arc<Self>, pairing: PairingId) {
+        const TRIES: u32 = 60;
+        for _ in 0..TRIES {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            }
+            match self.store.load(pairing, (self.clock)()).await {
+                Ok(Some(_)) => return,
+                Ok(None) => {
+                    self.revoked(pairing);
+                    // Nobody listens any more if this fails.
+                    let _ = self.revocations.send(pairing).await;
+                    return;
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
     /// No critical section leaves half a change behind, so a poisoned lock is as good as new.
     pub(crate) fn odds(&self) -> MutexGuard<'_, Odds> {
         self.odds.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Loads what a command is about, decides, and commits, until nothing came between.
-    pub(crate) async fn execute<C: Command>(&self, command: &C) -> Result<C::Reply, Failure> {
-        // Those who redeem one code at once are through in the second round, as it is used by then.
-        // Half of all nameplates in use, sixteen draws in a row are all taken once in 65,536 times.
-        const ROUNDS: usize = 16;
-        let mut last = Failure::Contended;
-        for _ in 0..ROUNDS {
-            let now = (self.clock)();
-            let stored = match command.find() {
-                Find::Nothing => None,
-                Find::ById(id) => self.store.load(id, now).await?,
-                Find::ByNameplate(nameplate) => self.store.find(nameplate, now).await?,
-            };
-            let current = stored.as_ref().map(|stored| &stored.pairing);
-            let decision = decide(&self.config.pairing, current, command, now, &mut OsRng)?;
-            let commit = Commit {
-                expected: stored.map(|stored| stored.version),
-                write: decision.write,
-                event: decision.event,
-            };
-            last = match self.store.commit(commit, now).await? {
-                Outcome::Committed => return Ok(decision.reply),
-                Outcome::Conflict => Failure::Contended,
-                Outcome::NameplateTaken => Failure::NoNameplate,
-                Outcome::Full => return Err(Failure::Full),
-            };
-        }
-        Err(last)
     }
 }
 
@@ -432,19 +464,4 @@ pub(crate) fn odds_charge(digits: Digits, price: Price) -> Charge {
         cost: price.cost,
         most: price.most,
     }
-}
-
-/// Why a command was not carried out.
-#[derive(Clone, Debug, thiserror::Error)]
-pub(crate) enum Failure {
-    #[error(transparent)]
-    Reject(#[from] Reject),
-    #[error("no free nameplate was found")]
-    NoNameplate,
-    #[error("there is no room for another pairing")]
-    Full,
-    #[error("too many changes at once")]
-    Contended,
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }

@@ -100,6 +100,12 @@ pub trait Store: Send + Sync + 'static {
         std::future::ready(())
     }
 
+    /// Whether a pairing that is not there any more was revoked by another process in the last minutes. A
+    /// store of one process does not know: the process does.
+    fn was_revoked(&self, _id: PairingId) -> impl Future<Output = Result<bool, StoreError>> + Send {
+        std::future::ready(Ok(false))
+    }
+
     /// Whether calls can be expected to succeed now.
     fn is_ready(&self) -> bool {
         true

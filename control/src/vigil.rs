@@ -45,6 +45,8 @@ pub(crate) struct Due {
     pub(crate) pairing: PairingId,
     pub(crate) role: Role,
     pub(crate) seen: Timestamp,
+    /// Whether it has a leg.
+    pub(crate) online: bool,
 }
 
 impl Vigil {
@@ -110,6 +112,7 @@ impl Vigil {
                     pairing: *pairing,
                     role,
                     seen,
+                    online: signs.legs[role.index()],
                 }));
             }
             Role::BOTH.iter().any(|role| signs.is_open(*role))

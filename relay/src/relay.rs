@@ -82,7 +82,7 @@ impl Relay {
         verifier: Verifier,
         clock: impl Fn() -> Timestamp + Send + Sync + 'static,
     ) -> (Self, mpsc::Receiver<PresenceEvent>) {
-        let (presence, events) = mpsc::channel(PRESENCE_EVENTS);
+        let (presence, events) = mpsc::channel(PRESENCE_EVENTS.max(2 * config.max_legs));
         let metrics = Arc::<Metrics>::default();
         let relay = Self(Arc::new(Inner {
             seats: Seats::new(&config, Arc::clone(&metrics)),
@@ -325,5 +325,5 @@ impl Inner {
     }
 }
 
-/// Presence events that wait to be taken; one pair makes a handful in its life.
+/// Presence events that wait to be taken, at least: all legs may come or go at once.
 const PRESENCE_EVENTS: usize = 1024;

@@ -15,9 +15,10 @@ mod stream;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use peersox_control::Token;
 use peersox_core::origin::{Allowed, Origin};
 use peersox_core::placement::RelayName;
@@ -56,6 +57,7 @@ impl Bridge {
         let mirror = Mirror::default();
         let shared = Arc::new(Shared {
             trust: Mutex::default(),
+            nodes: Mutex::default(),
             mirror: mirror.clone(),
             bridge: self,
         });
@@ -78,6 +80,8 @@ pub(crate) struct Shared {
     bridge: Bridge,
     mirror: Mirror,
     trust: Mutex<BTreeMap<SocketAddr, Trust>>,
+    /// Which address leads to which node of control, while there is a stream.
+    nodes: Mutex<BTreeMap<Bytes, SocketAddr>>,
 }
 
 /// What one node of control says of whom to admit.
@@ -90,55 +94,75 @@ struct Trust {
 impl Shared {
     /// Takes in what a node says. What another one said stands until that says something else: a relay
     /// refuses nobody whose ticket some node of control believes.
-    fn trust(&self, node: SocketAddr, hello: &v1::ControlHello) {
-        let keys = hello
-            .ticket_keys
-            .iter()
-            .filter_map(|key| key[..].try_into().ok());
-        let origins = hello
-            .allowed_origins
-            .iter()
-            .filter_map(|origin| origin.parse().ok());
-        let said = Trust {
-            keys: keys.collect(),
-            origins: origins.collect(),
-        };
-        let mut trust = self.trust.lock().unwrap_or_else(PoisonError::into_inner);
-        trust.insert(node, said);
+    fn trust(&self, address: SocketAddr, hello: &v1::ControlHello) {
+        let keys = hello.ticket_keys.iter();
+        let keys: BTreeSet<_> = keys.filter_map(|key| key[..].try_into().ok()).collect();
+        if keys.is_empty() {
+            tracing::warn!(%address, "this node of control names no key that tickets are signed with");
+            return;
+        }
+        let origins = hello.allowed_origins.iter();
+        let origins = origins.filter_map(|origin| origin.parse().ok()).collect();
+        self.change(|trust| drop(trust.insert(address, Trust { keys, origins })));
+        lock(&self.nodes).insert(hello.node.clone(), address);
+    }
+
+    /// An address is not one of control's any more.
+    fn forget(&self, address: SocketAddr) {
+        self.change(|trust| {
+            // The last word stands, whoever said it.
+            if trust.len() > 1 {
+                trust.remove(&address);
+            }
+        });
+    }
+
+    /// The stream to an address has ended.
+    fn left(&self, address: SocketAddr) {
+        lock(&self.nodes).retain(|_, at| *at != address);
+    }
+
+    /// Whether there is a stream to this node by another address.
+    fn is_reached_elsewhere(&self, node: &Bytes, address: SocketAddr) -> bool {
+        lock(&self.nodes).get(node).is_some_and(|at| *at != address)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut BTreeMap<SocketAddr, Trust>)) {
+        let mut trust = lock(&self.trust);
+        change(&mut trust);
         let keys: BTreeSet<_> = trust
             .values()
-            .flat_map(|said| said.keys.iter().copied())
-            .collect();
-        let origins: Allowed = trust
-            .values()
-            .flat_map(|said| said.origins.iter().cloned())
+            .flat_map(|said| &said.keys)
+            .copied()
             .collect();
         let keys: Vec<_> = keys.into_iter().collect();
+        let origins: Allowed = trust
+            .values()
+            .flat_map(|said| &said.origins)
+            .cloned()
+            .collect();
+        let Bridge {
+            relay,
+            name,
+            trusted,
+            ..
+        } = &self.bridge;
         match Verifier::new(&keys) {
             Ok(verifier) if !keys.is_empty() => {
-                let Bridge {
-                    relay,
-                    name,
-                    trusted,
-                    ..
-                } = &self.bridge;
                 relay.trust(verifier.at(name));
                 relay.also_allow(origins);
                 trusted.send_replace(true);
             }
-            Ok(_) | Err(_) => {
-                tracing::warn!(%node, "this node of control names no key that tickets are signed with")
-            }
+            Ok(_) | Err(_) => tracing::warn!(
+                "control names a key that is none; tickets are judged by the former ones"
+            ),
         }
     }
+}
 
-    fn forget(&self, node: SocketAddr) {
-        let mut trust = self.trust.lock().unwrap_or_else(PoisonError::into_inner);
-        // The last word stands, whoever said it.
-        if trust.len() > 1 {
-            trust.remove(&node);
-        }
-    }
+/// No critical section leaves half a change behind, so a poisoned lock is as good as new.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Keeps a stream to every address of one name.

@@ -33,6 +33,7 @@ use crate::jwks;
 use crate::probes::{self, Readiness};
 use crate::role::{ControlRole, RelayRole};
 use crate::server::now;
+use crate::sockets;
 use crate::state::Secret;
 
 /// Whose tickets are good.
@@ -199,14 +200,15 @@ impl Context {
     /// Who the relay is, at this moment.
     fn hello(&self, role: &RelayRole) -> v1::RelayHello {
         let config = &self.config;
-        let limits = config.relay();
+        // Each leg over TCP is a connection.
+        let room = sockets::most_connections().min(config.relay().max_legs as u64);
         let origin = config.public_url.as_ref().map(PublicUrl::origin);
         v1::RelayHello {
             name: role.name.to_string(),
             endpoints: self.directory.endpoints(None).unwrap_or_default(),
             stun_urls: self.directory.stun_urls().unwrap_or_default(),
             region: role.region.clone(),
-            capacity: u32::try_from(limits.max_legs).unwrap_or(u32::MAX),
+            capacity: u32::try_from(room).unwrap_or(u32::MAX),
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
             origin: origin.map(ToString::to_string).unwrap_or_default(),
         }
@@ -235,18 +237,29 @@ async fn unbuffered(mut response: Response) -> Response {
     response
 }
 
+/// Who waits is told at once; what is stored of it may take its time.
 async fn forward_presence<S: Store>(
     control: Control<S>,
     mut presence: mpsc::Receiver<PresenceEvent>,
 ) {
-    while let Some(event) = presence.recv().await {
-        let noted = control
-            .report_presence(event.session, event.role, event.online)
-            .await;
-        if let Err(error) = noted {
-            tracing::warn!(%error, "presence could not be noted");
+    let (write, mut notes) = mpsc::channel::<PresenceEvent>(NOTES);
+    let hearing = async {
+        while let Some(event) = presence.recv().await {
+            control.hear_presence(event.session, event.role, event.online);
+            if write.try_send(event).is_err() {
+                tracing::debug!("presence is noted later, by house keeping");
+            }
         }
-    }
+        drop(write);
+    };
+    let noting = async {
+        while let Some(PresenceEvent { session, role, .. }) = notes.recv().await {
+            if let Err(error) = control.note_presence(session, role).await {
+                tracing::warn!(%error, "presence could not be noted");
+            }
+        }
+    };
+    tokio::join!(hearing, noting);
 }
 
 async fn forward_revocations(relay: Relay, mut revoked: mpsc::Receiver<PairingId>) {
@@ -257,3 +270,5 @@ async fn forward_revocations(relay: Relay, mut revoked: mpsc::Receiver<PairingId
 
 /// The path of the relay.
 const RELAY: &str = "/v1/relay";
+/// Comings and goings that wait to be stored.
+const NOTES: usize = 16_384;

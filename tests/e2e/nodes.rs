@@ -232,7 +232,8 @@ async fn a_pair_whose_relay_dies_goes_on_at_another() {
 #[tokio::test]
 async fn a_relay_that_stops_sends_its_pairs_elsewhere() {
     let service = Service::new();
-    let controls = [service.control().await];
+    let socket = service.path("admin");
+    let controls = [service.control_with(0, &["--admin-socket", &socket]).await];
     let control = &controls[0];
     let relays = [
         service.relay("one", &controls).await,
@@ -253,6 +254,15 @@ async fn a_relay_that_stops_sends_its_pairs_elsewhere() {
         pair.carry(&noise(300_000, seed)).await;
     }
     assert!(moved >= 2);
+    // They left the first relay after they had come to the second: control knows that they are there.
+    let listed = ask(&socket, &["pairings", "--json"]).await;
+    for line in listed.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(
+            (&line["initiator_online"], &line["joiner_online"]),
+            (&true.into(), &true.into())
+        );
+    }
     for pair in pairs {
         pair.end().await;
     }
@@ -288,6 +298,49 @@ async fn a_relay_carries_on_without_control() {
     late.end().await;
 }
 
+/// What a command of the operator says.
+async fn ask(socket: &str, line: &[&str]) -> String {
+    let mut command = Command::new(binary());
+    command.args(line).args(["--admin-socket", socket]);
+    let output = soon(command.output()).await.unwrap();
+    assert!(output.status.success(), "{line:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// One node of control has two addresses: the relay keeps one stream to it, and the other one waits.
+#[tokio::test]
+async fn a_node_with_two_addresses_is_announced_to_once() {
+    let service = Service::new();
+    let control = service.control_with(0, &["--listen", "0.0.0.0:0"]).await;
+    let port = quiet_port();
+    let public = format!("http://127.0.0.1:{port}");
+    let urls = format!("http://127.0.0.1:{0},http://127.0.0.2:{0}", control.port);
+    let token = service.path("token");
+    let options = [
+        ["--role", "relay"],
+        ["--control", &urls],
+        ["--control-token-file", &token],
+        ["--public-url", &public],
+    ];
+    let mut relay = Server::start_at(port, &options.concat()).await;
+    let record = relay.record();
+    knows(&control, &relay, true).await;
+    let controls = [control];
+    let [control] = controls;
+    let mut pair = Pair::connect(&control, &control, "ws").await;
+    for seed in 0..30 {
+        pair.carry(&noise(100_000, seed)).await;
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    pair.end().await;
+    let said = record.end(relay).await;
+    let opened = said.matches("control knows this relay").count();
+    assert!(
+        (1..=4).contains(&opened),
+        "{opened} streams in three seconds: {said}"
+    );
+}
+
 /// A pairing that is revoked at one node of control is hung up at its relay.
 #[tokio::test]
 async fn a_revoked_pairing_is_hung_up_at_its_relay() {
@@ -297,18 +350,11 @@ async fn a_revoked_pairing_is_hung_up_at_its_relay() {
     let controls = [here, service.control().await];
     let _relay = service.relay("one", &controls).await;
     let pair = Pair::connect(&controls[1], &controls[1], "ws").await;
-    let ask = async |line: &[&str]| {
-        let mut command = Command::new(binary());
-        command.args(line).args(["--admin-socket", &socket]);
-        let output = soon(command.output()).await.unwrap();
-        assert!(output.status.success(), "{line:?}: {output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    };
-    let listed = ask(&["pairings", "--json"]).await;
+    let listed = ask(&socket, &["pairings", "--json"]).await;
     let listed: serde_json::Value = serde_json::from_str(listed.lines().next().unwrap()).unwrap();
     assert_eq!(listed["initiator_online"], true, "{listed}");
     assert_eq!(listed["joiner_online"], true, "{listed}");
-    ask(&["revoke", listed["pairing"].as_str().unwrap()]).await;
+    ask(&socket, &["revoke", listed["pairing"].as_str().unwrap()]).await;
     for peer in [pair.one, pair.two] {
         let (exit, said) = peer.end().await;
         assert_ne!(exit, 0);

@@ -90,6 +90,8 @@ async fn a_redis_that_cannot_be_used_is_named() {
         (vec!["--redis", closed], 5, "cannot use redis://127.0.0.1:9"),
         (vec!["--redis", &url], 5, "NOAUTH"),
         (vec!["--redis", "http://localhost"], 2, "redis+sentinel://"),
+        (vec!["--redis", "redis://u:s3cret#w@localhost"], 2, "%23"),
+        (vec!["--redis", "redis://:s3cret"], 2, "address 1"),
         (vec!["--redis", &with_password], 2, "--redis-password-file"),
         (
             vec!["--redis", &url, "--redis-password-file", &secret],

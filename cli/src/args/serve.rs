@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use peersox_server::role::ControlUrl;
-use peersox_server::store::RedisUrl;
 use peersox_server::{Network, Origin, PublicUrl, RelayName, ice};
 
 #[derive(Debug, Args)]
@@ -61,7 +60,7 @@ pub(crate) struct Serve {
         conflicts_with = "state",
         value_name = "URL"
     )]
-    pub(crate) redis: Option<RedisUrl>,
+    pub(crate) redis: Option<String>,
 
     /// File with the password for Redis, readable by its owner only.
     #[arg(

@@ -52,7 +52,8 @@ impl<S: Store> DirectoryService for Directory<S> {
     ) -> Result<Response<Self::AnnounceStream>, Status> {
         let from = ClientAddr::of(request.extensions().get());
         if !bearer(request.metadata()).is_some_and(|token| self.token.is(token)) {
-            tracing::warn!(%from, "a relay showed no token, or one that is not ours");
+            // Anybody can ask, and often.
+            tracing::debug!(%from, "a relay showed no token, or one that is not ours");
             return Err(status::token_invalid());
         }
         if self.shared.stop.is_cancelled() {
@@ -73,7 +74,7 @@ impl<S: Store> DirectoryService for Directory<S> {
             number,
             orders,
             replaced,
-        } = self.roster.join(announced);
+        } = self.roster.join(announced, Instant::now());
         let (write, notes) = mpsc::channel(NOTES);
         let listener = Listener {
             shared: Arc::clone(&self.shared),
@@ -110,6 +111,7 @@ impl<S: Store> Directory<S> {
                 .map(ToString::to_string)
                 .collect(),
             server_version: config.server_version.clone(),
+            node: Bytes::copy_from_slice(&self.shared.node),
         }
     }
 }
@@ -122,14 +124,8 @@ struct Listener<S> {
     number: u64,
     /// Who was reported so far, until all have been.
     attached: Option<HashSet<(PairingId, Role)>>,
-    write: mpsc::Sender<Note>,
-}
-
-/// What is to be written.
-struct Note {
-    pairing: PairingId,
-    role: Role,
-    online: bool,
+    /// Of whom it is to be written whether they are attached.
+    write: mpsc::Sender<(PairingId, Role)>,
 }
 
 impl<S: Store> Listener<S> {
@@ -143,14 +139,16 @@ impl<S: Store> Listener<S> {
         let stop = self.shared.stop.clone();
         loop {
             let next = tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
-                () = replaced.cancelled() => return,
+                // By a newer stream of the same name, or because it does not take its orders.
+                () = replaced.cancelled() => break,
                 next = timeout(SILENCE, reports.message()) => next,
             };
             match next {
                 Ok(Ok(Some(v1::AnnounceRequest { report }))) => {
                     if let Some(report) = report {
-                        self.report(report).await;
+                        self.report(report);
                     }
                 }
                 Ok(Ok(None) | Err(_)) | Err(_) => break,
@@ -160,11 +158,11 @@ impl<S: Store> Listener<S> {
         self.roster.leave(&self.name, self.number, Instant::now());
         tokio::time::sleep(LOST_AFTER * 3).await;
         if self.roster.is_missing(&self.name) {
-            self.only(&HashSet::new()).await;
+            self.only(&HashSet::new());
         }
     }
 
-    async fn report(&mut self, report: Report) {
+    fn report(&mut self, report: Report) {
         match report {
             Report::Hello(hello) => match announced(hello) {
                 Ok(announced) if announced.name == self.name => {
@@ -172,10 +170,10 @@ impl<S: Store> Listener<S> {
                 }
                 Ok(_) | Err(_) => tracing::warn!(relay = %self.name, "it announces something else"),
             },
-            Report::Presence(report) => self.presence(report).await,
+            Report::Presence(report) => self.presence(&report),
             Report::Complete(v1::PresenceComplete {}) => {
                 if let Some(attached) = self.attached.take() {
-                    self.only(&attached).await;
+                    self.only(&attached);
                 }
             }
             Report::Load(v1::LoadReport {
@@ -193,7 +191,7 @@ impl<S: Store> Listener<S> {
         }
     }
 
-    async fn presence(&mut self, report: v1::PresenceReport) {
+    fn presence(&mut self, report: &v1::PresenceReport) {
         let Ok(pairing) = PairingId::try_from(&report.pairing_id[..]) else {
             return;
         };
@@ -211,49 +209,45 @@ impl<S: Store> Listener<S> {
             relay: Some(self.name.clone()),
             epoch: report.epoch,
         };
-        self.shared.vigil.leg(pairing, role, online);
         let verdict = self.shared.presence.set(pairing, role, online, &source);
+        // It may have left this relay because it is attached to another.
+        let is_online = self.shared.presence.online(pairing)[role.index()];
+        self.shared.vigil.leg(pairing, role, is_online);
         if let Verdict::Stale(relay) = verdict {
             self.roster.order(&relay, Order::Move(pairing));
         }
-        self.note(pairing, role, online).await;
+        self.note(pairing, role);
     }
 
     /// Nobody but these is attached to the relay.
-    async fn only(&self, attached: &HashSet<(PairingId, Role)>) {
+    fn only(&self, attached: &HashSet<(PairingId, Role)>) {
         for (pairing, role) in self.shared.presence.only(&self.name, attached) {
             self.shared.vigil.leg(pairing, role, false);
-            self.note(pairing, role, false).await;
+            self.note(pairing, role);
         }
     }
 
-    async fn note(&self, pairing: PairingId, role: Role, online: bool) {
-        let note = Note {
-            pairing,
-            role,
-            online,
-        };
-        // Whoever writes ends with the last of these.
-        let _ = self.write.send(note).await;
+    fn note(&self, pairing: PairingId, role: Role) {
+        // What does not fit is noted later, by house keeping.
+        let _ = self.write.try_send((pairing, role));
     }
 }
 
-/// Writes what was reported, and has the relay hang up what is gone.
+/// Writes who is attached by now, and has the relay hang up what was revoked while it was away. What has
+/// expired while control was away is left alone.
 async fn note<S: Store>(
     shared: Arc<Shared<S>>,
     roster: Roster,
     relay: RelayName,
-    mut notes: mpsc::Receiver<Note>,
+    mut notes: mpsc::Receiver<(PairingId, Role)>,
 ) {
-    while let Some(Note {
-        pairing,
-        role,
-        online,
-    }) = notes.recv().await
-    {
-        match shared.note_presence(pairing, role, online).await {
-            Ok(false) if online => roster.order(&relay, Order::Revoke(pairing)),
-            Ok(_) => {}
+    while let Some((pairing, role)) = notes.recv().await {
+        match shared.note_presence(pairing, role).await {
+            Ok(true) => {}
+            Ok(false) if shared.was_revoked(pairing).await => {
+                roster.order(&relay, Order::Revoke(pairing));
+            }
+            Ok(false) => tracing::debug!(%pairing, "a session goes on whose pairing has expired"),
             Err(error) => tracing::debug!(%error, "presence could not be noted"),
         }
     }
@@ -278,7 +272,8 @@ impl Outgoing {
         }
         let order = tokio::select! {
             biased;
-            () = self.stop.cancelled() => Err(status::draining()),
+            // What was ordered before is told before the goodbye.
+            () = self.stop.cancelled() => self.orders.try_recv().map_err(|_| status::draining()),
             order = self.orders.recv() => order.ok_or_else(status::relay_replaced),
             () = self.replaced.cancelled() => Err(status::relay_replaced()),
         };
@@ -341,7 +336,7 @@ fn announced(hello: v1::RelayHello) -> Result<Announced, &'static str> {
 
 /// A relay reports its load every second; one that says nothing for so long is missing.
 const SILENCE: Duration = Duration::from_secs(5);
-/// Reports that wait to be written; then the relay is not listened to for a moment.
+/// Reports that wait to be written.
 const NOTES: usize = 16_384;
 const MOST_ADDRESSES: usize = 16;
 const LONGEST_REGION: usize = 64;

@@ -16,10 +16,11 @@ use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use super::{convert, status, watch};
+use crate::execute::Failure;
 use crate::http::{Asked, ClientAddr, Deadline};
 use crate::ledger;
 use crate::roster::Roster;
-use crate::service::{Failure, Shared, odds_charge};
+use crate::service::{Shared, odds_charge};
 use crate::store::Store;
 
 /// The service behind the calls.
@@ -56,7 +57,7 @@ impl<S: Store> PairingService for Pairing<S> {
         budget.map_err(status::rate_limited)?;
         let charges = self.0.guard.create_charges(address(&request));
         let charged = ledger::charge(&self.0.store, charges).await;
-        charged.map_err(status::rate_limited)?;
+        charged.map_err(|unpaid| status::unpaid(&unpaid))?;
         let place = self.0.guard.pairing(address(&request));
         let place = match place {
             Ok(place) => Some(place),
@@ -109,10 +110,10 @@ impl<S: Store> PairingService for Pairing<S> {
                 }
                 bill
             }
-            Err(wait) => {
+            Err(unpaid) => {
                 attempt.forgive();
                 self.0.odds().forgive(tried);
-                return Err(status::rate_limited(wait));
+                return Err(status::unpaid(&unpaid));
             }
         };
         let ephemeral = request.get_ref().ephemeral;

@@ -12,7 +12,8 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::directory::BadAuthority;
-use crate::service::Failure;
+use crate::execute::Failure;
+use crate::ledger::Unpaid;
 use crate::store::StoreError;
 
 impl From<Failure> for Status {
@@ -58,6 +59,13 @@ pub(crate) fn rate_limited(wait: Duration) -> Status {
     limited("too many attempts; wait before the next", wait)
 }
 
+pub(crate) fn unpaid(unpaid: &Unpaid) -> Status {
+    match unpaid {
+        Unpaid::Spent(wait) => rate_limited(*wait),
+        Unpaid::Store(error) => store(error),
+    }
+}
+
 pub(crate) fn busy() -> Status {
     let message = "too many calls are being answered; call again";
     limited(message, Duration::from_secs(1))
@@ -85,7 +93,8 @@ pub(crate) fn draining() -> Status {
 /// No relay can be named yet, or none is there.
 pub(crate) fn no_relay() -> Status {
     let mut details = info("RELAY_UNAVAILABLE");
-    details.set_retry_info(Some(Duration::from_millis(300)));
+    // A relay is gone after a second: the third call finds another one.
+    details.set_retry_info(Some(Duration::from_millis(500)));
     let message = "no relay can be named at the moment; call again";
     Status::with_error_details(Code::Unavailable, message, details)
 }

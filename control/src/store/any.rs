@@ -109,4 +109,12 @@ impl Store for AnyStore {
             Self::Redis(store) => store.refund(charge).await,
         }
     }
+
+    async fn was_revoked(&self, id: PairingId) -> Result<bool, StoreError> {
+        match self {
+            Self::Memory(store) => store.was_revoked(id).await,
+            Self::File(store) => store.was_revoked(id).await,
+            Self::Redis(store) => store.was_revoked(id).await,
+        }
+    }
 }

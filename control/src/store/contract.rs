@@ -75,6 +75,7 @@ pub(crate) fn alive(pairing: &Pairing, now: Timestamp) -> Pairing {
         pairing: pairing.id(),
         role: Role::Initiator,
         seen: now,
+        online: false,
         worn_out: Lengths::default(),
     };
     let decision = decide(&Config::default(), Some(pairing), &alive, now, &mut OsRng);

@@ -22,6 +22,7 @@
 
 mod address;
 mod bell;
+mod claims;
 mod keys;
 mod link;
 mod record;
@@ -100,81 +101,26 @@ impl Redis {
 
     /// The same as long as Redis has it, which is a little longer.
     async fn stored(&self, id: PairingId) -> Result<Option<Stored>, StoreError> {
+        let record = self.record(id).await?;
+        let decoded = record.map(|(version, record)| decoded(&version, &record));
+        let stored = decoded.transpose()?;
+        match &stored {
+            Some(stored) if stored.pairing.id() != id => {
+                Err(StoreError("Redis answered another pairing".to_owned()))
+            }
+            Some(_) | None => Ok(stored),
+        }
+    }
+
+    /// What Redis has under this name: its version, and its JSON.
+    async fn record(&self, id: PairingId) -> Result<Option<(String, Vec<u8>)>, StoreError> {
         let key = self.buckets.of(id).record(id);
         let mut get = redis::cmd("HMGET");
         get.arg(key).arg("v").arg("r");
         let read = self.link.call(async |redis| get.query_async(redis).await);
         let read: (Option<String>, Option<Vec<u8>>) = read.await?;
-        let (Some(version), Some(record)) = read else {
-            return Ok(None);
-        };
-        decoded(&version, &record).map(Some)
-    }
-
-    /// Claims a nameplate for a pairing, for so long. False if another one has it.
-    async fn claim(
-        &self,
-        nameplate: &Nameplate,
-        id: PairingId,
-        life: Duration,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
-        const ROUNDS: usize = 4;
-        let mut void = String::new();
-        for _ in 0..ROUNDS {
-            let mut script = self.scripts.claim.key(keys::nameplate(nameplate));
-            script.arg(id.to_string()).arg(millis(life)).arg(&void);
-            let claimed = self
-                .link
-                .call(async |redis| script.invoke_async(redis).await);
-            let other: Option<(String, u64)> = claimed.await?;
-            let Some((claim, age)) = other else {
-                return Ok(true);
-            };
-            if !self
-                .is_void(&claim, Duration::from_millis(age), nameplate, now)
-                .await?
-            {
-                return Ok(false);
-            }
-            void = claim;
-        }
-        Ok(false)
-    }
-
-    /// Whether a claim means nothing.
-    async fn is_void(
-        &self,
-        claim: &str,
-        age: Duration,
-        nameplate: &Nameplate,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
-        let id = claim.split(' ').next().unwrap_or_default();
-        let Ok(id) = PairingId::try_from(id.to_owned()) else {
-            return Ok(true);
-        };
-        Ok(match self.stored(id).await? {
-            Some(Stored { pairing, .. }) => {
-                pairing.nameplate() != Some(nameplate) || now >= pairing.expires_at()
-            }
-            None => age >= ABOUT_TO_BE_WRITTEN,
-        })
-    }
-
-    /// Gives back what a pairing claimed. Should that fail, then the next one who wants it takes it over.
-    async fn release(&self, nameplate: &str, id: &str) {
-        let Ok(nameplate) = nameplate.parse() else {
-            return;
-        };
-        let mut script = self.scripts.release.key(keys::nameplate(&nameplate));
-        script.arg(id);
-        let released = self
-            .link
-            .call(async |redis| script.invoke_async::<()>(redis).await);
-        if let Err(error) = released.await {
-            tracing::debug!(%error, "a nameplate could not be given back");
-        }
+        let (version, record) = read;
+        Ok(version.zip(record))
     }
 
     /// Writes the record, and says which nameplates are free now, with the pairings that had them.
@@ -345,15 +291,17 @@ impl Store for Redis {
         for bucket in self.buckets.all() {
             while self.tend(bucket, now, &mut uncounted).await? {}
         }
-        let _turn = self.giving_up.write().await;
-        for channel in self.bell.idle() {
+        loop {
+            // Whoever begins to watch waits for one piece, and no more.
+            let _turn = self.giving_up.write().await;
+            let idle = self.bell.idle();
+            if idle.is_empty() {
+                return Ok(());
+            }
             // The link subscribes to none of them any more.
-            let given_up = self
-                .link
-                .call(async |redis| redis.unsubscribe(channel).await);
+            let given_up = self.link.call(async |redis| redis.unsubscribe(idle).await);
             given_up.await?;
         }
-        Ok(())
     }
 
     async fn list(
@@ -385,7 +333,10 @@ impl Store for Redis {
                         continue;
                     };
                     // One damaged record must not hide the others.
-                    listed.extend(self.living(id, now).await.unwrap_or_default());
+                    let record = self.record(id).await?;
+                    let stored =
+                        record.and_then(|(version, record)| decoded(&version, &record).ok());
+                    listed.extend(stored.filter(|stored| now < stored.pairing.expires_at()));
                 }
             }
         }
@@ -425,6 +376,15 @@ impl Store for Redis {
         if let Err(error) = refunded.await {
             tracing::debug!(%error, "a budget could not be given back");
         }
+    }
+
+    async fn was_revoked(&self, id: PairingId) -> Result<bool, StoreError> {
+        let key = self.buckets.of(id).index(&format!("x:{id}"));
+        let exists = redis::cmd("EXISTS").arg(key).to_owned();
+        let call = self
+            .link
+            .call(async |redis| exists.query_async(redis).await);
+        call.await
     }
 
     fn is_ready(&self) -> bool {
@@ -476,6 +436,3 @@ fn millis(duration: Duration) -> u64 {
 /// The indexes that every script of a bucket takes as its keys.
 const INDEXES: [&str; 4] = ["expiry", "ids", "spare", "classes"];
 const MARGIN: Duration = Duration::from_secs(10);
-/// A claim is older than this, and its pairing not there: whoever wanted to write it has been told by then
-/// that it failed, as each of its calls has ended.
-const ABOUT_TO_BE_WRITTEN: Duration = Duration::from_secs(10);

@@ -69,6 +69,9 @@ pub struct Alive {
     pub role: Role,
     /// When the last one was seen.
     pub seen: Timestamp,
+    /// Whether it has a leg now, as relays say. A report that was lost on its way to the store is made up for
+    /// by this.
+    pub online: bool,
     /// The leases of codes of these lengths are not renewed: they are guessed at, so that their
     /// creators had better show longer ones.
     pub worn_out: Lengths,
@@ -101,6 +104,8 @@ impl Command for Alive {
             return Ok(unchanged(Some(pairing.expires_at())));
         }
         let mut alive = pairing.clone();
+        alive.online[self.role.index()] = self.online;
+        alive.attached |= self.online;
         alive.alive(config, self.role, self.seen);
         if alive == *pairing {
             return Ok(unchanged(Some(pairing.expires_at())));

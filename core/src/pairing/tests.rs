@@ -95,6 +95,10 @@ impl World {
             pairing,
             role,
             seen: self.now,
+            online: self
+                .stored
+                .get(&pairing)
+                .is_some_and(|it| it.online[role.index()]),
             worn_out: Lengths::default(),
         };
         self.run(&alive).unwrap().0
@@ -345,6 +349,7 @@ fn the_lease_of_a_length_that_is_guessed_at_is_not_renewed() {
         pairing: id,
         role: Role::Initiator,
         seen: world.now,
+        online: false,
         worn_out: odds.worn_out(world.now),
     };
     let before = world.stored[&id].expires_at();

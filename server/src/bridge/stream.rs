@@ -1,7 +1,7 @@
 //! One stream to one node of control.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,11 +15,11 @@ use peersox_proto::v1::directory_service_client::DirectoryServiceClient;
 use peersox_relay::PresenceEvent;
 use rand_core::{OsRng, RngCore as _};
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::either::Either;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status};
+use tonic::{Code, Request, Status};
 use tower::service_fn;
 
 use super::Shared;
@@ -45,18 +45,23 @@ impl Stream {
     pub(super) async fn keep(self) {
         let mut pause = SHORTEST;
         loop {
-            let (was_open, why) = match self.announce().await {
-                Ok(why) => (true, why),
-                Err(why) => (false, why),
-            };
-            let node = self.address;
-            match was_open {
-                true => {
-                    pause = SHORTEST;
-                    tracing::warn!(%node, why, "lost the stream to control; opening it again");
+            let began = Instant::now();
+            let (node, why) = self.announce().await;
+            self.shared.left(self.address);
+            if let Some(node) = node.filter(|_| why.replaced) {
+                // By this relay at another address of the node, perhaps, which is about to hear which node
+                // it is.
+                tokio::time::sleep(PULSE).await;
+                while self.shared.is_reached_elsewhere(&node, self.address) {
+                    tokio::time::sleep(PULSE).await;
                 }
-                false => tracing::warn!(%node, why, "control does not take this relay in"),
             }
+            // One that ends soon will end again: with another relay of the same name, for instance.
+            if began.elapsed() >= LASTING {
+                pause = SHORTEST;
+            }
+            let address = self.address;
+            tracing::warn!(%address, why = why.text, "no stream to control; opening one again");
             // Not all relays come back in one instant.
             let jitter = f64::from(OsRng.next_u32()) / f64::from(u32::MAX);
             tokio::time::sleep(pause.mul_f64(0.5 + jitter / 2.0)).await;
@@ -64,8 +69,21 @@ impl Stream {
         }
     }
 
-    /// Announces the relay, and obeys, until the stream ends. Says why it ended, or why it did not begin.
-    async fn announce(&self) -> Result<String, String> {
+    /// Announces the relay, and obeys, until the stream ends. Says which node it was, if one answered, and
+    /// why it ended.
+    async fn announce(&self) -> (Option<Bytes>, Why) {
+        let node = Mutex::default();
+        let why = match self.talk(&node).await {
+            Ok(why) | Err(why) => why,
+        };
+        (
+            node.into_inner().unwrap_or_else(PoisonError::into_inner),
+            why,
+        )
+    }
+
+    /// The same; says why it ended, or why it did not begin.
+    async fn talk(&self, node: &Mutex<Option<Bytes>>) -> Result<Why, Why> {
         let bridge = &self.shared.bridge;
         let channel = self.connect().await?;
         let (reports, outgoing) = mpsc::channel(REPORTS);
@@ -81,6 +99,8 @@ impl Stream {
         let mut hello = bridge.hello.clone();
         let first = hello.borrow_and_update().clone();
         say(Report::Hello(first)).await?;
+        // Before the list: a relay that is stopping is sent nobody.
+        say(self.load()).await?;
         let mut request = Request::new(ReceiverStream::new(outgoing));
         let bearer = format!("Bearer {}", bridge.token.as_str()).parse();
         let bearer = bearer.map_err(|_| "the token fits no header")?;
@@ -88,7 +108,7 @@ impl Stream {
         let mut client = DirectoryServiceClient::new(channel);
         let opened = timeout(OPENING, client.announce(request)).await;
         let opened = opened.map_err(|_| "it does not answer")?;
-        let mut orders = opened.map_err(|status| reason(&status))?.into_inner();
+        let mut orders = opened.map_err(|status| Why::from(&status))?.into_inner();
 
         let (attached, mut changes) = self.shared.mirror.watch();
         let mut pulse = interval(PULSE);
@@ -124,15 +144,21 @@ impl Stream {
         let obeying = async {
             loop {
                 match orders.next().await {
-                    Some(Ok(v1::AnnounceResponse { order: Some(order) })) => self.obey(order).await,
+                    Some(Ok(v1::AnnounceResponse { order: Some(order) })) => {
+                        if let Order::Hello(hello) = &order {
+                            let mut node = node.lock().unwrap_or_else(PoisonError::into_inner);
+                            *node = Some(hello.node.clone());
+                        }
+                        self.obey(order).await;
+                    }
                     Some(Ok(_)) => {}
-                    Some(Err(status)) => return reason(&status),
-                    None => return "it ended the stream".to_owned(),
+                    Some(Err(status)) => return Why::from(&status),
+                    None => return Why::from("it ended the stream"),
                 }
             }
         };
         let why = tokio::select! {
-            told = telling => told.map(|(): ()| ()).err().unwrap_or_default().to_owned(),
+            told = telling => Why::from(told.map(|(): ()| ()).err().unwrap_or_default()),
             why = obeying => why,
         };
         Ok(why)
@@ -217,8 +243,35 @@ fn presence(event: PresenceEvent) -> Report {
     })
 }
 
-fn reason(status: &Status) -> String {
-    format!("{:?}: {}", status.code(), status.message())
+/// Why a stream ended.
+struct Why {
+    text: String,
+    /// Another stream announces the same name.
+    replaced: bool,
+}
+
+impl From<&Status> for Why {
+    fn from(status: &Status) -> Self {
+        Self {
+            text: format!("{:?}: {}", status.code(), status.message()),
+            replaced: status.code() == Code::Aborted,
+        }
+    }
+}
+
+impl From<&str> for Why {
+    fn from(text: &str) -> Self {
+        let replaced = false;
+        let text = text.to_owned();
+        Self { text, replaced }
+    }
+}
+
+impl From<String> for Why {
+    fn from(text: String) -> Self {
+        let replaced = false;
+        Self { text, replaced }
+    }
 }
 
 /// As often as relays report their load, which is a sign of life.
@@ -227,6 +280,8 @@ const PULSE: Duration = Duration::from_secs(1);
 const STALLED: Duration = Duration::from_secs(3);
 /// For connecting, and for the first word of control.
 const OPENING: Duration = Duration::from_secs(3);
+/// A stream that lasted so long was a good one.
+const LASTING: Duration = Duration::from_secs(10);
 const SHORTEST: Duration = Duration::from_millis(100);
 /// A node that is back is told of its relays after this at most.
 const LONGEST: Duration = Duration::from_secs(2);

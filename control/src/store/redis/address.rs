@@ -121,7 +121,8 @@ impl FromStr for RedisUrl {
         };
         let nodes: Vec<_> = nodes
             .split(',')
-            .map(|it| node(it, usual_port))
+            .zip(1..)
+            .map(|(it, at)| node(it, at, usual_port))
             .collect::<Result<_, _>>()?;
         if kind == Kind::Single && nodes.len() > 1 {
             return Err(BadRedisUrl::Several);
@@ -158,8 +159,8 @@ fn decoded(text: &str) -> Result<String, BadRedisUrl> {
 }
 
 /// `host`, `host:port`, `[v6]` or `[v6]:port`.
-fn node(text: &str, usual_port: u16) -> Result<(String, u16), BadRedisUrl> {
-    let bad = || BadRedisUrl::Node(text.to_owned());
+fn node(text: &str, at: usize, usual_port: u16) -> Result<(String, u16), BadRedisUrl> {
+    let bad = || BadRedisUrl::Node(at);
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let (host, port) = rest.split_once(']').ok_or_else(bad)?;
@@ -210,7 +211,7 @@ impl fmt::Debug for RedisUrl {
     }
 }
 
-/// Why a text is not the URL of a Redis. No message repeats more of it than the address of a node.
+/// Why a text is not the URL of a Redis. No message repeats any of it: it may hold a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadRedisUrl {
     /// It begins with something else.
@@ -239,9 +240,9 @@ pub enum BadRedisUrl {
     /// Its percent-encoding gives no text.
     #[error("a part of it is percent-encoded and is not UTF-8")]
     Encoding,
-    /// The address of a node cannot be read.
-    #[error("`{0}` is not HOST or HOST:PORT; IPv6 addresses stand in brackets")]
-    Node(String),
+    /// The address of a node cannot be read; counted from 1.
+    #[error("address {0} in it is not HOST or HOST:PORT; IPv6 addresses stand in brackets")]
+    Node(usize),
 }
 
 #[cfg(test)]
@@ -292,12 +293,12 @@ mod tests {
             ("redis://a,b", BadRedisUrl::Several),
             ("redis://a/main", BadRedisUrl::Database),
             ("redis://u:%ff@a", BadRedisUrl::Encoding),
-            ("redis://", BadRedisUrl::Node(String::new())),
-            ("redis://a:0", BadRedisUrl::Node("a:0".to_owned())),
-            ("redis://a:b", BadRedisUrl::Node("a:b".to_owned())),
-            ("redis://[::1", BadRedisUrl::Node("[::1".to_owned())),
-            ("redis+cluster://a,", BadRedisUrl::Node(String::new())),
-            ("redis://a b", BadRedisUrl::Node("a b".to_owned())),
+            ("redis://", BadRedisUrl::Node(1)),
+            ("redis://a:0", BadRedisUrl::Node(1)),
+            ("redis://a:b", BadRedisUrl::Node(1)),
+            ("redis://[::1", BadRedisUrl::Node(1)),
+            ("redis+cluster://a,", BadRedisUrl::Node(2)),
+            ("redis://a b", BadRedisUrl::Node(1)),
         ] {
             assert_eq!(parse(text).err(), Some(expected), "{text}");
         }

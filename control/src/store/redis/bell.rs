@@ -89,7 +89,8 @@ impl Bell {
         self.lock().watchers.all_missed();
     }
 
-    /// The channels that nobody needs any more; they count as given up from now on.
+    /// Channels of one bucket that nobody needs any more, not too many at once; they count as given up from
+    /// now on. None if there are no others.
     pub(super) fn idle(&self) -> Vec<String> {
         let mut inner = self.lock();
         inner.watchers.tidy();
@@ -97,15 +98,14 @@ impl Bell {
             watchers,
             subscribed,
         } = &mut *inner;
-        let idle: Vec<_> = subscribed
-            .iter()
-            .copied()
-            .filter(|id| !watchers.has(*id))
-            .collect();
-        subscribed.retain(|id| watchers.has(*id));
-        idle.iter()
-            .map(|id| self.buckets.of(*id).channel(*id))
-            .collect()
+        let idle = |id: &&PairingId| !watchers.has(**id);
+        let bucket = subscribed.iter().find(idle).map(|id| self.buckets.of(*id));
+        let of_bucket = |id: &&PairingId| Some(self.buckets.of(**id)) == bucket;
+        let piece = subscribed.iter().filter(idle).filter(of_bucket).take(PIECE);
+        let piece: BTreeSet<_> = piece.copied().collect();
+        subscribed.retain(|id| !piece.contains(id));
+        let channel = |id: &PairingId| self.buckets.of(*id).channel(*id);
+        piece.iter().map(channel).collect()
     }
 
     /// No critical section leaves half a change behind, so a poisoned lock is as good as new.

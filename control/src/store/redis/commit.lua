@@ -37,6 +37,10 @@ local function forget(name, of)
 end
 
 local was = redis.call('HMGET', record, 'v', 'e', 'c', 'n')
+-- The library asked twice, because the connection broke before the first answer.
+if json ~= '' and was[1] == version then
+    return { 'committed', '', '', '' }
+end
 local present = was[1] and tonumber(was[2]) > now
 if (present and was[1] or '') ~= expected then
     return { 'conflict' }
@@ -62,6 +66,9 @@ end
 
 if json == '' then
     forget(id, was[3])
+    if news ~= '' then
+        redis.call('SET', prefix .. 'x:' .. id, '', 'PX', 600000)
+    end
 else
     redis.call('HSET', record, 'v', version, 'r', json, 'e', over, 'c', class, 'n', nameplate)
     redis.call('PEXPIRE', record, ttl)

@@ -7,6 +7,7 @@
 //! peersox:{B}:spare     zset    ID by (worth, time), while nobody would miss it
 //! peersox:{B}:c:CLASS   zset    ID by time, of the codes that wait; a class is length and secret bits
 //! peersox:{B}:classes   zset    CLASS by the last time in it
+//! peersox:{B}:x:ID      string  nothing: the pairing was revoked in the last ten minutes
 //! peersox:{B}:w:ID      channel what happens to the pairing
 //! peersox:n:{DIGITS}    string  ID that claims the nameplate, and for how many milliseconds
 //! peersox:b:{BUDGET}    string  until when what is spent of a budget flows back

@@ -14,10 +14,10 @@
 //! it for all.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::aio::{AsyncPushSender, ConnectionLike, MultiplexedConnection};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::sentinel::{Sentinel, SentinelNodeConnectionInfo};
@@ -34,10 +34,16 @@ use super::bell::Bell;
 use crate::store::StoreError;
 
 /// A connection to the master, or to all of a Cluster. A clone is another handle on the same one.
+///
+/// Of a Cluster it is two. Redis takes subscriptions away there unasked when a slot moves, and the library
+/// takes that for the answer to the oldest call: on a connection that calls nothing else, it does no harm.
 #[derive(Clone)]
 pub(super) enum Connection {
     Node(MultiplexedConnection),
-    Cluster(ClusterConnection),
+    Cluster {
+        calls: ClusterConnection,
+        rings: ClusterConnection,
+    },
 }
 
 impl Connection {
@@ -45,14 +51,14 @@ impl Connection {
     pub(super) async fn subscribe(&mut self, channels: impl ToRedisArgs) -> RedisResult<()> {
         match self {
             Self::Node(node) => node.subscribe(channels).await,
-            Self::Cluster(cluster) => cluster.ssubscribe(channels).await,
+            Self::Cluster { rings, .. } => rings.ssubscribe(channels).await,
         }
     }
 
     pub(super) async fn unsubscribe(&mut self, channels: impl ToRedisArgs) -> RedisResult<()> {
         match self {
             Self::Node(node) => node.unsubscribe(channels).await,
-            Self::Cluster(cluster) => cluster.sunsubscribe(channels).await,
+            Self::Cluster { rings, .. } => rings.sunsubscribe(channels).await,
         }
     }
 
@@ -65,7 +71,7 @@ impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
         match self {
             Self::Node(node) => node.req_packed_command(cmd),
-            Self::Cluster(cluster) => cluster.req_packed_command(cmd),
+            Self::Cluster { calls, .. } => calls.req_packed_command(cmd),
         }
     }
 
@@ -77,14 +83,14 @@ impl ConnectionLike for Connection {
     ) -> RedisFuture<'a, Vec<Value>> {
         match self {
             Self::Node(node) => node.req_packed_commands(cmd, offset, count),
-            Self::Cluster(cluster) => cluster.req_packed_commands(cmd, offset, count),
+            Self::Cluster { calls, .. } => calls.req_packed_commands(cmd, offset, count),
         }
     }
 
     fn get_db(&self) -> i64 {
         match self {
             Self::Node(node) => node.get_db(),
-            Self::Cluster(cluster) => cluster.get_db(),
+            Self::Cluster { calls, .. } => calls.get_db(),
         }
     }
 }
@@ -172,6 +178,8 @@ pub(super) struct Doubts {
     raised: Notify,
     /// The server is none that can be written to.
     demoted: AtomicBool,
+    /// Numbers what takes in pushes.
+    current: AtomicU64,
 }
 
 impl Doubts {
@@ -237,15 +245,18 @@ impl Route {
         open: &watch::Sender<Option<Connection>>,
     ) -> &'static str {
         self.doubts.demoted.store(false, Ordering::Relaxed);
-        if self.catch_up(&mut connection).await.is_err() {
+        if self.subscribe_all(&mut connection).await.is_err() {
             return "it broke at once";
         }
         if open.send_replace(Some(connection.clone())).is_none() {
             tracing::info!(redis = %self.url, "connected to Redis");
         }
+        // They read by this link: it has to be open.
+        self.bell.ring_all();
         let mut asked = Instant::now();
+        let mut behind = false;
         loop {
-            let doubted = timeout(PULSE, self.doubts.raised.notified()).await.is_ok();
+            behind |= timeout(PULSE, self.doubts.raised.notified()).await.is_ok();
             if self.doubts.demoted.load(Ordering::Relaxed) {
                 return "it is not the master any more";
             }
@@ -254,8 +265,17 @@ impl Route {
                 Ok(Err(_)) => return "it broke",
                 Err(_) => return "it does not answer",
             }
-            if doubted && self.catch_up(&mut connection).await.is_err() {
-                return "it broke";
+            // Nothing is missed on one connection that lives. One of a Cluster's may be another by now.
+            if let Connection::Cluster { rings, .. } = &mut connection
+                && behind
+                && let Ok(anew) = self.rings_anew().await
+            {
+                *rings = anew;
+                if self.subscribe_all(&mut connection).await.is_ok() {
+                    behind = false;
+                    open.send_replace(Some(connection.clone()));
+                    self.bell.ring_all();
+                }
             }
             if master.is_some() && asked.elapsed() >= ASK_AGAIN {
                 asked = Instant::now();
@@ -267,14 +287,36 @@ impl Route {
         }
     }
 
-    /// Subscribes to all that is watched, and has those who watch look for what they have missed.
-    async fn catch_up(&self, connection: &mut Connection) -> RedisResult<()> {
+    async fn subscribe_all(&self, connection: &mut Connection) -> RedisResult<()> {
         for channels in self.bell.channels() {
             let subscribed = timeout(DEADLINE, connection.subscribe(channels)).await;
             subscribed.map_err(|_| late())??;
         }
-        self.bell.ring_all();
         Ok(())
+    }
+
+    /// Another connection to a Cluster for what it says unasked.
+    async fn rings_anew(&self) -> RedisResult<ClusterConnection> {
+        let client = self.cluster(Some(self.pushed()))?;
+        let connecting = timeout(DEADLINE, client.get_async_connection()).await;
+        connecting.map_err(|_| late())?
+    }
+
+    fn cluster(&self, pushed: Option<impl AsyncPushSender>) -> RedisResult<ClusterClient> {
+        let mut builder = ClusterClient::builder(self.url.nodes()?)
+            .connection_timeout(DEADLINE)
+            .response_timeout(DEADLINE)
+            .retries(CLUSTER_RETRIES)
+            .min_retry_wait(20)
+            .max_retry_wait(200)
+            .use_protocol(self.url.login().protocol());
+        if self.url.tls {
+            builder = builder.tls(TlsMode::Secure);
+        }
+        if let Some(pushed) = pushed {
+            builder = builder.push_sender(pushed);
+        }
+        builder.build()
     }
 
     /// A new connection, and the master that it leads to, where masters change.
@@ -287,20 +329,10 @@ impl Route {
                 .set_push_sender(self.pushed());
             match &self.url.kind {
                 Kind::Cluster => {
-                    let login = self.url.login();
-                    let mut builder = ClusterClient::builder(self.url.nodes()?)
-                        .connection_timeout(DEADLINE)
-                        .response_timeout(DEADLINE)
-                        .retries(CLUSTER_RETRIES)
-                        .min_retry_wait(20)
-                        .max_retry_wait(200)
-                        .use_protocol(login.protocol())
-                        .push_sender(self.pushed());
-                    if self.url.tls {
-                        builder = builder.tls(TlsMode::Secure);
-                    }
-                    let cluster = builder.build()?.get_async_connection().await?;
-                    Ok((Connection::Cluster(cluster), None))
+                    let silent = None::<fn(PushInfo) -> Result<(), ()>>;
+                    let calls = self.cluster(silent)?.get_async_connection().await?;
+                    let rings = self.rings_anew().await?;
+                    Ok((Connection::Cluster { calls, rings }, None))
                 }
                 Kind::Single => {
                     let [node] = &self.url.nodes()?[..] else {
@@ -352,11 +384,14 @@ impl Route {
         timeout(DEADLINE, asking).await.map_err(|_| late())?
     }
 
-    /// What takes in what Redis says unasked.
+    /// What takes in what Redis says unasked, until another one is made: the end of a connection that was
+    /// given up is no news.
     fn pushed(&self) -> impl Fn(PushInfo) -> Result<(), ()> + Send + Sync + 'static + use<> {
         let (bell, doubts) = (Arc::clone(&self.bell), Arc::clone(&self.doubts));
+        let mine = doubts.current.fetch_add(1, Ordering::Relaxed) + 1;
         move |push| {
-            if !bell.heard(&push) {
+            let is_current = doubts.current.load(Ordering::Relaxed) == mine;
+            if !bell.heard(&push) && is_current {
                 doubts.raise();
             }
             Ok(())

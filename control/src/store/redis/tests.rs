@@ -1,5 +1,7 @@
 //! Against real servers of Redis.
 
+mod failures;
+
 use std::collections::HashSet;
 use std::time::Instant;
 
@@ -227,74 +229,6 @@ async fn a_state_that_was_lost_is_no_state_of_another_history() {
     assert_eq!(store.commit(join, START).await.unwrap(), Outcome::Conflict);
 }
 
-/// Redis is stopped, killed, started anew without its memory, and full: calls fail in time, who watches
-/// hears what it has missed, and all goes on by itself.
-#[tokio::test]
-async fn it_recovers_from_whatever_happens_to_redis() {
-    let mut redis = servers::Redis::start();
-    let (store, other) = (connect(&redis.url()).await, connect(&redis.url()).await);
-    let (pairing, _) = contract::create(START);
-    let id = pairing.id();
-    store
-        .commit(put(None, pairing.clone(), None), START)
-        .await
-        .unwrap();
-    let mut notices = store.watch(id).await.unwrap();
-    let resync = async |notices: &mut BoxStream<'static, Notice>| {
-        while notices.next().await != Some(Notice::Resync) {}
-    };
-
-    redis.pause();
-    assert!(store.load(id, START).await.is_err());
-    until("it knows", async || (!store.is_ready()).then_some(())).await;
-    let refused = store.load(id, START).await.unwrap_err();
-    assert!(refused.0.contains("no connection"), "{refused}");
-    redis.resume();
-    is_back(&store).await;
-    resync(&mut notices).await;
-    assert!(store.is_ready());
-
-    redis.kill();
-    until("it knows", async || store.load(id, START).await.err()).await;
-    redis.restart();
-    is_back(&store).await;
-    is_back(&other).await;
-    resync(&mut notices).await;
-    let stored = store
-        .load(id, START)
-        .await
-        .unwrap()
-        .expect("its disk has it");
-    let join = put(
-        Some(stored.version),
-        contract::joined(&pairing, START),
-        Some(Event::Joined),
-    );
-    assert_eq!(other.commit(join, START).await.unwrap(), Outcome::Committed);
-    let is_joined = |notice| matches!(notice, Some(Notice::Happened(_, Event::Joined)));
-    while !is_joined(notices.next().await) {}
-
-    redis.cli(&["config", "set", "maxmemory", "1"]);
-    let (another, _) = contract::create(START);
-    let full = store
-        .commit(put(None, another.clone(), None), START)
-        .await
-        .unwrap_err();
-    assert!(full.0.contains("OOM"), "{full}");
-    assert!(
-        store.load(id, START).await.unwrap().is_some(),
-        "reading goes on"
-    );
-    redis.cli(&["config", "set", "maxmemory", "0"]);
-    let outcome = store.commit(put(None, another, None), START).await.unwrap();
-    assert_eq!(outcome, Outcome::Committed);
-
-    redis.cli(&["script", "flush"]);
-    let (third, _) = contract::create(START);
-    let outcome = store.commit(put(None, third, None), START).await.unwrap();
-    assert_eq!(outcome, Outcome::Committed);
-}
-
 /// A server with a password, and one that is not there.
 #[tokio::test]
 async fn who_cannot_connect_is_told_why_without_the_password() {
@@ -310,6 +244,70 @@ async fn who_cannot_connect_is_told_why_without_the_password() {
     drop(redis);
     let said = Redis::connect(format!("redis://{node}").parse().unwrap()).await;
     assert!(said.unwrap_err().to_string().contains("refused"));
+}
+
+/// What docs/operations.md gives a user of its own is all that is needed.
+#[tokio::test]
+async fn a_user_needs_no_more_than_the_page_says() {
+    let redis = servers::Redis::start();
+    let page = include_str!("../../../../docs/operations.md");
+    let (_, rest) = page.split_once("`ACL SETUSER NAME on >PASSWORD ").unwrap();
+    let (rules, _) = rest.split_once('`').unwrap();
+    let mut line = vec!["acl", "setuser", "peersox", "on", ">s3cret"];
+    line.extend(rules.split(' '));
+    assert_eq!(redis.cli(&line), "OK");
+    let url: RedisUrl = format!("redis://peersox@127.0.0.1:{}", redis.port())
+        .parse()
+        .unwrap();
+    let url = url.with_password("s3cret".to_owned().into());
+    let store = Redis::connect(url).await.unwrap();
+    let (pairing, created) = contract::create(START);
+    store
+        .commit(put(None, pairing.clone(), None), START)
+        .await
+        .unwrap();
+    let mut notices = store.watch(pairing.id()).await.unwrap();
+    let found = store
+        .find(&created.nameplate, START)
+        .await
+        .unwrap()
+        .unwrap();
+    let remove = Commit {
+        expected: Some(found.version),
+        write: Write::Remove(pairing.id()),
+        event: Some(Event::Revoked),
+    };
+    assert_eq!(
+        store.commit(remove, START).await.unwrap(),
+        Outcome::Committed
+    );
+    assert!(matches!(
+        notices.next().await,
+        Some(Notice::Happened(_, Event::Revoked))
+    ));
+    assert!(store.was_revoked(pairing.id()).await.unwrap());
+    drop(notices);
+    store.sweep(START).await.unwrap();
+    store.census().await.unwrap();
+    store.list(None, 10, START).await.unwrap();
+    let charge = Charge {
+        budget: "test".to_owned(),
+        cost: Duration::from_secs(1),
+        most: Duration::from_secs(2),
+    };
+    for expected in [true, true, false] {
+        let charged = store.charge(&charge).await.unwrap();
+        assert_eq!(
+            matches!(charged, Charged::Spent(_)),
+            expected,
+            "{charged:?}"
+        );
+    }
+    store.refund(&charge).await;
+    assert!(matches!(
+        store.charge(&charge).await.unwrap(),
+        Charged::Spent(_)
+    ));
 }
 
 /// 200 devices on three nodes redeem one code at once, again and again: one of them gets it.
@@ -375,120 +373,5 @@ async fn no_two_codes_that_wait_are_the_same() {
         let won: Vec<_> = won.map(|(id, _)| *id).collect();
         let found = stores[0].find(&nameplate, START).await.unwrap().unwrap();
         assert_eq!(won, [found.pairing.id()], "round {round}");
-    }
-}
-
-/// The master is killed while devices redeem codes: the replica takes over, and no code is redeemed twice
-/// for good.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_failover_by_sentinels_is_found_out_and_gives_no_code_to_two() {
-    let mut watched = servers::Watched::start();
-    let store = Arc::new(connect(&watched.url()).await);
-    let mut codes = Vec::new();
-    for _ in 0..200 {
-        let (pairing, created) = contract::create(START);
-        store
-            .commit(put(None, pairing.clone(), None), START)
-            .await
-            .unwrap();
-        codes.push((pairing.id(), created.nameplate));
-    }
-    let mut tasks = JoinSet::new();
-    for at in 0..400 {
-        let (store, (id, nameplate)) = (Arc::clone(&store), codes[at % 200].clone());
-        tasks.spawn(async move {
-            let join = Join {
-                nameplate,
-                ephemeral: true,
-            };
-            let start = Instant::now();
-            // Who is told that Redis is away calls again, as devices do.
-            while start.elapsed() < Duration::from_secs(30) {
-                match contract::try_redeem(&*store, &join).await {
-                    Ok(Ok(joined)) => return Some((id, joined.credential)),
-                    Ok(Err(_)) => return None,
-                    Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-                }
-            }
-            panic!("the replica did not take over");
-        });
-        if at == 200 {
-            watched.servers[0].kill();
-        }
-    }
-    let won: Vec<_> = tasks.join_all().await.into_iter().flatten().collect();
-    assert_eq!(watched.master(), 1);
-    let mut opened = HashSet::new();
-    for (id, credential) in won {
-        let stored = store.load(id, START).await.unwrap();
-        let current = stored.as_ref().map(|stored| &stored.pairing);
-        let admit = peersox_core::pairing::Admit { credential };
-        if decide(&Config::default(), current, &admit, START, &mut OsRng).is_ok() {
-            assert!(
-                opened.insert(id),
-                "two devices hold a credential of one code"
-            );
-        }
-    }
-    assert!(opened.len() > 100, "{}", opened.len());
-    // The old master comes back, and is not written to.
-    watched.servers[0].restart();
-    let (pairing, _) = contract::create(START);
-    let outcome = store
-        .commit(put(None, pairing.clone(), None), START)
-        .await
-        .unwrap();
-    assert_eq!(outcome, Outcome::Committed);
-    assert_eq!(watched.master(), 1);
-    assert!(store.load(pairing.id(), START).await.unwrap().is_some());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_cluster_that_loses_a_master_goes_on() {
-    let mut cluster = servers::Cluster::start();
-    let store = connect(&cluster.url()).await;
-    let mut pairings = Vec::new();
-    for _ in 0..30 {
-        let (pairing, _) = contract::create(START);
-        store
-            .commit(put(None, pairing.clone(), None), START)
-            .await
-            .unwrap();
-        pairings.push(pairing);
-    }
-    let mut watches = Vec::new();
-    for pairing in &pairings {
-        watches.push(store.watch(pairing.id()).await.unwrap());
-    }
-    let lost = cluster.masters().next().unwrap();
-    cluster.servers[lost].kill();
-    for (pairing, notices) in pairings.iter().zip(&mut watches) {
-        let id = pairing.id();
-        // Replication lags: the last writes before the end of the master may be gone.
-        let found = until("the replica has taken over", async || {
-            store.load(id, START).await.ok()
-        })
-        .await;
-        let Some(stored) = found else {
-            continue;
-        };
-        let join = || {
-            put(
-                Some(stored.version),
-                contract::joined(pairing, START),
-                Some(Event::Joined),
-            )
-        };
-        let outcome = until("it can be written to", async || {
-            store.commit(join(), START).await.ok()
-        })
-        .await;
-        // An answer may have been lost, and the commit not.
-        assert!(
-            matches!(outcome, Outcome::Committed | Outcome::Conflict),
-            "{outcome:?}"
-        );
-        let heard = tokio::time::timeout(Duration::from_secs(30), notices.next()).await;
-        assert!(heard.unwrap().is_some());
     }
 }
