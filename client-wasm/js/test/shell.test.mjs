@@ -256,7 +256,9 @@ test('frames leave while a leg has room, and a crowded one is looked at again', 
   socket.bufferedAmount = 1 << 20
   it.shell.with(() => {})
   assert.deepEqual(socket.sent, [])
-  assert.equal(it.timers.at(-1).millis, 8)
+  // Rounded up to whole milliseconds, of a clock that goes on.
+  const { millis } = it.timers.at(-1)
+  assert.ok(millis === 8 || millis === 9, `${millis} ms`)
   it.ring()
   assert.deepEqual(it.calls(), [['waiting', 7, true], ['ring']])
   socket.bufferedAmount = 0
