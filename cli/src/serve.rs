@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! flags, environment ── ServerConfig ─┐
-//! --state, --redis ── store, secret ───┼─► Server ── greeting ── a signal, or `drain` ── shutdown
+//! --state, --redis ── store, secret ──┼─► Server ── greeting ── a signal, or `drain` ── shutdown
 //! page ───────────── routes ──────────┘
 //! ```
 

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! A relay that is missing may be back in a moment: as long as one is, no pairing moves away from a relay
-//! that is not here. The same holds until control has listened for a while.
+//! that is not here. The same holds until control has listened for a while. A relay that said that it
+//! stops, or was here and did not come back, is known to be gone even then.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -62,6 +63,17 @@ pub(crate) struct Load {
     pub(crate) legs: u32,
     pub(crate) sessions: u32,
     pub(crate) draining: bool,
+}
+
+/// Where pairings may be placed.
+#[derive(Debug)]
+pub(crate) struct Choice {
+    /// The relays that take new legs.
+    pub(crate) candidates: Vec<Candidate>,
+    /// The relays that are known to be gone, or about to go.
+    pub(crate) gone: Vec<RelayName>,
+    /// Whether a relay that is neither here nor missing is gone.
+    pub(crate) knows_all: bool,
 }
 
 /// What a relay is to do.
@@ -153,26 +165,18 @@ impl Roster {
             .is_none_or(|entry| entry.missing.is_some())
     }
 
-    /// The relays that take new legs, those of this region if there are any; and whether others are gone,
-    /// so that their pairings may move.
-    pub(crate) fn candidates(&self, region: &str, now: Instant) -> (Vec<Candidate>, bool) {
+    /// Where pairings may be placed, seen from this region.
+    pub(crate) fn choice(&self, region: &str, now: Instant) -> Choice {
         let mut state = self.lock();
         state.forget_lost(now);
-        let all_here = state.relays.values().all(|entry| entry.missing.is_none());
-        let knows_all = all_here && now.duration_since(state.since) >= LISTENING;
         let takes = |entry: &&Entry| entry.missing.is_none() && !entry.load.draining;
-        let of_region: Vec<_> = state.relays.values().filter(takes).collect();
-        let near = |entry: &&Entry| entry.announced.region == region;
-        let candidates = of_region.iter().map(|entry| {
-            let Announced { name, capacity, .. } = &entry.announced;
-            let mut candidate = Candidate::with_room(name.clone(), *capacity, entry.load.legs);
-            // A relay elsewhere is for those who are there, and for when there is no room here.
-            if !near(entry) {
-                candidate.weight /= FAR;
-            }
-            candidate
-        });
-        (candidates.collect(), knows_all)
+        let candidates = state.relays.values().filter(takes);
+        let gone = state.relays.values().filter(|entry| entry.is_gone(now));
+        Choice {
+            candidates: candidates.map(|entry| entry.candidate(region)).collect(),
+            gone: gone.map(|entry| entry.announced.name.clone()).collect(),
+            knows_all: state.knows_all(now),
+        }
     }
 
     /// Where a relay can be reached, and the STUN servers that it is.
@@ -242,10 +246,18 @@ impl Roster {
 }
 
 impl State {
+    /// Forgets who is lost. While control does not know all relays yet, it remembers whom it lost.
     fn forget_lost(&mut self, now: Instant) {
-        let is_lost = |since: Instant| now.duration_since(since) >= LOST_AFTER;
-        self.relays
-            .retain(|_, entry| !entry.missing.is_some_and(is_lost));
+        let is_any_here = self.relays.values().any(|entry| !entry.is_lost(now));
+        if !is_any_here || now.duration_since(self.since) >= LISTENING {
+            self.relays.retain(|_, entry| !entry.is_lost(now));
+        }
+    }
+
+    /// Whether a relay that is not here is gone.
+    fn knows_all(&self, now: Instant) -> bool {
+        let may_be_back = |entry: &Entry| entry.missing.is_some() && !entry.is_gone(now);
+        now.duration_since(self.since) >= LISTENING && !self.relays.values().any(may_be_back)
     }
 
     fn of(&mut self, name: &RelayName, number: u64) -> Option<&mut Entry> {
@@ -256,6 +268,26 @@ impl State {
 }
 
 impl Entry {
+    fn is_lost(&self, now: Instant) -> bool {
+        let is_long_ago = |since: Instant| now.duration_since(since) >= LOST_AFTER;
+        self.missing.is_some_and(is_long_ago)
+    }
+
+    /// Gone for good, or about to go.
+    fn is_gone(&self, now: Instant) -> bool {
+        self.load.draining || self.is_lost(now)
+    }
+
+    /// One of another region has next to no weight.
+    fn candidate(&self, region: &str) -> Candidate {
+        let Announced { name, capacity, .. } = &self.announced;
+        let mut candidate = Candidate::with_room(name.clone(), *capacity, self.load.legs);
+        if self.announced.region != region {
+            candidate.weight /= FAR;
+        }
+        candidate
+    }
+
     fn order(&self, order: Order) {
         if let Err(mpsc::error::TrySendError::Full(_)) = self.orders.try_send(order) {
             self.replaced.cancel();
@@ -290,7 +322,7 @@ mod tests {
     }
 
     fn names(roster: &Roster, now: Instant) -> Vec<String> {
-        let (candidates, _) = roster.candidates("", now);
+        let candidates = roster.choice("", now).candidates;
         candidates.iter().map(|it| it.name.to_string()).collect()
     }
 
@@ -300,7 +332,7 @@ mod tests {
         let roster = Roster::new(start);
         let one = roster.join(relay("one", ""), start);
         let _two = roster.join(relay("two", ""), start);
-        let knows_all = |now| roster.candidates("", now).1;
+        let knows_all = |now| roster.choice("", now).knows_all;
         assert!(!knows_all(start), "it has just begun to listen");
         let now = start + LISTENING;
         assert!(knows_all(now));
@@ -337,7 +369,7 @@ mod tests {
         };
         roster.load(&full.name, full.number, load);
         let weights = |region| {
-            let (candidates, _) = roster.candidates(region, now);
+            let candidates = roster.choice(region, now).candidates;
             candidates.iter().map(|it| it.weight).collect::<Vec<_>>()
         };
         assert_eq!(weights(""), [100.0 / FAR, 0.0, 100.0]);
@@ -348,6 +380,38 @@ mod tests {
         };
         roster.load(&far.name, far.number, draining);
         assert_eq!(names(&roster, now), ["full", "here"]);
+    }
+
+    #[test]
+    fn a_relay_that_stops_or_was_lost_is_known_to_be_gone_even_to_new_control() {
+        let start = Instant::now();
+        let roster = Roster::new(start);
+        let [one, two, _three] =
+            ["one", "two", "three"].map(|name| roster.join(relay(name, ""), start));
+        let draining = Load {
+            draining: true,
+            ..Load::default()
+        };
+        let gone = |now| {
+            roster
+                .choice("", now)
+                .gone
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+        };
+        roster.load(&one.name, one.number, draining);
+        roster.leave(&two.name, two.number, start);
+        assert_eq!(gone(start), ["one"]);
+        let now = start + LOST_AFTER;
+        assert_eq!(gone(now), ["one", "two"]);
+        assert!(!roster.choice("", now).knows_all);
+        // Its next process.
+        let _again = roster.join(relay("two", ""), now);
+        assert_eq!(gone(now), ["one"]);
+        roster.leave(&one.name, one.number, now);
+        assert_eq!(gone(start + LISTENING), Vec::<String>::new());
+        assert!(roster.choice("", start + LISTENING).knows_all);
     }
 
     #[tokio::test]

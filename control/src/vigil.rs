@@ -85,11 +85,22 @@ impl Vigil {
         if online {
             let signs = inner.entry(pairing);
             let signs = signs.or_insert_with(|| Signs::new(now + self.first));
-            signs.legs[role.index()] = true;
+            if !std::mem::replace(&mut signs.legs[role.index()], true) {
+                // The pairing may have been joined since it was written.
+                signs.due = signs.due.min(now + self.first);
+            }
         } else if let Some(signs) = inner.get_mut(&pairing)
             && std::mem::take(&mut signs.legs[role.index()])
         {
             signs.ended[role.index()] = Some(now);
+        }
+    }
+
+    /// A code was redeemed, and from now on the pairing may live less long than the code would have.
+    pub(crate) fn joined(&self, pairing: PairingId) {
+        let due = (self.clock)() + self.first;
+        if let Some(signs) = self.lock().get_mut(&pairing) {
+            signs.due = signs.due.min(due);
         }
     }
 

@@ -26,9 +26,14 @@ pub async fn pair(server: &Server, transport: Transport) -> (Control, Peer, Peer
 }
 
 async fn pair_at(url: &str, transport: Choice) -> (Control, Peer, Peer, Bytes) {
-    let control = Control::connect(url, Trust::default()).await.unwrap();
-    let created = control.create_pairing().await.unwrap();
-    let joined = control.join_pairing(&created.nameplate).await.unwrap();
+    soon(try_pair(url, transport)).await.unwrap()
+}
+
+/// Two peers that are connected, with the control that they met by and the credential of the first.
+pub async fn try_pair(url: &str, transport: Choice) -> Result<(Control, Peer, Peer, Bytes), Error> {
+    let control = Control::connect(url, Trust::default()).await?;
+    let created = control.create_pairing().await?;
+    let joined = control.join_pairing(&created.nameplate).await?;
     let credential = created.pairing.credential.clone();
     let options = Options {
         transport,
@@ -36,14 +41,12 @@ async fn pair_at(url: &str, transport: Choice) -> (Control, Peer, Peer, Bytes) {
     };
     let attach = async |pairing| {
         let proof = Proof::Code(code(&created.nameplate, "tulip-ember"));
-        Peer::attach(control.clone(), pairing, proof, options.clone())
-            .await
-            .unwrap()
+        Peer::attach(control.clone(), pairing, proof, options.clone()).await
     };
-    let (a, b) = (attach(created.pairing).await, attach(joined).await);
-    soon(a.connected()).await.unwrap();
-    soon(b.connected()).await.unwrap();
-    (control, a, b, credential)
+    let (a, b) = (attach(created.pairing).await?, attach(joined).await?);
+    a.connected().await?;
+    b.connected().await?;
+    Ok((control, a, b, credential))
 }
 
 #[tokio::test]

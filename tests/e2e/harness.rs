@@ -83,12 +83,18 @@ impl Server {
 
     /// On an address of this machine.
     pub async fn start_on(address: &str, options: &[&str]) -> Self {
+        Self::start_with(address, options, &[]).await
+    }
+
+    /// The same with variables of its environment set.
+    pub async fn start_with(address: &str, options: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(binary());
         command.arg("serve").args(options);
         if !options.contains(&"--listen") {
             command.args(["--listen", address]);
         }
-        let mut child = quiet(&mut command).spawn().expect("the server starts");
+        let quiet = quiet(&mut command).envs(environment.iter().copied());
+        let mut child = quiet.spawn().expect("the server starts");
         let mut stderr = BufReader::new(child.stderr.take().expect("piped")).lines();
         let greeting = "PeerSox is ready at ";
         let port = loop {
@@ -312,6 +318,24 @@ pub async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future)
         .await
         .expect("it takes too long")
+}
+
+/// Runs `serve` with each of these options, which it has to refuse: with this exit code, and with these
+/// words. Gives all that it said.
+pub async fn refuses(rows: &[(&[&str], i32, &str)]) -> String {
+    let mut all = String::new();
+    for (options, exit, expected) in rows {
+        let mut command = Command::new(binary());
+        command
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(*options);
+        let output = soon(quiet(&mut command).output()).await.expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(*exit), "{options:?}: {said}");
+        assert!(said.contains(expected), "{options:?}: {said}");
+        all += &said;
+    }
+    all
 }
 
 /// The whole answer to a request for a path, as text.

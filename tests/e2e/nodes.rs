@@ -2,13 +2,15 @@
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::time::Duration;
 
 use peersox_test_redis::Redis;
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 
-use crate::harness::{Peer, Server, binary, http_get, noise, quiet_port, signal, soon};
+use crate::harness::{Peer, Server, binary, http_get, noise, quiet_port, refuses, signal, soon};
+use crate::tls::Certificates;
 
 /// What all nodes share.
 pub struct Nodes {
@@ -233,7 +235,8 @@ async fn a_pair_whose_relay_dies_goes_on_at_another() {
 async fn a_relay_that_stops_sends_its_pairs_elsewhere() {
     let service = Service::new();
     let socket = service.path("admin");
-    let controls = [service.control_with(0, &["--admin-socket", &socket]).await];
+    let brief = ["--admin-socket", &socket, "--unkept-ttl", "3"];
+    let controls = [service.control_with(0, &brief).await];
     let control = &controls[0];
     let relays = [
         service.relay("one", &controls).await,
@@ -254,14 +257,20 @@ async fn a_relay_that_stops_sends_its_pairs_elsewhere() {
         pair.carry(&noise(300_000, seed)).await;
     }
     assert!(moved >= 2);
-    // They left the first relay after they had come to the second: control knows that they are there.
+    // They left the first relay after they had come to the second: control knows that they are there, and
+    // their pairings live on beyond the three seconds that are theirs without it.
+    for seed in 0..40 {
+        for pair in &mut pairs {
+            pair.carry(&noise(10_000, seed)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
     let listed = ask(&socket, &["pairings", "--json"]).await;
+    assert_eq!(listed.lines().count(), 2, "{listed}");
     for line in listed.lines() {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
-        assert_eq!(
-            (&line["initiator_online"], &line["joiner_online"]),
-            (&true.into(), &true.into())
-        );
+        let online = (&line["initiator_online"], &line["joiner_online"]);
+        assert_eq!(online, (&true.into(), &true.into()));
     }
     for pair in pairs {
         pair.end().await;
@@ -287,8 +296,10 @@ async fn a_relay_carries_on_without_control() {
     signal(&control.child, "CONT");
     pair.carry(&noise(100_000, 20)).await;
 
-    // Another process of control, which knows nothing: the relay tells it who is attached.
+    // Another process of control, which knows nothing: the relay tells it who is attached. That the pairing
+    // has expired meanwhile, or Redis was emptied, hangs up nobody.
     control.kill().await;
+    service.redis.cli(&["flushall"]);
     let control = service.control_at(port).await;
     knows(&control, &relay, true).await;
     pair.carry(&noise(100_000, 21)).await;
@@ -330,7 +341,7 @@ async fn a_node_with_two_addresses_is_announced_to_once() {
     let mut pair = Pair::connect(&control, &control, "ws").await;
     for seed in 0..30 {
         pair.carry(&noise(100_000, seed)).await;
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     pair.end().await;
     let said = record.end(relay).await;
@@ -395,44 +406,58 @@ async fn a_relay_that_control_does_not_know_is_told_why() {
     );
 
     let token = service.path("token");
-    for (options, exit, expected) in [
+    let relay = ["--role", "relay", "--control", &control_url];
+    refuses(&[
+        (&relay, 2, "--control-token-file"),
         (
-            vec!["--role", "relay", "--control", &control_url],
-            2,
-            "--control-token-file",
-        ),
-        (
-            vec!["--role", "relay", "--control-token-file", &token],
+            &["--role", "relay", "--control-token-file", &token],
             2,
             "--control <URL>",
         ),
         (
-            vec![
-                "--role",
-                "relay",
-                "--control",
-                &control_url,
-                "--control-token-file",
-                &token,
-            ],
+            &[&relay[..], &["--control-token-file", &token]].concat(),
             2,
             "--public-url",
         ),
-        (vec!["--role", "control"], 2, "--control-token-file"),
-        (vec!["--control-token-file", &token], 2, "--role"),
+        (&["--role", "control"], 2, "--control-token-file"),
+        (&["--control-token-file", &token], 2, "--role"),
         (
-            vec!["--role", "relay", "--control", "control"],
+            &["--role", "relay", "--control", "control"],
             2,
             "without a path",
         ),
-    ] {
-        let mut command = Command::new(binary());
-        command
-            .args(["serve", "--listen", "127.0.0.1:0"])
-            .args(&options);
-        let output = soon(command.output()).await.unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(exit), "{options:?}: {said}");
-        assert!(said.contains(expected), "{options:?}: {said}");
-    }
+    ])
+    .await;
+}
+
+/// Control has TLS, by an authority of its own.
+#[tokio::test]
+async fn a_relay_verifies_control() {
+    let service = Service::new();
+    let Certificates { cert, key, ca, .. } = &Certificates::of_loopback();
+    let tls = ["--tls-cert", cert, "--tls-key", key];
+    let control = service.control_with(0, &tls).await;
+    let port = quiet_port();
+    let (url, token) = (control.url(), service.path("token"));
+    let public = format!("http://127.0.0.1:{port}");
+    let mut options = vec![
+        "--role",
+        "relay",
+        "--control",
+        &url,
+        "--public-url",
+        &public,
+    ];
+    options.extend(["--control-token-file", &token]);
+    let mut stranger = Server::start_at(port, &options).await;
+    let record = stranger.record();
+    let ready = http_get(&stranger.address(), "/readyz").await;
+    assert!(ready.starts_with("HTTP/1.1 503"), "{ready}");
+    let said = record.end(stranger).await;
+    assert!(said.contains("UnknownIssuer"), "{said}");
+
+    options.extend(["--control-ca", ca]);
+    let relay = Server::start_at(port, &options).await;
+    let ready = async || http_get(&relay.address(), "/readyz").await;
+    soon(async { while !ready().await.starts_with("HTTP/1.1 200") {} }).await;
 }

@@ -10,16 +10,13 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use peersox_client::{
-    Choice, Message, Options, Peer, Priority, Proof, Receiver, Sender, Server as Control,
-    Transport, Trust,
-};
+use peersox_client::{Choice, Message, Peer, Priority, Receiver, Sender, Transport};
 use peersox_test_redis::{Cluster, Redis, Watched};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::client::code;
+use crate::client::try_pair;
 use crate::harness::soon;
 use crate::nodes::{Nodes, knows};
 
@@ -135,7 +132,8 @@ impl Load {
         };
         for at in 0..pairs {
             let transport = [Transport::WebSocket, Transport::Quic][at % 2];
-            let (here, mut there) = pair(url, Choice::Only(transport)).await.expect("they meet");
+            let pair = soon(try_pair(url, Choice::Only(transport))).await;
+            let (_, here, mut there, _) = pair.expect("they meet");
             let one = here
                 .open("load", Priority::Interactive)
                 .await
@@ -198,12 +196,12 @@ impl Load {
 
     /// Whether somebody who comes now is served.
     async fn newcomer(&self) -> bool {
-        match pair(&self.url, Choice::Auto).await {
-            Some((here, there)) => {
+        match try_pair(&self.url, Choice::Auto).await {
+            Ok((_, here, there, _)) => {
                 let (here, there) = tokio::join!(here.close(), there.ended());
                 here.is_ok() && there.is_ok()
             }
-            None => false,
+            Err(_) => false,
         }
     }
 
@@ -218,27 +216,6 @@ impl Load {
             there.expect("a good end");
         }
     }
-}
-
-/// Two peers that are connected; nothing if the service is away.
-async fn pair(url: &str, transport: Choice) -> Option<(Peer, Peer)> {
-    let control = Control::connect(url, Trust::default()).await.ok()?;
-    let created = control.create_pairing().await.ok()?;
-    let joined = control.join_pairing(&created.nameplate).await.ok()?;
-    let options = Options {
-        transport,
-        ..Options::default()
-    };
-    let attach = async |pairing| {
-        let proof = Proof::Code(code(&created.nameplate, "tulip-ember"));
-        Peer::attach(control.clone(), pairing, proof, options.clone())
-            .await
-            .ok()
-    };
-    let (here, there) = (attach(created.pairing).await?, attach(joined).await?);
-    here.connected().await.ok()?;
-    there.connected().await.ok()?;
-    Some((here, there))
 }
 
 /// Numbers, one after the other.

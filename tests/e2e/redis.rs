@@ -1,10 +1,10 @@
 //! Servers that keep their pairings in Redis.
 
 use peersox_test_redis::Redis;
-use tokio::process::Command;
 
-use crate::harness::{Peer, Server, binary, http_get, soon};
+use crate::harness::{Peer, Server, http_get, quiet_port, refuses, soon};
 use crate::restart::secret_in;
+use crate::tls::Certificates;
 
 /// Redis stops for a while: who is connected notices nothing, the process is alive and says that it is not
 /// ready, who wants to pair is told, a code that was shown before works afterwards, and all goes on by
@@ -60,7 +60,7 @@ async fn a_secret_is_replaced_without_a_gap() {
     let folder = tempfile::tempdir().unwrap();
     let (old, new) = ("1b".repeat(32), "2c".repeat(32));
     let secret = secret_in(&folder, &old);
-    let port = crate::harness::quiet_port();
+    let port = quiet_port();
     let options = ["--redis", &redis.url(), "--secret-file", &secret];
     let server = Server::start_at(port, &options).await;
     let mut one = Peer::start(&server.url(), &["connect", "--transport", "ws"]);
@@ -70,13 +70,16 @@ async fn a_secret_is_replaced_without_a_gap() {
     two.event("connected").await;
     server.kill().await;
     secret_in(&folder, &format!("{new}\n{old}\n"));
-    let _server = Server::start_at(port, &options).await;
+    let server = Server::start_at(port, &options).await;
     // With the tickets that they have: nobody is refused and fetches another one.
     for peer in [&mut one, &mut two] {
         peer.event("leg_lost").await;
         peer.event("attached").await;
         assert_eq!(peer.event("connected").await["again"], true);
     }
+    // Who checks tickets itself finds both keys.
+    let keys = http_get(&server.address(), "/.well-known/jwks.json").await;
+    assert_eq!(keys.matches("Ed25519").count(), 2, "{keys}");
 }
 
 #[tokio::test]
@@ -86,43 +89,61 @@ async fn a_redis_that_cannot_be_used_is_named() {
     let (url, closed) = (redis.url(), "redis://127.0.0.1:9");
     let secret = secret_in(&folder, "north\n");
     let with_password = format!("redis://:s3cret@127.0.0.1:{}", redis.port());
-    for (options, exit, expected) in [
-        (vec!["--redis", closed], 5, "cannot use redis://127.0.0.1:9"),
-        (vec!["--redis", &url], 5, "NOAUTH"),
-        (vec!["--redis", "http://localhost"], 2, "redis+sentinel://"),
-        (vec!["--redis", "redis://u:s3cret#w@localhost"], 2, "%23"),
-        (vec!["--redis", "redis://:s3cret"], 2, "address 1"),
-        (vec!["--redis", &with_password], 2, "--redis-password-file"),
+    let said = refuses(&[
+        (&["--redis", closed], 5, "cannot use redis://127.0.0.1:9"),
+        (&["--redis", &url], 5, "NOAUTH"),
+        (&["--redis", "http://localhost"], 2, "redis+sentinel://"),
+        (&["--redis", "redis://u:s3cret#w@localhost"], 2, "%23"),
+        (&["--redis", "redis://:s3cret"], 2, "address 1"),
+        (&["--redis", &with_password], 2, "--redis-password-file"),
         (
-            vec!["--redis", &url, "--redis-password-file", &secret],
+            &["--redis", &url, "--redis-password-file", &secret],
             5,
             "WRONGPASS",
         ),
         (
-            vec!["--redis", &url, "--secret-file", &secret],
+            &["--redis", &url, "--secret-file", &secret],
             7,
             "line 1 is not 64",
         ),
         (
-            vec!["--redis", &url, "--state", "state"],
+            &["--redis", &url, "--state", "state"],
             2,
             "cannot be used with",
         ),
-    ] {
-        let mut command = Command::new(binary());
-        command
-            .args(["serve", "--listen", "127.0.0.1:0"])
-            .args(&options);
-        let output = soon(command.output()).await.unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(exit), "{options:?}: {said}");
-        assert!(said.contains(expected), "{options:?}: {said}");
-        assert!(
-            !said.contains("s3cret") && !said.contains("north"),
-            "{said}"
-        );
-    }
+    ])
+    .await;
+    assert!(
+        !said.contains("s3cret") && !said.contains("north"),
+        "{said}"
+    );
     let secret = secret_in(&folder, "s3cret\n");
     let options = ["--redis", &url, "--redis-password-file", &secret];
     assert!(Server::start(&options).await.stop().await.success());
+}
+
+/// Redis speaks TLS: the server believes the authorities of the system, and no other.
+#[tokio::test]
+async fn a_redis_with_tls_has_to_show_a_certificate_of_the_system() {
+    let certificates = Certificates::of_loopback();
+    let port = quiet_port().to_string();
+    let Certificates { cert, key, ca, .. } = &certificates;
+    let redis = Redis::with(&[
+        &format!("--tls-port {port}"),
+        &format!("--tls-cert-file {cert}"),
+        &format!("--tls-key-file {key}"),
+        &format!("--tls-ca-cert-file {ca}"),
+        "--tls-auth-clients no",
+    ]);
+    let url = format!("rediss://127.0.0.1:{port}");
+    refuses(&[(&["--redis", &url], 5, "UnknownIssuer")]).await;
+    let trusting = [("SSL_CERT_FILE", ca.as_str())];
+    let server = Server::start_with("127.0.0.1:0", &["--redis", &url], &trusting).await;
+    let mut waiting = Peer::start(&server.url(), &["connect"]);
+    waiting.code().await;
+    assert!(
+        redis
+            .cli(&["keys", "peersox:n:*"])
+            .starts_with("peersox:n:")
+    );
 }

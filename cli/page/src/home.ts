@@ -9,7 +9,8 @@ import { keptCard } from './keptcard.js'
 import { linkOf } from './link.js'
 import { presence } from './presence.js'
 import { Sending, type SendingOwner } from './sending.js'
-import { message, Session } from './session.js'
+import { Session } from './session.js'
+import { message } from './text.js'
 import { keepSettings, settings } from './settings.js'
 
 /** What the first view asks of the page around it. */

@@ -11,7 +11,7 @@
 
 import { type Channel, ChannelResetError, ClosedError } from 'peersox'
 import type { TextItem } from './items.js'
-import { sentence } from './text.js'
+import { message } from './text.js'
 
 /** Milliseconds between two looks at what was taken, while something is under way. */
 const LOOK_EVERY = 150
@@ -93,7 +93,7 @@ export class Outbox {
         if (entry.channel !== channel || isEnd(error)) return
         this.#entries = this.#entries.filter((it) => it !== entry)
         entry.item.state = 'lost'
-        entry.item.why = sentence(error instanceof Error ? error.message : String(error))
+        entry.item.why = message(error)
         this.#changed()
       },
     )

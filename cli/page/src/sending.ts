@@ -5,8 +5,8 @@ import { announce, h, icon } from './dom.js'
 import { bytes, plural } from './format.js'
 import { HERE } from './here.js'
 import { qr } from './qr.js'
-import { message, Session } from './session.js'
-import { cleanPath, sentence } from './text.js'
+import { Session } from './session.js'
+import { cleanPath, message, sentence } from './text.js'
 
 /** A code that nobody used is replaced for as long as somebody may be looking at it. */
 const MAX_UNUSED = 20

@@ -31,7 +31,7 @@ import { MESSAGES, Outbox, PIPE } from './outbox.js'
 import { type Destination, placeAgain, release, sinkFor } from './saving.js'
 import { settings } from './settings.js'
 import { keepForTab } from './tab.js'
-import { cleanName, sentence, wellFormed } from './text.js'
+import { cleanName, message, sentence, wellFormed } from './text.js'
 import { keptByBoth, PAIR } from './together.js'
 
 /** Where a session is. */
@@ -494,9 +494,4 @@ export class Session extends EventTarget {
   #tell(): void {
     this.dispatchEvent(new Event('change'))
   }
-}
-
-/** What an error says, as a sentence. */
-export function message(error: unknown): string {
-  return sentence(error instanceof Error ? error.message : String(error))
 }

@@ -9,8 +9,8 @@ import { keptCard } from './keptcard.js'
 import { busy, Plot, pathDrawing } from './plot.js'
 import { presence } from './presence.js'
 import { download } from './saving.js'
-import { message, type Session } from './session.js'
-import { clip, MAX_SHOWN, withLinks } from './text.js'
+import type { Session } from './session.js'
+import { MAX_SHOWN, clip, message, withLinks } from './text.js'
 import { TransferCard } from './transfers.js'
 
 /** What a conversation asks of the page around it. */

@@ -74,3 +74,8 @@ function isWeb(address: string): boolean {
     return false
   }
 }
+
+/** What an error says, as a sentence. */
+export function message(error: unknown): string {
+  return sentence(error instanceof Error ? error.message : String(error))
+}

@@ -6,9 +6,9 @@ import { names, packButton, savables, warnings } from './files.js'
 import { bytes, clock, plural, rate } from './format.js'
 import type { TransferItem } from './items.js'
 import { CAN_PICK, discard, download, downloads, HAS_PRIVATE, heldBytes, noteSaved, pick, place, whyNoPlace } from './saving.js'
-import { message, type Session } from './session.js'
+import type { Session } from './session.js'
 import { settings } from './settings.js'
-import { cleanName, cleanPath, fileName } from './text.js'
+import { cleanName, cleanPath, fileName, message } from './text.js'
 
 /** Above this, a place on the disk is asked for first where that is possible: what is there needs no copy. */
 const LARGE = 1_000_000_000

@@ -192,13 +192,11 @@ impl<S: Store> Listener<S> {
     }
 
     fn presence(&mut self, report: &v1::PresenceReport) {
-        let Ok(pairing) = PairingId::try_from(&report.pairing_id[..]) else {
+        let pairing = PairingId::try_from(&report.pairing_id[..]);
+        let (Ok(pairing), Ok(role)) = (pairing, Role::try_from(report.role())) else {
             return;
         };
-        let (role, online) = match (Role::try_from(report.role()), report.online) {
-            (Ok(role), online) => (role, online),
-            (Err(_), _) => return,
-        };
+        let online = report.online;
         if let Some(attached) = &mut self.attached {
             match online {
                 true => attached.insert((pairing, role)),

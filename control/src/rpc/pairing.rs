@@ -19,7 +19,7 @@ use super::{convert, status, watch};
 use crate::execute::Failure;
 use crate::http::{Asked, ClientAddr, Deadline};
 use crate::ledger;
-use crate::roster::Roster;
+use crate::roster::{Choice, Roster};
 use crate::service::{Shared, odds_charge};
 use crate::store::Store;
 
@@ -254,10 +254,15 @@ impl<S: Store> Pairing<S> {
         credential: &bytes::Bytes,
     ) -> Result<Meeting, Status> {
         let credential = convert::credential(credential).map_err(status::rejected)?;
-        let (candidates, knows_all) = roster.candidates(region, Instant::now());
+        let Choice {
+            candidates,
+            gone,
+            knows_all,
+        } = roster.choice(region, Instant::now());
         let place = Place {
             credential,
             candidates,
+            gone,
             knows_all,
         };
         let Placed { view, placement } = self.0.execute(&place).await?;

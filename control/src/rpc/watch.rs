@@ -230,6 +230,7 @@ impl<S: Store> Watch<S> {
 
     fn tell_joined(&mut self) {
         if !std::mem::replace(&mut self.joined, true) {
+            self.shared.vigil.joined(self.id);
             self.tell(PairingEvent::Joined);
         }
     }

@@ -107,6 +107,52 @@ async fn a_pairing_lives_while_somebody_is_attached() {
     assert_eq!(told(&status).1, "CREDENTIAL_INVALID");
 }
 
+/// A code waits for an hour, and what it becomes lives less long than a code: the lease of the code says
+/// nothing of when the pairing has to be prolonged.
+#[tokio::test]
+async fn a_pairing_lives_on_though_it_is_shorter_lived_than_its_code() {
+    for attached in [true, false] {
+        let mut config = Config::default();
+        config.pairing.unkept_ttl = Duration::from_secs(20);
+        let server = Server::with(config).await;
+        let mut client = server.client().await;
+        let created = create(&mut client).await;
+        let id = PairingId::try_from(&created.pairing_id[..]).unwrap();
+        let report = |role| server.control.report_presence(id, role, true);
+        let credential = created.credential.clone();
+        let mut watch = None;
+        if attached {
+            report(CoreRole::Initiator).await.unwrap();
+        } else {
+            let request = WatchPairingRequest { credential };
+            let mut events = client.watch_pairing(request).await.unwrap().into_inner();
+            let waiting = events.message().await.unwrap().unwrap();
+            assert_eq!(waiting.event(), PairingEvent::Waiting);
+            watch = Some(events);
+        }
+        let pass = async |seconds: u64| {
+            for _ in 0..seconds {
+                server.pass(Duration::from_secs(1));
+                server.control.sweep().await;
+            }
+        };
+        pass(3_600).await;
+        join(&mut client, &created.nameplate).await.unwrap();
+        match &mut watch {
+            Some(events) => {
+                let joined = events.message().await.unwrap().unwrap();
+                assert_eq!(joined.event(), PairingEvent::Joined);
+            }
+            None => report(CoreRole::Joiner).await.unwrap(),
+        }
+        pass(600).await;
+        assert!(
+            view(&mut client, &created.credential).await.is_ok(),
+            "{attached}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn codes_with_few_secret_bits_are_longer() {
     let server = Server::start().await;

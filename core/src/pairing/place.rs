@@ -4,7 +4,7 @@ use rand_core::CryptoRngCore;
 
 use super::command::authenticate;
 use super::{Admit, Command, Config, Credential, Decision, Find, Pairing, Reject, View, Write};
-use crate::placement::{self, Candidate, Placement};
+use crate::placement::{self, Candidate, Placement, RelayName};
 use crate::time::Timestamp;
 
 /// Recognises a peer by its credential, as [`Admit`] does, and says at which relay it meets the other one.
@@ -14,8 +14,10 @@ pub struct Place {
     pub credential: Credential,
     /// The relays that take new legs.
     pub candidates: Vec<Candidate>,
-    /// Whether a relay that is not among them is gone, or about to go. Whoever has just begun to listen to
-    /// relays does not know it yet, and moves nobody.
+    /// The relays that are known to be gone, or about to go.
+    pub gone: Vec<RelayName>,
+    /// Whether any other relay that is not among the candidates is gone, too. Whoever has just begun to
+    /// listen to relays does not know it yet.
     pub knows_all: bool,
 }
 
@@ -63,7 +65,8 @@ impl Command for Place {
             });
         }
         let chosen = placement::choose(pairing.id, &self.candidates);
-        let chosen = chosen.filter(|_| placed.is_none() || self.knows_all);
+        let is_gone = |placed: &Placement| self.knows_all || self.gone.contains(&placed.relay);
+        let chosen = chosen.filter(|_| placed.is_none_or(is_gone));
         let Some(relay) = chosen.cloned() else {
             return Ok(Decision {
                 write: Write::Nothing,
@@ -121,6 +124,15 @@ mod tests {
 
         /// Places it among these relays, and says where, or that nobody can tell.
         fn place(&mut self, relays: &[&str], knows_all: bool) -> Option<(String, u32)> {
+            self.place_without(&[], relays, knows_all)
+        }
+
+        fn place_without(
+            &mut self,
+            gone: &[&str],
+            relays: &[&str],
+            knows_all: bool,
+        ) -> Option<(String, u32)> {
             let candidate = |name: &&str| Candidate {
                 name: name.parse().unwrap(),
                 weight: 1.0,
@@ -128,6 +140,7 @@ mod tests {
             let place = Place {
                 credential: self.credential.clone(),
                 candidates: relays.iter().map(candidate).collect(),
+                gone: gone.iter().map(|it| it.parse().unwrap()).collect(),
                 knows_all,
             };
             let stored = Some(&self.stored);
@@ -164,6 +177,16 @@ mod tests {
         assert_eq!(epoch, 2);
         // That the first is back moves nobody.
         assert_eq!(world.place(&["a", "b", "c"], true), Some((second, 2)));
+    }
+
+    /// Whoever has just begun to listen knows of a relay that says itself that it stops.
+    #[test]
+    fn a_relay_that_is_known_to_go_is_left_at_once() {
+        let mut world = World::new();
+        assert_eq!(world.place(&["a"], true), Some(("a".to_owned(), 1)));
+        assert_eq!(world.place_without(&["c"], &["b"], false), None);
+        let second = Some(("b".to_owned(), 2));
+        assert_eq!(world.place_without(&["a"], &["b"], false), second);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One stream to one node of control.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -46,7 +46,8 @@ impl Stream {
         let mut pause = SHORTEST;
         loop {
             let began = Instant::now();
-            let (node, why) = self.announce().await;
+            let mut node = None;
+            let (Ok(why) | Err(why)) = self.announce(&mut node).await;
             self.shared.left(self.address);
             if let Some(node) = node.filter(|_| why.replaced) {
                 // By this relay at another address of the node, perhaps, which is about to hear which node
@@ -69,21 +70,9 @@ impl Stream {
         }
     }
 
-    /// Announces the relay, and obeys, until the stream ends. Says which node it was, if one answered, and
-    /// why it ended.
-    async fn announce(&self) -> (Option<Bytes>, Why) {
-        let node = Mutex::default();
-        let why = match self.talk(&node).await {
-            Ok(why) | Err(why) => why,
-        };
-        (
-            node.into_inner().unwrap_or_else(PoisonError::into_inner),
-            why,
-        )
-    }
-
-    /// The same; says why it ended, or why it did not begin.
-    async fn talk(&self, node: &Mutex<Option<Bytes>>) -> Result<Why, Why> {
+    /// Announces the relay, and obeys, until the stream ends. Notes which node it is that answers, and says
+    /// why the stream ended, or why it did not begin.
+    async fn announce(&self, node: &mut Option<Bytes>) -> Result<Why, Why> {
         let bridge = &self.shared.bridge;
         let channel = self.connect().await?;
         let (reports, outgoing) = mpsc::channel(REPORTS);
@@ -146,7 +135,6 @@ impl Stream {
                 match orders.next().await {
                     Some(Ok(v1::AnnounceResponse { order: Some(order) })) => {
                         if let Order::Hello(hello) = &order {
-                            let mut node = node.lock().unwrap_or_else(PoisonError::into_inner);
                             *node = Some(hello.node.clone());
                         }
                         self.obey(order).await;
@@ -158,7 +146,7 @@ impl Stream {
             }
         };
         let why = tokio::select! {
-            told = telling => Why::from(told.map(|(): ()| ()).err().unwrap_or_default()),
+            Err::<(), &str>(why) = telling => Why::from(why),
             why = obeying => why,
         };
         Ok(why)

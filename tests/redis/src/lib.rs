@@ -3,7 +3,6 @@
 //! The binary of Debian's `redis-tools` is enough: it is the server if it is called by that name, and no
 //! package starts a service.
 
-use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
@@ -37,6 +36,10 @@ impl Redis {
     fn on(port: u16, options: &[&str]) -> Self {
         let options: Vec<_> = options.iter().map(ToString::to_string).collect();
         let folder = tempfile::tempdir().expect("there is room for a folder");
+        Self::run(port, folder, options)
+    }
+
+    fn run(port: u16, folder: TempDir, options: Vec<String>) -> Self {
         let child = spawn(port, &folder, &options);
         let redis = Self {
             port,
@@ -181,15 +184,7 @@ fn sentinel(master: u16) -> Redis {
     );
     std::fs::write(&file, lines).expect("the folder can be written to");
     let options = vec![file.display().to_string(), "--sentinel".to_owned()];
-    let child = spawn(port, &folder, &options);
-    let redis = Redis {
-        port,
-        options,
-        folder,
-        child,
-    };
-    redis.wait();
-    redis
+    Redis::run(port, folder, options)
 }
 
 /// A Cluster of three masters, each with a replica.
@@ -314,10 +309,10 @@ fn free_port() -> u16 {
 fn until(what: &str, is_so: impl Fn() -> bool) {
     let start = Instant::now();
     while !is_so() {
-        if start.elapsed() > Duration::from_secs(30) {
-            let _ = writeln!(std::io::stderr(), "waited for: {what}");
-            panic!("{what}: not within 30 s");
-        }
+        assert!(
+            start.elapsed() < Duration::from_secs(30),
+            "not within 30 s: {what}"
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
 }

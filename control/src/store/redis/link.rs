@@ -116,15 +116,14 @@ impl Link {
             doubts: Arc::clone(&doubts),
         };
         let start = Instant::now();
-        let mut tried = 0u32;
+        let mut is_told = false;
         let (first, master) = loop {
             match route.connect().await {
                 Ok(connected) => break connected,
                 Err(error) if may_pass(&error) && start.elapsed() < PATIENCE => {
-                    if tried == 0 {
+                    if !std::mem::replace(&mut is_told, true) {
                         tracing::warn!(redis = %route.url, %error, "cannot reach Redis yet");
                     }
-                    tried += 1;
                     tokio::time::sleep(LONGEST).await;
                 }
                 Err(error) => return Err(error),
@@ -272,8 +271,9 @@ impl Route {
             {
                 *rings = anew;
                 if self.subscribe_all(&mut connection).await.is_ok() {
-                    behind = false;
                     open.send_replace(Some(connection.clone()));
+                    // Who began to watch meanwhile did so on the former connection.
+                    behind = self.subscribe_all(&mut connection).await.is_err();
                     self.bell.ring_all();
                 }
             }
@@ -287,6 +287,7 @@ impl Route {
         }
     }
 
+    /// Has Redis tell of all that is watched.
     async fn subscribe_all(&self, connection: &mut Connection) -> RedisResult<()> {
         for channels in self.bell.channels() {
             let subscribed = timeout(DEADLINE, connection.subscribe(channels)).await;
