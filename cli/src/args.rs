@@ -316,5 +316,6 @@ Exit codes:
   1  another failure          5  the server or the other side cannot be reached
   2  wrong usage              6  what arrived is not what was sent
   3  no such code, or wrong   7  a file here is in the way, or cannot be read or written
+  8                           peers of a relay that stopped were hung up
   129, 130, 143               ended by SIGHUP, by Ctrl-C, by SIGTERM
   141                         nobody reads standard output any more";

@@ -27,6 +27,16 @@ pub(crate) enum Failure {
     /// A file here is in the way, or cannot be read or written.
     #[error("{0}")]
     File(String),
+    /// A relay stopped before its peers had gone elsewhere.
+    #[error(
+        "{count} peers had found no other relay after {grace} s and were hung up; --drain-grace waits longer"
+    )]
+    CutOff {
+        /// How many.
+        count: u64,
+        /// How long was waited, in seconds.
+        grace: u64,
+    },
     /// Whoever read standard output is gone.
     #[error("nobody reads standard output any more")]
     Unheard,
@@ -43,6 +53,7 @@ impl Failure {
             Self::Unreachable(_) => 5,
             Self::Corrupt(_) => 6,
             Self::File(_) => 7,
+            Self::CutOff { .. } => 8,
             Self::Stopped(stop) => stop.code(),
             // As a program ends that the system ends by SIGPIPE.
             Self::Unheard => 141,

@@ -52,8 +52,13 @@ pub(crate) async fn run(args: Serve, filter: Filter) -> anyhow::Result<()> {
         () = asked => {}
     }
     Voice::new(false).say("stopping; a second signal stops at once", &Value::Null);
+    let grace = args.drain_grace;
     tokio::select! {
-        () = server.shutdown(Duration::from_secs(args.drain_grace)) => Ok(()),
+        cut_off = server.shutdown(Duration::from_secs(grace)) => match (args.role, cut_off) {
+            // Where one process is all there is, peers come back to the next one.
+            (args::Role::All | args::Role::Control, _) | (_, 0) => Ok(()),
+            (args::Role::Relay, count) => Err(Failure::CutOff { count, grace }.into()),
+        },
         second = signals.next() => Err(Failure::Stopped(second).into()),
     }
 }

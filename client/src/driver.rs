@@ -50,6 +50,8 @@ pub(crate) struct Driver {
     calls: FuturesUnordered<BoxFuture<(u32, Answer)>>,
     /// Of the latest answer.
     endpoints: Vec<RelayEndpoint>,
+    /// Where the pairing meets, of the latest session.
+    epoch: u32,
     ice_servers: Vec<IceServer>,
     legs: Legs,
     direct: Direct,
@@ -112,6 +114,7 @@ impl Driver {
             pairing,
             calls: FuturesUnordered::new(),
             endpoints: Vec::new(),
+            epoch: 0,
             ice_servers: Vec::new(),
             direct: Direct::new(),
             refusal: None,
@@ -212,6 +215,7 @@ impl Driver {
                 };
                 let outlives = outlives(&opened);
                 (self.endpoints, self.ice_servers) = (opened.endpoints, opened.ice_servers);
+                self.epoch = opened.epoch;
                 Input::SessionOpened {
                     call,
                     session,
@@ -299,11 +303,12 @@ impl Driver {
 
     fn obey(&mut self, action: Action) {
         match action {
-            Action::OpenSession(call) => {
+            Action::OpenSession { call, unreached } => {
                 self.said.clear();
                 let (server, pairing) = (self.server.clone(), self.pairing.clone());
+                let unreached = if unreached { self.epoch } else { 0 };
                 self.calls.push(Box::pin(async move {
-                    (call, server.open_session(&pairing).await)
+                    (call, server.open_session(&pairing, unreached).await)
                 }));
             }
             Action::Connect(leg, by) => {

@@ -269,13 +269,16 @@ impl Server {
         reply.map(|_| ()).map_err(|status| self.error(&status))
     }
 
-    /// Asks for a ticket and the relay's endpoints. Through a proxy only WebSocket passes.
+    /// Asks for a ticket and the relay's endpoints; says at which epoch the relay could not be reached, or
+    /// zero. Through a proxy only WebSocket passes.
     pub(crate) async fn open_session(
         &self,
         pairing: &Pairing,
+        unreached_epoch: u32,
     ) -> Result<v1::OpenSessionResponse, Error> {
         let request = v1::OpenSessionRequest {
             credential: pairing.credential.clone(),
+            unreached_epoch,
         };
         let reply = self.calls.unary(request).await;
         let mut session = reply.map_err(|status| self.error(&status))?;

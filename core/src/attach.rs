@@ -16,6 +16,11 @@
 //! - A new leg takes over without a gap: the old one carries until Welcome. The end of the old one as
 //!   [`Replaced`](CloseReason::Replaced), while the Hello of the new one is under way, ends nothing.
 //!   Nor does it for a while after such a leg was given up: its Hello may still be under way.
+//! - A peer that is told Draining seeks a leg elsewhere within the time that the relay spreads its peers
+//!   over. If the other peer is still at the old relay, the new leg is only held: the old one carries until
+//!   the other peer has come to the new relay as well, and is then hung up as [`Moved`](CloseReason::Moved).
+//! - A relay that cannot be reached, though control says that it is there, is reported to control after
+//!   [`UNREACHED`] attempts in a row, so that the pairing meets elsewhere.
 //! - A failed attempt is repeated after a pause that doubles from [`PAUSE`] to [`PAUSE_AT_MOST`], each
 //!   between half of it and all of it. What control says in `RetryInfo` is a lower bound, also when the
 //!   program wakes up.
@@ -34,7 +39,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use peersox_proto::v1;
 use rand_core::RngCore;
 
@@ -47,6 +51,8 @@ use crate::time::Moment;
 mod action;
 mod cause;
 mod config;
+mod hear;
+mod held;
 mod patience;
 mod seek;
 #[cfg(test)]
@@ -57,9 +63,10 @@ mod up;
 pub use action::{Action, End, Event};
 pub use cause::{Cause, Ended};
 pub use config::Config;
-pub use patience::{BLOCKED, FIRST, HEAD_START, PAUSE, PAUSE_AT_MOST};
+pub use patience::{BLOCKED, FIRST, HEAD_START, PAUSE, PAUSE_AT_MOST, UNREACHED};
 pub use transport::{Transport, Transports};
 
+use held::Held;
 #[cfg(test)]
 use patience::OPENING_WITH_TICKET;
 use patience::{CONTROL_IS_DOWN, RESTART_AFTER, RETRY_AFTER_AT_MOST, STABLE_AFTER, STRAYS};
@@ -101,6 +108,8 @@ pub struct Attach {
     /// The latest answer of OpenSession, until a relay refuses its ticket.
     session: Option<Session>,
     up: Option<Up>,
+    /// A leg to the next relay, until the other peer is there, too.
+    held: Option<Held>,
     seek: Option<Seek>,
     /// Legs in a row that were lost soon after they were admitted.
     short_lived: u32,
@@ -109,6 +118,8 @@ pub struct Attach {
     stray_at: Option<Moment>,
     /// The longest time between two Pings on the next leg: shorter than what a proxy in between has cut.
     ping_within: Duration,
+    /// Attempts in a row at a relay that control had just named, and that could not be reached.
+    unreached: u32,
     /// What control said in `RetryInfo`.
     not_before: Moment,
     /// A leg was admitted once.
@@ -129,10 +140,12 @@ impl Attach {
             legs: 0,
             session: None,
             up: None,
+            held: None,
             seek: None,
             short_lived: 0,
             stray_at: None,
             ping_within: Duration::MAX,
+            unreached: 0,
             not_before: now,
             proven: false,
             has_direct: false,
@@ -150,6 +163,7 @@ impl Attach {
     pub fn session_opened(&mut self, session: Session, now: Moment, rng: &mut impl RngCore) {
         self.session = Some(session);
         if let Some(mut seek) = self.take_seek(|stage| matches!(stage, Stage::Opening { .. })) {
+            seek.is_named = true;
             self.race(&mut seek, now);
             self.put_back(seek, now, rng);
         }
@@ -204,6 +218,9 @@ impl Attach {
         if self.up.as_ref().is_some_and(|up| up.leg == leg) {
             return self.lost(ended.into(), now, rng);
         }
+        if self.is_held(leg) {
+            return self.lost_held(ended.into(), now, rng);
+        }
         if let Some(mut seek) = self.take_seek(|stage| stage.races(leg)) {
             seek.cause = ended.into();
             self.fall_back(&mut seek, leg, now);
@@ -214,47 +231,22 @@ impl Attach {
         }
     }
 
-    /// A frame came over a leg. Gives back what is not the leg's own business: a frame of the other peer.
-    pub fn handle_frame(
-        &mut self,
-        leg: LegId,
-        bytes: Bytes,
-        now: Moment,
-        rng: &mut impl RngCore,
-    ) -> Option<Frame> {
-        let frame = Frame::parse(bytes);
-        if self.seek.as_ref().is_some_and(|it| it.stage.greets(leg)) {
-            self.welcome(leg, frame.ok(), now, rng);
-            return None;
-        }
-        let up = self.up.as_mut().filter(|up| up.leg == leg)?;
-        let Ok(frame) = frame else {
-            self.give_up(leg, Cause::Malformed, now, rng);
-            return None;
-        };
-        up.heard(now);
-        if frame.lane() != crate::frame::Lane::Notice {
-            return Some(frame);
-        }
-        // What cannot be read, or is of no known kind, may be of a later version.
-        if let Ok(Some(kind)) = notice::decode(frame.payload()) {
-            self.notice(&kind, now, rng);
-        }
-        None
-    }
-
     /// Whether frames that this leg took earlier still wait in this process.
     pub fn waiting(&mut self, leg: LegId, waits: bool) {
-        if let Some(up) = self.up.as_mut().filter(|up| up.leg == leg) {
+        if let Some(up) = self.leg_mut(leg) {
             up.waits = waits;
         }
     }
 
     /// The leg is of no use: hangs up and seeks another.
     pub fn give_up(&mut self, leg: LegId, cause: Cause, now: Moment, rng: &mut impl RngCore) {
-        if self.up.as_ref().is_some_and(|up| up.leg == leg) {
-            self.actions.push(Action::HangUp(leg, None));
-            self.lost(cause, now, rng);
+        if self.leg_mut(leg).is_none() {
+            return;
+        }
+        self.actions.push(Action::HangUp(leg, None));
+        match self.is_held(leg) {
+            true => self.lost_held(cause, now, rng),
+            false => self.lost(cause, now, rng),
         }
     }
 
@@ -274,7 +266,7 @@ impl Attach {
     /// The program was asleep, or its network changed: what waits is done now, an attempt from before begins
     /// anew, and the leg has to prove that it lives.
     pub fn wake(&mut self, now: Moment, rng: &mut impl RngCore) {
-        if let Some(up) = &mut self.up {
+        for up in self.legs_mut() {
             up.wake(now);
         }
         if let Some(mut seek) = self.take_seek(|stage| !matches!(stage, Stage::Pausing { .. })) {
@@ -299,10 +291,21 @@ impl Attach {
 
     /// Ends every leg and attempt; nothing follows.
     pub fn stop(&mut self) {
-        if let Some(seek) = self.seek.take() {
-            self.cancel(&seek, None);
+        match self.seek.take() {
+            // A relay may have admitted it, and told the other peer so.
+            Some(Seek {
+                stage: Stage::Greeting {
+                    leg, said: true, ..
+                },
+                ..
+            }) => self
+                .actions
+                .push(Action::HangUp(leg, Some(CloseReason::Done))),
+            Some(seek) => self.cancel(&seek, None),
+            None => {}
         }
-        if let Some(up) = self.up.take() {
+        let held = self.held.take().map(|held| held.up);
+        for up in self.up.take().into_iter().chain(held) {
             let hang_up = Action::HangUp(up.leg, Some(CloseReason::Done));
             self.actions.push(hang_up);
         }
@@ -321,7 +324,7 @@ impl Attach {
                 agent: self.agent.clone(),
             })));
         }
-        self.up.as_mut().filter(|up| up.leg == leg)?.ping(now)
+        self.leg_mut(leg)?.ping(now)
     }
 
     /// The leg that is admitted.
@@ -335,19 +338,26 @@ impl Attach {
         pop_front(&mut self.actions)
     }
 
+    /// Whether there is something to do before anything else is handled.
+    pub(crate) fn has_news(&self) -> bool {
+        !self.actions.is_empty()
+    }
+
     /// When to call [`Attach::handle_timeout`] if nothing happens before.
     #[must_use]
     pub fn timeout(&self) -> Moment {
         let up = self.up.as_ref().map_or(Moment::NEVER, Up::timeout);
-        up.min(self.seek.as_ref().map_or(Moment::NEVER, Seek::timeout))
+        let held = self.held.as_ref();
+        let held = held.map_or(Moment::NEVER, |held| held.up.timeout());
+        let seek = self.seek.as_ref().map_or(Moment::NEVER, Seek::timeout);
+        up.min(held).min(seek)
     }
 
     /// Notes that time has passed.
     pub fn handle_timeout(&mut self, now: Moment, rng: &mut impl RngCore) {
-        if let Some(up) = &mut self.up
-            && up.is_lost(now)
-        {
-            let leg = up.leg;
+        let silent = |up: &mut Up| up.is_lost(now).then_some(up.leg);
+        let silent = self.legs_mut().find_map(silent);
+        if let Some(leg) = silent {
             self.give_up(leg, Cause::Silent, now, rng);
         }
         if self.seek.as_ref().is_some_and(|seek| seek.timeout() <= now)
@@ -355,72 +365,6 @@ impl Attach {
         {
             self.due(seek, now, rng);
         }
-    }
-
-    fn welcome(&mut self, leg: LegId, frame: Option<Frame>, now: Moment, rng: &mut impl RngCore) {
-        let Some(seek) = self.seek.take() else { return };
-        let notice = frame
-            .filter(|frame| frame.lane() == crate::frame::Lane::Notice)
-            .and_then(|frame| notice::decode(frame.payload()).ok()?);
-        let (Some(Kind::Welcome(welcome)), Some(transport)) = (notice, seek.stage.transport())
-        else {
-            self.note_stray(&seek, now);
-            self.actions.push(Action::HangUp(leg, None));
-            return self.failed(seek, Cause::NoWelcome, false, now, rng);
-        };
-        let up = Up::new(leg, &welcome, self.ping_within, now);
-        let old = self.up.replace(up);
-        self.proven = true;
-        self.actions.push(Action::Tell(Event::Attached {
-            leg,
-            transport,
-            resumed: welcome.resumed,
-            peer_online: welcome.peer_online,
-        }));
-        if let Some(old) = old {
-            self.actions.push(Action::HangUp(old.leg, None));
-        }
-        let better = self.better(transport);
-        if !better.is_empty() {
-            let mut seek = Seek::new(Why::Upgrade, Moment::NEVER);
-            seek.better = better;
-            self.pause(&mut seek, now, rng);
-            self.seek = Some(seek);
-        }
-    }
-
-    fn notice(&mut self, kind: &Kind, now: Moment, rng: &mut impl RngCore) {
-        let millis = |millis: u32| Duration::from_millis(millis.into());
-        let event = match kind {
-            Kind::PeerOnline(_) => Event::PeerOnline,
-            Kind::PeerAway(away) => Event::PeerAway(millis(away.grace_millis)),
-            Kind::DatagramsDropped(dropped) => Event::DatagramsDropped(dropped.count),
-            Kind::Draining(draining) => {
-                self.drain(now, rng);
-                Event::Draining(millis(draining.grace_millis))
-            }
-            Kind::Pong(pong) => match self.up.as_mut().and_then(|up| up.pong(pong.nonce, now)) {
-                Some(rtt) => Event::Rtt(rtt),
-                None => return,
-            },
-            Kind::Hello(_) | Kind::Welcome(_) | Kind::Ping(_) => return,
-        };
-        self.actions.push(Action::Tell(event));
-    }
-
-    /// Another leg is sought while this one lasts. The relay that stops is not asked again.
-    fn drain(&mut self, now: Moment, rng: &mut impl RngCore) {
-        if self.seek.as_ref().is_some_and(|it| it.why != Why::Upgrade) {
-            return;
-        }
-        if let Some(seek) = self.seek.take() {
-            self.note_stray(&seek, now);
-            self.cancel(&seek, None);
-        }
-        self.session = None;
-        let mut seek = Seek::new(Why::Draining, Moment::NEVER);
-        self.pause(&mut seek, now, rng);
-        self.seek = Some(seek);
     }
 
     fn lost(&mut self, cause: Cause, now: Moment, rng: &mut impl RngCore) {
@@ -437,12 +381,15 @@ impl Attach {
             seek.untold = Some(cause);
             return;
         }
-        let by_stray = cause == Cause::HungUp(CloseReason::Replaced)
-            && self.stray_at.is_some_and(|at| now <= at + STRAYS);
+        let is_own = self.held.is_some() || self.stray_at.is_some_and(|at| now <= at + STRAYS);
+        let by_own = cause == Cause::HungUp(CloseReason::Replaced) && is_own;
         if let Some(reason) = cause.final_reason()
-            && !by_stray
+            && !by_own
         {
             return self.end(End::HungUp(reason));
+        }
+        if self.held.is_some() {
+            return self.take_over(false, now, rng);
         }
         self.refuse_ticket(cause);
         self.short_lived = match now >= up.since + STABLE_AFTER {

@@ -78,6 +78,8 @@ reasons! {
     ProtocolError = 4018, Reattach, "the transport's own rules were broken";
     /// The ticket is for another relay.
     Misdirected = 4019, Refresh, "the pairing meets at another relay; open a session again";
+    /// The peer has gone to another relay, where the pairing meets now: the other one is to follow.
+    Moved = 4020, Refresh, "the peer has moved to another relay";
 }
 
 /// What a peer should do after a leg ended.

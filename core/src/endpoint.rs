@@ -166,6 +166,10 @@ impl Endpoint {
         let taken = match way {
             Way::Leg(leg) => {
                 let frame = self.attach.handle_frame(leg, bytes, now, rng);
+                if frame.is_some() && self.attach.has_news() {
+                    // The leg that it came by takes over with it.
+                    self.settle(now, rng);
+                }
                 // Nothing comes over a relay before the other peer was there.
                 frame.zip(self.latest)
             }
@@ -283,7 +287,7 @@ impl Endpoint {
 
     fn on_attach(&mut self, action: attach::Action, now: Moment, rng: &mut impl CryptoRngCore) {
         match action {
-            attach::Action::OpenSession => self.attach_call = self.call(),
+            attach::Action::OpenSession { unreached } => self.attach_call = self.call(unreached),
             attach::Action::Connect(leg, transport) => {
                 self.actions.push(Action::Connect(leg, transport));
             }
@@ -359,7 +363,7 @@ impl Endpoint {
                 return self.direct.renewed();
             }
             direct::Action::Renew => {
-                self.renew_call = self.call();
+                self.renew_call = self.call(false);
                 return;
             }
             direct::Action::Signal(signal) => {
@@ -426,10 +430,11 @@ impl Endpoint {
         }
     }
 
-    fn call(&mut self) -> u32 {
+    fn call(&mut self, unreached: bool) -> u32 {
         self.calls += 1;
-        self.actions.push(Action::OpenSession(self.calls));
-        self.calls
+        let call = self.calls;
+        self.actions.push(Action::OpenSession { call, unreached });
+        call
     }
 
     fn relay_up(&mut self, now: Moment, rng: &mut impl CryptoRngCore) {

@@ -37,7 +37,10 @@ pub fn encode(kind: Kind) -> Frame {
         Kind::Pong(it) => (PONG, number(1, it.nonce)),
         Kind::PeerOnline(_) => (PEER_ONLINE, Writer::default()),
         Kind::PeerAway(it) => (PEER_AWAY, number(1, it.grace_millis.into())),
-        Kind::Draining(it) => (DRAINING, number(1, it.grace_millis.into())),
+        Kind::Draining(it) => (
+            DRAINING,
+            number(1, it.grace_millis.into()).number(2, it.spread_millis.into()),
+        ),
         Kind::DatagramsDropped(it) => (DATAGRAMS_DROPPED, number(1, it.count)),
     };
     let Writer(notice) = Writer::default().message(field, &message);
@@ -63,7 +66,7 @@ pub fn decode(payload: Bytes) -> Result<Option<Kind>, Malformed> {
 
 fn kind_of(field: u64, message: &[u8]) -> Result<Option<Kind>, Malformed> {
     // Most kinds have one number, which is field 1.
-    let mut first = Value::Number(0);
+    let (mut first, mut second) = (Value::Number(0), Value::Number(0));
     let mut hello = v1::Hello::default();
     let mut welcome = v1::Welcome::default();
     let mut reader = Reader(message);
@@ -76,10 +79,12 @@ fn kind_of(field: u64, message: &[u8]) -> Result<Option<Kind>, Malformed> {
             (WELCOME, 3) => welcome.resumed = value.number() != 0,
             (WELCOME, 4) => welcome.limits = Some(limits(value.bytes())?),
             (_, 1) => first = value,
+            (_, 2) => second = value,
             _ => {}
         }
     }
     let (nonce, count, grace_millis) = (first.number(), first.number(), first.small());
+    let spread_millis = second.small();
     Ok(Some(match field {
         HELLO => Kind::Hello(hello),
         WELCOME => Kind::Welcome(welcome),
@@ -87,7 +92,10 @@ fn kind_of(field: u64, message: &[u8]) -> Result<Option<Kind>, Malformed> {
         PONG => Kind::Pong(v1::Pong { nonce }),
         PEER_ONLINE => Kind::PeerOnline(v1::PeerOnline {}),
         PEER_AWAY => Kind::PeerAway(v1::PeerAway { grace_millis }),
-        DRAINING => Kind::Draining(v1::Draining { grace_millis }),
+        DRAINING => Kind::Draining(v1::Draining {
+            grace_millis,
+            spread_millis,
+        }),
         DATAGRAMS_DROPPED => Kind::DatagramsDropped(v1::DatagramsDropped { count }),
         _ => return Ok(None),
     }))
@@ -182,7 +190,10 @@ mod tests {
             Kind::Pong(v1::Pong { nonce: 300 }),
             Kind::PeerOnline(v1::PeerOnline {}),
             Kind::PeerAway(v1::PeerAway { grace_millis: 7 }),
-            Kind::Draining(v1::Draining { grace_millis: 8 }),
+            Kind::Draining(v1::Draining {
+                grace_millis: 8,
+                spread_millis: 3,
+            }),
             Kind::DatagramsDropped(v1::DatagramsDropped { count: 9 }),
         ];
         for kind in kinds {

@@ -135,7 +135,7 @@ impl Peer {
         let path = self.paths.up(kind, now);
         self.association.on_path_up(rng);
         self.collect(path);
-        if self.association.state() != State::Secured {
+        if self.waits() {
             self.pause.reset();
             self.remind_at = self.pause.pause(now);
         }
@@ -348,14 +348,18 @@ impl Peer {
         }
     }
 
-    fn remind(&mut self, now: Moment, rng: &mut impl CryptoRngCore) {
-        self.remind_at = Moment::NEVER;
-        let waits = match self.association.state() {
+    /// Whether the other peer has to say something before the two understand each other.
+    fn waits(&self) -> bool {
+        match self.association.state() {
             State::Pairing | State::Handshaking => true,
             State::Secured => self.estranged,
             State::Burnt(_) => false,
-        };
-        if let (true, Some(path)) = (waits, self.paths.selected()) {
+        }
+    }
+
+    fn remind(&mut self, now: Moment, rng: &mut impl CryptoRngCore) {
+        self.remind_at = Moment::NEVER;
+        if let (true, Some(path)) = (self.waits(), self.paths.selected()) {
             self.association.on_path_up(rng);
             self.collect(path);
             self.remind_at = self.pause.pause(now);

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::id::PairingId;
+use crate::time::Timestamp;
 
 /// The name of a relay: 1 to 64 of `a-z`, `0-9`, `-` and `.`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -77,6 +78,9 @@ pub struct Placement {
     pub relay: RelayName,
     /// Counts the placements of the pairing, from 1.
     pub epoch: u32,
+    /// Since when.
+    #[serde(default)]
+    pub since: Timestamp,
 }
 
 /// A relay that takes new legs.
@@ -98,10 +102,11 @@ impl Candidate {
     }
 }
 
-/// Chooses a relay for a pairing; nothing if there is none.
+/// Chooses a relay for a pairing at this epoch; nothing if there is none. The next epoch draws anew, so that
+/// a pairing that had to move does not go to and fro between two relays.
 #[must_use]
-pub fn choose(pairing: PairingId, candidates: &[Candidate]) -> Option<&RelayName> {
-    let score = |candidate: &Candidate| score(pairing, candidate);
+pub fn choose(pairing: PairingId, epoch: u32, candidates: &[Candidate]) -> Option<&RelayName> {
+    let score = |candidate: &Candidate| score(pairing, epoch, candidate);
     let best = candidates
         .iter()
         .max_by(|one, other| score(one).total_cmp(&score(other)));
@@ -110,9 +115,10 @@ pub fn choose(pairing: PairingId, candidates: &[Candidate]) -> Option<&RelayName
 
 /// What a candidate is worth for a pairing: the larger the better, and a fair lot in proportion to the
 /// weights.
-fn score(pairing: PairingId, candidate: &Candidate) -> f64 {
+fn score(pairing: PairingId, epoch: u32, candidate: &Candidate) -> f64 {
     let mut hash = Sha256::new();
     hash.update(pairing.as_bytes());
+    hash.update(epoch.to_be_bytes());
     hash.update(candidate.name.as_str());
     let hash = hash.finalize();
     let (first, _) = hash.split_first_chunk().unwrap_or((&[0; 8], &[]));
@@ -160,17 +166,17 @@ mod tests {
         let relays = candidates(&[("a", 1.0), ("b", 2.0), ("c", 1.0), ("full", 0.0)]);
         let mut counts = [0u32; 4];
         for pairing in pairings() {
-            let chosen = choose(pairing, &relays).unwrap();
+            let chosen = choose(pairing, 1, &relays).unwrap();
             counts[relays.iter().position(|it| it.name == *chosen).unwrap()] += 1;
         }
         for (count, expected) in counts.into_iter().zip([5_000, 10_000, 5_000, 0]) {
             assert!(count.abs_diff(expected) <= expected / 10, "{counts:?}");
         }
         assert_eq!(
-            choose(pairings().next().unwrap(), &relays[3..]),
+            choose(pairings().next().unwrap(), 1, &relays[3..]),
             Some(&name("full"))
         );
-        assert_eq!(choose(pairings().next().unwrap(), &[]), None);
+        assert_eq!(choose(pairings().next().unwrap(), 1, &[]), None);
     }
 
     #[test]
@@ -179,8 +185,8 @@ mod tests {
         let left = candidates(&[("a", 1.0), ("c", 1.0)]);
         let mut inherited = [0u32; 2];
         for pairing in pairings() {
-            let before = choose(pairing, &all).unwrap();
-            let after = choose(pairing, &left).unwrap();
+            let before = choose(pairing, 1, &all).unwrap();
+            let after = choose(pairing, 1, &left).unwrap();
             match before.as_str() {
                 "b" => inherited[usize::from(after.as_str() == "c")] += 1,
                 _ => assert_eq!(before, after),

@@ -19,6 +19,8 @@
 //!   with [`CloseReason::PeerLost`] and the session ends.
 //! - Done by one peer ends the session at once: the other is hung up with
 //!   [`CloseReason::PeerLeft`].
+//! - A peer that has moved to another relay is followed: the other is told Draining, and goes on here until
+//!   it has moved as well, or `park_grace` is over. It is not told that its partner is away, which it is not.
 //! - A peer whose partner was never there waits up to `max_wait`.
 //! - A peer learns of the other by [`Action::Admit`] and by notices, never the same news twice in a
 //!   row.
@@ -64,14 +66,36 @@ pub enum Input {
     Lost(Role, LegId),
     /// A peer hung up with [`CloseReason::Done`]; its leg is gone.
     Done(Role, LegId),
+    /// A peer hung up with [`CloseReason::Moved`]; its leg is gone.
+    Moved(Role, LegId),
     /// A peer broke a rule, or was silent for too long: its leg deserves this reason.
     Fault(Role, LegId, CloseReason),
     /// The pairing was deleted.
     Revoke,
-    /// The relay is about to stop, after this time.
-    Drain(Duration),
+    /// The peers have to go elsewhere.
+    Drain(Drain),
     /// The deadline may have passed.
     Timeout,
+}
+
+/// How peers are sent elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// Their legs are hung up after this time.
+    pub grace: Duration,
+    /// They begin to seek the next relay within this time, so that not all do so at once.
+    pub spread: Duration,
+}
+
+impl Drain {
+    /// To begin at once.
+    #[must_use]
+    pub const fn within(grace: Duration) -> Self {
+        Self {
+            grace,
+            spread: Duration::ZERO,
+        }
+    }
 }
 
 /// What is to be done.
@@ -105,8 +129,8 @@ pub enum Notice {
     PeerOnline,
     /// The other peer's leg was lost; the session ends if it is not back within this time.
     PeerAway(Duration),
-    /// The relay stops after this time.
-    Draining(Duration),
+    /// The pairing meets elsewhere from now on.
+    Draining(Drain),
 }
 
 /// Where a session stands.
@@ -165,6 +189,8 @@ pub struct Session {
 struct Side {
     leg: Option<LegId>,
     had_leg: bool,
+    /// It has moved to another relay, and the other side does not know that it is away.
+    has_moved: bool,
     parked_until: Option<Moment>,
 }
 
@@ -234,7 +260,8 @@ impl Session {
             Input::Fault(role, leg, why) => self.lost(role, leg, Some(why), now, &mut actions),
             Input::Done(role, leg) => self.done(role, leg, &mut actions),
             Input::Revoke => self.end(Ended::Revoked, &mut actions),
-            Input::Drain(grace) => self.drain(grace, now, &mut actions),
+            Input::Moved(role, leg) => self.moved(role, leg, now, &mut actions),
+            Input::Drain(drain) => self.drain(drain, now, &mut actions),
             Input::Timeout => self.timeout(now, &mut actions),
         }
         actions
@@ -247,19 +274,20 @@ impl Session {
             return;
         }
         let peer_online = self.sides[role.other().index()].leg.is_some();
+        self.sides[role.other().index()].has_moved = false;
         let side = &mut self.sides[role.index()];
+        let had_moved = std::mem::take(&mut side.has_moved);
         let old = side.leg.replace(leg);
         let resumed = std::mem::replace(&mut side.had_leg, true);
         side.parked_until = None;
 
-        if let Some(old) = old {
-            actions.push(Action::HangUp(role, old, CloseReason::Replaced));
-            if peer_online {
-                let away = Notice::PeerAway(self.config.park_grace);
-                actions.push(Action::Notify(role.other(), away));
-            }
-        } else {
-            actions.push(Action::Presence(role, true));
+        match old {
+            Some(old) => actions.push(Action::HangUp(role, old, CloseReason::Replaced)),
+            None => actions.push(Action::Presence(role, true)),
+        }
+        if (old.is_some() || had_moved) && peer_online {
+            let away = Notice::PeerAway(self.config.park_grace);
+            actions.push(Action::Notify(role.other(), away));
         }
         actions.push(Action::Admit {
             role,
@@ -268,7 +296,10 @@ impl Session {
             resumed,
         });
         if let Some(at) = self.drains_at {
-            actions.push(Action::Notify(role, Notice::Draining(at - now)));
+            actions.push(Action::Notify(
+                role,
+                Notice::Draining(Drain::within(at - now)),
+            ));
         }
         if peer_online {
             actions.push(Action::Notify(role.other(), Notice::PeerOnline));
@@ -308,14 +339,26 @@ impl Session {
         }
     }
 
-    fn drain(&mut self, grace: Duration, now: Moment, actions: &mut Vec<Action>) {
-        if self.drains_at.is_some() {
+    fn moved(&mut self, role: Role, leg: LegId, now: Moment, actions: &mut Vec<Action>) {
+        if !self.detach(role, leg) {
             return;
         }
-        self.drains_at = Some(now + grace);
+        self.sides[role.index()].has_moved = self.sides[role.other().index()].leg.is_some();
+        actions.push(Action::Presence(role, false));
+        self.drain(Drain::within(self.config.park_grace), now, actions);
+        if self.ended.is_none() && self.sides.iter().all(|side| side.leg.is_none()) {
+            self.end(Ended::Drained, actions);
+        }
+    }
+
+    fn drain(&mut self, drain: Drain, now: Moment, actions: &mut Vec<Action>) {
+        if self.ended.is_some() || self.drains_at.is_some() {
+            return;
+        }
+        self.drains_at = Some(now + drain.grace);
         for role in Role::BOTH {
             if self.leg(role).is_some() {
-                actions.push(Action::Notify(role, Notice::Draining(grace)));
+                actions.push(Action::Notify(role, Notice::Draining(drain)));
             }
         }
         if self.sides.iter().all(|side| side.leg.is_none()) {

@@ -11,9 +11,9 @@
 //!   hang_up              the last frames, the close reason, and the socket is gone
 //! ```
 //!
-//! How a leg ends is the peer's word or the world's: number 4000 means [`Ending::Done`]. Everything
-//! else, the WebSocket codes 1000 and 1001 of a closed or reloaded page included, is
-//! [`Ending::Gone`]: the peer may come back.
+//! How a leg ends is the peer's word or the world's: number 4000 means [`Ending::Done`], 4020
+//! [`Ending::Moved`]. Everything else, the WebSocket codes 1000 and 1001 of a closed or reloaded page
+//! included, is [`Ending::Gone`]: the peer may come back.
 
 use std::net::IpAddr;
 use std::task::{Context, Poll};
@@ -77,8 +77,24 @@ pub(crate) enum Ending {
     Gone,
     /// The peer said that it is done.
     Done,
+    /// The peer has gone to another relay: it ended the leg with [`CloseReason::Moved`].
+    Moved,
     /// The peer broke a rule; the leg is still to be hung up.
     Fault(CloseReason),
+}
+
+impl Ending {
+    /// The peer ended the leg with this number.
+    pub(crate) fn of_peer(number: u64) -> Self {
+        let reason = u16::try_from(number)
+            .ok()
+            .and_then(CloseReason::from_number);
+        match reason {
+            Some(CloseReason::Done) => Self::Done,
+            Some(CloseReason::Moved) => Self::Moved,
+            _ => Self::Gone,
+        }
+    }
 }
 
 /// Writing is not possible any more.

@@ -62,6 +62,7 @@ pub struct Metrics {
     legs: AtomicU64,
     admitted: AtomicU64,
     refused: AtomicU64,
+    cut_off: AtomicU64,
     presence_lost: AtomicU64,
     frames: [AtomicU64; 4],
     bytes: [AtomicU64; 4],
@@ -83,6 +84,8 @@ pub struct Snapshot {
     pub admitted: u64,
     /// Connections turned away before a leg began: no room, wrong request, foreign origin.
     pub refused: u64,
+    /// Peers that were hung up because they had to go elsewhere and had not gone in time.
+    pub cut_off: u64,
     /// Presence events that were lost because their receiver was too slow.
     pub presence_lost: u64,
     /// Frames forwarded, by [`Lane`] in the order of [`Lane::ALL`].
@@ -130,6 +133,7 @@ impl Metrics {
             memory: 0,
             admitted: self.admitted.load(Relaxed),
             refused: self.refused.load(Relaxed),
+            cut_off: self.cut_off.load(Relaxed),
             presence_lost: self.presence_lost.load(Relaxed),
             frames: read(&self.frames),
             bytes: read(&self.bytes),
@@ -161,6 +165,10 @@ impl Metrics {
 
     pub(crate) fn refused(&self) {
         self.refused.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn cut_off(&self) {
+        self.cut_off.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn presence_lost(&self) {

@@ -3,10 +3,10 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use peersox_core::close::CloseReason;
 use peersox_core::id::PairingId;
+use peersox_core::session::Drain;
 use tokio::sync::mpsc::{self, error::TrySendError};
 
 use crate::session::{Attach, Command};
@@ -118,10 +118,10 @@ impl Registry {
 }
 
 /// Tells every session of `inboxes` to drain.
-pub(crate) async fn tell_draining(inboxes: Vec<mpsc::Sender<Command>>, grace: Duration) {
+pub(crate) async fn tell_draining(inboxes: Vec<mpsc::Sender<Command>>, drain: Drain) {
     for inbox in inboxes {
         // A session that ended meanwhile needs no telling.
-        let _ = inbox.send(Command::Drain(grace)).await;
+        let _ = inbox.send(Command::Drain(drain)).await;
     }
 }
 

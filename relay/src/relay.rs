@@ -12,7 +12,7 @@ use peersox_core::id::PairingId;
 use peersox_core::limit::{Pool, Rates};
 use peersox_core::origin::{self, Origin, Refused};
 use peersox_core::role::Role;
-use peersox_core::session::LegId;
+use peersox_core::session::{Drain, LegId};
 use peersox_core::ticket::Verifier;
 use peersox_core::time::{Moment, Timestamp};
 use tokio::sync::mpsc;
@@ -149,7 +149,8 @@ impl Relay {
         let Some(inbox) = self.0.registry.find(session) else {
             return false;
         };
-        inbox.send(session::Command::Drain(grace)).await.is_ok()
+        let drain = session::Command::Drain(Drain::within(grace));
+        inbox.send(drain).await.is_ok()
     }
 
     /// Ends the session of a pairing that was deleted, and refuses its tickets from now on.
@@ -178,13 +179,18 @@ impl Relay {
 
     /// Stops the relay: refuses new legs, tells every peer, hangs up after `grace` and waits until
     /// the last task is gone. Tasks that are still there after `grace` and the linger time of the
-    /// configuration are aborted.
-    pub async fn drain(&self, grace: Duration) {
+    /// configuration are aborted. Answers how many peers were hung up that had not gone elsewhere.
+    pub async fn drain(&self, grace: Duration) -> u64 {
+        let before = self.0.metrics.snapshot().cut_off;
         self.0.draining.cancel();
         let inboxes = self.0.registry.drain();
         self.0.tasks.close();
+        let drain = Drain {
+            grace,
+            spread: spread(self.snapshot().legs, grace),
+        };
         let done = async {
-            tell_draining(inboxes, grace).await;
+            tell_draining(inboxes, drain).await;
             self.0.tasks.wait().await;
         };
         let patience = grace + self.0.config.linger + Duration::from_secs(1);
@@ -193,6 +199,7 @@ impl Relay {
             self.0.aborting.cancel();
             self.0.tasks.wait().await;
         }
+        self.0.metrics.snapshot().cut_off - before
     }
 }
 
@@ -270,7 +277,7 @@ impl Inner {
                 debug!(%reason, "leg not admitted");
                 self.hang_up(leg, Vec::new(), reason);
             }
-            Err(Ending::Gone | Ending::Done) => self.part(leg),
+            Err(Ending::Gone | Ending::Done | Ending::Moved) => self.part(leg),
         }
     }
 
@@ -324,6 +331,16 @@ impl Inner {
         }
     }
 }
+
+/// Within which time so many peers begin to seek another relay: control answers them one after the other.
+fn spread(legs: u64, grace: Duration) -> Duration {
+    PER_LEG
+        .saturating_mul(u32::try_from(legs).unwrap_or(u32::MAX))
+        .min(grace / 2)
+}
+
+/// A node of control opens more sessions than one in this time.
+const PER_LEG: Duration = Duration::from_millis(1);
 
 /// Presence events that wait to be taken, at least: all legs may come or go at once.
 const PRESENCE_EVENTS: usize = 1024;

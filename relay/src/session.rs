@@ -11,7 +11,7 @@ use std::time::Duration;
 use peersox_core::close::CloseReason;
 use peersox_core::id::PairingId;
 use peersox_core::role::Role;
-use peersox_core::session::{Action, Ended, Input, LegId, Session};
+use peersox_core::session::{Action, Drain, Ended, Input, LegId, Session};
 use peersox_core::time::Moment;
 use peersox_proto::v1;
 use tokio::sync::mpsc;
@@ -34,7 +34,7 @@ use wires::{Event, Wires};
 pub(crate) enum Command {
     Attach(Box<Attach>),
     Revoke,
-    Drain(Duration),
+    Drain(Drain),
 }
 
 /// A leg that was admitted.
@@ -121,9 +121,9 @@ impl Task {
                 self.handle(Input::Attach(role, id))
             }
             Some(Command::Revoke) => self.handle(Input::Revoke),
-            Some(Command::Drain(grace)) => self.handle(Input::Drain(grace)),
+            Some(Command::Drain(drain)) => self.handle(Input::Drain(drain)),
             // The registry dropped our sender: the relay itself is gone.
-            None => self.handle(Input::Drain(Duration::ZERO)),
+            None => self.handle(Input::Drain(Drain::within(Duration::ZERO))),
         }
     }
 
@@ -143,6 +143,10 @@ impl Task {
             Ending::Done => {
                 self.part(role);
                 self.handle(Input::Done(role, id))
+            }
+            Ending::Moved => {
+                self.part(role);
+                self.handle(Input::Moved(role, id))
             }
         }
     }
@@ -222,6 +226,9 @@ impl Task {
             self.relay.hang_up(leg, Vec::new(), reason);
         } else if let Some((leg, last)) = self.wires.detach(role, reason) {
             debug_assert_eq!(leg.id, id);
+            if reason == CloseReason::Draining {
+                self.relay.metrics.cut_off();
+            }
             info!(%role, %reason, "leg hung up");
             self.relay.hang_up(leg, last, reason);
         }

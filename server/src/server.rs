@@ -71,10 +71,12 @@ impl Server {
 
     /// Stops in good order. No connection is accepted any more, `/readyz` answers 503, and peers are told to
     /// seek another leg. After `grace`, or earlier if all have left, legs are hung up (4005). Returns once
-    /// everything is gone: at once if the peers answer, else at most 13 s after `grace`.
-    pub async fn shutdown(mut self, grace: Duration) {
-        if let Some(ending) = self.ending.take() {
-            ending.run(grace).await;
+    /// everything is gone: at once if the peers answer, else at most 13 s after `grace`. Answers how many
+    /// peers were hung up; those that went to another server before are none of them.
+    pub async fn shutdown(mut self, grace: Duration) -> u64 {
+        match self.ending.take() {
+            Some(ending) => ending.run(grace).await,
+            None => 0,
         }
     }
 
@@ -208,7 +210,7 @@ struct Ending {
 
 impl Ending {
     /// Takes as long as [`Server::shutdown`] says.
-    async fn run(self, grace: Duration) {
+    async fn run(self, grace: Duration) -> u64 {
         if let Some(control) = &self.control {
             control.end().await;
         } else if let Some(relay) = &self.relay {
@@ -219,9 +221,10 @@ impl Ending {
         // The store is closed with the last task that has it, or with the last handle.
         drop(self.control);
         self.stop.cancel();
-        if let Some(relay) = &self.relay {
-            relay.drain(grace).await;
-        }
+        let cut_off = match &self.relay {
+            Some(relay) => relay.drain(grace).await,
+            None => 0,
+        };
         self.bridge.cancel();
         if let Some(quic) = &self.quic {
             quic.close(0u8.into(), b"stopped");
@@ -234,6 +237,7 @@ impl Ending {
         {
             tracing::debug!(left = self.tasks.len(), "connections were cut off");
         }
+        cut_off
     }
 }
 

@@ -259,6 +259,18 @@ impl Peer {
         self.event_or_end("code").await.as_ref().map(code)
     }
 
+    /// Waits for its end; gives all the events it ever told.
+    pub async fn rest(&mut self) -> &[Value] {
+        drop(self.stdin.take());
+        while self.next().await.is_some() {}
+        &self.seen
+    }
+
+    /// Whether it has told such an event, among those that were waited for.
+    pub fn has_told(&self, name: &str) -> bool {
+        self.seen.iter().any(|event| event["event"] == name)
+    }
+
     /// Waits for its end; gives exit code and all it ever said that was no event, or was one about its
     /// failure.
     pub async fn end(mut self) -> (i32, String) {

@@ -21,6 +21,7 @@ mod hostile;
 mod leases;
 mod look;
 mod meeting;
+mod moves;
 mod nobody;
 mod nodes;
 mod noon;

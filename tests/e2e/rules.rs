@@ -62,7 +62,11 @@ async fn a_leg_that_is_replaced_by_the_peers_own_newer_one_ends_nothing() {
     let (_control, mut relay, mut peer, mut old) = attached(&script, v1::Welcome::default()).await;
     let mut events = peer.events();
     let grace_millis = 60_000;
-    old.say(Kind::Draining(v1::Draining { grace_millis })).await;
+    old.say(Kind::Draining(v1::Draining {
+        grace_millis,
+        ..v1::Draining::default()
+    }))
+    .await;
     let mut new = relay.leg("two").await;
     // The peer hears of this before the Welcome of the leg that caused it.
     old.close(CloseReason::Replaced.number()).await;

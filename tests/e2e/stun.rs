@@ -51,7 +51,10 @@ async fn announced(server: &Server) -> Vec<IceServer> {
     let mut client = PairingServiceClient::connect(url).await.unwrap();
     let created = client.create_pairing(CreatePairingRequest::default());
     let credential = created.await.unwrap().into_inner().credential;
-    let opened = client.open_session(OpenSessionRequest { credential });
+    let opened = client.open_session(OpenSessionRequest {
+        credential,
+        ..OpenSessionRequest::default()
+    });
     opened.await.unwrap().into_inner().ice_servers
 }
 

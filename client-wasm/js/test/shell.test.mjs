@@ -10,6 +10,7 @@ import { Shell } from '../src/net/shell.js'
 
 const SESSION = {
   ticket: 'T.I.C',
+  epoch: 7,
   ticket_expires_at_millis: 1_700_000_000_000,
   endpoints: [
     { transport: 2, url: 'https://relay.example' },
@@ -120,7 +121,8 @@ function begun(t, options = {}) {
       it.machine = this
     }
   }
-  const open = (signal) => new Promise((resolve, reject) => it.opened.push({ signal, resolve, reject }))
+  const open = (unreached, signal) =>
+    new Promise((resolve, reject) => it.opened.push({ unreached, signal, resolve, reject }))
   const who = { id: new Uint8Array(16), initiator: true, secret: Uint8Array.of(1), webrtc: 'auto', maxMessage: 100, open }
   it.shell = new Shell({ Machine }, { ...who, ...options }, listener)
   it.tell = (told, a = 0, b = 0, c = 0, ...text) => {
@@ -166,6 +168,9 @@ test('OpenSession reports what was answered, call by call', async (t) => {
   await turn()
   assert.deepEqual(calls(), [['sessionOpened', 1, 0b110, 60_000, 'late']])
   tell(Told.OpenSession, 3)
+  tell(Told.OpenSession, 4, 1)
+  // The epoch of the answer that came last goes with the report that its relay cannot be reached.
+  assert.deepEqual(opened.map((it) => it.unreached), [0, 0, 0, SESSION.epoch])
   tell(Told.End, End.Closed)
   assert.equal(opened[2].signal.aborted, true)
 })

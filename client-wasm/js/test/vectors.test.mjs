@@ -153,7 +153,7 @@ function action(news) {
   const { told, a, b, bytes } = news
   switch (told) {
     case Told.OpenSession:
-      return { do: 'open-session', call: a }
+      return { do: 'open-session', call: a, unreached: b > 0 }
     case Told.Connect:
       return { do: 'connect', leg: a, transport: b }
     case Told.HangUp:

@@ -14,7 +14,10 @@ use crate::told::{Cause, End, Told};
 impl Machine {
     pub(super) fn tell(&mut self, action: Action) -> Reply {
         match action {
-            Action::OpenSession(call) => told(Told::OpenSession, call),
+            Action::OpenSession { call, unreached } => Reply {
+                b: f64::from(u8::from(unreached)),
+                ..told(Told::OpenSession, call)
+            },
             Action::Connect(leg, transport) => Reply {
                 b: transport.number().into(),
                 ..told(Told::Connect, leg.number())

@@ -181,7 +181,11 @@ impl<S: Store> PairingService for Pairing<S> {
             .map(|Asked(asked)| asked.as_str());
         let credential = &request.get_ref().credential;
         let meeting = match self.0.roster.as_ref().zip(self.0.config.relays.as_ref()) {
-            Some((roster, relays)) => self.place(roster, &relays.region, credential).await?,
+            Some((roster, relays)) => {
+                let unreached = request.get_ref().unreached_epoch;
+                self.place(roster, &relays.region, credential, unreached)
+                    .await?
+            }
             None => {
                 let endpoints = self.0.directory.endpoints(asked);
                 Meeting {
@@ -221,6 +225,7 @@ impl<S: Store> PairingService for Pairing<S> {
             endpoints: meeting.endpoints,
             ice_servers,
             role: v1::Role::from(view.role).into(),
+            epoch: claims.epoch,
         }))
     }
 
@@ -252,6 +257,7 @@ impl<S: Store> Pairing<S> {
         roster: &Roster,
         region: &str,
         credential: &bytes::Bytes,
+        unreached: u32,
     ) -> Result<Meeting, Status> {
         let credential = convert::credential(credential).map_err(status::rejected)?;
         let Choice {
@@ -263,10 +269,16 @@ impl<S: Store> Pairing<S> {
             credential,
             candidates,
             gone,
+            unreached,
             knows_all,
         };
         let Placed { view, placement } = self.0.execute(&place).await?;
         let placement = placement.ok_or_else(status::no_relay)?;
+        if unreached != 0 {
+            let (pairing, relay) = (view.id, &placement.relay);
+            let moved = placement.epoch != unreached;
+            tracing::info!(%pairing, unreached, %relay, moved, "a peer cannot reach its relay");
+        }
         let found = roster.endpoints(&placement.relay);
         let (endpoints, stun_urls) = found.ok_or_else(status::no_relay)?;
         Ok(Meeting {

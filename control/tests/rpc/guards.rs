@@ -124,7 +124,10 @@ async fn a_server_that_stops_sends_nobody_to_its_relay() {
     let server = Server::start().await;
     let mut client = server.client().await;
     let credential = create(&mut client).await.credential;
-    let request = OpenSessionRequest { credential };
+    let request = OpenSessionRequest {
+        credential,
+        ..Default::default()
+    };
     assert!(client.open_session(request.clone()).await.is_ok());
     server.control.stop();
     let status = client.open_session(request).await.unwrap_err();

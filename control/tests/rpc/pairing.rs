@@ -152,7 +152,10 @@ async fn a_wrong_secret_and_an_unknown_pairing_are_one_and_the_same_answer() {
         );
         answers.push((status.message().to_owned(), status.details().to_vec()));
         assert!(delete(&mut client, &credential).await.is_err());
-        let request = OpenSessionRequest { credential };
+        let request = OpenSessionRequest {
+            credential,
+            ..Default::default()
+        };
         assert!(client.open_session(request).await.is_err());
     }
     assert!(answers.iter().all(|answer| *answer == answers[0]));
@@ -189,7 +192,10 @@ async fn a_session_is_opened_with_a_ticket_and_addresses() {
         (created.credential, CoreRole::Initiator),
         (joined.credential, CoreRole::Joiner),
     ] {
-        let request = OpenSessionRequest { credential };
+        let request = OpenSessionRequest {
+            credential,
+            ..Default::default()
+        };
         let session = client.open_session(request).await.unwrap().into_inner();
         assert_eq!(session.role(), role.into());
         let claims = server
@@ -235,7 +241,10 @@ async fn each_session_has_turn_credentials_of_its_own() {
     let end = START / 1000 + TURN_LIFETIME.as_secs();
     for later in [0, 3600, 3600] {
         let credential = created.credential.clone();
-        let request = OpenSessionRequest { credential };
+        let request = OpenSessionRequest {
+            credential,
+            ..Default::default()
+        };
         let session = client.open_session(request).await.unwrap().into_inner();
         let [stun, turn] = &session.ice_servers[..] else {
             panic!("{:?}", session.ice_servers);

@@ -86,7 +86,10 @@ async fn a_browser_can_call() {
     let created = CreatePairingResponse::decode(message.unwrap()).unwrap();
 
     let credential = created.credential;
-    let body = framed(&OpenSessionRequest { credential });
+    let body = framed(&OpenSessionRequest {
+        credential,
+        ..Default::default()
+    });
     let (_, reply) = raw(server.address, &post("OpenSession", WEB), &body).await;
     let session = OpenSessionResponse::decode(unframed(&reply).0.unwrap()).unwrap();
     assert_eq!(session.endpoints[0].url, "quic://h.example:80");

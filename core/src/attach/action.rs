@@ -11,7 +11,10 @@ pub enum Action {
     /// Call OpenSession, and report with [`Attach::session_opened`](super::Attach::session_opened) or
     /// [`Attach::session_failed`](super::Attach::session_failed). An earlier call that has not been answered
     /// is not waited for any more.
-    OpenSession,
+    OpenSession {
+        /// The relay of the latest answer could not be reached: the request names its epoch.
+        unreached: bool,
+    },
     /// Connect this leg by this transport, to the endpoint of the latest session.
     Connect(LegId, Transport),
     /// This leg is of no use any more: end it, with the number if there is one, and tell nothing more of it.

@@ -71,6 +71,19 @@ impl Cause {
         }
     }
 
+    /// Whether the relay cannot be reached, or has no room: another one may do better.
+    pub(super) const fn is_unreached(self) -> bool {
+        match self {
+            Self::HungUp(reason) => matches!(reason, CloseReason::Overloaded),
+            Self::Broken | Self::Silent | Self::NoWelcome | Self::TimedOut => true,
+            Self::Unknown(_)
+            | Self::Altered
+            | Self::Malformed
+            | Self::NoTransport
+            | Self::Control => false,
+        }
+    }
+
     /// The reason, if it is one after which trying again would end the same way.
     pub(super) fn final_reason(self) -> Option<CloseReason> {
         match self {

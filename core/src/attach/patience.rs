@@ -45,3 +45,10 @@ pub(super) const RESTART_AFTER: Duration = Duration::from_secs(1);
 
 /// The longest time between two attempts at a better transport, unless the embedder asks for more.
 pub(super) const UPGRADE_AT_MOST: Duration = Duration::from_secs(600);
+
+/// After so many attempts in a row at a relay that control has just named, none of which reached it, control
+/// is told so.
+pub const UNREACHED: u32 = 2;
+
+/// A relay may spread its peers over so long a time, before they seek another one.
+pub(super) const SPREAD_AT_MOST: Duration = Duration::from_secs(60);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rand_core::RngCore;
 
-use super::patience::{ATTEMPT, OPENING, OPENING_WITH_TICKET, UPGRADE_AT_MOST};
+use super::patience::{ATTEMPT, OPENING, OPENING_WITH_TICKET, UNREACHED, UPGRADE_AT_MOST};
 use super::{
     Action, Attach, Cause, End, Event, HEAD_START, LegId, PAUSE, PAUSE_AT_MOST, Transport,
     Transports,
@@ -20,6 +20,10 @@ pub(super) struct Seek {
     pub(super) failures: u32,
     /// How often control refused or did not answer.
     pub(super) control_failed: u32,
+    /// Control has named the relay in this attempt.
+    pub(super) is_named: bool,
+    /// Within which time to begin, so that not all peers of a relay do so at once.
+    pub(super) spread: Duration,
     /// When the patience is over.
     pub(super) give_up: Moment,
     /// Why the leg before ended, if that is not told yet.
@@ -94,6 +98,8 @@ impl Seek {
             since: Moment::default(),
             failures: 0,
             control_failed: 0,
+            is_named: false,
+            spread: Duration::ZERO,
             give_up,
             untold: None,
             cause: Cause::Broken,
@@ -179,7 +185,9 @@ impl Attach {
             until: now + patience,
         };
         seek.since = now;
-        self.actions.push(Action::OpenSession);
+        seek.is_named = false;
+        let unreached = self.session.is_some() && self.unreached >= UNREACHED;
+        self.actions.push(Action::OpenSession { unreached });
     }
 
     /// Lets the transports race that both sides speak.
@@ -286,6 +294,9 @@ impl Attach {
             return;
         }
         self.refuse_ticket(cause);
+        if seek.is_named && seek.why != Why::Upgrade && cause.is_unreached() {
+            self.unreached += 1;
+        }
         seek.failures += 1;
         let reason = cause.final_reason();
         if seek.why != Why::Lost {
@@ -325,6 +336,7 @@ impl Attach {
     /// Waits before the next attempt; gives how long.
     pub(super) fn pause(&self, seek: &mut Seek, now: Moment, rng: &mut impl RngCore) -> Duration {
         let pause = match seek.why {
+            Why::Draining if seek.failures == 0 => random(seek.spread.max(PAUSE), rng),
             Why::Lost | Why::Draining => {
                 jittered(doubled(PAUSE, seek.failures, PAUSE_AT_MOST), rng)
             }
@@ -355,6 +367,11 @@ fn doubled(first: Duration, doublings: u32, at_most: Duration) -> Duration {
 /// Between half of it and all of it, so that a thousand peers do not come back at once.
 fn jittered(pause: Duration, rng: &mut impl RngCore) -> Duration {
     let half = pause / 2;
-    let millis = u64::try_from(half.as_millis()).unwrap_or(u64::MAX - 1);
-    half + Duration::from_millis(rng.next_u64() % (millis + 1))
+    half + random(half, rng)
+}
+
+/// Between nothing and all of it, in whole milliseconds.
+fn random(at_most: Duration, rng: &mut impl RngCore) -> Duration {
+    let millis = u64::try_from(at_most.as_millis()).unwrap_or(u64::MAX - 1);
+    Duration::from_millis(rng.next_u64() % (millis + 1))
 }

@@ -12,6 +12,8 @@ use crate::time::Moment;
 pub(super) struct Up {
     pub(super) leg: LegId,
     pub(super) since: Moment,
+    /// The other peer is attached there, too.
+    pub(super) peer_online: bool,
     /// Frames that the leg took still wait in this process.
     pub(super) waits: bool,
     keepalive: Duration,
@@ -38,6 +40,7 @@ impl Up {
         let mut up = Self {
             leg,
             since: now,
+            peer_online: welcome.peer_online,
             waits: false,
             keepalive,
             ping_at: now,

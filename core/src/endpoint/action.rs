@@ -15,9 +15,13 @@ use crate::secure::Sas;
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Call OpenSession and report the result with this number. Keep the addresses and servers of the latest
-    /// answer.
-    OpenSession(u32),
+    /// Call OpenSession and report the result. Keep the addresses and servers of the latest answer.
+    OpenSession {
+        /// The number to report with.
+        call: u32,
+        /// The relay of the latest answer could not be reached: the request names its epoch.
+        unreached: bool,
+    },
     /// Connect this leg to the endpoint of this transport, of the latest answer.
     Connect(LegId, Transport),
     /// End this leg and tell nothing more of it. With a reason: after the frames that

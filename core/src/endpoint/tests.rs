@@ -75,7 +75,7 @@ impl Side {
 
     /// Attaches its first leg.
     fn attach(&mut self, peer_online: bool, outlives: Option<Duration>) -> Vec<Action> {
-        assert_eq!(self.take(), [Action::OpenSession(1)]);
+        assert_eq!(self.take(), [opens(1)]);
         let [Action::Connect(leg, _)] = self.opened(1, outlives)[..] else {
             panic!("nothing is connected");
         };
@@ -260,7 +260,7 @@ fn who_wakes_up_with_stale_servers_asks_for_others_before_ice_is_restarted() {
     let told = a.give(Input::Wake(SECOND));
     assert!(told.contains(&Action::Offer(attempt, true)), "{told:?}");
     let told = a.give(Input::Wake(61 * SECOND));
-    assert!(told.contains(&Action::OpenSession(2)), "{told:?}");
+    assert!(told.contains(&opens(2)), "{told:?}");
     assert!(!told.contains(&Action::Offer(attempt, true)), "{told:?}");
     let told = a.opened(2, Some(60 * SECOND));
     assert!(told.contains(&Action::Offer(attempt, true)), "{told:?}");
@@ -280,11 +280,22 @@ fn old_servers_have_to_do_while_control_asks_to_wait() {
     let told = a.give(Input::Wake(SECOND));
     assert!(told.contains(&Action::Offer(attempt, true)), "{told:?}");
     let told = a.give(Input::LegEnded(a.leg.unwrap(), Ended::Broken));
-    assert!(!told.iter().any(|it| matches!(it, Action::OpenSession(_))));
+    assert!(
+        !told
+            .iter()
+            .any(|it| matches!(it, Action::OpenSession { .. }))
+    );
     a.now = a.now + 999 * Duration::from_millis(1);
     assert_eq!(a.give(Input::Timeout), [], "control is called too early");
     a.now = a.now + Duration::from_millis(1);
-    assert_eq!(a.give(Input::Timeout), [Action::OpenSession(3)]);
+    assert_eq!(a.give(Input::Timeout), [opens(3)]);
+}
+
+const fn opens(call: u32) -> Action {
+    Action::OpenSession {
+        call,
+        unreached: false,
+    }
 }
 
 /// Two peers with these codes that have exchanged so many frames: the initiator's side, and the joiner's.
@@ -391,7 +402,7 @@ fn a_peer_that_cannot_come_back_is_waited_for_a_moment_only() {
         a.now = a.now + SECOND;
         let told = a.give(Input::Timeout);
         let call = told.iter().find_map(|it| match it {
-            Action::OpenSession(call) => Some(*call),
+            Action::OpenSession { call, .. } => Some(*call),
             _ => None,
         });
         let call = call.expect("another leg is sought");

@@ -173,6 +173,7 @@ impl Run {
             }),
             1 => Kind::Draining(v1::Draining {
                 grace_millis: 5_000,
+                spread_millis: 0,
             }),
             _ => Kind::PeerOnline(v1::PeerOnline {}),
         };
@@ -216,7 +217,7 @@ impl Run {
         let mut online = false;
         while let Some(action) = code.endpoint.poll_action(self.now, &mut self.dice) {
             let input = match action {
-                endpoint::Action::OpenSession(call) => endpoint::Input::SessionOpened {
+                endpoint::Action::OpenSession { call, .. } => endpoint::Input::SessionOpened {
                     call,
                     session: Session {
                         offered: Transports::ALL,

@@ -1,5 +1,7 @@
 //! Where the peers of a pairing meet, decided when one of them opens a session.
 
+use std::time::Duration;
+
 use rand_core::CryptoRngCore;
 
 use super::command::authenticate;
@@ -16,6 +18,9 @@ pub struct Place {
     pub candidates: Vec<Candidate>,
     /// The relays that are known to be gone, or about to go.
     pub gone: Vec<RelayName>,
+    /// The epoch at which the peer could not reach the relay, though control said that it is there; zero for
+    /// none.
+    pub unreached: u32,
     /// Whether any other relay that is not among the candidates is gone, too. Whoever has just begun to
     /// listen to relays does not know it yet.
     pub knows_all: bool,
@@ -56,7 +61,14 @@ impl Command for Place {
             names.any(|name| *name == placement.relay)
         };
         let placed = pairing.placement.as_ref();
-        if let Some(placed) = placed.filter(|placed| stands(placed)) {
+        let is_unreached = |placed: &Placement| {
+            placed.epoch == self.unreached && now >= placed.since + MOVES_AFTER
+        };
+        let unreached = placed.filter(|placed| is_unreached(placed));
+        let mut candidates = self.candidates.clone();
+        candidates.retain(|it| unreached.is_none_or(|placed| placed.relay != it.name));
+        let moves = unreached.is_some() && !candidates.is_empty();
+        if let Some(placed) = placed.filter(|placed| stands(placed) && !moves) {
             let reply = reply(Some(placed.clone()));
             return Ok(Decision {
                 write: admitted.write,
@@ -64,9 +76,10 @@ impl Command for Place {
                 reply,
             });
         }
-        let chosen = placement::choose(pairing.id, &self.candidates);
+        let epoch = placed.map_or(0, |placed| placed.epoch).saturating_add(1);
+        let chosen = placement::choose(pairing.id, epoch, &candidates);
         let is_gone = |placed: &Placement| self.knows_all || self.gone.contains(&placed.relay);
-        let chosen = chosen.filter(|_| placed.is_none_or(is_gone));
+        let chosen = chosen.filter(|_| moves || placed.is_none_or(is_gone));
         let Some(relay) = chosen.cloned() else {
             return Ok(Decision {
                 write: Write::Nothing,
@@ -74,8 +87,11 @@ impl Command for Place {
                 reply: reply(None),
             });
         };
-        let epoch = placed.map_or(0, |placed| placed.epoch).saturating_add(1);
-        let placement = Placement { relay, epoch };
+        let placement = Placement {
+            relay,
+            epoch,
+            since: now,
+        };
         let mut moved = pairing.clone();
         moved.alive(config, role, now);
         moved.placement = Some(placement.clone());
@@ -86,6 +102,10 @@ impl Command for Place {
         })
     }
 }
+
+/// For how long a pairing stays at a relay, whatever its peers say of it: whoever holds a credential could
+/// move it to and fro.
+const MOVES_AFTER: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
@@ -100,6 +120,8 @@ mod tests {
         stored: Pairing,
         credential: Credential,
         rng: Seeded,
+        now: Timestamp,
+        unreached: u32,
     }
 
     impl World {
@@ -119,6 +141,8 @@ mod tests {
                 stored,
                 credential,
                 rng,
+                now: NOW,
+                unreached: 0,
             }
         }
 
@@ -140,11 +164,13 @@ mod tests {
             let place = Place {
                 credential: self.credential.clone(),
                 candidates: relays.iter().map(candidate).collect(),
+                unreached: self.unreached,
                 gone: gone.iter().map(|it| it.parse().unwrap()).collect(),
                 knows_all,
             };
             let stored = Some(&self.stored);
-            let decision = decide(&Config::default(), stored, &place, NOW, &mut self.rng).unwrap();
+            let decision =
+                decide(&Config::default(), stored, &place, self.now, &mut self.rng).unwrap();
             if let Write::Put(pairing) | Write::Prolong(pairing) = decision.write {
                 self.stored = pairing;
             }
@@ -189,6 +215,40 @@ mod tests {
         assert_eq!(world.place_without(&["a"], &["b"], false), second);
     }
 
+    /// A relay that control sees may be out of the reach of a peer.
+    #[test]
+    fn a_pairing_moves_at_the_word_of_a_peer_and_not_to_and_fro() {
+        let mut world = World::new();
+        let relays = ["a", "b", "c"];
+        let first = world.place(&relays, true);
+        world.unreached = 1;
+        assert_eq!(world.place(&relays, true), first, "it was placed just now");
+        world.now = world.now + MOVES_AFTER;
+        let (second, epoch) = world.place(&relays, true).unwrap();
+        let (first, _) = first.unwrap();
+        assert_eq!(epoch, 2);
+        assert_ne!(second, first);
+        // The other peer says the same later: the pairing is elsewhere by now.
+        world.now = world.now + MOVES_AFTER;
+        assert_eq!(world.place(&relays, true), Some((second.clone(), 2)));
+        // It is moved although this node does not know whether the relay is gone, and stays where no other
+        // is.
+        world.unreached = 2;
+        assert_eq!(world.place(&[&second], true), Some((second.clone(), 2)));
+        let others: Vec<_> = relays.into_iter().filter(|it| *it != second).collect();
+        let (third, epoch) = world.place(&others, false).unwrap();
+        assert_eq!(epoch, 3);
+        assert_ne!(third, second);
+        // All are tried in the end.
+        let mut tried = std::collections::BTreeSet::new();
+        for epoch in 3..30 {
+            world.unreached = epoch;
+            world.now = world.now + MOVES_AFTER;
+            tried.insert(world.place(&relays, true).unwrap().0);
+        }
+        assert_eq!(tried.len(), 3);
+    }
+
     #[test]
     fn a_new_pairing_is_placed_by_whoever_knows_a_relay() {
         assert_eq!(World::new().place(&[], true), None);
@@ -203,7 +263,7 @@ mod tests {
         world.place(&["relay-1.example"], true).unwrap();
         let text = serde_json::to_string(&world.stored).unwrap();
         assert!(
-            text.contains(r#""placement":{"relay":"relay-1.example","epoch":1}"#),
+            text.contains(r#""placement":{"relay":"relay-1.example","epoch":1,"#),
             "{text}"
         );
         let again: Pairing = serde_json::from_str(&text).unwrap();

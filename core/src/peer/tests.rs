@@ -111,6 +111,36 @@ fn a_last_word_that_was_lost_is_said_again() {
     assert_eq!(pair.heard(), ["hello"]);
 }
 
+/// One uses keys that the other has forgotten for those of a later attempt, and knows it not: what it gets is
+/// sealed with keys that both have. So the other one has to ask, also when it noticed while its path ended.
+#[test]
+fn who_does_not_know_the_keys_in_use_asks_on_the_next_path() {
+    let mut pair = Pair::with_codes(CODE, CODE);
+    pair.legs_up();
+    pair.settle().unwrap();
+    pair.legs_up();
+    pair.carry(0);
+    pair.carry(1);
+    // The initiator has new keys by now. The first record of them is lost.
+    pair.drain();
+    pair.legs_up();
+    pair.carry(0);
+    assert!(pair.b.estranged);
+    pair.drain();
+    pair.legs_down();
+    pair.now = pair.now + REMIND_AFTER * 4;
+    pair.timeouts();
+    pair.legs_up();
+    pair.drain();
+    pair.say("hello");
+    for _ in 0..10 {
+        pair.now = pair.now + Duration::from_secs(1);
+        pair.timeouts();
+        pair.settle().unwrap();
+    }
+    assert_eq!(pair.heard(), ["hello"]);
+}
+
 #[test]
 fn signals_cross_sealed_and_only_over_a_relay() {
     let mut pair = Pair::with_codes(CODE, CODE);
@@ -179,11 +209,30 @@ impl Pair {
 
     /// Both peers lose their leg, if they have one, and get another.
     fn legs_up(&mut self) {
+        self.legs_down();
+        for (peer, path) in [&mut self.a, &mut self.b].into_iter().zip(&mut self.paths) {
+            *path = Some(peer.path_up(Kind::Relay, self.now, &mut self.rng));
+        }
+    }
+
+    fn legs_down(&mut self) {
         for (peer, path) in [&mut self.a, &mut self.b].into_iter().zip(&mut self.paths) {
             if let Some(path) = path.take() {
                 peer.path_down(path, self.now);
             }
-            *path = Some(peer.path_up(Kind::Relay, self.now, &mut self.rng));
+        }
+    }
+
+    /// Carries what one peer has to say, and no answer.
+    fn carry(&mut self, from: usize) {
+        let (out, into) = (self.paths[from].unwrap(), self.paths[1 - from].unwrap());
+        let [sender, receiver] = match from {
+            0 => [&mut self.a, &mut self.b],
+            _ => [&mut self.b, &mut self.a],
+        };
+        while let Some(frame) = sender.poll_transmit(out, self.now) {
+            let taken = receiver.handle_frame(into, frame, self.now, &mut self.rng);
+            taken.unwrap();
         }
     }
 

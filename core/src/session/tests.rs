@@ -54,6 +54,34 @@ fn two_peers_meet() {
     );
 }
 
+/// The other peer is told where to go, and never that its partner is away, which it is not.
+#[test]
+fn a_peer_that_has_moved_is_followed() {
+    let mut session = live();
+    let moved = session.handle(Input::Moved(Role::Joiner, LegId(2)), at(10));
+    let draining = Notice::Draining(Drain::within(CONFIG.park_grace));
+    let expected = [
+        Action::Presence(Role::Joiner, false),
+        Action::Notify(Role::Initiator, draining),
+    ];
+    assert_eq!(moved, expected);
+    assert_eq!(session.deadline(), Some(at(40)));
+    let last = session.handle(Input::Moved(Role::Initiator, LegId(1)), at(11));
+    let expected = [
+        Action::Presence(Role::Initiator, false),
+        Action::End(Ended::Drained),
+    ];
+    assert_eq!(last, expected);
+    // Who does not follow is hung up.
+    let mut session = live();
+    let _ = session.handle(Input::Drain(Drain::within(CONFIG.park_grace)), at(5));
+    let moved = session.handle(Input::Moved(Role::Joiner, LegId(2)), at(10));
+    assert_eq!(moved, [Action::Presence(Role::Joiner, false)]);
+    let last = session.handle(Input::Timeout, at(35));
+    let hung_up = Action::HangUp(Role::Initiator, LegId(1), CloseReason::Draining);
+    assert_eq!(last.first(), Some(&hung_up));
+}
+
 #[test]
 fn a_lost_leg_parks_and_may_come_back() {
     let mut session = live();
@@ -98,7 +126,7 @@ fn every_way_to_end_tells_the_remaining_leg_why() {
         (&[(Input::Revoke, 0)], CloseReason::Revoked),
         (
             &[
-                (Input::Drain(Duration::from_secs(5)), 0),
+                (Input::Drain(Drain::within(Duration::from_secs(5))), 0),
                 (Input::Timeout, 5),
             ],
             CloseReason::Draining,
@@ -138,7 +166,7 @@ fn a_lone_peer_waits_only_so_long() {
 #[test]
 fn a_session_without_legs_does_not_hold_up_a_drain() {
     let mut session = live();
-    let _ = session.handle(Input::Drain(Duration::from_secs(60)), at(0));
+    let _ = session.handle(Input::Drain(Drain::within(Duration::from_secs(60))), at(0));
     let _ = session.handle(Input::Lost(Role::Joiner, LegId(2)), at(1));
     let last = session.handle(Input::Lost(Role::Initiator, LegId(1)), at(1));
     assert_eq!(last.last(), Some(&Action::End(Ended::Drained)));
@@ -227,15 +255,19 @@ proptest! {
                 0..=3 => Input::Attach(role, LegId(next_leg)),
                 4 => Input::Lost(role, leg),
                 5 => Input::Fault(role, leg, CloseReason::LaneUnknown),
-                6 => if pause < 3 { Input::Done(role, leg) } else { Input::Lost(role, leg) },
+                6 => match pause {
+                    0..3 => Input::Done(role, leg),
+                    3..9 => Input::Moved(role, leg),
+                    _ => Input::Lost(role, leg),
+                },
                 7 => match pause {
                     0 => Input::Revoke,
-                    1 => Input::Drain(Duration::from_secs(10)),
+                    1 => Input::Drain(Drain::within(Duration::from_secs(10))),
                     _ => Input::Lost(role, LegId(1)),
                 },
                 _ => Input::Timeout,
             };
-            if let (Input::Lost(..) | Input::Done(..), Some(leg)) = (input, current)
+            if let (Input::Lost(..) | Input::Done(..) | Input::Moved(..), Some(leg)) = (input, current)
                 && input != Input::Lost(role, LegId(1))
             {
                 prop_assert_eq!(onlooker.legs.remove(&role), Some(leg));

@@ -17,6 +17,14 @@ use crate::time::Moment;
 
 impl World {
     pub(super) fn fate(&mut self) -> Result<(), String> {
+        if self.is_calm {
+            if self.fate_at <= self.now {
+                self.fate_at = Moment::NEVER;
+                self.drain(MOVING);
+                self.next_relay_at = self.now;
+            }
+            return Ok(());
+        }
         if self.now.since_origin() >= KINDNESS {
             self.become_kind();
             return Ok(());
@@ -42,7 +50,10 @@ impl World {
             9..=12 => self.haunt(),
             13..=15 => self.forge(who),
             16..=18 => self.swallow(who),
-            19 => self.drain(),
+            19 => {
+                let grace = Duration::from_millis(500 + self.dice.below(4_000));
+                self.drain(grace);
+            }
             20 => self.restart_relay(),
             21 | 22 => {
                 let moods = [Mood::Refuses, Mood::IsSilent, Mood::IsBusy];
@@ -157,11 +168,10 @@ impl World {
     }
 
     /// The relay stops after a while; another one takes over before.
-    fn drain(&mut self) {
+    fn drain(&mut self, grace: Duration) {
         if self.next_relay_at < Moment::NEVER {
             return;
         }
-        let grace = Duration::from_millis(500 + self.dice.below(4_000));
         let grace_millis = u64::try_from(grace.as_millis()).unwrap_or(1);
         self.next_relay_at = self.now + self.millis(grace_millis);
         self.with_relay(self.front, |relay, around| relay.drain(grace, around));
@@ -265,3 +275,6 @@ impl World {
         Duration::from_millis(1 + self.dice.below(at_most))
     }
 }
+
+/// How long a relay waits for peers that have somewhere to go.
+const MOVING: Duration = Duration::from_secs(3);

@@ -91,7 +91,7 @@ impl Manners {
     pub(super) fn on_action(&mut self, action: &Action, now: Moment) -> Result<(), String> {
         check(!self.ended, || format!("{action:?} follows the end"))?;
         match action {
-            Action::OpenSession(_) => {
+            Action::OpenSession { .. } => {
                 self.calls += 1;
                 let early = self.not_before.saturating_since(now);
                 check(early.is_zero(), || {

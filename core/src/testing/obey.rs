@@ -67,7 +67,9 @@ impl World {
     fn obey(&mut self, who: usize, action: Action) -> Result<(), String> {
         let now = self.now;
         match action {
-            Action::OpenSession(call) => self.control.call(who, call, now, &mut self.dice),
+            Action::OpenSession { call, .. } => {
+                self.control.call(who, call, now, &mut self.dice);
+            }
             Action::Connect(id, transport) => self.connect(who, id, transport),
             Action::HangUp(id, reason) => self.hang_up(who, id, reason)?,
             Action::Make(attempt) => self.direct.make(who, attempt)?,
@@ -125,8 +127,10 @@ impl World {
     }
 
     fn told(&mut self, who: usize, event: Event) -> Result<(), String> {
+        let is_busy = self.peers.iter().all(|peer| !peer.has_closed);
         let peer = &mut self.peers[who];
         match event {
+            Event::Path(None) if is_busy => self.gaps += 1,
             Event::Channel(event) => peer.app.on_event(event)?,
             Event::Secured { .. } => peer.stored = peer.endpoint.secret().cloned(),
             Event::LegLost { .. } => self.lost += 1,

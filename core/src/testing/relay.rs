@@ -16,7 +16,7 @@ use crate::close::CloseReason;
 use crate::frame::{Frame, Lane};
 use crate::notice::{self, Kind};
 use crate::role::Role;
-use crate::session::{Action, Config, Input, LegId, Notice, Session, State};
+use crate::session::{Action, Config, Drain, Input, LegId, Notice, Session, State};
 use crate::time::Moment;
 
 /// One relay process, and the session of the one pair that it serves.
@@ -101,6 +101,7 @@ impl Relay {
                 self.input(
                     match ended {
                         Ended::Closed(4000) => Input::Done(role, id),
+                        Ended::Closed(4020) => Input::Moved(role, id),
                         Ended::Closed(_) | Ended::Broken => Input::Lost(role, id),
                     },
                     around,
@@ -170,7 +171,7 @@ impl Relay {
             self.sides[who].heard_at = around.now;
             self.input(Input::Attach(Role::BOTH[who], LegId(leg)), around);
             if let Some(at) = self.drains_at {
-                self.input(Input::Drain(at - around.now), around);
+                self.input(Input::Drain(Drain::within(at - around.now)), around);
             }
         }
         Ok(())
@@ -180,7 +181,8 @@ impl Relay {
     pub(super) fn drain(&mut self, grace: Duration, around: &mut Around<'_>) {
         self.drains_at = Some(around.now + grace);
         self.stops_at = around.now + grace + Duration::from_secs(2);
-        self.input(Input::Drain(grace), around);
+        let spread = Duration::from_millis(around.dice.below(300)).min(grace / 2);
+        self.input(Input::Drain(Drain { grace, spread }), around);
     }
 
     /// The process is gone, and with it its end of each leg.
@@ -256,8 +258,9 @@ impl Relay {
                         Notice::PeerAway(grace) => Kind::PeerAway(v1::PeerAway {
                             grace_millis: millis(grace),
                         }),
-                        Notice::Draining(grace) => Kind::Draining(v1::Draining {
+                        Notice::Draining(Drain { grace, spread }) => Kind::Draining(v1::Draining {
                             grace_millis: millis(grace),
+                            spread_millis: millis(spread),
                         }),
                     };
                     if let Some(LegId(leg)) = self.session.leg(role) {

@@ -106,7 +106,9 @@ fn report(input: &direct::Input) -> Value {
 
 pub(super) fn action(action: &Action) -> Value {
     match action {
-        Action::OpenSession(call) => json!({ "do": "open-session", "call": call }),
+        Action::OpenSession { call, unreached } => {
+            json!({ "do": "open-session", "call": call, "unreached": unreached })
+        }
         Action::Connect(leg, transport) => {
             json!({ "do": "connect", "leg": leg.number(), "transport": transport.number() })
         }

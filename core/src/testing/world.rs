@@ -17,6 +17,7 @@ use super::shell::{Plan, Shell};
 use super::words;
 use crate::attach::{Transport, Transports};
 use crate::channel::Stats;
+use crate::direct::Mode;
 use crate::endpoint::Input;
 use crate::role::Role;
 use crate::session;
@@ -48,6 +49,8 @@ pub struct World {
     pub(super) past: VecDeque<(usize, Bytes)>,
     pub(super) fate_at: Moment,
     pub(super) is_kind: bool,
+    /// Nothing happens but that the relay stops once, and another one is there.
+    pub(super) is_calm: bool,
     pub(super) restarts: [u32; 2],
     pub(super) restarts_left: u32,
     /// How often something is still to be altered or sent back. Fewer than make a peer give up.
@@ -62,6 +65,7 @@ pub struct World {
     pub(super) lost: u64,
     refused: u64,
     pub(super) again: u64,
+    pub(super) gaps: u64,
 }
 
 /// What becomes of UDP.
@@ -93,6 +97,8 @@ pub struct Outcome {
     pub retries: u64,
     /// Attempts that failed before a peer's first leg, and were repeated.
     pub again: u64,
+    /// How often a peer had no path before anybody said goodbye.
+    pub gaps: u64,
 }
 
 pub(super) const KINDNESS: Duration = Duration::from_secs(10);
@@ -145,6 +151,7 @@ impl World {
             past: VecDeque::new(),
             fate_at: now,
             is_kind: false,
+            is_calm: false,
             restarts: [0; 2],
             restarts_left,
             forgeries_left: u32::try_from(dice.below(5)).unwrap_or(0),
@@ -156,8 +163,22 @@ impl World {
             lost: 0,
             refused: 0,
             again: 0,
+            gaps: 0,
             dice,
         }
+    }
+
+    /// A world in which nothing goes wrong, without direct paths. While the peers are busy their relay is
+    /// drained, and another one is there.
+    #[must_use]
+    pub fn moving(seed: u64) -> Self {
+        let mut world = Self::with(seed, None);
+        world.is_calm = true;
+        world.fate_at = world.now + Duration::from_millis(600 + world.dice.below(1_000));
+        (world.restarts_left, world.control.offered) = (0, Transport::WebSocket.into());
+        world.plan.direct = [Mode::Off; 2];
+        world.peers = [0, 1].map(|who| Shell::new(who, &world.plan, &mut world.dice, world.now));
+        world
     }
 
     /// Lives until both applications are done and the conversation is closed.
@@ -186,6 +207,7 @@ impl World {
                         drains: self.drains,
                         retries: a.manners.retries + b.manners.retries,
                         again: self.again,
+                        gaps: self.gaps,
                     });
                 }
             }

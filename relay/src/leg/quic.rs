@@ -91,7 +91,7 @@ impl Quic {
 
     pub(crate) fn is_done(&self) -> bool {
         let closed = self.connection.close_reason();
-        closed.is_some_and(|error| matches!(ending(&error), Ending::Done))
+        closed.is_some_and(|error| matches!(ending(&error), Ending::Done | Ending::Moved))
     }
 
     pub(crate) fn widen_receiving(&mut self) {
@@ -305,7 +305,7 @@ async fn next_datagram(connection: quinn::Connection) -> Result<Bytes, Connectio
 
 fn ending(error: &ConnectionError) -> Ending {
     match error {
-        ConnectionError::ApplicationClosed(close) if close.error_code == DONE => Ending::Done,
+        ConnectionError::ApplicationClosed(close) => Ending::of_peer(close.error_code.into_inner()),
         _ => Ending::Gone,
     }
 }
@@ -320,5 +320,3 @@ const SMALL: usize = 2 * 1024;
 /// Windows of a leg, in bytes: while it is idle or memory is scarce, and while it is in use.
 pub(crate) const NARROW: u32 = 64 * 1024;
 pub(crate) const WIDE: u32 = 1024 * 1024;
-
-const DONE: VarInt = VarInt::from_u32(CloseReason::Done.number() as u32);

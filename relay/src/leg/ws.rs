@@ -70,8 +70,8 @@ impl Ws {
             Message::Binary(bytes) => Ok(Item::Frame(bytes)),
             Message::Ping(_) | Message::Pong(_) => Ok(Item::Sign),
             Message::Text(_) | Message::Frame(_) => Err(Ending::Fault(CloseReason::FrameMalformed)),
-            Message::Close(Some(close)) if u16::from(close.code) == DONE => Err(Ending::Done),
-            Message::Close(_) => Err(Ending::Gone),
+            Message::Close(Some(close)) => Err(Ending::of_peer(u16::from(close.code).into())),
+            Message::Close(None) => Err(Ending::Gone),
         })
     }
 
@@ -168,5 +168,3 @@ const READ_BUFFER: usize = 16 * 1024;
 const WRITE_BUFFER: usize = 32 * 1024;
 /// How much is read from a leg that is being hung up, in bytes.
 const MAX_WASTE: usize = 4 * 1024 * 1024;
-
-const DONE: u16 = CloseReason::Done.number();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use peersox_core::frame::Frame;
 use peersox_core::notice::{self, Kind};
-use peersox_core::session::Notice;
+use peersox_core::session::{Drain, Notice};
 use peersox_proto::v1;
 use tokio::time::Instant;
 
@@ -17,7 +17,7 @@ pub(crate) struct Outbox {
     welcome: Option<v1::Welcome>,
     /// Alternating news about the other peer, at most three.
     presence: VecDeque<Notice>,
-    draining: Option<Duration>,
+    draining: Option<Drain>,
     /// The newest Ping that has no answer yet.
     pong: Option<u64>,
     dropped: u64,
@@ -38,7 +38,7 @@ impl Outbox {
 
     pub(crate) fn push(&mut self, notice: Notice) {
         match notice {
-            Notice::Draining(grace) => self.draining = Some(grace),
+            Notice::Draining(drain) => self.draining = Some(drain),
             Notice::PeerOnline | Notice::PeerAway(_) => {
                 // Away and online again, unsent, says all that another round would say.
                 let repeats = self.presence.len() == 3
@@ -71,8 +71,8 @@ impl Outbox {
             Kind::Welcome(welcome)
         } else if let Some(notice) = self.presence.pop_front() {
             kind(notice)
-        } else if let Some(grace) = self.draining.take() {
-            kind(Notice::Draining(grace))
+        } else if let Some(drain) = self.draining.take() {
+            kind(Notice::Draining(drain))
         } else if let Some(nonce) = self.pong.take() {
             Kind::Pong(v1::Pong { nonce })
         } else if self.due().is_some_and(|due| due <= now) {
@@ -92,8 +92,9 @@ fn kind(notice: Notice) -> Kind {
         Notice::PeerAway(grace) => Kind::PeerAway(v1::PeerAway {
             grace_millis: clamp(grace.as_millis()),
         }),
-        Notice::Draining(grace) => Kind::Draining(v1::Draining {
+        Notice::Draining(Drain { grace, spread }) => Kind::Draining(v1::Draining {
             grace_millis: clamp(grace.as_millis()),
+            spread_millis: clamp(spread.as_millis()),
         }),
     }
 }

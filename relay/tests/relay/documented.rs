@@ -62,6 +62,7 @@ fn the_examples_of_the_page_are_true() {
             "relay-draining",
             notice(Kind::Draining(v1::Draining {
                 grace_millis: 5_000,
+                ..v1::Draining::default()
             })),
         ),
         ("relay-datagrams-dropped", notice(dropped)),

@@ -100,7 +100,7 @@ export class Session implements ShellListener {
         iceServers: options.iceServers,
         icePolicy: options.iceTransportPolicy,
         maxMessage: options.maxMessageBytes ?? MAX_MESSAGE,
-        open: (signal) => this.#control.openSession(pairing, signal),
+        open: (unreached, signal) => this.#control.openSession(pairing, unreached, signal),
       },
       this,
     )

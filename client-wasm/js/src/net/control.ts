@@ -118,9 +118,13 @@ export class Control {
     }
   }
 
-  /** The right to attach to a relay, and where. */
-  openSession(pairing: Pairing, signal: AbortSignal): Promise<wire.OpenSessionResponse> {
-    return this.#ask('OpenSession', credential(pairing), wire.OpenSessionResponse, { signal })
+  /** The right to attach to a relay, and where; names the epoch at which the relay could not be reached, or 0. */
+  openSession(pairing: Pairing, unreached: number, signal: AbortSignal): Promise<wire.OpenSessionResponse> {
+    const request = encode(wire.OpenSessionRequest, {
+      credential: fromBase64(pairing.credential),
+      unreached_epoch: unreached,
+    })
+    return this.#ask('OpenSession', request, wire.OpenSessionResponse, { signal })
   }
 
   /**

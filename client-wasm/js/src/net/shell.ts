@@ -27,7 +27,8 @@ import { offered, outlives } from './servers.js'
 import { Wake } from './wake.js'
 
 /** Opens a session, which admits a leg. */
-export type OpenSession = (signal: AbortSignal) => Promise<OpenSessionResponse>
+/** Asks for a session; names the epoch at which the relay could not be reached, or 0. */
+export type OpenSession = (unreached: number, signal: AbortSignal) => Promise<OpenSessionResponse>
 
 /** What a peer is made of. */
 export interface ShellOptions {
@@ -292,7 +293,7 @@ export class Shell {
     const { told, a, b, c, bytes } = news
     switch (told) {
       case Told.OpenSession:
-        return this.#openSession(a)
+        return this.#openSession(a, b > 0)
       case Told.End:
         return this.#end(this.#endOf(a, toText(bytes)))
       case Told.Attached:
@@ -351,10 +352,11 @@ export class Shell {
     if (!this.everAttached && !error.transient) this.#fail(error)
   }
 
-  #openSession(number: number): void {
+  #openSession(number: number, unreached: boolean): void {
+    const epoch = unreached ? (this.#links.session?.epoch ?? 0) : 0
     const opened =
       typeof WebSocket === 'function'
-        ? this.#open(this.#calls.signal)
+        ? this.#open(epoch, this.#calls.signal)
         : Promise.reject(failure('unsupported', 'this environment has no WebSocket'))
     opened.then(
       (session) =>

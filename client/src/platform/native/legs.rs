@@ -139,14 +139,14 @@ impl Legs {
 
     /// Waits for news of any leg. Cancelling it loses nothing.
     pub(crate) async fn next(&mut self) -> (LegId, LegNews) {
-        let (leg, news) = match self.legs.as_mut_slice() {
-            [] => std::future::pending().await,
-            // Nearly always there is one: nothing is allocated for each frame.
-            [(leg, state)] => (*leg, state.next().await),
-            several => {
-                let each = several.iter_mut();
-                let all = each.map(|(leg, state)| Box::pin(async { (*leg, state.next().await) }));
-                select_all(all).await.0
+        let (leg, news) = {
+            let mut news = std::pin::pin!(any(&mut self.legs));
+            loop {
+                tokio::select! {
+                    biased;
+                    Some(()) = self.farewells.next(), if !self.farewells.is_empty() => {}
+                    news = &mut news => break news,
+                }
             }
         };
         if matches!(news, LegNews::Ended(..)) {
@@ -160,6 +160,20 @@ impl Legs {
         match state {
             State::Open(open) => Some(open),
             State::Connecting(_) => None,
+        }
+    }
+}
+
+/// Waits for news of any of these legs. Cancelling it loses nothing.
+async fn any(legs: &mut [(LegId, State)]) -> (LegId, LegNews) {
+    match legs {
+        [] => std::future::pending().await,
+        // Nearly always there is one: nothing is allocated for each frame.
+        [(leg, state)] => (*leg, state.next().await),
+        several => {
+            let each = several.iter_mut();
+            let all = each.map(|(leg, state)| Box::pin(async { (*leg, state.next().await) }));
+            select_all(all).await.0
         }
     }
 }

@@ -88,7 +88,7 @@ impl Direct {
             Action::Drop(number) => {
                 self.attempt.take_if(|it| it.number == number);
             }
-            Action::OpenSession(_)
+            Action::OpenSession { .. }
             | Action::Connect(..)
             | Action::HangUp(..)
             | Action::Tell(_)
