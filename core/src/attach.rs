@@ -266,8 +266,11 @@ impl Attach {
     /// The program was asleep, or its network changed: what waits is done now, an attempt from before begins
     /// anew, and the leg has to prove that it lives.
     pub fn wake(&mut self, now: Moment, rng: &mut impl RngCore) {
-        for up in self.legs_mut() {
+        if let Some(up) = &mut self.up {
             up.wake(now);
+        }
+        if let Some(held) = &mut self.held {
+            held.up.wake(now);
         }
         if let Some(mut seek) = self.take_seek(|stage| !matches!(stage, Stage::Pausing { .. })) {
             if now >= seek.since + RESTART_AFTER {
@@ -304,9 +307,10 @@ impl Attach {
             Some(seek) => self.cancel(&seek, None),
             None => {}
         }
-        let held = self.held.take().map(|held| held.up);
-        for up in self.up.take().into_iter().chain(held) {
-            let hang_up = Action::HangUp(up.leg, Some(CloseReason::Done));
+        let held = self.held.take().map(|held| held.up.leg);
+        let up = self.up.take().map(|up| up.leg);
+        for leg in [up, held].into_iter().flatten() {
+            let hang_up = Action::HangUp(leg, Some(CloseReason::Done));
             self.actions.push(hang_up);
         }
         self.ended = true;
@@ -355,9 +359,16 @@ impl Attach {
 
     /// Notes that time has passed.
     pub fn handle_timeout(&mut self, now: Moment, rng: &mut impl RngCore) {
-        let silent = |up: &mut Up| up.is_lost(now).then_some(up.leg);
-        let silent = self.legs_mut().find_map(silent);
-        if let Some(leg) = silent {
+        if let Some(up) = &mut self.up
+            && up.is_lost(now)
+        {
+            let leg = up.leg;
+            self.give_up(leg, Cause::Silent, now, rng);
+        }
+        if let Some(Held { up, .. }) = &mut self.held
+            && up.is_lost(now)
+        {
+            let leg = up.leg;
             self.give_up(leg, Cause::Silent, now, rng);
         }
         if self.seek.as_ref().is_some_and(|seek| seek.timeout() <= now)

@@ -30,14 +30,13 @@ impl Attach {
         self.held.as_ref().is_some_and(|held| held.up.leg == leg)
     }
 
-    /// The legs that were admitted: the one that carries first.
-    pub(super) fn legs_mut(&mut self) -> impl Iterator<Item = &mut Up> {
-        let held = self.held.as_mut().map(|held| &mut held.up);
-        self.up.as_mut().into_iter().chain(held)
-    }
-
+    /// A leg that was admitted.
     pub(super) fn leg_mut(&mut self, leg: LegId) -> Option<&mut Up> {
-        self.legs_mut().find(|up| up.leg == leg)
+        let up = match self.is_held(leg) {
+            true => self.held.as_mut().map(|held| &mut held.up),
+            false => self.up.as_mut(),
+        };
+        up.filter(|up| up.leg == leg)
     }
 
     /// The leg that was held carries from now on.
