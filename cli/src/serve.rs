@@ -194,16 +194,16 @@ async fn open(
     let secret = secrets.next().unwrap_or_else(Secret::random);
     let store = match &args.redis {
         None => AnyStore::Memory(Memory::default()),
-        Some(url) => AnyStore::Redis(redis(url, args.redis_password_file.as_deref()).await?),
+        Some(url) => AnyStore::Redis(redis(url, args).await?),
     };
     Ok((store, secret, secrets.collect()))
 }
 
-async fn redis(url: &str, password: Option<&Path>) -> Result<Redis, Failure> {
+async fn redis(url: &str, args: &Serve) -> Result<Redis, Failure> {
     // Nothing of it is repeated: it may hold a password.
-    let url: RedisUrl = url
-        .parse()
-        .map_err(|error| Failure::Usage(format!("the URL of Redis cannot be used: {error}")))?;
+    let usage = |error| Failure::Usage(format!("the URL of Redis cannot be used: {error}"));
+    let url: RedisUrl = url.parse().map_err(usage)?;
+    let url = url.waiting_for(args.redis_wait).map_err(usage)?;
     let in_argv = |it: &OsString| it == "--redis" || it.as_encoded_bytes().starts_with(b"--redis=");
     if url.has_password() && std::env::args_os().any(|argument| in_argv(&argument)) {
         return Err(Failure::Usage(
@@ -212,7 +212,7 @@ async fn redis(url: &str, password: Option<&Path>) -> Result<Redis, Failure> {
                 .to_owned(),
         ));
     }
-    let url = match password {
+    let url = match &args.redis_password_file {
         None => url,
         Some(file) => url.with_password(store::read_password(file).map_err(unusable)?),
     };

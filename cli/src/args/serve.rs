@@ -71,6 +71,18 @@ pub(crate) struct Serve {
     )]
     pub(crate) redis_password_file: Option<PathBuf>,
 
+    /// How many replicas of Redis have to have a pairing before a device is told that it is made, redeemed
+    /// or revoked. Where they do not answer within a second, the device is told to try again.
+    #[arg(
+        long,
+        env = "PEERSOX_REDIS_WAIT",
+        requires = "redis",
+        default_value_t = 0,
+        value_name = "REPLICAS",
+        value_parser = clap::value_parser!(u32).range(0..=16)
+    )]
+    pub(crate) redis_wait: u32,
+
     /// File with the secret from which the keys of this server follow, readable by its owner only: lines of
     /// 64 hexadecimal digits, as `openssl rand -hex 32` writes one. The first signs tickets, and those of
     /// all are believed. Default: the state file has one; without, a new one at each start.

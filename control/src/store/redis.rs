@@ -11,7 +11,8 @@
 //! `keys` says what Redis holds, and what of it is the truth; the scripts change it; `link` is the way there;
 //! `bell` are those who watch; `address` is how an operator names it.
 //!
-//! A commit is answered when the master has it. A master that fails may take with it what it answered in
+//! A commit is answered when the master has it, or, if the operator wants that, so many of its replicas. A
+//! master that fails may take with it what it answered in
 //! its last moments: a pairing can then be in an earlier state, or gone, and whoever comes with a later
 //! credential is refused. It cannot be in two states: a version carries a stamp that no other write has.
 //!
@@ -23,12 +24,14 @@
 mod address;
 mod bell;
 mod claims;
+mod connection;
 mod keys;
 mod link;
 mod record;
 mod scripts;
 #[cfg(test)]
 mod tests;
+mod writers;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +47,7 @@ use tokio::sync::RwLock;
 
 use super::{Charge, Charged, Commit, Notice, Outcome, Store, StoreError, Stored, Version};
 use bell::Bell;
+use connection::Connection;
 use keys::{Bucket, Buckets};
 use link::Link;
 use record::{decoded, text};
@@ -176,10 +180,12 @@ impl Redis {
                     .map(|event| bell::write(version, event))
                     .unwrap_or_default(),
             );
-        let written = self
-            .link
-            .call(async |redis| script.invoke_async(redis).await);
-        let written: Vec<String> = written.await?;
+        let write = async |redis: &mut Connection| script.invoke_async(redis).await;
+        let written: Vec<String> = match commit.write {
+            // One that is lost was in time to be made again.
+            Write::Prolong(_) => self.link.call(write).await?,
+            Write::Nothing | Write::Put(_) | Write::Remove(_) => self.link.write(write).await?,
+        };
         let mut written = written.into_iter();
         let outcome = match written.next().as_deref() {
             Some("committed") => Outcome::Committed,

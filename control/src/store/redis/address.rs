@@ -24,6 +24,8 @@ pub struct RedisUrl {
     pub(super) nodes: Vec<(String, u16)>,
     pub(super) kind: Kind,
     pub(super) tls: bool,
+    /// How many replicas have to have a write before it is answered.
+    pub(super) replicas: u32,
     user: Option<String>,
     password: Option<Zeroizing<String>>,
     database: i64,
@@ -48,6 +50,19 @@ impl RedisUrl {
     pub fn with_password(mut self, password: Zeroizing<String>) -> Self {
         self.password = Some(password);
         self
+    }
+
+    /// A write is answered once so many replicas have it, too, and fails if they have it not within a second.
+    /// It may nevertheless have been done.
+    ///
+    /// # Errors
+    /// [`BadRedisUrl::WaitInCluster`].
+    pub fn waiting_for(mut self, replicas: u32) -> Result<Self, BadRedisUrl> {
+        if replicas > 0 && self.kind == Kind::Cluster {
+            return Err(BadRedisUrl::WaitInCluster);
+        }
+        self.replicas = replicas;
+        Ok(self)
     }
 
     /// The address of a node, as the library wants it.
@@ -142,6 +157,7 @@ impl FromStr for RedisUrl {
             nodes,
             kind,
             tls,
+            replicas: 0,
             user,
             password: password.map(Zeroizing::new),
             database,
@@ -237,6 +253,12 @@ pub enum BadRedisUrl {
     /// Its database is not a number.
     #[error("the database has to be a number from 0 to 65535")]
     Database,
+    /// Replicas of a Cluster cannot be waited for.
+    #[error(
+        "writes can wait for the replicas of one master, and not for those of a Cluster; set \
+         min-replicas-to-write there"
+    )]
+    WaitInCluster,
     /// Its percent-encoding gives no text.
     #[error("a part of it is percent-encoded and is not UTF-8")]
     Encoding,

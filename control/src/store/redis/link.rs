@@ -17,13 +17,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use redis::aio::{AsyncPushSender, ConnectionLike, MultiplexedConnection};
+use redis::aio::AsyncPushSender;
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::sentinel::{Sentinel, SentinelNodeConnectionInfo};
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, Pipeline, PushInfo, RedisError,
-    RedisFuture, RedisResult, ServerErrorKind, TlsMode, ToRedisArgs, Value,
+    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, PushInfo, RedisError, RedisResult,
+    ServerErrorKind, TlsMode,
 };
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
@@ -31,73 +31,20 @@ use tokio::time::{Instant, timeout};
 
 use super::address::{Kind, RedisUrl};
 use super::bell::Bell;
+use super::connection::Connection;
+use super::writers::{WAITING, Writers, Written};
 use crate::store::StoreError;
 
-/// A connection to the master, or to all of a Cluster. A clone is another handle on the same one.
-///
-/// Of a Cluster it is two. Redis takes subscriptions away there unasked when a slot moves, and the library
-/// takes that for the answer to the oldest call: on a connection that calls nothing else, it does no harm.
+/// A connection, and those for writes that replicas have to have, if they have to.
 #[derive(Clone)]
-pub(super) enum Connection {
-    Node(MultiplexedConnection),
-    Cluster {
-        calls: ClusterConnection,
-        rings: ClusterConnection,
-    },
-}
-
-impl Connection {
-    /// What happens on these channels is pushed from now on. In a Cluster all of them are of one slot.
-    pub(super) async fn subscribe(&mut self, channels: impl ToRedisArgs) -> RedisResult<()> {
-        match self {
-            Self::Node(node) => node.subscribe(channels).await,
-            Self::Cluster { rings, .. } => rings.ssubscribe(channels).await,
-        }
-    }
-
-    pub(super) async fn unsubscribe(&mut self, channels: impl ToRedisArgs) -> RedisResult<()> {
-        match self {
-            Self::Node(node) => node.unsubscribe(channels).await,
-            Self::Cluster { rings, .. } => rings.sunsubscribe(channels).await,
-        }
-    }
-
-    async fn ping(&mut self) -> RedisResult<()> {
-        redis::cmd("PING").query_async(self).await
-    }
-}
-
-impl ConnectionLike for Connection {
-    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
-        match self {
-            Self::Node(node) => node.req_packed_command(cmd),
-            Self::Cluster { calls, .. } => calls.req_packed_command(cmd),
-        }
-    }
-
-    fn req_packed_commands<'a>(
-        &'a mut self,
-        cmd: &'a Pipeline,
-        offset: usize,
-        count: usize,
-    ) -> RedisFuture<'a, Vec<Value>> {
-        match self {
-            Self::Node(node) => node.req_packed_commands(cmd, offset, count),
-            Self::Cluster { calls, .. } => calls.req_packed_commands(cmd, offset, count),
-        }
-    }
-
-    fn get_db(&self) -> i64 {
-        match self {
-            Self::Node(node) => node.get_db(),
-            Self::Cluster { calls, .. } => calls.get_db(),
-        }
-    }
+struct Open {
+    connection: Connection,
+    writers: Option<Arc<Writers>>,
 }
 
 /// The link. Dropping it closes the connection.
 pub(super) struct Link {
-    connection: watch::Receiver<Option<Connection>>,
+    connection: watch::Receiver<Option<Open>>,
     doubts: Arc<Doubts>,
     keeper: AbortHandle,
 }
@@ -148,11 +95,40 @@ impl Link {
         &self,
         call: impl AsyncFnOnce(&mut Connection) -> RedisResult<T>,
     ) -> Result<T, StoreError> {
-        let connection = self.connection.borrow().clone();
-        let Some(mut connection) = connection else {
-            return Err(StoreError("there is no connection to Redis".to_owned()));
+        let Open { mut connection, .. } = self.there()?;
+        self.in_time(call(&mut connection)).await
+    }
+
+    /// The same for a write that has to outlive the master, if the operator wants that: it fails if too few
+    /// replicas have it in time, and may nevertheless have been done.
+    pub(super) async fn write<T>(
+        &self,
+        write: impl AsyncFnOnce(&mut Connection) -> RedisResult<T>,
+    ) -> Result<T, StoreError> {
+        let mut open = self.there()?;
+        let Some(writers) = open.writers else {
+            return self.in_time(write(&mut open.connection)).await;
         };
-        let Ok(answer) = timeout(DEADLINE, call(&mut connection)).await else {
+        let Written { answer, too_few } = self.in_time(writers.write(write)).await?;
+        match too_few {
+            None => Ok(answer),
+            Some(have) => Err(StoreError(format!(
+                "{have} of {} replicas had a write after {WAITING:?}",
+                writers.replicas()
+            ))),
+        }
+    }
+
+    fn there(&self) -> Result<Open, StoreError> {
+        let open = self.connection.borrow().clone();
+        open.ok_or_else(|| StoreError("there is no connection to Redis".to_owned()))
+    }
+
+    async fn in_time<T>(
+        &self,
+        call: impl Future<Output = RedisResult<T>>,
+    ) -> Result<T, StoreError> {
+        let Ok(answer) = timeout(DEADLINE, call).await else {
             self.doubts.raise();
             return Err(StoreError(format!(
                 "Redis did not answer within {DEADLINE:?}"
@@ -206,16 +182,16 @@ impl Doubts {
 /// Keeps the connection until the link is dropped.
 async fn keep(
     route: Route,
-    first: Connection,
+    first: Open,
     master: Option<ConnectionAddr>,
-    open: watch::Sender<Option<Connection>>,
+    open: watch::Sender<Option<Open>>,
 ) {
     let mut connected = Some((first, master));
     let mut pause = SHORTEST;
     loop {
-        if let Some((connection, master)) = connected.take() {
+        if let Some((there, master)) = connected.take() {
             pause = SHORTEST;
-            let why = route.stay(connection, master, &open).await;
+            let why = route.stay(there, master, &open).await;
             open.send_replace(None);
             tracing::warn!(redis = %route.url, why, "lost the connection to Redis; connecting again");
         }
@@ -239,15 +215,25 @@ impl Route {
     /// Uses a connection as long as it is good, and says why it is not any more.
     async fn stay(
         &self,
-        mut connection: Connection,
+        there: Open,
         master: Option<ConnectionAddr>,
-        open: &watch::Sender<Option<Connection>>,
+        open: &watch::Sender<Option<Open>>,
     ) -> &'static str {
+        let Open {
+            mut connection,
+            writers,
+        } = there;
+        let publish = |connection: &Connection| {
+            open.send_replace(Some(Open {
+                connection: connection.clone(),
+                writers: writers.clone(),
+            }))
+        };
         self.doubts.demoted.store(false, Ordering::Relaxed);
         if self.subscribe_all(&mut connection).await.is_err() {
             return "it broke at once";
         }
-        if open.send_replace(Some(connection.clone())).is_none() {
+        if publish(&connection).is_none() {
             tracing::info!(redis = %self.url, "connected to Redis");
         }
         // They read by this link: it has to be open.
@@ -271,7 +257,7 @@ impl Route {
             {
                 *rings = anew;
                 if self.subscribe_all(&mut connection).await.is_ok() {
-                    open.send_replace(Some(connection.clone()));
+                    publish(&connection);
                     // Who began to watch meanwhile did so on the former connection.
                     behind = self.subscribe_all(&mut connection).await.is_err();
                     self.bell.ring_all();
@@ -321,7 +307,7 @@ impl Route {
     }
 
     /// A new connection, and the master that it leads to, where masters change.
-    async fn connect(&self) -> RedisResult<(Connection, Option<ConnectionAddr>)> {
+    async fn connect(&self) -> RedisResult<(Open, Option<ConnectionAddr>)> {
         let connecting = async {
             let config = AsyncConnectionConfig::new()
                 .set_connection_timeout(Some(DEADLINE))
@@ -333,7 +319,7 @@ impl Route {
                     let silent = None::<fn(PushInfo) -> Result<(), ()>>;
                     let calls = self.cluster(silent)?.get_async_connection().await?;
                     let rings = self.rings_anew().await?;
-                    Ok((Connection::Cluster { calls, rings }, None))
+                    Ok((Connection::Cluster { calls, rings }, None, None))
                 }
                 Kind::Single => {
                     let [node] = &self.url.nodes()?[..] else {
@@ -344,23 +330,37 @@ impl Route {
                     };
                     let client = Client::open(node.clone())?;
                     let node = client.get_multiplexed_async_connection_with_config(&config);
-                    Ok((Connection::Node(node.await?), None))
+                    let node = Connection::Node(node.await?);
+                    Ok((node, self.writers(&client).await?, None))
                 }
                 Kind::Sentinel { .. } => {
                     let master = self.master().await?;
                     let client = Client::open(master.clone())?;
                     let node = client.get_multiplexed_async_connection_with_config(&config);
-                    Ok((Connection::Node(node.await?), Some(master.addr().clone())))
+                    let node = Connection::Node(node.await?);
+                    let writers = self.writers(&client).await?;
+                    Ok((node, writers, Some(master.addr().clone())))
                 }
             }
         };
         let connected = timeout(CONNECTING, connecting).await;
-        let (mut connection, master) = connected.map_err(|_| late())??;
+        let (mut connection, writers, master) = connected.map_err(|_| late())??;
         // What a password or an access list forbids is found now.
         timeout(DEADLINE, connection.ping())
             .await
             .map_err(|_| late())??;
-        Ok((connection, master))
+        let open = Open {
+            connection,
+            writers,
+        };
+        Ok((open, master))
+    }
+
+    async fn writers(&self, client: &Client) -> RedisResult<Option<Arc<Writers>>> {
+        match self.url.replicas {
+            0 => Ok(None),
+            some => Ok(Some(Arc::new(Writers::open(client, some).await?))),
+        }
     }
 
     /// The master that the sentinels name.

@@ -184,3 +184,51 @@ async fn a_cluster_that_loses_a_master_goes_on() {
         assert!(heard.unwrap().is_some());
     }
 }
+
+/// The operator wants writes to be on a replica. One that does not answer fails writes, in time, and nothing
+/// else.
+#[tokio::test]
+async fn a_write_waits_for_the_replicas_that_it_has_to() {
+    let master = servers::Redis::start();
+    let following = format!("--replicaof 127.0.0.1 {}", master.port());
+    let replica = servers::Redis::with(&[&following]);
+    let url: RedisUrl = master.url().parse().unwrap();
+    let store = Redis::connect(url.waiting_for(1).unwrap()).await.unwrap();
+    let create = async || {
+        let (pairing, _) = contract::create(START);
+        let id = pairing.id();
+        let commit = put(None, pairing, None);
+        (id, store.commit(commit, START).await)
+    };
+    until("the replica follows", async || create().await.1.ok()).await;
+    // What was answered is there.
+    for _ in 0..20 {
+        let (id, outcome) = create().await;
+        assert_eq!(outcome.unwrap(), Outcome::Committed);
+        let found = replica.cli(&["--raw", "keys", &format!("*{id}*")]);
+        assert!(found.contains(&id.to_string()), "{found}");
+    }
+    replica.pause();
+    let (id, outcome) = create().await;
+    let refused = outcome.unwrap_err().0;
+    assert!(refused.starts_with("0 of 1 replicas"), "{refused}");
+    assert!(store.is_ready());
+    let stored = store.load(id, START).await.unwrap();
+    // The master has it, and a use of it does not wait.
+    let stored = stored.expect("it was written");
+    let prolong = Commit {
+        expected: Some(stored.version),
+        write: Write::Prolong(stored.pairing),
+        event: None,
+    };
+    let outcome = store.commit(prolong, START).await.unwrap();
+    assert_eq!(outcome, Outcome::Committed);
+    replica.resume();
+    until("the replica is back", async || create().await.1.ok()).await;
+
+    let cluster: RedisUrl = "redis+cluster://127.0.0.1".parse().unwrap();
+    assert_eq!(
+        cluster.waiting_for(1).err(),
+        Some(BadRedisUrl::WaitInCluster)
+    );
+}
