@@ -18,6 +18,7 @@ mod gate;
 mod guards;
 mod harness;
 mod hostile;
+mod joins;
 mod leases;
 mod look;
 mod meeting;
