@@ -122,10 +122,10 @@ pub(crate) fn is_program(secured: Option<Secured>) -> bool {
     secured.is_some_and(|secured| secured.agent.starts_with(PROGRAM))
 }
 
-/// Why a channel of one command cannot be served by another, if both are known.
+/// Why a channel of one command cannot be served by this one, which serves another, if both are known.
 fn other_command(theirs: &str, ours: &str) -> Option<anyhow::Error> {
     let (theirs, fits) = command(theirs)?;
-    let (ours, _) = command(ours)?;
+    let (_, ours) = command(ours)?;
     let text = format!(
         "the other side runs `peersox {theirs}`, this side `peersox {ours}`; \
          run `peersox {fits}` here"
@@ -206,6 +206,10 @@ mod tests {
             .to_string();
         assert!(error.contains("runs `peersox send`"), "{error}");
         assert!(error.contains("run `peersox receive` here"), "{error}");
+        let error = other_command(CHANNEL, "peersox.transfer")
+            .unwrap()
+            .to_string();
+        assert!(error.contains("this side `peersox receive`"), "{error}");
         assert!(other_command("chat", CHANNEL).is_none());
         assert_eq!(peersox_core::transfer::CHANNEL, "peersox.transfer");
     }

@@ -9,12 +9,13 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use crate::plain;
-use crate::terminal::{Look, Voice, path};
+use crate::terminal::{Look, Voice, path, shown, stay_above};
 
 /// Shows progress on standard error.
 pub(crate) struct Progress {
     voice: Voice,
     bar: Option<ProgressBar>,
+    look: Look,
     status: watch::Receiver<Status>,
     began: Instant,
     told: Option<Instant>,
@@ -25,9 +26,11 @@ impl Progress {
     pub(crate) fn begin(voice: Voice, total: Option<u64>, status: watch::Receiver<Status>) -> Self {
         let look = Look::of_stderr();
         let bar = (voice.has_terminal() && look.cursor).then(|| bar(total, look));
+        stay_above(bar.clone());
         Self {
             voice,
             bar,
+            look,
             status,
             began: Instant::now(),
             told: None,
@@ -44,7 +47,11 @@ impl Progress {
         let path = path(self.status.borrow().leg);
         if let Some(bar) = &self.bar {
             bar.set_position(at.bytes_done);
-            bar.set_message(format!("{path}  {}", plain::text(name)));
+            bar.set_message(format!(
+                "{}  {}",
+                shown(&path, self.look),
+                plain::text(name)
+            ));
         } else if self.voice.is_json() {
             self.voice.say(
                 "",
@@ -57,9 +64,7 @@ impl Progress {
 
     /// Ends: says how much went how fast.
     pub(crate) fn end(self, at: &transfer::Progress, verb: &str) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+        self.abandon();
         let took = self.began.elapsed();
         let moved = at.bytes_done.saturating_sub(at.bytes_resumed);
         let rate = rate(moved, took);
@@ -88,9 +93,17 @@ impl Progress {
 
     /// Breaks off: takes the bar away, so that the error stands alone.
     pub(crate) fn abandon(&self) {
-        if let Some(bar) = &self.bar {
+        if let Some(bar) = self.bar.as_ref().filter(|bar| !bar.is_finished()) {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// A command that is interrupted leaves no bar behind.
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.abandon();
+        stay_above(None);
     }
 }
 

@@ -1,7 +1,10 @@
 //! What is said while a command runs: sentences for people, or one JSON object per line.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal as _, Write as _};
+use std::sync::{Mutex, PoisonError};
 
+use indicatif::ProgressBar;
 use peersox_client::{Event, PathKind, Peer, Transport};
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
@@ -48,8 +51,9 @@ impl Voice {
         if self.json {
             said = plain::json(event) + "\n";
         } else {
+            let look = Look::of_stderr();
             for line in lines {
-                said.push_str(&plain::text(line));
+                said.push_str(&shown(&plain::text(line), look));
                 said.push('\n');
             }
         }
@@ -83,11 +87,35 @@ impl Voice {
     }
 }
 
-/// Writes to standard error. Nobody may be reading any more, and that is no reason to stop.
+/// Writes to standard error, above the bar if there is one. Nobody may be reading any more, and that is no
+/// reason to stop.
 fn err(text: &str) {
-    let mut stderr = std::io::stderr().lock();
-    let _ = stderr.write_all(text.as_bytes());
-    let _ = stderr.flush();
+    let write = || {
+        let mut stderr = std::io::stderr().lock();
+        let _ = stderr.write_all(text.as_bytes());
+        let _ = stderr.flush();
+    };
+    let bar = BAR.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    match bar {
+        Some(bar) if !bar.is_finished() => bar.suspend(write),
+        Some(_) | None => write(),
+    }
+}
+
+/// What is said from now on stands above this bar, which is drawn again behind it.
+pub(crate) fn stay_above(bar: Option<ProgressBar>) {
+    *BAR.lock().unwrap_or_else(PoisonError::into_inner) = bar;
+}
+
+/// The bar that is drawn on standard error: a command has one at most.
+static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+/// The same in ASCII, where a terminal shows nothing else.
+pub(crate) fn shown(text: &str, look: Look) -> Cow<'_, str> {
+    match look.utf8 {
+        true => text.into(),
+        false => text.replace('·', "/").replace('…', "...").into(),
+    }
 }
 
 /// Writes a line to standard output; what is no visible character is escaped.

@@ -285,7 +285,7 @@ impl Server {
         session.endpoints.retain(|endpoint| {
             let url = Url::parse(&endpoint.url);
             endpoint.transport() != v1::Transport::Quic
-                || url.is_ok_and(|url| !self.dialer.is_proxied(&url))
+                || url.is_ok_and(|url| !self.dialer.is_proxied(&url, &self.url))
         });
         Ok(session)
     }

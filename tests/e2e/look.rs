@@ -264,3 +264,33 @@ async fn commands_that_do_not_fit_say_so_on_both_sides() {
     assert_eq!(exit, 2, "{said}");
     assert!(said.contains("does not fit"), "{said}");
 }
+
+/// Ctrl-C takes the bar away, and a terminal without UTF-8 gets ASCII.
+#[tokio::test]
+async fn a_transfer_that_is_interrupted_leaves_no_bar() {
+    let server = Server::start(&["--leg-rate", "1000000"]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let large = folder.path().join("large");
+    std::fs::write(&large, vec![1; 60_000_000]).unwrap();
+    for locale in ["C.UTF-8", "C"] {
+        let line = format!("send --no-qr --server {} {}", server.url(), large.display());
+        let mut sender = Terminal::start((80, 24), &[("LC_ALL", locale)], &line);
+        let said = sender.shows("on the other device").await;
+        let code = said.split("code: ").nth(1).unwrap();
+        let code = code.split_whitespace().next().unwrap();
+        let into = tempfile::tempdir().unwrap();
+        let into = into.path().to_str().unwrap();
+        let receiver = Peer::start(&server.url(), &["receive", "-y", "-o", into, code]);
+        let bar = sender.shows("MiB/s").await + &sender.shows("large").await;
+        sender.types("\u{3}").await;
+        let (exit, rest) = sender.end().await;
+        assert_eq!(exit, 130, "{rest:?}");
+        let last = rest.rsplit("\u{1b}[2K").next().unwrap();
+        assert!(
+            rest.contains("\u{1b}[2K") && !last.contains('%'),
+            "{rest:?}"
+        );
+        assert_eq!(bar.contains('·'), locale != "C", "{bar:?}");
+        receiver.end().await;
+    }
+}

@@ -3,7 +3,7 @@
 import type { Sendable } from 'peersox'
 import { h, icon, show } from './dom.js'
 import { plural } from './format.js'
-import { HERE } from './here.js'
+import { HERE, ONLY_HERE } from './here.js'
 import type { KeptSet } from './kept.js'
 import { keptCard } from './keptcard.js'
 import { linkOf } from './link.js'
@@ -233,6 +233,7 @@ export class Home {
         box('save-all', own.saveAll, (on) => keepSettings({ saveAll: on }), 'Save up to 20 files at once without another click when they have arrived'),
         h('p', { class: 'soft' }, 'The other device may also be a terminal:'),
         h('pre', { tabindex: 0 }, `peersox receive${server} CODE\npeersox send${server} FILE…\npeersox connect${server} CODE`),
+        ONLY_HERE !== '' && h('p', { class: 'soft small' }, ONLY_HERE),
       ),
     )
   }

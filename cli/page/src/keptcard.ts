@@ -1,5 +1,6 @@
 /** Files that arrived before this page was loaded, to be saved or deleted. */
 
+import { ask } from './dialogs.js'
 import { announce, h, icon, say } from './dom.js'
 import { packButton, type Savable, savables } from './files.js'
 import { bytes, plural, timeOfDay } from './format.js'
@@ -30,6 +31,8 @@ export function keptCard(set: KeptSet, changed: () => void): HTMLElement {
     if (files.every((it) => it.saved)) changed()
   }
   const remove = async () => {
+    const what = files.some((it) => !it.saved) ? 'Not all of it was saved.' : 'If it did not come to your downloads, it is gone then.'
+    if (!(await ask('Remove it from this browser?', what, 'Remove', 'Keep'))) return
     await removeFolder(set.folder).catch(() => {})
     element.remove()
     announce(`${title} was deleted.`)

@@ -3,7 +3,7 @@
 import type { CloseReason, Sendable } from 'peersox'
 import { announce, h, icon } from './dom.js'
 import { bytes, plural } from './format.js'
-import { HERE } from './here.js'
+import { HERE, ONLY_HERE } from './here.js'
 import { qr } from './qr.js'
 import { Session } from './session.js'
 import { cleanPath, message, sentence } from './text.js'
@@ -186,6 +186,7 @@ export class Sending {
           { class: 'beside' },
           shownCode,
           h('p', { class: 'soft small' }, 'For the other device to type, or to scan with its camera. It works once, while this page is open.'),
+          ONLY_HERE !== '' && h('p', { class: 'small only-here' }, ONLY_HERE),
           h('p', { class: 'soft waiting' }, 'Waiting for the other device'),
         ),
       ),

@@ -1,6 +1,7 @@
 /** One transfer, as a card in the conversation. */
 
 import type { IncomingTransfer, TransferProgress } from 'peersox'
+import { ask } from './dialogs.js'
 import { announce, h, icon, say, show } from './dom.js'
 import { names, packButton, savables, warnings } from './files.js'
 import { bytes, clock, plural, rate } from './format.js'
@@ -285,8 +286,10 @@ export class TransferCard {
       files.forEach((file) => this.#save(file))
       again()
     }
-    const remove = () => {
-      const { destination } = this.#item
+    const remove = async () => {
+      const { destination, unsaved } = this.#item
+      const what = unsaved > 0 ? 'Not all of it was saved.' : 'If it did not come to your downloads, it is gone then.'
+      if (!(await ask('Remove it from this browser?', what, 'Remove', 'Keep'))) return
       if (destination) void discard(destination)
       this.#item.unsaved = 0
       this.#saves.replaceChildren(h('li', { class: 'soft' }, 'Removed from this browser.'))
@@ -294,7 +297,7 @@ export class TransferCard {
       this.#buttons.replaceChildren()
       this.#session.touched()
     }
-    this.#after = [button('trash', 'Remove', remove, 'quiet')]
+    this.#after = [button('trash', 'Remove', () => void remove(), 'quiet')]
     if (files.length > 1) {
       const isOpen = this.#item.unsaved > 0
       const hasFolders = files.some((it) => it.entry.path.length > 1)

@@ -46,7 +46,7 @@ impl Dialer {
     }
 
     /// Whether a proxy that is known here is used towards this address.
-    pub(crate) fn is_proxied(&self, _: &Url) -> bool {
+    pub(crate) fn is_proxied(&self, _: &Url, _: &str) -> bool {
         false
     }
 }

@@ -88,9 +88,10 @@ impl Dialer {
         Ok(Self::new(trust.clone(), Proxies::from_env()?))
     }
 
-    /// Whether a proxy leads to this address.
-    pub(crate) fn is_proxied(&self, url: &Url) -> bool {
-        self.0.proxies.towards(url).is_some()
+    /// Whether a proxy leads to this address, if it is called as this server is: with or without TLS.
+    pub(crate) fn is_proxied(&self, url: &Url, server: &str) -> bool {
+        let proxy = self.0.proxies.towards(&proxy::called_as(url, server));
+        proxy.is_some()
     }
 
     /// Connects to an `http`, `https`, `ws` or `wss` address, verifying against the trusted authorities.

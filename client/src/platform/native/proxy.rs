@@ -80,6 +80,18 @@ impl Proxies {
     }
 }
 
+/// The same address with the scheme of a server: variables tell proxies for `http` from those for `https`,
+/// and say nothing of QUIC.
+pub(super) fn called_as(url: &Url, server: &str) -> Url {
+    let scheme = match server.starts_with("https:") {
+        true => "https",
+        false => "http",
+    };
+    let rest = url.as_str().split_once("://").map(|(_, rest)| rest);
+    let called = rest.and_then(|rest| Url::parse(&format!("{scheme}://{rest}")).ok());
+    called.unwrap_or_else(|| url.clone())
+}
+
 /// Whether a host, as a URL has it, is this machine.
 fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
@@ -147,6 +159,22 @@ mod tests {
     fn towards(variables: &[(&str, &str)], url: &str) -> Option<String> {
         let proxy = proxies(variables).unwrap().towards(&url.parse().unwrap());
         proxy.map(|it| it.uri().to_string())
+    }
+
+    /// QUIC goes past a proxy, and is used exactly where nothing else goes through one.
+    #[test]
+    fn quic_is_judged_by_how_its_server_is_called() {
+        let quic: Url = "quic://192.0.2.2:7500".parse().unwrap();
+        for (variable, server, expected) in [
+            ("HTTP_PROXY", "http://192.0.2.2:7500", true),
+            ("HTTPS_PROXY", "http://192.0.2.2:7500", false),
+            ("HTTPS_PROXY", "https://192.0.2.2:7500", true),
+            ("ALL_PROXY", "http://192.0.2.2:7500", true),
+        ] {
+            let proxies = proxies(&[(variable, "p:1")]).unwrap();
+            let proxy = proxies.towards(&called_as(&quic, server));
+            assert_eq!(proxy.is_some(), expected, "{variable} {server}");
+        }
     }
 
     #[test]
