@@ -29,7 +29,8 @@ pub(crate) enum Failure {
     File(String),
     /// A relay stopped before its peers had gone elsewhere.
     #[error(
-        "{count} peers had found no other relay after {grace} s and were hung up; --drain-grace waits longer"
+        "{count} of its peers had found no other relay after {grace} s and were hung up; \
+         --drain-grace waits longer"
     )]
     CutOff {
         /// How many.

@@ -110,7 +110,7 @@ pub(crate) fn stay_above(bar: Option<ProgressBar>) {
 /// The bar that is drawn on standard error: a command has one at most.
 static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
-/// The same in ASCII, where a terminal shows nothing else.
+/// A text with our own punctuation in ASCII, where standard error shows nothing else.
 pub(crate) fn shown(text: &str, look: Look) -> Cow<'_, str> {
     match look.utf8 {
         true => text.into(),

@@ -392,11 +392,7 @@ impl Attach {
             seek.untold = Some(cause);
             return;
         }
-        let is_own = self.held.is_some() || self.stray_at.is_some_and(|at| now <= at + STRAYS);
-        let by_own = cause == Cause::HungUp(CloseReason::Replaced) && is_own;
-        if let Some(reason) = cause.final_reason()
-            && !by_own
-        {
+        if let Some(reason) = self.final_reason(cause, self.held.is_some(), now) {
             return self.end(End::HungUp(reason));
         }
         if self.held.is_some() {
@@ -426,6 +422,14 @@ impl Attach {
         self.replace_seek(seek, now);
         self.actions
             .push(Action::Tell(Event::Lost { cause, retry_in }));
+    }
+
+    /// Why a leg that ended ends everything. One that was replaced by a newer leg of this side does not: by
+    /// the one there is, or by one that was given up and whose Hello arrived late.
+    fn final_reason(&self, cause: Cause, has_newer: bool, now: Moment) -> Option<CloseReason> {
+        let is_own = has_newer || self.stray_at.is_some_and(|at| now <= at + STRAYS);
+        let reason = cause.final_reason();
+        reason.filter(|reason| *reason != CloseReason::Replaced || !is_own)
     }
 
     fn refuse_ticket(&mut self, cause: Cause) {

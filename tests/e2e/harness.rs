@@ -274,8 +274,7 @@ impl Peer {
     /// Waits for its end; gives exit code and all it ever said that was no event, or was one about its
     /// failure.
     pub async fn end(mut self) -> (i32, String) {
-        drop(self.stdin.take());
-        while self.next().await.is_some() {}
+        self.rest().await;
         let said = self.seen.iter().filter_map(|said| match said {
             Value::String(text) => Some(text.as_str()),
             event if event["event"] == "error" => event["message"].as_str(),

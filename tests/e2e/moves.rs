@@ -108,9 +108,8 @@ async fn a_relay_that_peers_cannot_reach_is_left() {
     let good = service.relay("good", &controls).await;
     // Nothing listens where it says that it is.
     let dead = format!("http://127.0.0.1:{}", quiet_port());
-    let options = ["--public-url", &dead];
     let bad = service
-        .relay_with(quiet_port(), "bad", &controls, &options)
+        .relay_reached_at(&dead, quiet_port(), "bad", &controls)
         .await;
     let connects = (0..6).map(|_| Pair::connect(control, control, "ws"));
     let pairs = futures_util::future::join_all(connects).await;

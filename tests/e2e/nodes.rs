@@ -66,27 +66,21 @@ impl Nodes {
 
     pub async fn relay_at(&self, port: u16, name: &str, controls: &[Server]) -> Server {
         let public = format!("http://127.0.0.1:{port}");
-        let options = ["--public-url", &public];
-        self.relay_with(port, name, controls, &options).await
+        self.relay_reached_at(&public, port, name, controls).await
     }
 
-    pub async fn relay_with(
+    /// A relay that says that peers reach it there.
+    pub async fn relay_reached_at(
         &self,
+        public: &str,
         port: u16,
         name: &str,
         controls: &[Server],
-        more: &[&str],
     ) -> Server {
         let urls: Vec<_> = controls.iter().map(Server::url).collect();
         let (urls, token) = (urls.join(","), self.path("token"));
-        let options = [
-            ["--role", "relay"],
-            ["--control", &urls],
-            ["--control-token-file", &token],
-            ["--relay-name", name],
-            ["--unmetered", "127.0.0.0/8"],
-        ];
-        let options = [&options.concat(), more].concat();
+        let mut options = relay_options(&urls, &token, public);
+        options.extend(["--relay-name", name, "--unmetered", "127.0.0.0/8"]);
         Server::start_at(port, &options).await
     }
 }
@@ -118,6 +112,17 @@ fn secret(folder: &TempDir, name: &str, line: &str) {
     let file = options.write(true).create_new(true).mode(0o600);
     let mut file = file.open(folder.path().join(name)).unwrap();
     writeln!(file, "{line}").unwrap();
+}
+
+/// What a relay has to be told.
+fn relay_options<'a>(control: &'a str, token: &'a str, public: &'a str) -> Vec<&'a str> {
+    let options = [
+        ["--role", "relay"],
+        ["--control", control],
+        ["--control-token-file", token],
+        ["--public-url", public],
+    ];
+    options.concat()
 }
 
 /// Waits until control knows a relay, or does not any more: its page may connect to all that it knows.
@@ -272,17 +277,10 @@ async fn a_node_with_two_addresses_is_announced_to_once() {
     let public = format!("http://127.0.0.1:{port}");
     let urls = format!("http://127.0.0.1:{0},http://127.0.0.2:{0}", control.port);
     let token = service.path("token");
-    let options = [
-        ["--role", "relay"],
-        ["--control", &urls],
-        ["--control-token-file", &token],
-        ["--public-url", &public],
-    ];
-    let mut relay = Server::start_at(port, &options.concat()).await;
+    let options = relay_options(&urls, &token, &public);
+    let mut relay = Server::start_at(port, &options).await;
     let record = relay.record();
     knows(&control, &relay, true).await;
-    let controls = [control];
-    let [control] = controls;
     let mut pair = Pair::connect(&control, &control, "ws").await;
     for seed in 0..30 {
         pair.carry(&noise(100_000, seed)).await;
@@ -326,15 +324,7 @@ async fn a_relay_that_control_does_not_know_is_told_why() {
     let (control_url, other) = (control.url(), service.path("other"));
     let port = quiet_port();
     let public = format!("http://127.0.0.1:{port}");
-    let mut options = vec![
-        "--role",
-        "relay",
-        "--control",
-        &control_url,
-        "--public-url",
-        &public,
-    ];
-    options.extend(["--control-token-file", &other]);
+    let options = relay_options(&control_url, &other, &public);
     let mut relay = Server::start_at(port, &options).await;
     let record = relay.record();
     let ready = http_get(&relay.address(), "/readyz").await;
@@ -385,15 +375,7 @@ async fn a_relay_verifies_control() {
     let port = quiet_port();
     let (url, token) = (control.url(), service.path("token"));
     let public = format!("http://127.0.0.1:{port}");
-    let mut options = vec![
-        "--role",
-        "relay",
-        "--control",
-        &url,
-        "--public-url",
-        &public,
-    ];
-    options.extend(["--control-token-file", &token]);
+    let mut options = relay_options(&url, &token, &public);
     let mut stranger = Server::start_at(port, &options).await;
     let record = stranger.record();
     let ready = http_get(&stranger.address(), "/readyz").await;

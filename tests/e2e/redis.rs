@@ -95,6 +95,12 @@ async fn a_redis_that_cannot_be_used_is_named() {
         (&["--redis", "http://localhost"], 2, "redis+sentinel://"),
         (&["--redis", "redis://u:s3cret#w@localhost"], 2, "%23"),
         (&["--redis", "redis://:s3cret"], 2, "address 1"),
+        (
+            &["--redis", "redis+cluster://h", "--redis-wait", "1"],
+            2,
+            "min-replicas-to-write",
+        ),
+        (&["--redis-wait", "1"], 2, "--redis <URL>"),
         (&["--redis", &with_password], 2, "--redis-password-file"),
         (
             &["--redis", &url, "--redis-password-file", &secret],

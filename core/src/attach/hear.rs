@@ -66,18 +66,16 @@ impl Attach {
         };
         let up = Up::new(leg, &welcome, self.ping_within, now);
         (self.proven, self.unreached) = (true, 0);
-        let moves = seek.why == Why::Draining;
-        let held = Held {
+        // A session that this side has been in is that of the old leg, which has been replaced there.
+        let moves = seek.why == Why::Draining && !welcome.resumed;
+        let carries = self.up.as_ref().is_some_and(|up| up.peer_online);
+        self.held = Some(Held {
             up,
             transport,
             resumed: welcome.resumed,
             moves,
-        };
-        let carries = self.up.as_ref().is_some_and(|up| up.peer_online);
-        self.held = Some(held);
-        // A session that this side has been in is that of the old leg, which has been replaced there.
-        let is_elsewhere = moves && !welcome.resumed;
-        if !(is_elsewhere && carries) || welcome.peer_online {
+        });
+        if welcome.peer_online || !(moves && carries) {
             self.take_over(welcome.peer_online, now, rng);
         }
     }

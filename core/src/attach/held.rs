@@ -13,7 +13,7 @@ use rand_core::RngCore;
 
 use super::seek::{Seek, Why};
 use super::up::Up;
-use super::{Action, Attach, Cause, Event, LegId, Transport};
+use super::{Action, Attach, Cause, End, Event, LegId, Transport};
 use crate::close::CloseReason;
 use crate::time::Moment;
 
@@ -70,8 +70,12 @@ impl Attach {
         }
     }
 
-    /// The leg that was held is lost. The old one goes on, and another one is sought.
+    /// The leg that was held is lost. The old one goes on, and another one is sought; unless the next relay
+    /// says what is final, of which the old one may not know.
     pub(super) fn lost_held(&mut self, cause: Cause, now: Moment, rng: &mut impl RngCore) {
+        if let Some(reason) = self.final_reason(cause, false, now) {
+            return self.end(End::HungUp(reason));
+        }
         self.refuse_ticket(cause);
         self.seek_on(now, rng);
     }

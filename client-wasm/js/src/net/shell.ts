@@ -26,8 +26,7 @@ import type { Machine } from './machine.js'
 import { offered, outlives } from './servers.js'
 import { Wake } from './wake.js'
 
-/** Opens a session, which admits a leg. */
-/** Asks for a session; names the epoch at which the relay could not be reached, or 0. */
+/** Opens a session, which admits a leg; names the epoch at which the relay could not be reached, or 0. */
 export type OpenSession = (unreached: number, signal: AbortSignal) => Promise<OpenSessionResponse>
 
 /** What a peer is made of. */

@@ -260,6 +260,11 @@ async fn a_user_needs_no_more_than_the_page_says() {
         .parse()
         .unwrap();
     let url = url.with_password("s3cret".to_owned().into());
+    let waiting = url.clone().waiting_for(1).unwrap();
+    drop(Redis::connect(waiting.clone()).await.unwrap());
+    redis.cli(&["acl", "setuser", "peersox", "-wait"]);
+    let refused = Redis::connect(waiting).await.unwrap_err().to_string();
+    assert!(refused.contains("run the 'wait' command"), "{refused}");
     let store = Redis::connect(url).await.unwrap();
     let (pairing, created) = contract::create(START);
     store

@@ -42,6 +42,11 @@ impl Writers {
             let connection = client.get_multiplexed_async_connection_with_config(&config);
             free.push(connection.await?);
         }
+        // That the access list forbids it is found now.
+        if let Some(first) = free.first_mut() {
+            let none: u32 = redis::cmd("WAIT").arg(0).arg(1).query_async(first).await?;
+            tracing::debug!(replicas = none, "replicas of Redis");
+        }
         Ok(Self {
             replicas,
             places: Semaphore::new(free.len()),

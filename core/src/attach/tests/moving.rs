@@ -164,6 +164,19 @@ fn a_leg_that_is_held_and_lost_is_sought_again_while_the_old_one_carries() {
     }
 }
 
+/// What is final at the next relay is final: another program took the place there, or the other one is done.
+#[test]
+fn a_leg_that_is_held_may_end_everything() {
+    for reason in [CloseReason::Replaced, CloseReason::PeerLeft] {
+        let (mut leg, old) = Leg::carrying();
+        let new = leg.greets_elsewhere(old);
+        leg.welcome(new, 20_000);
+        let told = leg.ended(new, Ended::Closed(reason.number()));
+        assert_eq!(end(&told), Some(End::HungUp(reason)));
+        assert!(told.contains(&Action::HangUp(old, Some(CloseReason::Done))));
+    }
+}
+
 /// The next relay stops as well, before the other peer came there.
 #[test]
 fn a_leg_that_is_held_is_drained_too() {
