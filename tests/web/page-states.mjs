@@ -139,6 +139,16 @@ export async function pageStateChecks() {
     await b.getByText('Removed from this browser').waitFor()
   })
 
+  await check('page: a link that works on this machine only is called so', async (scope) => {
+    const { url } = await scope.server([], '0.0.0.0:0')
+    const at = (host) => Object.assign(new URL(url), { hostname: host }).href
+    for (const [host, notes] of [['localhost', 1], ['127.0.0.1', 1], ...(ownNetwork ? [['10.99.0.1', 0]] : [])]) {
+      const page = await scope.page(at(host))
+      await showCode(page)
+      equal(await page.locator('#only-here').count(), notes, host)
+    }
+  })
+
   await check('page: a long name moves nothing off the screen', async (scope) => {
     const { url } = await scope.server()
     const a = await scope.page(url)

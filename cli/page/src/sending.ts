@@ -186,10 +186,10 @@ export class Sending {
           { class: 'beside' },
           shownCode,
           h('p', { class: 'soft small' }, 'For the other device to type, or to scan with its camera. It works once, while this page is open.'),
-          ONLY_HERE !== '' && h('p', { class: 'small only-here' }, ONLY_HERE),
           h('p', { class: 'soft waiting' }, 'Waiting for the other device'),
         ),
       ),
+      ...(ONLY_HERE === '' ? [] : [h('p', { class: 'soft small', id: 'only-here' }, ONLY_HERE)]),
       ...(staged.length > 0 ? [list(staged)] : []),
       h(
         'div',
