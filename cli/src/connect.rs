@@ -11,14 +11,15 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::{Bytes, BytesMut};
-use peersox_client::{Chunk, Error, Secured};
-use peersox_core::channel::{Priority, ResetCode};
+use peersox_client::{Chunk, Error};
+use peersox_core::channel::Priority;
 use peersox_core::role::Role;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::args::Connect;
-use crate::failure::{self, Failure};
+use crate::failure;
+use crate::fit::{Command, OTHER_COMMAND};
 use crate::meet::{self, Way};
 use crate::share::{Channel, Peer, Receiver, Sender};
 use crate::terminal::Voice;
@@ -26,7 +27,7 @@ use crate::terminal::Voice;
 pub(crate) async fn run(args: Connect) -> anyhow::Result<()> {
     let voice = Voice::new(args.partner.remote.json);
     let way = Way::with(&args.partner);
-    let met = meet::meet(&args.partner.remote, way, "connect", voice).await?;
+    let met = meet::meet(&args.partner.remote, way, Command::Connect, voice).await?;
     let (mut peer, role) = (met.peer, met.pairing.role);
     let mut absent = pin!(meet::absent(peer.status(), args.partner.remote.wait));
     let opening = async {
@@ -35,7 +36,7 @@ pub(crate) async fn run(args: Connect) -> anyhow::Result<()> {
                 let opening = peer.open_lasting(CHANNEL, Priority::Interactive).await?;
                 Ok(opening.done(None).await?)
             }
-            Role::Joiner => accept(&mut peer, CHANNEL).await,
+            Role::Joiner => accept(&mut peer, CHANNEL, Command::Connect).await,
         }
     };
     let channel = tokio::select! {
@@ -92,22 +93,23 @@ async fn join(
     }
 }
 
-/// Waits for the channel with this name. One of another command ends both commands with the same sentence;
-/// others are dropped, which refuses them. A page runs no command, and opens a pipe to every program in case
-/// it reads one.
-pub(crate) async fn accept(peer: &mut Peer, name: &str) -> anyhow::Result<Channel> {
+/// Waits for the channel with this name. One that a command opens which does not belong to `ours`, as an
+/// older program may, ends both commands with the same sentence; others are dropped, which
+/// refuses them. A page runs no command, and opens a pipe to every program in case it reads one.
+pub(crate) async fn accept(peer: &mut Peer, name: &str, ours: Command) -> anyhow::Result<Channel> {
     while let Some(channel) = peer.accept(name).await {
         if channel.name() == name {
             return Ok(channel);
         }
-        if is_program(peer.secured())
-            && let Some(fault) = other_command(channel.name(), name)
+        if peer.is_program()
+            && let Some(theirs) = Command::that_opens(channel.name())
+            && let Err(fault) = ours.must_fit(theirs)
         {
             let (sender, _receiver) = channel.split();
             let _ = sender.reset(OTHER_COMMAND).await;
             // The other side ends when it hears of that, and this side waits for it to hear.
             let _ = tokio::time::timeout(FAREWELL, peer.ended()).await;
-            return Err(fault);
+            return Err(fault.into());
         }
         tracing::debug!(
             name = channel.name(),
@@ -116,42 +118,6 @@ pub(crate) async fn accept(peer: &mut Peer, name: &str) -> anyhow::Result<Channe
     }
     Err(peer.ended().await.err().unwrap_or(Error::PeerDone).into())
 }
-
-/// Whether the other side is this program, or another one over the same library, and no page.
-pub(crate) fn is_program(secured: Option<Secured>) -> bool {
-    secured.is_some_and(|secured| secured.agent.starts_with(PROGRAM))
-}
-
-/// Why a channel of one command cannot be served by this one, which serves another, if both are known.
-fn other_command(theirs: &str, ours: &str) -> Option<anyhow::Error> {
-    let (theirs, fits) = command(theirs)?;
-    let (_, ours) = command(ours)?;
-    let text = format!(
-        "the other side runs `peersox {theirs}`, this side `peersox {ours}`; \
-         run `peersox {fits}` here"
-    );
-    Some(Failure::Usage(text).into())
-}
-
-/// Who opens the channels of this name, and what serves them on the other side.
-fn command(channel: &str) -> Option<(&'static str, &'static str)> {
-    match channel {
-        "peersox.transfer" => Some(("send", "receive")),
-        CHANNEL => Some(("connect", "connect")),
-        "peersox.forward" => Some(("forward --listen", "forward --target")),
-        "peersox.pair" => Some(("pair", "pair")),
-        _ => None,
-    }
-}
-
-/// What has to run here to serve a channel of this name.
-pub(crate) fn served_by(channel: &str) -> Option<&'static str> {
-    command(channel).map(|(_, serves)| serves)
-}
-
-/// The reset of a channel that another command than the right one serves. Older versions drop such a channel,
-/// which resets it with the code 0.
-pub(crate) const OTHER_COMMAND: ResetCode = ResetCode(17);
 
 /// How long the other side may take to end.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -189,28 +155,5 @@ async fn copy_out(mut receiver: Receiver) -> anyhow::Result<()> {
 /// The channel's name.
 const CHANNEL: &str = "peersox.pipe";
 
-/// How the names of these programs begin, as they introduce themselves.
-const PROGRAM: &str = "peersox/";
-
 /// How much is read at a time: about what one record carries.
 const PIECE: usize = 64 * 1024;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_of_two_commands_that_do_not_fit_is_named() {
-        let error = other_command("peersox.transfer", CHANNEL)
-            .unwrap()
-            .to_string();
-        assert!(error.contains("runs `peersox send`"), "{error}");
-        assert!(error.contains("run `peersox receive` here"), "{error}");
-        let error = other_command(CHANNEL, "peersox.transfer")
-            .unwrap()
-            .to_string();
-        assert!(error.contains("this side `peersox receive`"), "{error}");
-        assert!(other_command("chat", CHANNEL).is_none());
-        assert_eq!(peersox_core::transfer::CHANNEL, "peersox.transfer");
-    }
-}

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use peersox_client::{CloseReason, Error, ResetCode, Side};
 use serde_json::json;
 
-use crate::connect;
+use crate::fit;
 use crate::signals::Stop;
 use crate::terminal::Voice;
 
@@ -96,27 +96,52 @@ fn message(error: &anyhow::Error) -> String {
         Some(Error::Reset {
             by: Side::Other,
             code: ResetCode::CANCELLED,
-        }) => "the other side left before it was done".to_owned(),
+        })
+        | Some(Error::Closed(CloseReason::PeerLeft)) => {
+            "the other side left before it was done".to_owned()
+        }
+        // The number is for programs.
+        Some(Error::Closed(reason)) => reason.text().to_owned(),
         _ => format!("{error:#}"),
     }
 }
 
 /// How a channel is reset that nobody serves: refused, or met by another command.
-const NOT_SERVED: [ResetCode; 2] = [ResetCode::REFUSED, connect::OTHER_COMMAND];
+const NOT_SERVED: [ResetCode; 2] = [ResetCode::REFUSED, fit::OTHER_COMMAND];
 
 /// Why a server cannot be talked to, and what to try.
 pub(crate) fn server(error: Error) -> anyhow::Error {
     let Error::Unreachable { server, why, .. } = &error else {
         return error.into();
     };
-    let hint = match server.split_once("://") {
-        // What rustls says when the first bytes are no TLS.
-        Some(("https", rest)) if why.contains("InvalidContentType") => {
-            format!("this port speaks http: try --server http://{rest}")
-        }
-        _ => "is it running? start one with `peersox serve`, or name another with --server".into(),
-    };
+    let hint = hint(server, why);
     Hinted { error, hint }.into()
+}
+
+/// What to try when a server cannot be reached. What rustls says comes as the names of its errors.
+fn hint(server: &str, why: &str) -> String {
+    let (scheme, rest) = server.split_once("://").unwrap_or_default();
+    let said = |name| scheme == "https" && why.contains(name);
+    if said("InvalidContentType") {
+        // The first bytes are no TLS.
+        format!("this port speaks http: try --server http://{rest}")
+    } else if scheme == "http" && why.contains(&format!("points to https://{rest}/")) {
+        format!("this port speaks https: try --server https://{rest}")
+    } else if said("UnknownIssuer") {
+        "this system does not know who issued its certificate: name the issuer's certificate with \
+         --ca-cert FILE"
+            .into()
+    } else if said("CaUsedAsEndEntity") {
+        "its certificate is one of an authority, which no server may show: make it anew with \
+         `openssl req -x509 -addext basicConstraints=critical,CA:FALSE …`"
+            .into()
+    } else if said("NotValidForName") {
+        "its certificate is for other names: call the server by one of them".into()
+    } else if said("Expired") || said("NotValidYet") {
+        "its certificate is not valid today: renew it there, or set the clock here".into()
+    } else {
+        "is it running? start one with `peersox serve`, or name another with --server".into()
+    }
 }
 
 /// What the client said, if that is why.
@@ -214,6 +239,57 @@ mod tests {
         ] {
             let failed = anyhow::Error::new(error.clone()).context("the transfer was broken off");
             assert_eq!(code(&failed), expected, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_hint_says_what_to_do() {
+        for (server, why, hinted) in [
+            ("https://h:1", "InvalidContentType", "--server http://h:1"),
+            (
+                "http://h:1/x",
+                "answered with 308, which points to https://h:1/x/a.B/C",
+                "--server https://h:1/x",
+            ),
+            (
+                "http://h:1",
+                "302, which points to https://portal/",
+                "is it running",
+            ),
+            (
+                "https://h:1",
+                "invalid peer certificate: UnknownIssuer",
+                "--ca-cert",
+            ),
+            (
+                "https://h:1",
+                "Other(OtherError(CaUsedAsEndEntity))",
+                "CA:FALSE",
+            ),
+            (
+                "https://h:1",
+                "NotValidForNameContext { .. }",
+                "other names",
+            ),
+            (
+                "https://h:1",
+                "certificate expired: ExpiredContext",
+                "renew it",
+            ),
+            ("http://h:1", "connection refused", "is it running"),
+        ] {
+            let found = hint(server, why);
+            assert!(found.contains(hinted), "{why}: {found}");
+        }
+    }
+
+    #[test]
+    fn no_number_is_told_to_people() {
+        for &reason in CloseReason::ALL {
+            let said =
+                anyhow::Error::new(Error::Closed(reason)).context("the transfer was broken off");
+            let said = message(&said);
+            assert!(!said.contains("(4"), "{said}");
         }
     }
 

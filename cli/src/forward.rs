@@ -24,6 +24,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::args::Forward;
+use crate::fit::Command;
 use crate::meet::{self, Way};
 use crate::share::{Channel, Peer, Receiver, Sender};
 use crate::terminal::Voice;
@@ -37,14 +38,14 @@ pub(crate) async fn run(args: Forward) -> anyhow::Result<()> {
             crate::failure::Failure::File(format!("cannot listen on {listen}: {error}"))
         })?;
         let listening = listener.local_addr()?;
-        let other = "forward --target HOST:PORT";
-        let mut peer = meet::meet(&args.partner.remote, way, other, voice)
+        let mut peer = meet::meet(&args.partner.remote, way, Command::Listen, voice)
             .await?
             .peer;
         voice.say(
             &format!("connections to {listening} go to the other side; Ctrl-C ends it"),
             &json!({"event": "listening", "address": listening.to_string()}),
         );
+        warn_of_a_page(&peer, voice);
         let absent = meet::absent(peer.status(), args.partner.remote.wait);
         return tokio::select! {
             served = accept_here(&mut peer, &listener, voice) => served,
@@ -54,18 +55,28 @@ pub(crate) async fn run(args: Forward) -> anyhow::Result<()> {
     let target = args
         .target
         .context("neither --listen nor --target is given")?;
-    let other = "forward --listen 127.0.0.1:PORT";
-    let mut peer = meet::meet(&args.partner.remote, way, other, voice)
+    let mut peer = meet::meet(&args.partner.remote, way, Command::Target, voice)
         .await?
         .peer;
     voice.say(
         &format!("connections from the other side go to {target}; Ctrl-C ends it"),
         &json!({"event": "serving", "target": target}),
     );
+    warn_of_a_page(&peer, voice);
     let absent = meet::absent(peer.status(), args.partner.remote.wait);
     tokio::select! {
         served = accept_there(&mut peer, &target, voice) => served,
         gone = absent => Err(gone),
+    }
+}
+
+/// Says that nothing will come of it if the other side is no program: another one than ours may forward, too.
+fn warn_of_a_page(peer: &Peer, voice: Voice) {
+    if peer.secured().is_some() && !peer.is_program() {
+        voice.say(
+            "the other side is no `peersox forward`; a page cannot forward",
+            &json!({"event": "other_software"}),
+        );
     }
 }
 

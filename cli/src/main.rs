@@ -10,6 +10,7 @@ mod args;
 mod argv;
 mod connect;
 mod failure;
+mod fit;
 mod forward;
 mod given;
 mod greeting;

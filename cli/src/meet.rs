@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use peersox_client::{
-    Choice, Code, Error, Invite, Options, Pairing, Peer, Presence, Proof, Replaced, Server, Status,
-    Step, Terms, Trust,
+    AGENT, Burnt, Choice, Code, Error, Invite, Options, Pairing, Peer, Presence, Proof, Replaced,
+    Server, Status, Step, Terms, Trust,
 };
 use serde_json::json;
 use tokio::sync::watch;
@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::args::{NewCode, Partner, Remote, Transport};
 use crate::failure::{self, Failure};
+use crate::fit::Command;
 use crate::invite;
 use crate::saved::{Devices, Name, Saved};
 use crate::share;
@@ -52,29 +53,33 @@ pub(crate) struct Met {
     pub(crate) pairing: Pairing,
 }
 
-/// Meets the other device: returns once messages flow, or fails when `--wait` is over.
-///
-/// `command` is what to type on the other device, before the code.
+/// Meets the other device: returns once messages flow, or fails when `--wait` is over, or when the command
+/// there does not belong to `ours`. Both sides know that by each other's hello, and both end.
 pub(crate) async fn meet(
     remote: &Remote,
     way: Way<'_>,
-    command: &str,
+    ours: Command,
     voice: Voice,
 ) -> anyhow::Result<Met> {
     let deadline = Instant::now() + Duration::from_secs(remote.wait);
     let meeting = async {
         match way {
-            Way::Show(new_code) => show_code(remote, new_code, command, voice).await,
-            Way::Typed(code) => join(remote, code, voice).await,
+            Way::Show(new_code) => show_code(remote, new_code, ours, voice).await,
+            Way::Typed(code) => join(remote, code, ours, voice).await,
             Way::Saved(name) => come_back(remote, name, voice).await,
         }
     };
-    match tokio::time::timeout_at(deadline, meeting).await {
-        Ok(met) => met,
-        Err(_) => {
-            Err(Failure::Unreachable("the other device did not appear in time".into()).into())
-        }
+    let Ok(met) = tokio::time::timeout_at(deadline, meeting).await else {
+        return Err(Failure::Unreachable("the other device did not appear in time".into()).into());
+    };
+    let met = met?;
+    let agent = met.peer.secured().map(|it| it.agent);
+    if let Err(unfit) = ours.must_fit_agent(agent.as_deref().unwrap_or_default()) {
+        // The other side ends by itself, and is not waited for.
+        let _ = tokio::time::timeout(FAREWELL, met.peer.close()).await;
+        return Err(unfit.into());
     }
+    Ok(met)
 }
 
 /// Shows a code and waits until the other device has typed it. The rules are those of [`Invite`]: one code
@@ -83,17 +88,21 @@ pub(crate) async fn meet(
 async fn show_code(
     remote: &Remote,
     new_code: &NewCode,
-    command: &str,
+    ours: Command,
     voice: Voice,
 ) -> anyhow::Result<Met> {
     let server = server(remote, remote.server()).await?;
-    let mut invite = Invite::new(server.clone(), new_code.words.into(), options(remote, true));
+    let mut invite = Invite::new(
+        server.clone(),
+        new_code.words.into(),
+        options(remote, Some(ours)),
+    );
     let mut waiting = Waiting::new(&server);
     let mut followed = None;
     loop {
         match invite.next().await.context("no code is shown any more")? {
             Step::Show(code) => {
-                invite::show(&code, &server, command, remote, voice).await?;
+                invite::show(&code, &server, ours.other(), remote, voice).await?;
                 if let Some((peer, pairing)) = invite.shown() {
                     waiting.holds(pairing.clone(), peer.status());
                     followed = Some(voice.follow(peer));
@@ -105,10 +114,10 @@ async fn show_code(
                     followed.abort();
                 }
                 match why {
-                    Replaced::Used => {
-                        let why = error.to_string();
-                        voice.say(&why, &json!({"event": "code_spent", "why": why}));
-                    }
+                    Replaced::Used => voice.say(
+                        &format!("{}; another code follows", spent(&error)),
+                        &json!({"event": "code_spent", "why": error.to_string()}),
+                    ),
                     Replaced::Gone => voice.say(
                         "the server does not know this code any more; another one follows",
                         &json!({"event": "code_expired"}),
@@ -124,6 +133,19 @@ async fn show_code(
                 });
             }
         }
+    }
+}
+
+/// Why a code is spent, for whoever gets another one at once.
+fn spent(error: &Error) -> String {
+    match error {
+        Error::Burnt(Burnt::Mismatch) => {
+            "the codes differ: somebody mistyped, or tried to guess".into()
+        }
+        Error::Burnt(Burnt::Restarted) => {
+            "the pairing was interrupted half-way, or somebody else tried the code".into()
+        }
+        other => other.to_string(),
     }
 }
 
@@ -174,7 +196,12 @@ impl Drop for Waiting {
 }
 
 /// Joins the device that shows `code`.
-async fn join(remote: &Remote, code: &[String], voice: Voice) -> anyhow::Result<Met> {
+async fn join(
+    remote: &Remote,
+    code: &[String],
+    ours: Command,
+    voice: Voice,
+) -> anyhow::Result<Met> {
     let code: Code = code
         .join(" ")
         .parse()
@@ -186,7 +213,7 @@ async fn join(remote: &Remote, code: &[String], voice: Voice) -> anyhow::Result<
     };
     let pairing = server.join_pairing_on(&code.nameplate, &terms).await?;
     let url = server.url().to_owned();
-    let (proof, options) = (Proof::Code(code), options(remote, true));
+    let (proof, options) = (Proof::Code(code), options(remote, Some(ours)));
     let mut peer = Peer::start(server, pairing.clone(), proof, options)?;
     voice.follow(&mut peer);
     peer.attached().await?;
@@ -230,7 +257,7 @@ async fn come_back(remote: &Remote, name: &Name, voice: Voice) -> anyhow::Result
 pub(crate) async fn restore(remote: &Remote, saved: Saved) -> anyhow::Result<Peer> {
     let server = server(remote, &saved.server).await?;
     let proof = Proof::Secret(saved.secret);
-    Ok(Peer::attach(server, saved.pairing, proof, options(remote, false)).await?)
+    Ok(Peer::attach(server, saved.pairing, proof, options(remote, None)).await?)
 }
 
 /// Resolves, with what to say, once the other device has been absent for `wait` seconds without a
@@ -272,8 +299,8 @@ pub(crate) async fn trust(remote: &Remote) -> anyhow::Result<Trust> {
     Ok(Trust::with_pem(pem))
 }
 
-/// `once` unless this device, and with it the other one, is saved.
-fn options(remote: &Remote, once: bool) -> Options {
+/// What the command line says, for a peer of one command, which is met once, or for one that is saved.
+fn options(remote: &Remote, once: Option<Command>) -> Options {
     let transport = match remote.transport {
         Transport::Auto => Choice::Auto,
         Transport::Quic => Choice::Only(peersox_client::Transport::Quic),
@@ -282,7 +309,11 @@ fn options(remote: &Remote, once: bool) -> Options {
     Options {
         transport,
         patience: Duration::from_secs(remote.wait),
-        once,
+        once: once.is_some(),
+        agent: once.map_or_else(|| AGENT.to_owned(), Command::agent),
         ..Options::default()
     }
 }
+
+/// How long the other side may take to hear that this one ends.
+const FAREWELL: Duration = Duration::from_secs(1);

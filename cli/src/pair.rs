@@ -19,8 +19,9 @@ use serde_json::json;
 use crate::args::{Forget, Pair, Remote};
 use crate::connect::accept;
 use crate::failure::Failure;
+use crate::fit::Command;
 use crate::meet::{self, Met, Way};
-use crate::saved::Devices;
+use crate::saved::{Devices, Name};
 use crate::share::Peer;
 use crate::terminal::{Voice, out, out_json};
 
@@ -30,7 +31,7 @@ pub(crate) async fn run(args: Pair) -> anyhow::Result<()> {
     let devices = Devices::of_this_user()?;
     devices.must_be_free(&args.save)?;
     let way = Way::of(&args.code, &args.new_code, None);
-    let met = meet::meet(&args.remote, way, "pair --save NAME", voice).await?;
+    let met = meet::meet(&args.remote, way, Command::Pair, voice).await?;
     let Met {
         mut peer,
         server,
@@ -40,7 +41,23 @@ pub(crate) async fn run(args: Pair) -> anyhow::Result<()> {
         .secured()
         .context("connected without keys: a defect of this program")?;
     devices.save(&args.save, &server, &pairing, &secured)?;
+    let saved = Unagreed {
+        devices: &devices,
+        name: &args.save,
+    };
+    // A person presses a button in a page.
+    let patience = match peer.is_program() {
+        true => PATIENCE,
+        false => {
+            voice.say(
+                "now save this device on the page, too",
+                &json!({"event": "waiting_for_page"}),
+            );
+            Duration::from_secs(args.remote.wait)
+        }
+    };
 
+    let absent = meet::absent(peer.status(), args.remote.wait);
     let agreeing = async {
         // The server forgets in minutes what nobody asks it to keep.
         let control = meet::server(&args.remote, &server).await?;
@@ -48,15 +65,15 @@ pub(crate) async fn run(args: Pair) -> anyhow::Result<()> {
         kept.context("the server does not keep the pairing")?;
         agree(&mut peer, args.code.is_empty()).await
     };
-    let agreed = tokio::time::timeout(PATIENCE, agreeing).await;
-    let agreed = agreed.unwrap_or_else(|_| {
+    let agreed = tokio::select! {
+        agreed = tokio::time::timeout(patience, agreeing) => agreed,
+        gone = absent => Ok(Err(gone)),
+    };
+    agreed.unwrap_or_else(|_| {
         let text = "the other side did not say that it has saved the pairing";
         Err(Failure::Unreachable(text.into()).into())
-    });
-    if let Err(error) = agreed {
-        devices.remove(&args.save)?;
-        return Err(error);
-    }
+    })?;
+    std::mem::forget(saved);
     let _ = peer.close().await;
     let name = &args.save;
     voice.say_lines(
@@ -70,11 +87,25 @@ pub(crate) async fn run(args: Pair) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A device that only this side has saved so far, which is of no use: dropped, it is taken away again.
+struct Unagreed<'a> {
+    devices: &'a Devices,
+    name: &'a Name,
+}
+
+impl Drop for Unagreed<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.devices.remove(self.name) {
+            tracing::warn!(%error, "a device that was not agreed on is still saved here");
+        }
+    }
+}
+
 async fn agree(peer: &mut Peer, opens: bool) -> anyhow::Result<()> {
     let channel = if opens {
         peer.open(CHANNEL, Priority::Interactive).await?
     } else {
-        accept(peer, CHANNEL).await?
+        accept(peer, CHANNEL, Command::Pair).await?
     };
     let (sender, mut receiver) = channel.split();
     sender.send(Message::Text(SAVED.into())).await?;

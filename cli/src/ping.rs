@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::args::Ping;
+use crate::fit::Command;
 use crate::meet::{self, Way};
 use crate::terminal::{Voice, out, out_json, path};
 
@@ -13,7 +14,7 @@ pub(crate) async fn run(args: Ping) -> anyhow::Result<()> {
     let way = Way::with(&args.partner);
     // Whoever shows the code answers. Of two saved devices each measures, and answers beside.
     let answers = matches!(way, Way::Show(_));
-    let peer = meet::meet(&args.partner.remote, way, "ping", voice)
+    let peer = meet::meet(&args.partner.remote, way, Command::Ping, voice)
         .await?
         .peer;
     if answers {

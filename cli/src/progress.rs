@@ -1,8 +1,11 @@
 //! How far a transfer has come: a bar for people, lines of JSON for scripts, nothing for neither.
 
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 use peersox_client::Status;
 use peersox_core::transfer;
 use serde_json::json;
@@ -19,21 +22,91 @@ pub(crate) struct Progress {
     status: watch::Receiver<Status>,
     began: Instant,
     told: Option<Instant>,
+    speed: Arc<Mutex<Speed>>,
+}
+
+/// How fast bytes move at present: those of the latest seconds, without what was there before the transfer
+/// went on.
+struct Speed {
+    /// When how many had moved, in order; never empty.
+    samples: VecDeque<(Instant, u64)>,
+}
+
+impl Speed {
+    fn new(began: Instant) -> Self {
+        let samples = VecDeque::from([(began, 0)]);
+        Self { samples }
+    }
+
+    fn moved(&mut self, now: Instant, bytes: u64) {
+        if self.samples.back().is_some_and(|it| it.1 == bytes) {
+            return;
+        }
+        if self.is_still(now) {
+            // The pause says nothing of the time that is left.
+            self.samples.clear();
+        }
+        self.samples.push_back((now, bytes));
+        let is_old = |it: &(Instant, u64)| now.saturating_duration_since(it.0) > WINDOW;
+        // The oldest is the one from which the window begins.
+        while self.samples.len() > 2 && self.samples.get(1).is_some_and(is_old) {
+            self.samples.pop_front();
+        }
+    }
+
+    fn is_still(&self, now: Instant) -> bool {
+        let last = self.samples.back();
+        last.is_none_or(|it| now.saturating_duration_since(it.0) >= STILL)
+    }
+
+    /// In bytes per second; 0 while it is not known.
+    fn rate(&self, now: Instant) -> u64 {
+        match (self.samples.front(), self.samples.back()) {
+            (Some(first), Some(last)) if !self.is_still(now) => {
+                let took = now.saturating_duration_since(first.0);
+                rate(last.1.saturating_sub(first.1), took)
+            }
+            _ => 0,
+        }
+    }
+
+    /// How long `bytes` take at the present rate, in words.
+    fn left(&self, now: Instant, bytes: u64) -> String {
+        if bytes > 0 && self.is_still(now) {
+            return "stalled".into();
+        }
+        match self.rate(now) {
+            0 if bytes > 0 => String::new(),
+            rate => {
+                let seconds = bytes / rate.max(1);
+                format!("{:#} left", HumanDuration(Duration::from_secs(seconds)))
+            }
+        }
+    }
+}
+
+/// For the thread that draws the bar.
+fn ask<T>(speed: &Mutex<Speed>, question: impl FnOnce(&Speed, Instant) -> T) -> T {
+    let speed = speed.lock().unwrap_or_else(PoisonError::into_inner);
+    question(&speed, Instant::now())
 }
 
 impl Progress {
     /// Begins. The total in bytes is unknown for a pipe.
     pub(crate) fn begin(voice: Voice, total: Option<u64>, status: watch::Receiver<Status>) -> Self {
         let look = Look::of_stderr();
-        let bar = (voice.has_terminal() && look.cursor).then(|| bar(total, look));
+        let began = Instant::now();
+        let speed = Arc::new(Mutex::new(Speed::new(began)));
+        let bar = (voice.has_terminal() && look.cursor).then(|| bar(total, look, &speed));
         stay_above(bar.clone());
         Self {
             voice,
             bar,
             look,
             status,
-            began: Instant::now(),
+            began,
             told: None,
+            speed,
         }
     }
 
@@ -46,6 +119,11 @@ impl Progress {
         self.told = Some(now);
         let path = path(self.status.borrow().leg);
         if let Some(bar) = &self.bar {
+            let moved = at.bytes_done.saturating_sub(at.bytes_resumed);
+            let speed = self.speed.lock();
+            speed
+                .unwrap_or_else(PoisonError::into_inner)
+                .moved(now, moved);
             bar.set_position(at.bytes_done);
             bar.set_message(format!(
                 "{}  {}",
@@ -75,10 +153,10 @@ impl Progress {
         };
         let again = match at.bytes_resumed {
             0 => String::new(),
-            bytes => format!(", {} of it were there before", indicatif::HumanBytes(bytes)),
+            bytes => format!(", {} of it were there before", HumanBytes(bytes)),
         };
-        let size = indicatif::HumanBytes(at.bytes_done);
-        let speed = indicatif::HumanBytes(rate);
+        let size = HumanBytes(at.bytes_done);
+        let speed = HumanBytes(rate);
         let path = path(self.status.borrow().leg);
         self.voice.say(
             &format!(
@@ -108,22 +186,38 @@ impl Drop for Progress {
 }
 
 /// A bar in one line of the terminal, however narrow that is; what does not fit of the path and name is cut.
-fn bar(total: Option<u64>, look: Look) -> ProgressBar {
+fn bar(total: Option<u64>, look: Look, speed: &Arc<Mutex<Speed>>) -> ProgressBar {
     let template = match (total, look.columns) {
         (Some(_), 100..) => {
-            "{bar:24} {percent:>3} %  {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left  {wide_msg}"
+            "{bar:24} {percent:>3} %  {bytes}/{total_bytes}  {rate}  {left}  {wide_msg}"
         }
         (Some(_), 72..) => {
-            "{bar:10} {percent:>3} %  {bytes}/{total_bytes}  {bytes_per_sec}  {eta}  {wide_msg}"
+            "{bar:10} {percent:>3} %  {bytes}/{total_bytes}  {rate}  {left}  {wide_msg}"
         }
-        (Some(_), 28..) => "{percent:>3} %  {bytes_per_sec}  {eta}  {wide_msg}",
+        (Some(_), 28..) => "{percent:>3} %  {rate}  {left}  {wide_msg}",
         (Some(_), _) => "{percent:>3} %",
-        (None, 28..) => "{bytes}  {bytes_per_sec}  {wide_msg}",
+        (None, 28..) => "{bytes}  {rate}  {wide_msg}",
         (None, _) => "{bytes}",
     };
     let chars = if look.utf8 { "██▌ " } else { "## " };
+    let (at_rate, in_time) = (Arc::clone(speed), Arc::clone(speed));
     let style = ProgressStyle::with_template(template)
         .expect("the template is correct")
+        .with_key(
+            "rate",
+            move |_: &ProgressState, out: &mut dyn fmt::Write| {
+                let rate = HumanBytes(ask(&at_rate, Speed::rate));
+                let _ = write!(out, "{rate}/s");
+            },
+        )
+        .with_key(
+            "left",
+            move |state: &ProgressState, out: &mut dyn fmt::Write| {
+                let bytes = state.len().unwrap_or(0).saturating_sub(state.pos());
+                let left = ask(&in_time, |speed, now| speed.left(now, bytes));
+                let _ = out.write_str(&left);
+            },
+        )
         .progress_chars(chars);
     let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new);
     // The ticks begin with a drawing, so the style is set before.
@@ -137,6 +231,12 @@ fn rate(bytes: u64, took: Duration) -> u64 {
     let nanos = took.as_nanos().max(1);
     u64::try_from(u128::from(bytes) * 1_000_000_000 / nanos).unwrap_or(u64::MAX)
 }
+
+/// Over how long the rate is taken.
+const WINDOW: Duration = Duration::from_secs(5);
+
+/// After how long without a byte a transfer stands still, for an eye.
+const STILL: Duration = Duration::from_secs(5);
 
 /// How often the bar is drawn although nothing has come.
 const TICK: Duration = Duration::from_secs(1);
@@ -156,6 +256,33 @@ mod tests {
     }
 
     #[test]
+    fn the_rate_is_that_of_the_latest_seconds_and_none_while_nothing_moves() {
+        let began = Instant::now();
+        let at = |millis| began + Duration::from_millis(millis);
+        let mut speed = Speed::new(began);
+        for quarter in 1..=80 {
+            speed.moved(at(quarter * 250), quarter * 1_000);
+            assert_eq!(speed.rate(at(quarter * 250)), 4_000);
+        }
+        // Ten times as fast: known as soon as the window is over, and falling while nothing comes.
+        for quarter in 81..=101 {
+            speed.moved(at(quarter * 250), 80_000 + (quarter - 80) * 10_000);
+        }
+        assert_eq!(speed.rate(at(25_250)), 40_000);
+        assert_eq!(speed.left(at(25_250), 80_000), "2s left");
+        assert!(speed.rate(at(28_000)) < 30_000);
+        assert_eq!(speed.rate(at(30_250)), 0);
+        assert_eq!(speed.left(at(30_250), 80_000), "stalled");
+        // The pause does not count afterwards.
+        speed.moved(at(90_000), 300_000);
+        assert_eq!(speed.left(at(90_000), 80_000), "");
+        speed.moved(at(90_250), 310_000);
+        assert_eq!(speed.rate(at(90_250)), 40_000);
+        assert_eq!(speed.left(at(90_250), 0), "0s left");
+        assert!(speed.samples.len() < 30);
+    }
+
+    #[test]
     fn all_templates_parse() {
         for columns in [0, 27, 28, 40, 72, 99, 100, 300] {
             for (total, utf8) in [(Some(1), true), (None, false)] {
@@ -166,7 +293,12 @@ mod tests {
                     columns,
                     rows: 24,
                 };
-                bar(total, look).finish_and_clear();
+                bar(
+                    total,
+                    look,
+                    &Arc::new(Mutex::new(Speed::new(Instant::now()))),
+                )
+                .finish_and_clear();
             }
         }
     }

@@ -35,6 +35,8 @@ use peersox_client::{Chunk, Error, Message, Priority, ResetCode, Secured, Status
 use peersox_core::channel::Assembler;
 use tokio::sync::watch;
 
+use crate::fit;
+
 /// A peer that this process holds, or that a holder lends.
 pub(crate) enum Peer {
     Own(peersox_client::Peer),
@@ -119,6 +121,12 @@ impl Peer {
             Self::Own(peer) => peer.secured(),
             Self::Lent(_) => None,
         }
+    }
+
+    /// Whether the other side is known to be this program, or another one over the same library.
+    pub(crate) fn is_program(&self) -> bool {
+        self.secured()
+            .is_some_and(|secured| fit::is_program(&secured.agent))
     }
 
     pub(crate) async fn ended(&self) -> Result<(), Error> {

@@ -99,7 +99,7 @@ impl Driver {
                 }
                 Proof::Secret(secret) => machine::Proof::Secret(secret.clone()),
             },
-            hello: Bytes::from_static(AGENT.as_bytes()),
+            hello: Bytes::from(options.agent.clone()),
             agent: AGENT.to_owned(),
         };
         let clock = Clock::start();

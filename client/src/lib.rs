@@ -119,5 +119,6 @@ pub use platform::{MaybeSend, Trust};
 pub use rand_core::OsRng;
 pub use server::{Created, Pairing, PairingEvent, Server, State, Terms};
 
-/// Name and version of this software, told to servers and relays and, sealed, to the other peer.
-pub(crate) const AGENT: &str = concat!("peersox/", env!("CARGO_PKG_VERSION"));
+/// Name and version of this software, told to servers and relays and, unless [`Options::agent`] says
+/// otherwise, sealed to the other peer.
+pub const AGENT: &str = concat!("peersox/", env!("CARGO_PKG_VERSION"));

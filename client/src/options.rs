@@ -11,6 +11,10 @@ use peersox_core::secure::PairingSecret;
 /// How a peer behaves.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// What this side says it is, to the other peer alone and sealed: [`AGENT`](crate::AGENT), which a
+    /// program may follow by a comment of its own in parentheses, as in the `User-Agent` of RFC 9110. What is
+    /// longer than 1,024 bytes is cut.
+    pub agent: String,
     /// Which transports to use for the leg to the relay.
     pub transport: Choice,
     /// For how long to go on trying when the relay or the server cannot be reached. [`Duration::MAX`], the
@@ -35,6 +39,7 @@ impl Default for Options {
     fn default() -> Self {
         let attach = attach::Config::default();
         Self {
+            agent: crate::AGENT.to_owned(),
             transport: Choice::Auto,
             patience: attach.patience,
             once: false,

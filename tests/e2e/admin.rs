@@ -79,6 +79,10 @@ async fn an_operator_sees_how_a_server_stands_and_drains_it() {
     assert_eq!(ask(&path, &["revoke", name]).await.status.code(), Some(2));
     assert_eq!(ask(&path, &["pairings"]).await.stdout, b"");
 
+    // Each code that is made is told at the level that was asked for.
+    let mut waits = Peer::start(&server.url(), &["ping"]);
+    waits.code().await;
+
     // The command returns when the process is gone, so that the next one finds its port free.
     let port = server.port;
     let drained = ask(&path, &["drain"]).await;

@@ -216,14 +216,22 @@ async fn without_a_terminal_nothing_is_accepted_unless_told_to() {
     let into = dir.path().join("into");
     let mut sender = Peer::start(&server.url(), &["send", text(&hidden)]);
     let code = sender.code().await;
-    let mut receiver = Peer::start(&server.url(), &["receive", &code, "-o", text(&into)]);
+    let receive = ["receive", &code, "-o", text(&into)];
+    let (exit, said) = Peer::start(&server.url(), &receive).end().await;
+    assert!(exit == 2 && said.contains("-y"), "{exit} {said}");
+    assert!(!into.exists());
+
+    // Nor is a code spent where nothing can be stored.
+    let nowhere = ["receive", "-y", &code, "-o", "/proc/nowhere"];
+    let (exit, said) = Peer::start(&server.url(), &nowhere).end().await;
+    assert!(exit == 7 && said.contains("/proc/nowhere"), "{exit} {said}");
+
+    let mut receiver = Peer::start(&server.url(), &[&receive[..], &["-y"]].concat());
     let offer = receiver.event("offer").await;
     assert_eq!(offer["hidden"]["names"][0], ".ssh", "{offer}");
-    let (exit, said) = receiver.end().await;
-    assert!(exit == 2 && said.contains("-y"), "{exit} {said}");
-    let (exit, said) = sender.end().await;
-    assert!(exit == 4 && said.contains("declined"), "{exit} {said}");
-    assert!(!into.exists());
+    assert_eq!(receiver.end().await, (0, String::new()));
+    assert_eq!(sender.end().await, (0, String::new()));
+    assert_eq!(fs::read_dir(&into).unwrap().count(), 1);
 }
 
 #[tokio::test]

@@ -101,7 +101,11 @@ async fn a_joiner_gives_one_guess() {
         ..Manners::default()
     })
     .await;
-    let run = run(&liar.url, &["receive", "481920-tulip-ember", "--wait", "5"]).await;
+    let run = run(
+        &liar.url,
+        &["receive", "-y", "481920-tulip-ember", "--wait", "5"],
+    )
+    .await;
     assert!(liar.guesses() <= 1);
     assert!([3, 4, 5].contains(&run.code), "{} {}", run.code, run.said());
 }
@@ -138,7 +142,7 @@ async fn a_device_that_is_only_said_to_be_there_does_not_keep_a_command() {
     let args = [
         &["ping", "--wait", "3"][..],
         &["send", FILE, "--wait", "3"],
-        &["receive", "481920-tulip-ember", "--wait", "3"],
+        &["receive", "-y", "481920-tulip-ember", "--wait", "3"],
     ];
     let all = join_all(args.map(async |args| (args[0], run(&liar.url, args).await))).await;
     for (command, run) in all {
@@ -163,7 +167,7 @@ async fn addresses_of_other_services_are_no_relay() {
     let liar = Liar::start(manners).await;
     let args = [
         &["ping", "--wait", "3"][..],
-        &["receive", "481920-tulip-ember", "--wait", "3"],
+        &["receive", "-y", "481920-tulip-ember", "--wait", "3"],
     ];
     for run in join_all(args.map(|args| run(&liar.url, args))).await {
         let said = run.said();
@@ -212,7 +216,7 @@ async fn whatever_stalls_ends_in_time_with_a_sentence() {
             ..Manners::default()
         })
         .await;
-        let args = ["receive", "481920-tulip-ember", "--wait", "3"];
+        let args = ["receive", "-y", "481920-tulip-ember", "--wait", "3"];
         (stalls_at, 0, run(&liar.url, &args).await)
     });
     let (shown, typed) = tokio::join!(join_all(showing), join_all(typing));
@@ -258,7 +262,7 @@ async fn no_text_of_a_server_reaches_the_terminal_as_it_is() {
             let args: &[&str] = match command {
                 "send" => &["send", FILE, "--wait", "2"],
                 "ping" => &["ping", "--wait", "2", "--json"],
-                _ => &["receive", "481920-tulip-ember", "--wait", "2"],
+                _ => &["receive", "-y", "481920-tulip-ember", "--wait", "2"],
             };
             (command, run(&liar.url, args).await)
         });

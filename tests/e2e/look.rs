@@ -169,8 +169,8 @@ async fn a_code_is_taken_in_every_form_and_leaves_the_list_of_processes() {
             1 => (vec!["connect", &link], ""),
             2 => (vec!["connect"], &code),
             3 => (vec!["receive", "-y", &code], ""),
-            4 => (vec![&code], ""),
-            _ => (vec!["receive", "-"], ""),
+            4 => (vec![&code, "-y"], ""),
+            _ => (vec!["receive", "-y", "-"], ""),
         };
         let mut types = Peer::start_with(&url, &args, &[("PEERSOX_CODE", variable)]);
         if form == 5 {
@@ -228,8 +228,8 @@ async fn json_is_json_to_the_last_line() {
             ][..],
             5,
         ),
-        (&["receive", "000000", "--json", "--server", &url], 3),
-        (&["receive", "1", "--json", "--server", &url], 2),
+        (&["receive", "-y", "000000", "--json", "--server", &url], 3),
+        (&["receive", "-y", "1", "--json", "--server", &url], 2),
         (&["send", "--json", "--nonsense"], 2),
         (&["--json", "--server", "nonsense", "ping"], 2),
         (&["send", "/nonexistent", "--json", "--server", &url], 7),
@@ -246,23 +246,6 @@ async fn json_is_json_to_the_last_line() {
         assert_eq!(last["event"], "error", "{args:?}: {last}");
         assert_eq!(last["exit"], code, "{args:?}");
     }
-}
-
-#[tokio::test]
-async fn commands_that_do_not_fit_say_so_on_both_sides() {
-    let server = Server::start(&[]).await;
-    let mut sends = Peer::start(&server.url(), &["send", "/bin/true"]);
-    let code = sends.code().await;
-    let joins = Peer::start(&server.url(), &["connect", &code]);
-    let (exit, said) = joins.end().await;
-    assert_eq!(exit, 2, "{said}");
-    assert!(
-        said.contains("`peersox send`") && said.contains("`peersox receive`"),
-        "{said}"
-    );
-    let (exit, said) = sends.end().await;
-    assert_eq!(exit, 2, "{said}");
-    assert!(said.contains("does not fit"), "{said}");
 }
 
 /// Ctrl-C takes the bar away, and a terminal without UTF-8 gets ASCII.

@@ -11,6 +11,7 @@ mod embed;
 mod ends;
 mod errors;
 mod examples;
+mod fit;
 mod flaps;
 mod folders;
 mod forward;

@@ -64,4 +64,11 @@ async fn peers_verify_the_server_over_both_transports() {
         exit, 5,
         "a stranger to the authority does not connect: {said}"
     );
+    assert!(said.contains("--ca-cert"), "{said}");
+    // The port sends who speaks http there to https.
+    let http = server.url().replace("https:", "http:");
+    let (exit, said) = Peer::start(&http, &["connect"]).end().await;
+    assert_eq!(exit, 5, "{said}");
+    let hint = format!("try --server {}", server.url());
+    assert!(said.contains(&hint), "{said}");
 }

@@ -20,8 +20,8 @@ use super::lent::lend;
 use super::place::Place;
 use super::wire::{self, Answer, Asked, Fault, Request, Told};
 use crate::args::Hold;
-use crate::connect;
 use crate::failure;
+use crate::fit;
 use crate::meet;
 use crate::saved::Devices;
 use crate::signals::Signals;
@@ -161,7 +161,7 @@ impl Desk {
                         tokio::spawn(attend(line, write, greeting, told, self.letters.clone()));
                     }
                     Some(Letter::Open(opening, line, write)) => {
-                        let name = opening.row.filter(|_| connect::is_program(peer.secured()));
+                        let name = opening.row.filter(|_| is_program(&peer));
                         let name = name.unwrap_or(opening.name);
                         let opened = peer.open(&name, opening.priority).await;
                         tokio::spawn(lend(opened, (line, write)));
@@ -198,7 +198,7 @@ impl Desk {
                             self.tell(&event, connected_before);
                             connected_before |= event == Event::Connected;
                         }
-                        self.take(channel);
+                        self.take(channel, is_program(&peer));
                     }
                     None => {
                         let ended = peer.ended().await;
@@ -269,8 +269,8 @@ impl Desk {
         }
     }
 
-    /// Takes a channel of the other side.
-    fn take(&mut self, channel: Channel) {
+    /// Takes a channel of the other side, which is this program or a page.
+    fn take(&mut self, channel: Channel, from_program: bool) {
         let name = channel.name().to_owned();
         let is_later = lasting::is_later(&name);
         self.unserved.push_back(channel);
@@ -286,7 +286,9 @@ impl Desk {
             refused.map(|at| self.unserved.remove(at));
         }
         let waits = !is_later && self.unserved.iter().any(|it| it.name() == name);
-        if let Some(needed) = connect::served_by(lasting::purpose(&name)).filter(|_| waits) {
+        // A page opens a pipe to every program, in case it reads one.
+        let opens = fit::Command::that_opens(lasting::purpose(&name)).filter(|_| from_program);
+        if let Some(needed) = opens.filter(|_| waits).map(|it| it.other().name()) {
             let _ = self.told.send(Told::Said {
                 sentence: format!("the other side waits for `peersox {needed}` here"),
                 event: json!({"event": "wanted", "command": needed}),
@@ -438,6 +440,11 @@ async fn attend(
     };
     reader.abort();
     let _ = letters.send(Letter::Farewell(farewell)).await;
+}
+
+/// Whether the other side is this program, or another one over the same library.
+fn is_program(peer: &Peer) -> bool {
+    peer.secured().is_some_and(|it| fit::is_program(&it.agent))
 }
 
 /// Letters wait here for the owner of the peer; tasks wait when it is full.

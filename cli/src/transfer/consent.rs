@@ -7,6 +7,7 @@ use peersox_core::transfer::{Named, Offer, Summary};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
+use crate::failure::Failure;
 use crate::terminal::Voice;
 
 /// A person's answer.
@@ -106,6 +107,25 @@ fn plural(count: u32, what: &str) -> String {
     }
 }
 
+/// Fails if there is nobody who could be asked.
+pub(super) fn must_reach_somebody(voice: Voice) -> Result<(), Failure> {
+    if voice.has_terminal() && std::io::stdin().is_terminal() {
+        return Ok(());
+    }
+    Err(nobody(voice))
+}
+
+/// Why nobody can be asked, and what to do.
+pub(super) fn nobody(voice: Voice) -> Failure {
+    let why = match voice.is_json() {
+        true => "with --json nobody is asked",
+        false => "there is no terminal to ask on",
+    };
+    Failure::Usage(format!(
+        "nothing is received: {why}; -y accepts without a question"
+    ))
+}
+
 /// Reads what a person types. A line that nobody waits for any more is for the next question.
 #[derive(Default)]
 pub(super) struct Person {
@@ -116,7 +136,7 @@ impl Person {
     /// Asks until the answer is yes or no. The end of the input is no. Enter alone is yes, unless
     /// something is hidden: then somebody has to type it.
     pub(super) async fn ask(&mut self, offer: &Offer, voice: Voice) -> Answer {
-        if !voice.has_terminal() || !std::io::stdin().is_terminal() {
+        if must_reach_somebody(voice).is_err() {
             return Answer::Nobody;
         }
         let is_hidden = offer.summary().hidden.count > 0;

@@ -18,6 +18,7 @@ use super::{Broken, Ended, conclude, device, failure, name, next, restarted, tel
 use crate::args::{NewCode, Receive};
 use crate::connect::accept;
 use crate::failure::Failure;
+use crate::fit::{self, Command};
 use crate::meet::{self, Way};
 use crate::progress::Progress;
 use crate::share::{Peer, Receiver, Sender};
@@ -26,9 +27,16 @@ use crate::terminal::Voice;
 /// `peersox receive`.
 pub(crate) async fn receive(args: Receive) -> anyhow::Result<()> {
     let voice = Voice::new(args.remote.json);
+    // Before a code is spent for nothing.
+    if !args.yes {
+        consent::must_reach_somebody(voice)?;
+    }
+    Sink::must_take_files(&args)?;
     let no_code = NewCode { words: 0 };
     let way = Way::of(&args.code, &no_code, args.from.as_ref());
-    let mut peer = meet::meet(&args.remote, way, "send", voice).await?.peer;
+    let mut peer = meet::meet(&args.remote, way, Command::Receive, voice)
+        .await?
+        .peer;
     let absent = meet::absent(peer.status(), args.remote.wait);
     let received = tokio::select! {
         received = accept_until_received(&args, &mut peer, voice) => received,
@@ -50,7 +58,9 @@ async fn accept_until_received(
         is_told: false,
     };
     loop {
-        let channel = wait.until_offered(accept(peer, CHANNEL)).await?;
+        let channel = wait
+            .until_offered(accept(peer, CHANNEL, Command::Receive))
+            .await?;
         let (sender, mut receiver) = channel.split();
         let mut receiving = Receiving {
             machine: transfer::Receiver::with(Settings {
@@ -65,7 +75,10 @@ async fn accept_until_received(
             }),
             args,
             voice,
-            agent: peer.secured().map(|it| it.agent).unwrap_or_default(),
+            agent: peer
+                .secured()
+                .map(|it| fit::software(&it.agent).to_owned())
+                .unwrap_or_default(),
             status: peer.status(),
             consent: &mut consent,
             person: &mut person,
@@ -95,6 +108,9 @@ async fn accept_until_received(
                 });
             }
             Err(error) if restarted(&error) && args.output != Path::new("-") => {
+                if let Some(storing) = &mut receiving.storing {
+                    storing.sink.goes_on();
+                }
                 voice.say("waiting for its offer", &json!({"event": "waiting"}));
                 receiving.wait.is_told = true;
             }
@@ -271,9 +287,7 @@ impl Receiving<'_> {
                 Answer::Nobody => {
                     let told = "nobody is there to accept";
                     self.machine.decline(DeclineReason::Refused, told);
-                    let text = "declined: there is no terminal to ask on; \
-                                run it again with -y to accept without a question";
-                    return Err(Failure::Usage(text.into()).into());
+                    return Err(consent::nobody(self.voice).into());
                 }
             }
         }

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::args::Send;
 use crate::failure::Failure;
+use crate::fit::Command;
 use crate::meet::{self, Way};
 use crate::progress::Progress;
 use crate::share::{Peer, Receiver, Sender};
@@ -26,8 +27,9 @@ pub(crate) async fn send(args: Send) -> anyhow::Result<()> {
     let voice = Voice::new(args.remote.json);
     let mut source = Source::gather(&args.paths, args.name.as_deref(), |notice| match notice {
         Notice::Skipped(what) => {
+            // People are told with what is offered.
             let sentence = format!("skipped {what}");
-            voice.say(&sentence, &json!({"event": "skipped", "what": sentence}));
+            voice.say("", &json!({"event": "skipped", "what": sentence}));
         }
         Notice::Renamed { from, to } => voice.say(
             &format!("{from} is no UTF-8; it is sent as {to}"),
@@ -37,7 +39,9 @@ pub(crate) async fn send(args: Send) -> anyhow::Result<()> {
     consent::describe(source.offer(), "", voice);
 
     let way = Way::of(&[], &args.code, args.to.as_ref());
-    let peer = meet::meet(&args.remote, way, "receive", voice).await?.peer;
+    let peer = meet::meet(&args.remote, way, Command::Send, voice)
+        .await?
+        .peer;
     let absent = meet::absent(peer.status(), args.remote.wait);
     let sent = tokio::select! {
         sent = offer_until_sent(&peer, &mut source, voice) => sent,

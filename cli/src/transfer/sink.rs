@@ -97,6 +97,25 @@ pub(crate) enum Sink {
 }
 
 impl Sink {
+    /// Whether anything can be stored where the command line says, tried before a code is spent.
+    pub(super) fn must_take_files(args: &Receive) -> Result<(), Failure> {
+        if args.output == Path::new("-") || args.output.is_file() {
+            return Ok(());
+        }
+        let here = Path::new(".");
+        // What is not there yet is made once files are accepted.
+        let there = args.output.ancestors().find(|it| it.exists());
+        let there = there
+            .filter(|it| !it.as_os_str().is_empty())
+            .unwrap_or(here);
+        let trial = there.join(format!(".peersox-trial-{}", std::process::id()));
+        let tried = std::fs::create_dir(&trial).and_then(|()| std::fs::remove_dir(&trial));
+        tried.map_err(|error| {
+            let output = args.output.display();
+            Failure::File(format!("cannot store anything in {output}: {error}"))
+        })
+    }
+
     /// Whether an offer can be stored at all, as far as can be told before anybody is asked: nothing is
     /// written.
     pub(super) fn check(args: &Receive, offer: &Offer) -> Result<(), Unstorable> {
@@ -187,6 +206,13 @@ impl Sink {
         match self {
             Self::Folder(folder) => folder.drop_file(entry),
             Self::Stdout => Ok(()),
+        }
+    }
+
+    /// What came stays for this command itself, which goes on with it: nothing is said of it.
+    pub(super) fn goes_on(&mut self) {
+        if let Self::Folder(folder) = self {
+            folder.goes_on = true;
         }
     }
 

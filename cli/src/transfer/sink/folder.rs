@@ -39,6 +39,8 @@ pub(crate) struct Folder {
     pub(super) missing: Vec<u32>,
     /// Everything is in place.
     pub(super) is_stored: bool,
+    /// Whether this command itself goes on with what came.
+    pub(super) goes_on: bool,
 }
 
 struct Open {
@@ -86,6 +88,7 @@ impl Folder {
             streams,
             missing: Vec::new(),
             is_stored: false,
+            goes_on: false,
         };
         let mut choices = HashMap::new();
         if !folder.parts.is_new {
@@ -249,7 +252,7 @@ impl Drop for Folder {
         }
         // Fails while there are partial files in it.
         let removed = std::fs::remove_dir(self.parts.path());
-        if removed.is_ok() || self.is_stored {
+        if removed.is_ok() || self.is_stored || self.goes_on {
             return;
         }
         let path = self.parts.path().display();
