@@ -8,6 +8,7 @@
 //! {"ask":"log","filter":"debug"} {"told":"log","filter":"debug"}
 //! {"ask":"pairings"}             {"told":"pairings","pairings":[…],"more":false}
 //! {"ask":"revoke","pairing":ID}  {"told":"revoked","found":true}
+//! {"ask":"rotate"}               {"told":"rotated","keys":2}
 //! {"ask":"drain"}                {"told":"draining"}, and the connection ends with the process
 //! else                           {"told":"refused","why":…}
 //! ```
@@ -25,12 +26,12 @@ use serde_json::json;
 use tokio::io::BufReader;
 use tokio::net::UnixStream;
 
-use crate::args::admin::{Drain, Log, Revoke, Status};
+use crate::args::admin::{Drain, Log, Revoke, Rotate, Status};
 use crate::failure::Failure;
 use crate::share::{hear, tell};
 use crate::terminal::{Voice, out, out_json};
 
-pub(crate) use desk::Desk;
+pub(crate) use desk::{Desk, Origin};
 
 /// What an operator asks.
 #[derive(Debug, Serialize, Deserialize)]
@@ -44,6 +45,8 @@ enum Ask {
     Pairings { after: Option<PairingId> },
     /// To revoke a pairing, as if one of its peers had.
     Revoke { pairing: PairingId },
+    /// To sign tickets with another key from now on.
+    Rotate,
     /// To stop in good order, as after SIGTERM.
     Drain,
 }
@@ -62,6 +65,10 @@ enum Told {
     },
     Revoked {
         found: bool,
+    },
+    Rotated {
+        /// How many keys are believed from now on, the one that signs among them.
+        keys: usize,
     },
     Draining,
     /// The question cannot be answered.
@@ -160,6 +167,19 @@ pub(crate) async fn revoke(args: Revoke) -> anyhow::Result<()> {
         }
         _ => Err(line.puzzled().into()),
     }
+}
+
+/// `peersox rotate`.
+pub(crate) async fn rotate(args: Rotate) -> anyhow::Result<()> {
+    let mut line = Line::to(&args.socket.path).await?;
+    let Told::Rotated { keys } = line.ask(&Ask::Rotate).await? else {
+        return Err(line.puzzled().into());
+    };
+    let believed = match keys {
+        1 => "no other key is believed".to_owned(),
+        keys => format!("{keys} keys are believed"),
+    };
+    out(&format!("the secret is in use; {believed}"))
 }
 
 /// `peersox log FILTER`.

@@ -53,6 +53,8 @@ pub(crate) enum Command {
     Pairings(admin::Status),
     /// Revoke a pairing of a running server of this machine.
     Revoke(admin::Revoke),
+    /// Sign tickets with another secret from now on, on a running server of this machine.
+    Rotate(admin::Rotate),
     /// Stop a running server of this machine as a signal does, and wait until it has ended.
     Drain(admin::Drain),
     /// Change the log filter of a running server of this machine.
@@ -89,6 +91,7 @@ impl Command {
             | Self::Status(_)
             | Self::Pairings(_)
             | Self::Revoke(_)
+            | Self::Rotate(_)
             | Self::Drain(_)
             | Self::Log(_)
             | Self::Completions { .. }
@@ -112,6 +115,7 @@ impl Command {
             Self::Status(args) | Self::Pairings(args) => args.json,
             Self::Serve(_)
             | Self::Revoke(_)
+            | Self::Rotate(_)
             | Self::Drain(_)
             | Self::Log(_)
             | Self::Completions { .. }

@@ -1,7 +1,7 @@
 //! `peersox`: two devices, one short code, one channel.
 //!
 //! One binary carries the server (`serve`), what its operator asks it (`status`, `pairings`, `revoke`,
-//! `drain`, `log`), and the peers (`send`, `receive`, `connect`, `ping`, `forward`, `pair`).
+//! `rotate`, `drain`, `log`), and the peers (`send`, `receive`, `connect`, `ping`, `forward`, `pair`).
 //! Standard output is for data; everything said to people, or to scripts with `--json`, goes to
 //! standard error.
 
@@ -98,6 +98,7 @@ fn run(mut command: Command, filter: telemetry::Filter) -> anyhow::Result<()> {
             Command::Status(args) => admin::status(args).await,
             Command::Pairings(args) => admin::pairings(args).await,
             Command::Revoke(args) => admin::revoke(args).await,
+            Command::Rotate(args) => admin::rotate(args).await,
             Command::Drain(args) => admin::drain(args).await,
             Command::Log(args) => admin::log(args).await,
             Command::Completions { shell } => manual::completions(shell),

@@ -24,7 +24,7 @@ use peersox_server::{
 };
 use serde_json::Value;
 
-use crate::admin::Desk;
+use crate::admin::{Desk, Origin};
 use crate::args::{self, Serve};
 use crate::failure::Failure;
 use crate::greeting::{self, Place};
@@ -34,9 +34,9 @@ use crate::telemetry::Filter;
 use crate::terminal::Voice;
 
 pub(crate) async fn run(args: Serve, filter: Filter) -> anyhow::Result<()> {
-    let server = start(&args).await?;
+    let (server, secret) = start(&args).await?;
     let desk = args.admin_socket.as_deref();
-    let desk = desk.map(|path| Desk::open(path, &server, filter));
+    let desk = desk.map(|path| Desk::open(path, &server, filter, secret));
     let desk = desk.transpose()?;
     // Who reads the greeting may ask it to stop at once.
     let mut signals = Signals::listen()?;
@@ -63,10 +63,19 @@ pub(crate) async fn run(args: Serve, filter: Filter) -> anyhow::Result<()> {
     }
 }
 
-async fn start(args: &Serve) -> anyhow::Result<Server> {
+async fn start(args: &Serve) -> anyhow::Result<(Server, Origin)> {
     let config = config(args)?;
-    let (store, secret, former) = open(args, &config.pairing).await?;
+    let Opened {
+        store,
+        secret,
+        former,
+        origin,
+    } = open(args, &config.pairing).await?;
     let role = role(args)?;
+    let origin = match role {
+        Role::Relay(_) => Origin::Elsewhere,
+        Role::All | Role::Control(_) => origin,
+    };
     let public = args.public_url.as_ref().map(PublicUrl::origin);
     // The page names the relays that it may connect to, which are known once the server runs.
     let running = Arc::new(OnceLock::<Handle>::new());
@@ -87,7 +96,7 @@ async fn start(args: &Serve) -> anyhow::Result<Server> {
         .routes(routes);
     let server = builder.bind().await.map_err(in_flags)?;
     let _ = running.set(server.handle());
-    Ok(server)
+    Ok((server, origin))
 }
 
 /// What this process is.
@@ -174,16 +183,25 @@ fn greet(server: &Server, args: &Serve) {
     Voice::new(false).say_lines(&lines, &Value::Null);
 }
 
-/// The store, the secret, and secrets of before: of the state file, of Redis and the secret file, or what
-/// ends with the process.
-async fn open(
-    args: &Serve,
-    pairing: &pairing::Config,
-) -> Result<(AnyStore, Secret, Vec<Secret>), Failure> {
+/// Where pairings are kept, and what tickets are signed with.
+struct Opened {
+    store: AnyStore,
+    secret: Secret,
+    former: Vec<Secret>,
+    origin: Origin,
+}
+
+/// Of the state file, of Redis and the secret file, or what ends with the process.
+async fn open(args: &Serve, pairing: &pairing::Config) -> Result<Opened, Failure> {
     if let Some(file) = &args.state {
         let opened = state::open(file, pairing).await;
         let (store, secret) = opened.map_err(unusable)?;
-        return Ok((AnyStore::File(store), secret, Vec::new()));
+        return Ok(Opened {
+            origin: Origin::State(store.kept_secret()),
+            store: AnyStore::File(store),
+            secret,
+            former: Vec::new(),
+        });
     }
     let secrets = args.secret_file.as_deref().map(state::read_secrets);
     let mut secrets = secrets
@@ -196,7 +214,16 @@ async fn open(
         None => AnyStore::Memory(Memory::default()),
         Some(url) => AnyStore::Redis(redis(url, args).await?),
     };
-    Ok((store, secret, secrets.collect()))
+    let origin = match &args.secret_file {
+        Some(path) => Origin::SecretFile(path.clone()),
+        None => Origin::Drawn,
+    };
+    Ok(Opened {
+        store,
+        secret,
+        former: secrets.collect(),
+        origin,
+    })
 }
 
 async fn redis(url: &str, args: &Serve) -> Result<Redis, Failure> {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use peersox_core::ticket::Signer;
 use peersox_core::{origin, pairing};
 use peersox_proto::v1::RelayLimits;
 
@@ -22,8 +21,6 @@ pub struct Config {
     pub relay_limits: RelayLimits,
     /// What relays show that run apart. Nothing if there is one relay, beside control.
     pub relays: Option<Relays>,
-    /// Public keys whose tickets relays believe, beside that of the signer.
-    pub former_keys: Vec<[u8; 32]>,
     /// How long a ticket is accepted. A peer is asked to fetch a new one at 80 % of it.
     pub ticket_lifetime: Duration,
     /// Pages of which other origins may call. The page that control itself is served with needs no
@@ -45,14 +42,6 @@ pub struct Relays {
     pub region: String,
 }
 
-impl Config {
-    /// The keys whose tickets relays believe.
-    pub(crate) fn ticket_keys(&self, signer: &Signer) -> Vec<[u8; 32]> {
-        let former = self.former_keys.iter().copied();
-        std::iter::once(signer.public_key()).chain(former).collect()
-    }
-}
-
 impl Default for Config {
     /// Tickets of 5 minutes, calls of 10 seconds, no foreign origins, no reflection.
     fn default() -> Self {
@@ -62,7 +51,6 @@ impl Default for Config {
             guard: guard::Config::default(),
             relay_limits: RelayLimits::default(),
             relays: None,
-            former_keys: Vec::new(),
             ticket_lifetime: Duration::from_secs(5 * 60),
             allowed_origins: origin::Allowed::default(),
             reflection: false,

@@ -10,13 +10,13 @@ use peersox_core::id::PairingId;
 use peersox_core::origin::Origin;
 use peersox_core::pairing::{Alive, Command, Present, RevokeById};
 use peersox_core::role::Role;
-use peersox_core::ticket::Signer;
+use peersox_core::ticket::{Keyring, Signer, Verifier};
 use peersox_core::time::Timestamp;
 use peersox_proto::v1::directory_service_server::DirectoryServiceServer;
 use peersox_proto::v1::pairing_service_server::{PairingServiceServer, SERVICE_NAME};
 use peersox_proto::v1::{FILE_DESCRIPTOR_SET, Transport};
 use rand_core::{OsRng, RngCore as _};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -46,7 +46,8 @@ pub struct Control<S>(pub(crate) Arc<Shared<S>>);
 pub(crate) struct Shared<S> {
     pub(crate) config: Config,
     pub(crate) store: S,
-    pub(crate) signer: Signer,
+    /// What tickets are signed with.
+    pub(crate) keys: watch::Sender<Keyring>,
     pub(crate) directory: Directory,
     pub(crate) guard: Arc<Guard>,
     odds: Mutex<Odds>,
@@ -75,7 +76,7 @@ impl<S: Store> Control<S> {
     pub fn new(
         config: Config,
         store: S,
-        signer: Signer,
+        keys: impl Into<Keyring>,
         directory: Directory,
         clock: Clock,
     ) -> (Self, mpsc::Receiver<PairingId>) {
@@ -91,7 +92,7 @@ impl<S: Store> Control<S> {
             roster: config.relays.as_ref().map(|_| Roster::new(Instant::now())),
             config,
             store,
-            signer,
+            keys: watch::Sender::new(keys.into()),
             directory,
             clock,
             revocations,
@@ -224,6 +225,26 @@ impl<S: Store> Control<S> {
         Ok(revoked)
     }
 
+    /// What tickets are signed with, and whose are good; marked whenever that changes.
+    #[must_use]
+    pub fn keys(&self) -> watch::Receiver<Keyring> {
+        self.0.keys.subscribe()
+    }
+
+    /// Signs with these keys from now on, and tells the relays that run apart. A relay beside control has to
+    /// believe them before.
+    pub fn use_keys(&self, keys: Keyring) {
+        self.0.keys.send_replace(keys);
+    }
+
+    /// The present keys with another one that signs: the present one is believed as long as its tickets live.
+    #[must_use]
+    pub fn renewed_keys(&self, signer: Signer) -> Keyring {
+        let lifetime = self.0.config.ticket_lifetime + 2 * Verifier::LEEWAY;
+        let until = (self.0.clock)() + lifetime;
+        self.0.keys.borrow().renewed(signer, until)
+    }
+
     /// Who of a pairing is attached to a relay, by [`Role::index`].
     #[must_use]
     pub fn online(&self, pairing: PairingId) -> [bool; 2] {
@@ -328,6 +349,12 @@ impl<S: Store> Shared<S> {
             .await;
         self.presence.tidy();
         let now = (self.clock)();
+        self.keys.send_if_modified(|keys| {
+            let tidied = keys.tidied(now);
+            let changed = tidied.is_some();
+            *keys = tidied.unwrap_or_else(|| keys.clone());
+            changed
+        });
         self.store.sweep(now).await?;
         for pairing in self.living.overdue(now) {
             let stored = self.store.load(pairing, now).await?;

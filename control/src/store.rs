@@ -36,7 +36,7 @@ use peersox_core::pairing::{Event, Pairing, Write};
 use peersox_core::time::Timestamp;
 
 pub use any::AnyStore;
-pub use file::{File, OpenError};
+pub use file::{File, KeptSecret, OpenError};
 pub use memory::Memory;
 pub use redis::{BadRedisUrl, ConnectError, Redis, RedisUrl};
 

@@ -13,6 +13,7 @@
 //! `iat` and `exp` are whole seconds since the Unix epoch. A ticket is a bearer secret until `exp`:
 //! it never stands in a URL or a log.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -84,6 +85,84 @@ impl Signer {
         Ed25519
             .token(&Header::empty(), &token, &self.0)
             .expect("serialising three strings and two integers to JSON does not fail")
+    }
+}
+
+/// The keys of tickets: one signs. While it is replaced, tickets of others are believed, too. Lives in
+/// control.
+#[derive(Clone, Debug)]
+pub struct Keyring {
+    signer: Arc<Signer>,
+    others: Vec<Believed>,
+}
+
+/// A key that does not sign.
+#[derive(Clone, Copy, Debug)]
+struct Believed {
+    key: [u8; 32],
+    /// None for one that is believed until it is taken away.
+    until: Option<Timestamp>,
+}
+
+impl Keyring {
+    /// Signs with `signer`, and believes these public keys until they are taken away.
+    #[must_use]
+    pub fn new(signer: Signer, others: impl IntoIterator<Item = [u8; 32]>) -> Self {
+        let believed = |key| Believed { key, until: None };
+        Self {
+            signer: Arc::new(signer),
+            others: others.into_iter().map(believed).collect(),
+        }
+    }
+
+    /// The same with a new key that signs. The present one is believed until then, as its tickets live on. Of
+    /// the keys that were believed so far the latest stay, so that all are [`Keyring::MOST`] at most.
+    #[must_use]
+    pub fn renewed(&self, signer: Signer, until: Timestamp) -> Self {
+        let present = Believed {
+            key: self.signer.public_key(),
+            until: Some(until),
+        };
+        let others = std::iter::once(present).chain(self.others.iter().copied());
+        Self {
+            signer: Arc::new(signer),
+            others: others.take(Self::MOST - 1).collect(),
+        }
+    }
+
+    /// The same without keys whose time is over, if there is one.
+    #[must_use]
+    pub fn tidied(&self, now: Timestamp) -> Option<Self> {
+        let lives = |it: &Believed| it.until.is_none_or(|until| now < until);
+        let others: Vec<_> = self.others.iter().copied().filter(lives).collect();
+        (others.len() < self.others.len()).then(|| Self {
+            signer: Arc::clone(&self.signer),
+            others,
+        })
+    }
+
+    /// The key that signs.
+    #[must_use]
+    pub fn signer(&self) -> &Signer {
+        &self.signer
+    }
+
+    /// All public keys whose tickets are good. The first one signs.
+    #[must_use]
+    pub fn public_keys(&self) -> Vec<[u8; 32]> {
+        let others = self.others.iter().map(|it| it.key);
+        std::iter::once(self.signer.public_key())
+            .chain(others)
+            .collect()
+    }
+
+    /// How many keys [`Keyring::renewed`] keeps.
+    pub const MOST: usize = 8;
+}
+
+impl From<Signer> for Keyring {
+    fn from(signer: Signer) -> Self {
+        Self::new(signer, [])
     }
 }
 
@@ -343,6 +422,27 @@ mod tests {
         fn no_text_panics(text in ".{0,300}") {
             let (_, verifier) = pair(1);
             prop_assert!(verifier.verify(&text, NOW).is_err());
+        }
+    }
+
+    #[test]
+    fn a_key_that_was_replaced_is_believed_as_long_as_its_tickets_live() {
+        let at = |seconds: u64| Timestamp::from_millis(seconds * 1_000);
+        let key = |seed| Signer::from_seed(&[seed; 32]).public_key();
+        let keys = Keyring::new(Signer::from_seed(&[1; 32]), [key(2)]);
+        let keys = keys.renewed(Signer::from_seed(&[3; 32]), at(300));
+        assert_eq!(keys.public_keys(), [key(3), key(1), key(2)]);
+        assert!(keys.tidied(at(299)).is_none());
+        let mut keys = keys.tidied(at(300)).unwrap();
+        assert_eq!(
+            keys.public_keys(),
+            [key(3), key(2)],
+            "no end was named for it"
+        );
+        for seed in 10..30 {
+            keys = keys.renewed(Signer::from_seed(&[seed; 32]), at(600));
+            assert_eq!(keys.public_keys()[0], key(seed));
+            assert!(keys.public_keys().len() <= Keyring::MOST);
         }
     }
 }

@@ -10,8 +10,12 @@ use peersox_core::id::PairingId;
 use peersox_core::origin::Origin;
 #[cfg(doc)]
 use peersox_core::role::Role;
+use peersox_core::ticket::{Keyring, Signer};
 use peersox_proto::v1::Transport;
 use peersox_relay::Relay;
+
+use crate::parts;
+use crate::state::Secret;
 
 /// A handle on a running server. It works on while the server shuts down and after; clones are handles on the
 /// same one. It keeps the store open, a file too, until the last one is dropped.
@@ -85,6 +89,39 @@ impl Handle {
             .unwrap_or_default()
     }
 
+    /// Signs tickets with the first of these secrets from now on, and believes those of all, and no others.
+    /// Relays that run apart are told at once. Where several nodes sign, all have to believe a secret before
+    /// one signs with it. Answers how many keys are believed.
+    ///
+    /// # Errors
+    /// [`StoreError`] if there is no secret, or this is a relay alone, which signs nothing.
+    pub fn sign_with(&self, secrets: &[Secret]) -> Result<usize, StoreError> {
+        let (first, others) = secrets
+            .split_first()
+            .ok_or_else(|| StoreError("there is no secret to sign with".to_owned()))?;
+        self.use_keys(parts::keyring(first, others))
+    }
+
+    /// Signs tickets with this secret from now on. What was signed before stays good as long as it lives.
+    /// Answers how many keys are believed.
+    ///
+    /// # Errors
+    /// [`StoreError`] if this is a relay alone, which signs nothing.
+    pub fn renew_secret(&self, secret: &Secret) -> Result<usize, StoreError> {
+        self.use_keys(self.plane()?.renewed_keys(secret.signer()))
+    }
+
+    fn use_keys(&self, keys: Keyring) -> Result<usize, StoreError> {
+        let plane = self.plane()?;
+        let believed = keys.public_keys().len();
+        // Nobody comes to this relay with a ticket that it does not believe yet.
+        if let Some(relay) = &self.relay {
+            relay.trust(parts::verifier(&keys));
+        }
+        plane.use_keys(keys);
+        Ok(believed)
+    }
+
     fn plane(&self) -> Result<&dyn Plane, StoreError> {
         let control = self.control.as_deref();
         control.ok_or_else(|| StoreError("a relay alone keeps no pairings; ask control".to_owned()))
@@ -136,6 +173,8 @@ impl Status {
 pub(crate) trait Plane: Send + Sync {
     fn pairings(&self, after: Option<PairingId>, most: usize) -> Reply<'_, Vec<Stored>>;
     fn revoke(&self, pairing: PairingId) -> Reply<'_, bool>;
+    fn renewed_keys(&self, signer: Signer) -> Keyring;
+    fn use_keys(&self, keys: Keyring);
     fn online(&self, pairing: PairingId) -> [bool; 2];
     fn relay_origins(&self) -> Vec<Origin>;
     fn relayed(&self) -> (u64, u64);
@@ -154,6 +193,14 @@ impl<S: Store> Plane for Control<S> {
 
     fn revoke(&self, pairing: PairingId) -> Reply<'_, bool> {
         Box::pin(Self::revoke(self, pairing))
+    }
+
+    fn renewed_keys(&self, signer: Signer) -> Keyring {
+        Self::renewed_keys(self, signer)
+    }
+
+    fn use_keys(&self, keys: Keyring) {
+        Self::use_keys(self, keys);
     }
 
     fn online(&self, pairing: PairingId) -> [bool; 2] {

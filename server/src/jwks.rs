@@ -5,12 +5,14 @@ use axum::Router;
 use axum::http::header;
 use axum::routing::get;
 use data_encoding::BASE64URL_NOPAD;
+use peersox_core::ticket::Keyring;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 /// `/.well-known/jwks.json`; the first key signs.
-pub(crate) fn router(keys: &[[u8; 32]]) -> Router {
-    let set = set(keys);
+pub(crate) fn router(keys: watch::Receiver<Keyring>) -> Router {
     let answer = move || async move {
+        let set = set(&keys.borrow().public_keys());
         let type_and_age = [
             (header::CONTENT_TYPE, "application/jwk-set+json"),
             (header::CACHE_CONTROL, "max-age=300"),

@@ -19,7 +19,7 @@ use peersox_control::directory::PublicUrl;
 use peersox_control::{ClientAddr, Control, Directory, Store};
 use peersox_core::id::PairingId;
 use peersox_core::placement::RelayName;
-use peersox_core::ticket::{Signer, Verifier};
+use peersox_core::ticket::{Keyring, Verifier};
 use peersox_proto::v1;
 use peersox_relay::{PresenceEvent, Relay};
 use tokio::sync::{mpsc, watch};
@@ -36,32 +36,18 @@ use crate::server::now;
 use crate::sockets;
 use crate::state::Secret;
 
-/// Whose tickets are good.
-pub(crate) struct Keys {
-    signer: Signer,
-    former: Vec<[u8; 32]>,
+/// Signs with the first secret, and believes the tickets of all.
+pub(crate) fn keyring<'a>(
+    secret: &Secret,
+    others: impl IntoIterator<Item = &'a Secret>,
+) -> Keyring {
+    let others = others.into_iter().map(|it| it.signer().public_key());
+    Keyring::new(secret.signer(), others)
 }
 
-impl Keys {
-    pub(crate) fn new(secret: &Secret, former: &[Secret]) -> Self {
-        let former = former.iter().map(|secret| secret.signer().public_key());
-        Self {
-            signer: secret.signer(),
-            former: former.collect(),
-        }
-    }
-
-    /// The first one signs.
-    fn public(&self) -> Vec<[u8; 32]> {
-        let former = self.former.iter().copied();
-        std::iter::once(self.signer.public_key())
-            .chain(former)
-            .collect()
-    }
-
-    pub(crate) fn verifier(&self) -> Verifier {
-        Verifier::new(&self.public()).expect("the public key of a signer is a key")
-    }
+/// What the one relay there is believes.
+pub(crate) fn verifier(keys: &Keyring) -> Verifier {
+    Verifier::new(&keys.public_keys()).expect("the public key of a signer is a key")
 }
 
 /// Until control has said whose tickets are good.
@@ -93,25 +79,25 @@ impl Context {
         self,
         role: Option<ControlRole>,
         store: S,
-        keys: Keys,
+        keys: Keyring,
         relay: Option<(Relay, mpsc::Receiver<PresenceEvent>)>,
     ) -> Running {
-        let public_keys = keys.public();
         let settings = peersox_control::Config {
             relays: role.map(|role| peersox_control::config::Relays {
                 token: role.token,
                 region: role.region,
             }),
-            former_keys: keys.former,
             ..self.config.control(&self.config.relay())
         };
-        let (control, revoked) =
-            Control::new(settings, store, keys.signer, self.directory, Arc::new(now));
+        let (control, revoked) = Control::new(settings, store, keys, self.directory, Arc::new(now));
         let keeper = control.clone();
         self.tasks.spawn(async move { keeper.keep_house().await });
         let relay = relay.map(|(relay, presence)| {
             let presence = forward_presence(control.clone(), presence);
             let revocations = forward_revocations(relay.clone(), revoked);
+            let believing = forward_keys(relay.clone(), control.keys());
+            self.tasks
+                .spawn(self.stop.clone().run_until_cancelled_owned(believing));
             self.tasks
                 .spawn(self.stop.clone().run_until_cancelled_owned(presence));
             self.tasks
@@ -122,6 +108,7 @@ impl Context {
         if let Some(relay) = &relay {
             router = router.route(RELAY, attach(relay.clone()));
         }
+        let keys = control.keys();
         let control: Arc<dyn Plane> = Arc::new(control);
         if self.config.probes {
             let (plane, beside) = (Arc::clone(&control), relay.clone());
@@ -133,7 +120,7 @@ impl Context {
             };
             let (plane, beside) = (Arc::clone(&control), relay.clone());
             let status = move || Status::of(beside.as_ref(), Some(&*plane));
-            router = router.merge(jwks::router(&public_keys));
+            router = router.merge(jwks::router(keys));
             let plane = Arc::clone(&control);
             let quic = move || plane.has_quic();
             router = router.merge(probes::router(readiness, status, quic));
@@ -265,6 +252,14 @@ async fn forward_presence<S: Store>(
 async fn forward_revocations(relay: Relay, mut revoked: mpsc::Receiver<PairingId>) {
     while let Some(pairing) = revoked.recv().await {
         relay.revoke(pairing).await;
+    }
+}
+
+/// Forgets keys whose time is over; new ones are believed before they sign, in [`crate::Handle`].
+async fn forward_keys(relay: Relay, mut keys: watch::Receiver<Keyring>) {
+    while keys.changed().await.is_ok() {
+        let verifier = verifier(&keys.borrow_and_update());
+        relay.trust(verifier);
     }
 }
 

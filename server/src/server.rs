@@ -24,7 +24,7 @@ use crate::config::ServerConfig;
 use crate::forwarded::Forwarded;
 use crate::handle::{Handle, Plane, Status};
 use crate::http::Http;
-use crate::parts::{Context, Keys, Running, trusts_nobody};
+use crate::parts::{self, Context, Running, trusts_nobody};
 use crate::prefix::Prefix;
 use crate::role::Role;
 use crate::sockets;
@@ -93,9 +93,9 @@ impl Server {
         let (listener, address) = listener;
         let tls = config.tls.clone().map(Identity::acceptor);
         let tls = tls.transpose().map_err(BindError::Tls)?;
-        let keys = Keys::new(&builder.secret, &builder.former);
+        let keys = parts::keyring(&builder.secret, &builder.former);
         let relay = match &builder.role {
-            Role::All => Some(Relay::new(config.relay(), keys.verifier(), now)),
+            Role::All => Some(Relay::new(config.relay(), parts::verifier(&keys), now)),
             Role::Relay(role) => Some(Relay::new(config.relay(), trusts_nobody(&role.name), now)),
             Role::Control(_) => None,
         };

@@ -13,8 +13,8 @@ use crate::secret_file;
 pub use crate::secret_file::SecretFileError;
 pub use futures_util::stream::BoxStream;
 pub use peersox_control::store::{
-    AnyStore, BadRedisUrl, Commit, ConnectError, File, Memory, Notice, Outcome, Redis, RedisUrl,
-    Store, StoreError, Stored, Version,
+    AnyStore, BadRedisUrl, Commit, ConnectError, File, KeptSecret, Memory, Notice, Outcome, Redis,
+    RedisUrl, Store, StoreError, Stored, Version,
 };
 pub use peersox_core::code::{Census, Nameplate};
 pub use peersox_core::id::PairingId;

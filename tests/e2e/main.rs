@@ -32,6 +32,7 @@ mod proxies;
 mod proxy;
 mod redis;
 mod restart;
+mod rotate;
 mod rules;
 mod saved;
 mod secrets;

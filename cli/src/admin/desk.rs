@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peersox_core::role::Role;
-use peersox_server::store::{Pairing, StoreError};
+use peersox_server::state::{self, Secret};
+use peersox_server::store::{KeptSecret, Pairing, StoreError};
 use peersox_server::{Handle, Server};
 use tokio::io::BufReader;
 use tokio::net::{UnixListener, UnixStream};
@@ -22,6 +23,18 @@ use super::{Ask, Listed, Standing, Told};
 use crate::failure::Failure;
 use crate::share::{hear, tell};
 use crate::telemetry::Filter;
+
+/// Where the secret of a server comes from, which another one is taken from when it is replaced.
+pub(crate) enum Origin {
+    /// A file that the operator writes.
+    SecretFile(PathBuf),
+    /// The state file, which keeps what is drawn.
+    State(KeptSecret),
+    /// It is drawn, and ends with the process.
+    Drawn,
+    /// A relay alone has none.
+    Elsewhere,
+}
 
 /// Answers on the socket until it is dropped, and then takes the file away.
 pub(crate) struct Desk {
@@ -37,7 +50,12 @@ impl Desk {
     ///
     /// # Errors
     /// [`Failure::File`] if something else is there, or another server listens on it.
-    pub(crate) fn open(path: &Path, server: &Server, filter: Filter) -> Result<Self, Failure> {
+    pub(crate) fn open(
+        path: &Path,
+        server: &Server,
+        filter: Filter,
+        secret: Origin,
+    ) -> Result<Self, Failure> {
         let (listener, file) = listen(path).map_err(|error| {
             Failure::File(format!("cannot listen on {}: {error}", path.display()))
         })?;
@@ -45,6 +63,7 @@ impl Desk {
         let clerk = Arc::new(Clerk {
             server: server.handle(),
             filter,
+            secret,
             drain: Arc::clone(&drain),
         });
         let doorman = tokio::spawn(accept(listener, clerk));
@@ -129,6 +148,7 @@ fn is_left_behind(path: &Path, found: FileType) -> io::Result<()> {
 struct Clerk {
     server: Handle,
     filter: Filter,
+    secret: Origin,
     drain: Arc<Notify>,
 }
 
@@ -210,11 +230,43 @@ impl Clerk {
                 Ok(found) => Told::Revoked { found },
                 Err(error) => failed(&error),
             },
+            Ask::Rotate => self.rotate().await,
             Ask::Drain => {
                 tracing::info!("the operator asks to drain");
                 self.drain.notify_one();
                 Told::Draining
             }
+        }
+    }
+
+    async fn rotate(&self) -> Told {
+        let rotated = match &self.secret {
+            Origin::SecretFile(path) => match state::read_secrets(path) {
+                Ok(secrets) => self.server.sign_with(&secrets),
+                // Nothing has changed.
+                Err(error) => {
+                    return Told::Refused {
+                        why: error.to_string(),
+                    };
+                }
+            },
+            Origin::State(kept) => match kept.renew().await {
+                Ok(bytes) => self.server.renew_secret(&Secret::from_bytes(bytes)),
+                Err(error) => Err(error),
+            },
+            Origin::Drawn => self.server.renew_secret(&Secret::random()),
+            Origin::Elsewhere => {
+                return Told::Refused {
+                    why: "a relay signs nothing; ask each node of control".to_owned(),
+                };
+            }
+        };
+        match rotated {
+            Ok(keys) => {
+                tracing::info!(keys, "tickets are signed with another key");
+                Told::Rotated { keys }
+            }
+            Err(error) => failed(&error),
         }
     }
 

@@ -40,6 +40,17 @@ fn pairing(text: &str) -> Result<PairingId, NotAPairingId> {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "With --secret-file the server reads the file again: its first line signs from now on, \
+and all are believed. Otherwise it draws a secret, keeps it in the state file if there is one, and believes \
+the former one for as long as its tickets live. Nobody who is connected is hung up on."
+)]
+pub(crate) struct Rotate {
+    #[command(flatten)]
+    pub(crate) socket: Socket,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Drain {
     #[command(flatten)]
     pub(crate) socket: Socket,

@@ -94,8 +94,8 @@ pub(crate) struct Serve {
     )]
     pub(crate) secret_file: Option<PathBuf>,
 
-    /// Unix socket for `peersox status`, `pairings`, `revoke`, `log` and `drain`, for this user only.
-    /// Default: none.
+    /// Unix socket for `peersox status`, `pairings`, `revoke`, `rotate`, `log` and `drain`, for this user
+    /// only. Default: none.
     #[arg(long, env = "PEERSOX_ADMIN_SOCKET", value_name = "PATH")]
     pub(crate) admin_socket: Option<PathBuf>,
 

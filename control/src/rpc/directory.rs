@@ -17,11 +17,12 @@ use futures_util::{StreamExt as _, stream};
 use peersox_core::id::PairingId;
 use peersox_core::placement::RelayName;
 use peersox_core::role::Role;
+use peersox_core::ticket::Keyring;
 use peersox_proto::v1;
 use peersox_proto::v1::announce_request::Report;
 use peersox_proto::v1::announce_response::Order as Said;
 use peersox_proto::v1::directory_service_server::DirectoryService;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataMap;
@@ -87,32 +88,19 @@ impl<S: Store> DirectoryService for Directory<S> {
         let (shared, roster) = (Arc::clone(&self.shared), self.roster.clone());
         tokio::spawn(note(shared, roster, name, notes));
         tokio::spawn(listener.listen(reports, replaced.clone()));
+        let mut keys = self.shared.keys.subscribe();
+        // The first word names those that are good now.
+        keys.mark_changed();
         let outgoing = Outgoing {
-            hello: Some(self.hello()),
+            shared: Arc::clone(&self.shared),
+            keys,
             orders,
             replaced,
-            stop: self.shared.stop.clone(),
             ended: false,
         };
-        let next = |mut outgoing: Outgoing| async move { Some((outgoing.next().await?, outgoing)) };
+        let next =
+            |mut outgoing: Outgoing<S>| async move { Some((outgoing.next().await?, outgoing)) };
         Ok(Response::new(stream::unfold(outgoing, next).boxed()))
-    }
-}
-
-impl<S: Store> Directory<S> {
-    fn hello(&self) -> v1::ControlHello {
-        let config = &self.shared.config;
-        let keys = config.ticket_keys(&self.shared.signer);
-        v1::ControlHello {
-            ticket_keys: keys.iter().map(|key| Bytes::copy_from_slice(key)).collect(),
-            allowed_origins: config
-                .allowed_origins
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
-            server_version: config.server_version.clone(),
-            node: Bytes::copy_from_slice(&self.shared.node),
-        }
     }
 }
 
@@ -252,26 +240,40 @@ async fn note<S: Store>(
 }
 
 /// What one relay is told.
-struct Outgoing {
-    hello: Option<v1::ControlHello>,
+struct Outgoing<S> {
+    shared: Arc<Shared<S>>,
+    keys: watch::Receiver<Keyring>,
     orders: mpsc::Receiver<Order>,
     replaced: CancellationToken,
-    stop: CancellationToken,
     ended: bool,
 }
 
-impl Outgoing {
+impl<S: Store> Outgoing<S> {
+    fn hello(&mut self) -> v1::ControlHello {
+        let config = &self.shared.config;
+        let keys = self.keys.borrow_and_update().public_keys();
+        v1::ControlHello {
+            ticket_keys: keys.iter().map(|key| Bytes::copy_from_slice(key)).collect(),
+            allowed_origins: config
+                .allowed_origins
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            server_version: config.server_version.clone(),
+            node: Bytes::copy_from_slice(&self.shared.node),
+        }
+    }
+
     async fn next(&mut self) -> Option<Result<v1::AnnounceResponse, Status>> {
         if self.ended {
             return None;
         }
-        if let Some(hello) = self.hello.take() {
-            return Some(Ok(said(Said::Hello(hello))));
-        }
         let order = tokio::select! {
             biased;
+            // Control keeps the other end for as long as it lives.
+            Ok(()) = self.keys.changed() => return Some(Ok(said(Said::Hello(self.hello())))),
             // What was ordered before is told before the goodbye.
-            () = self.stop.cancelled() => self.orders.try_recv().map_err(|_| status::draining()),
+            () = self.shared.stop.cancelled() => self.orders.try_recv().map_err(|_| status::draining()),
             order = self.orders.recv() => order.ok_or_else(status::relay_replaced),
             () = self.replaced.cancelled() => Err(status::relay_replaced()),
         };

@@ -219,7 +219,12 @@ impl<S: Store> PairingService for Pairing<S> {
             });
         }
         Ok(Response::new(v1::OpenSessionResponse {
-            ticket: self.0.signer.sign(claims, relay, now, lifetime),
+            ticket: self
+                .0
+                .keys
+                .borrow()
+                .signer()
+                .sign(claims, relay, now, lifetime),
             ticket_expires_at_millis: (now + lifetime).as_proto(),
             refresh_at_millis: (now + lifetime.mul_f64(0.8)).as_proto(),
             endpoints: meeting.endpoints,

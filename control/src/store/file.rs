@@ -99,6 +99,12 @@ impl File {
         &self.secret
     }
 
+    /// What replaces the secret while this store belongs to a server.
+    #[must_use]
+    pub fn kept_secret(&self) -> KeptSecret {
+        KeptSecret(Arc::clone(&self.database))
+    }
+
     /// Reads off the asynchronous threads: the disk may take its time.
     async fn read<T: Send + 'static>(
         &self,
@@ -114,6 +120,25 @@ impl File {
         };
         let read = tokio::task::spawn_blocking(reading).await;
         read.map_err(|_| StoreError("reading was broken off".to_owned()))?
+    }
+}
+
+/// The secret in a [`File`], which stays open as long as this is there.
+#[derive(Clone, Debug)]
+pub struct KeptSecret(Arc<Database>);
+
+impl KeptSecret {
+    /// Draws another secret and keeps it in the place of the present one. What follows from it changes where
+    /// the caller uses it, and everywhere with the next process.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it could not be written; the present one stays.
+    pub async fn renew(&self) -> Result<Zeroizing<[u8; 32]>, StoreError> {
+        let database = Arc::clone(&self.0);
+        let renewing = tokio::task::spawn_blocking(move || open::renew_secret(&database));
+        renewing
+            .await
+            .map_err(|_| StoreError("the store is shutting down".to_owned()))?
     }
 }
 

@@ -189,6 +189,18 @@ fn secret(transaction: &WriteTransaction) -> Result<Zeroizing<[u8; 32]>, StoreEr
     Ok(secret)
 }
 
+/// Draws another secret and writes it. Blocks.
+pub(super) fn renew_secret(database: &Database) -> Result<Zeroizing<[u8; 32]>, StoreError> {
+    let transaction = database.begin_write().map_err(failed)?;
+    let mut drawn = Zeroizing::new([0; 32]);
+    OsRng.fill_bytes(&mut *drawn);
+    let mut meta = transaction.open_table(META).map_err(failed)?;
+    meta.insert(META_SECRET, drawn.as_slice()).map_err(failed)?;
+    drop(meta);
+    transaction.commit().map_err(failed)?;
+    Ok(drawn)
+}
+
 fn refused(path: &Path, error: DatabaseError) -> OpenError {
     match error {
         DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
