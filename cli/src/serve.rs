@@ -255,6 +255,7 @@ fn config(args: &Serve) -> Result<ServerConfig, Failure> {
     let defaults = ServerConfig::default();
     Ok(ServerConfig {
         listen: args.listen,
+        metrics_listen: args.metrics_listen,
         tls: identity(args).map_err(|error| Failure::File(error.to_string()))?,
         public_url: args.public_url.clone(),
         quic: !args.no_quic,

@@ -25,6 +25,7 @@ mod http;
 pub mod ice;
 mod ledger;
 mod living;
+mod metrics;
 mod presence;
 mod revoked;
 mod roster;

@@ -165,6 +165,12 @@ impl Roster {
             .is_none_or(|entry| entry.missing.is_some())
     }
 
+    /// Whether a relay has said that it is stopping.
+    pub(crate) fn is_draining(&self, name: &RelayName) -> bool {
+        let state = self.lock();
+        state.relays.get(name).is_some_and(|it| it.load.draining)
+    }
+
     /// Where pairings may be placed, seen from this region.
     pub(crate) fn choice(&self, region: &str, now: Instant) -> Choice {
         let mut state = self.lock();

@@ -15,6 +15,7 @@ use peersox_core::time::Timestamp;
 use peersox_proto::v1::directory_service_server::DirectoryServiceServer;
 use peersox_proto::v1::pairing_service_server::{PairingServiceServer, SERVICE_NAME};
 use peersox_proto::v1::{FILE_DESCRIPTOR_SET, Transport};
+use prometheus_client::registry::Registry;
 use rand_core::{OsRng, RngCore as _};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -29,11 +30,12 @@ use crate::execute::{Failure, unrejected};
 use crate::guard::Guard;
 use crate::http;
 use crate::living::Living;
+use crate::metrics::Metrics;
 use crate::presence::{Presence, Source};
 use crate::revoked::Revoked;
 use crate::roster::{Order, Roster};
 use crate::rpc;
-use crate::store::{Charge, Charged, Store, StoreError, Stored};
+use crate::store::{Charge, Charged, Measured, Store, StoreError, Stored};
 use crate::vigil::{Due, Vigil};
 
 /// Tells the time.
@@ -45,7 +47,8 @@ pub struct Control<S>(pub(crate) Arc<Shared<S>>);
 
 pub(crate) struct Shared<S> {
     pub(crate) config: Config,
-    pub(crate) store: S,
+    pub(crate) store: Measured<S>,
+    pub(crate) metrics: Metrics,
     /// What tickets are signed with.
     pub(crate) keys: watch::Sender<Keyring>,
     pub(crate) directory: Directory,
@@ -81,6 +84,11 @@ impl<S: Store> Control<S> {
         clock: Clock,
     ) -> (Self, mpsc::Receiver<PairingId>) {
         let (revocations, revoked) = mpsc::channel(REVOCATIONS);
+        let metrics = Metrics::default();
+        let store = Measured {
+            store,
+            metrics: metrics.clone(),
+        };
         let shared = Shared {
             guard: Arc::new(Guard::new(&config.guard)),
             odds: Mutex::new(Odds::new(config.pairing.digits, config.pairing.code_life())),
@@ -92,6 +100,7 @@ impl<S: Store> Control<S> {
             roster: config.relays.as_ref().map(|_| Roster::new(Instant::now())),
             config,
             store,
+            metrics,
             keys: watch::Sender::new(keys.into()),
             directory,
             clock,
@@ -223,6 +232,11 @@ impl<S: Store> Control<S> {
             tracing::info!(%pairing, "revoked by the operator");
         }
         Ok(revoked)
+    }
+
+    /// Adds what control counts, as OpenMetrics.
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        self.0.metrics.register(registry);
     }
 
     /// What tickets are signed with, and whose are good; marked whenever that changes.

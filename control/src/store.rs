@@ -21,6 +21,7 @@ mod any;
 #[cfg(test)]
 mod contract;
 mod file;
+mod measured;
 mod memory;
 mod redis;
 mod watchers;
@@ -37,6 +38,7 @@ use peersox_core::time::Timestamp;
 
 pub use any::AnyStore;
 pub use file::{File, KeptSecret, OpenError};
+pub(crate) use measured::Measured;
 pub use memory::Memory;
 pub use redis::{BadRedisUrl, ConnectError, Redis, RedisUrl};
 

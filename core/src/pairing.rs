@@ -49,7 +49,7 @@ pub use command::{
 };
 pub use credential::{Credential, NotACredential, SecretHash, constant_time_eq};
 pub use keep::{Alive, Keep, Worth};
-pub use place::{Place, Placed};
+pub use place::{Change, Place, Placed};
 
 /// Decides what a command does to a pairing.
 ///

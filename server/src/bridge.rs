@@ -30,6 +30,7 @@ use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::metrics::BridgeMetrics;
 use crate::role::ControlUrl;
 use mirror::Mirror;
 use stream::Stream;
@@ -45,6 +46,7 @@ pub(crate) struct Bridge {
     pub(crate) relay: Relay,
     /// Whether some node of control has said whose tickets are good.
     pub(crate) trusted: watch::Sender<bool>,
+    pub(crate) metrics: BridgeMetrics,
 }
 
 impl Bridge {

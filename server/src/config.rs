@@ -19,6 +19,9 @@ pub struct ServerConfig {
     /// The address for TCP and, with the same port, UDP. Port 0: one that the system chooses. Default: port
     /// 3000 of every address of this machine, IPv6 and IPv4.
     pub listen: Option<SocketAddr>,
+    /// Where `GET /metrics` is answered with OpenMetrics text, without TLS and for everybody who gets there:
+    /// an address of this machine, or of a network of the operator's. Default: nowhere.
+    pub metrics_listen: Option<SocketAddr>,
     /// Certificate and key, for TLS on TCP and for QUIC. Default: plain HTTP on TCP, for one's own network or
     /// behind a proxy that terminates TLS, and a self-signed certificate for QUIC that peers pin.
     pub tls: Option<Identity>,
@@ -69,6 +72,7 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             listen: None,
+            metrics_listen: None,
             tls: None,
             public_url: None,
             quic: true,

@@ -14,6 +14,7 @@ use peersox_core::ticket::{Keyring, Signer};
 use peersox_proto::v1::Transport;
 use peersox_relay::Relay;
 
+use crate::metrics::Metrics;
 use crate::parts;
 use crate::state::Secret;
 
@@ -24,6 +25,7 @@ pub struct Handle {
     url: String,
     relay: Option<Relay>,
     control: Option<Arc<dyn Plane>>,
+    metrics: Metrics,
 }
 
 impl Handle {
@@ -31,12 +33,21 @@ impl Handle {
         url: String,
         relay: Option<Relay>,
         control: Option<Arc<dyn Plane>>,
+        metrics: Metrics,
     ) -> Self {
         Self {
             url,
             relay,
             control,
+            metrics,
         }
+    }
+
+    /// What the server has counted so far, as OpenMetrics text; docs/operations.md lists it. For embedders who
+    /// serve it themselves; [`ServerConfig::metrics_listen`](crate::ServerConfig::metrics_listen) does by itself.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        self.metrics.text().expect("a string takes all")
     }
 
     /// As [`Server::url`](crate::Server::url).

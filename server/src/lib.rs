@@ -55,6 +55,7 @@ mod handle;
 mod http;
 pub mod ice;
 mod jwks;
+mod metrics;
 mod parts;
 mod prefix;
 mod probes;

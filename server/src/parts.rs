@@ -30,6 +30,7 @@ use crate::bridge::Bridge;
 use crate::config::ServerConfig;
 use crate::handle::{Plane, Status};
 use crate::jwks;
+use crate::metrics::{BridgeMetrics, Metrics, OfRelay};
 use crate::probes::{self, Readiness};
 use crate::role::{ControlRole, RelayRole};
 use crate::server::now;
@@ -71,6 +72,7 @@ pub(crate) struct Running {
     pub(crate) relay: Option<Relay>,
     /// Ends the streams to control.
     pub(crate) bridge: CancellationToken,
+    pub(crate) metrics: Metrics,
 }
 
 impl Context {
@@ -109,6 +111,12 @@ impl Context {
             router = router.route(RELAY, attach(relay.clone()));
         }
         let keys = control.keys();
+        let metrics = Metrics::new(|registry| {
+            control.register_metrics(registry);
+            if let Some(relay) = &relay {
+                registry.register_collector(Box::new(OfRelay(relay.clone())));
+            }
+        });
         let control: Arc<dyn Plane> = Arc::new(control);
         if self.config.probes {
             let (plane, beside) = (Arc::clone(&control), relay.clone());
@@ -130,6 +138,7 @@ impl Context {
             control: Some(control),
             relay,
             bridge: CancellationToken::new(),
+            metrics,
         }
     }
 
@@ -151,7 +160,13 @@ impl Context {
             hello,
             relay: relay.clone(),
             trusted,
+            metrics: BridgeMetrics::default(),
         };
+        let counted = (bridge.metrics.clone(), relay.clone());
+        let metrics = Metrics::new(|registry| {
+            counted.0.register(registry);
+            registry.register_collector(Box::new(OfRelay(counted.1)));
+        });
         let end = CancellationToken::new();
         self.tasks.spawn(bridge.run(presence, end.clone()));
         let mut router = Router::new().route(RELAY, attach(relay.clone()));
@@ -181,6 +196,7 @@ impl Context {
             control: None,
             relay: Some(relay),
             bridge: end,
+            metrics,
         }
     }
 

@@ -34,6 +34,7 @@ use crate::state::Secret;
 #[must_use = "dropping it stops the server"]
 pub struct Server {
     address: SocketAddr,
+    metrics_address: Option<SocketAddr>,
     handle: Handle,
     ending: Option<Ending>,
 }
@@ -55,6 +56,12 @@ impl Server {
     #[must_use]
     pub fn url(&self) -> &str {
         self.handle.url()
+    }
+
+    /// Where metrics are served, if they are.
+    #[must_use]
+    pub const fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
     }
 
     /// What it carries now.
@@ -91,6 +98,14 @@ impl Server {
             source,
         })?;
         let (listener, address) = listener;
+        let metrics_listener = config.metrics_listen.map(|address| {
+            let listening = listen(Some(address));
+            listening.map_err(|source| BindError::Listen {
+                address: Some(address),
+                source,
+            })
+        });
+        let metrics_listener = metrics_listener.transpose()?;
         let tls = config.tls.clone().map(Identity::acceptor);
         let tls = tls.transpose().map_err(BindError::Tls)?;
         let keys = parts::keyring(&builder.secret, &builder.former);
@@ -157,15 +172,28 @@ impl Server {
             control,
             relay,
             bridge,
+            metrics,
             ..
         } = running;
+        // Until all else has ended: how a server drains is worth a look.
+        let last = CancellationToken::new();
+        let metrics_address = match metrics_listener {
+            Some((listener, address)) => {
+                tasks.spawn(metrics.clone().serve(listener, last.clone()));
+                tracing::info!(%address, "metrics");
+                Some(address)
+            }
+            None => None,
+        };
         Ok(Self {
             address,
-            handle: Handle::new(url, relay.clone(), control.clone()),
+            metrics_address,
+            handle: Handle::new(url, relay.clone(), control.clone(), metrics),
             ending: Some(Ending {
                 control,
                 relay,
                 bridge,
+                last,
                 quic: endpoint,
                 stop,
                 tasks,
@@ -203,6 +231,7 @@ struct Ending {
     control: Option<Arc<dyn Plane>>,
     relay: Option<Relay>,
     bridge: CancellationToken,
+    last: CancellationToken,
     quic: Option<quinn::Endpoint>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -226,6 +255,7 @@ impl Ending {
             None => 0,
         };
         self.bridge.cancel();
+        self.last.cancel();
         if let Some(quic) = &self.quic {
             quic.close(0u8.into(), b"stopped");
             let _ = tokio::time::timeout(CUT_OFF, quic.wait_idle()).await;

@@ -23,6 +23,7 @@ mod joins;
 mod leases;
 mod look;
 mod meeting;
+mod metrics;
 mod moves;
 mod nobody;
 mod nodes;

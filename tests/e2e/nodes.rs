@@ -65,8 +65,18 @@ impl Nodes {
     }
 
     pub async fn relay_at(&self, port: u16, name: &str, controls: &[Server]) -> Server {
+        self.relay_with(port, name, controls, &[]).await
+    }
+
+    pub async fn relay_with(
+        &self,
+        port: u16,
+        name: &str,
+        controls: &[Server],
+        more: &[&str],
+    ) -> Server {
         let public = format!("http://127.0.0.1:{port}");
-        self.relay_reached_at(&public, port, name, controls).await
+        self.announced(&public, port, name, controls, more).await
     }
 
     /// A relay that says that peers reach it there.
@@ -77,10 +87,22 @@ impl Nodes {
         name: &str,
         controls: &[Server],
     ) -> Server {
+        self.announced(public, port, name, controls, &[]).await
+    }
+
+    async fn announced(
+        &self,
+        public: &str,
+        port: u16,
+        name: &str,
+        controls: &[Server],
+        more: &[&str],
+    ) -> Server {
         let urls: Vec<_> = controls.iter().map(Server::url).collect();
         let (urls, token) = (urls.join(","), self.path("token"));
         let mut options = relay_options(&urls, &token, public);
         options.extend(["--relay-name", name, "--unmetered", "127.0.0.0/8"]);
+        options.extend(more);
         Server::start_at(port, &options).await
     }
 }

@@ -99,6 +99,11 @@ pub(crate) struct Serve {
     #[arg(long, env = "PEERSOX_ADMIN_SOCKET", value_name = "PATH")]
     pub(crate) admin_socket: Option<PathBuf>,
 
+    /// Address that answers `GET /metrics` with what the server counts (OpenMetrics), without TLS and to
+    /// everybody who gets there, as in 127.0.0.1:9464. Default: none.
+    #[arg(long, env = "PEERSOX_METRICS_LISTEN", value_name = "ADDRESS:PORT")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
+
     /// What this process is: control and the one relay there is, or one of the two of a service that runs
     /// on several machines.
     #[arg(long, env = "PEERSOX_ROLE", value_enum, default_value_t)]

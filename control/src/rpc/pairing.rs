@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
 use peersox_core::limit::Full;
-use peersox_core::pairing::{Admit, Create, Join, Keep, Place, Placed, Revoke, View};
-use peersox_core::placement::Placement;
+use peersox_core::pairing::{Admit, Change, Create, Join, Keep, Place, Placed, Revoke, View};
+use peersox_core::placement::{Placement, RelayName};
 use peersox_core::ticket::Claims;
 use peersox_core::time::Timestamp;
 use peersox_proto::v1;
@@ -19,6 +19,7 @@ use super::{convert, status, watch};
 use crate::execute::Failure;
 use crate::http::{Asked, ClientAddr, Deadline};
 use crate::ledger;
+use crate::metrics::Cause;
 use crate::roster::{Choice, Roster};
 use crate::service::{Shared, odds_charge};
 use crate::store::Store;
@@ -277,8 +278,25 @@ impl<S: Store> Pairing<S> {
             unreached,
             knows_all,
         };
-        let Placed { view, placement } = self.0.execute(&place).await?;
+        let Placed {
+            view,
+            placement,
+            change,
+        } = self.0.execute(&place).await?;
         let placement = placement.ok_or_else(status::no_relay)?;
+        let moved = |from: &RelayName| match place.candidates.iter().any(|it| it.name == *from) {
+            true => Cause::Unreached,
+            false if roster.is_draining(from) => Cause::Draining,
+            false => Cause::Gone,
+        };
+        match &change {
+            Change::Stays => {}
+            Change::Placed => self.0.metrics.placed(&placement.relay, None),
+            Change::Moved(from) => {
+                let cause = moved(from);
+                self.0.metrics.placed(&placement.relay, Some(cause));
+            }
+        }
         if unreached != 0 {
             let (pairing, relay) = (view.id, &placement.relay);
             let moved = placement.epoch != unreached;

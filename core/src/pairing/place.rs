@@ -33,6 +33,20 @@ pub struct Placed {
     pub view: View,
     /// Nothing if no relay can be named yet.
     pub placement: Option<Placement>,
+    /// What this call has changed of it.
+    pub change: Change,
+}
+
+/// What a call changes of where peers meet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing.
+    #[default]
+    Stays,
+    /// They have a relay for the first time.
+    Placed,
+    /// They have another one than this.
+    Moved(RelayName),
 }
 
 impl Command for Place {
@@ -52,9 +66,10 @@ impl Command for Place {
         let (pairing, role) = authenticate(current, &self.credential)?;
         let credential = self.credential.clone();
         let admitted = Admit { credential }.decide(config, current, now, rng)?;
-        let reply = |placement| Placed {
+        let reply = |placement, change| Placed {
             view: admitted.reply,
             placement,
+            change,
         };
         let stands = |placement: &Placement| {
             let mut names = self.candidates.iter().map(|it| &it.name);
@@ -69,7 +84,7 @@ impl Command for Place {
         candidates.retain(|it| unreached.is_none_or(|placed| placed.relay != it.name));
         let moves = unreached.is_some() && !candidates.is_empty();
         if let Some(placed) = placed.filter(|placed| stands(placed) && !moves) {
-            let reply = reply(Some(placed.clone()));
+            let reply = reply(Some(placed.clone()), Change::Stays);
             return Ok(Decision {
                 write: admitted.write,
                 event: None,
@@ -84,7 +99,7 @@ impl Command for Place {
             return Ok(Decision {
                 write: Write::Nothing,
                 event: None,
-                reply: reply(None),
+                reply: reply(None, Change::Stays),
             });
         };
         let placement = Placement {
@@ -92,13 +107,17 @@ impl Command for Place {
             epoch,
             since: now,
         };
+        let change = match placed {
+            None => Change::Placed,
+            Some(former) => Change::Moved(former.relay.clone()),
+        };
         let mut moved = pairing.clone();
         moved.alive(config, role, now);
         moved.placement = Some(placement.clone());
         Ok(Decision {
             write: Write::Put(moved),
             event: None,
-            reply: reply(Some(placement)),
+            reply: reply(Some(placement), change),
         })
     }
 }

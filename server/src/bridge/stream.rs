@@ -23,6 +23,7 @@ use tonic::{Code, Request, Status};
 use tower::service_fn;
 
 use super::Shared;
+use crate::metrics::Cause;
 use crate::role::ControlUrl;
 
 /// One address of control, and what to say there.
@@ -49,7 +50,8 @@ impl Stream {
             let mut node = None;
             let (Ok(why) | Err(why)) = self.announce(&mut node).await;
             self.shared.left(self.address);
-            if let Some(node) = node.filter(|_| why.replaced) {
+            self.shared.bridge.metrics.ended(why.cause);
+            if let Some(node) = node.filter(|_| why.cause == Cause::Replaced) {
                 // By this relay at another address of the node, perhaps, which is about to hear which node
                 // it is.
                 tokio::time::sleep(PULSE).await;
@@ -98,6 +100,7 @@ impl Stream {
         let opened = timeout(OPENING, client.announce(request)).await;
         let opened = opened.map_err(|_| "it does not answer")?;
         let mut orders = opened.map_err(|status| Why::from(&status))?.into_inner();
+        let _open = bridge.metrics.opened();
 
         let (attached, mut changes) = self.shared.mirror.watch();
         let mut pulse = interval(PULSE);
@@ -140,13 +143,13 @@ impl Stream {
                         self.obey(order).await;
                     }
                     Some(Ok(_)) => {}
-                    Some(Err(status)) => return Why::from(&status),
-                    None => return Why::from("it ended the stream"),
+                    Some(Err(status)) => return Why::from(&status).after_it_was_open(),
+                    None => return Why::from("it ended the stream").after_it_was_open(),
                 }
             }
         };
         let why = tokio::select! {
-            Err::<(), &str>(why) = telling => Why::from(why),
+            Err::<(), &str>(why) = telling => Why::from(why).after_it_was_open(),
             why = obeying => why,
         };
         Ok(why)
@@ -231,34 +234,46 @@ fn presence(event: PresenceEvent) -> Report {
     })
 }
 
-/// Why a stream ended.
+/// Why a stream ended, or did not begin.
 struct Why {
     text: String,
-    /// Another stream announces the same name.
-    replaced: bool,
+    cause: Cause,
+}
+
+impl Why {
+    fn after_it_was_open(self) -> Self {
+        let cause = match self.cause {
+            Cause::Replaced => Cause::Replaced,
+            Cause::Unreachable | Cause::Refused | Cause::Lost => Cause::Lost,
+        };
+        Self { cause, ..self }
+    }
 }
 
 impl From<&Status> for Why {
     fn from(status: &Status) -> Self {
         Self {
             text: format!("{:?}: {}", status.code(), status.message()),
-            replaced: status.code() == Code::Aborted,
+            cause: match status.code() {
+                // Another stream announces the same name.
+                Code::Aborted => Cause::Replaced,
+                Code::Unavailable | Code::DeadlineExceeded | Code::Unknown => Cause::Unreachable,
+                _ => Cause::Refused,
+            },
         }
     }
 }
 
 impl From<&str> for Why {
     fn from(text: &str) -> Self {
-        let replaced = false;
-        let text = text.to_owned();
-        Self { text, replaced }
+        Self::from(text.to_owned())
     }
 }
 
 impl From<String> for Why {
     fn from(text: String) -> Self {
-        let replaced = false;
-        Self { text, replaced }
+        let cause = Cause::Unreachable;
+        Self { text, cause }
     }
 }
 

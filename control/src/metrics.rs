@@ -1,0 +1,173 @@
+//! What control counts, for the operator: calls of the store, and where pairings meet.
+//!
+//! Labels have few values, all known beforehand, but for the names of relays, which an operator chooses.
+//! docs/operations.md explains each metric.
+
+use std::time::Duration;
+
+use peersox_core::placement::RelayName;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+/// The counters of one control. A clone counts into the same ones.
+#[derive(Clone, Debug)]
+pub(crate) struct Metrics {
+    store: Family<StoreCall, Histogram, fn() -> Histogram>,
+    placements: Family<At, Counter>,
+    moves: Family<Because, Counter>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StoreCall {
+    call: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct At {
+    relay: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Because {
+    cause: &'static str,
+}
+
+/// A call of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    Load,
+    Find,
+    Commit,
+    Watch,
+    Sweep,
+    List,
+    Census,
+    Charge,
+}
+
+impl Call {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Load => "load",
+            Self::Find => "find",
+            Self::Commit => "commit",
+            Self::Watch => "watch",
+            Self::Sweep => "sweep",
+            Self::List => "list",
+            Self::Census => "census",
+            Self::Charge => "charge",
+        }
+    }
+}
+
+/// How a call of the store ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// As it should.
+    Ok,
+    /// Something else was stored than what was loaded: it is decided again.
+    Conflict,
+    /// There was no room, or no budget.
+    Refused,
+    /// The store failed, or was away.
+    Failed,
+    /// Whoever called did not wait for the end.
+    Abandoned,
+}
+
+impl Ended {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Conflict => "conflict",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}
+
+/// Why a pairing meets at another relay than before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// Its relay is not there any more.
+    Gone,
+    /// Its relay is stopping.
+    Draining,
+    /// A peer could not reach its relay, or found it full.
+    Unreached,
+}
+
+impl Cause {
+    const fn label(self) -> Because {
+        let cause = match self {
+            Self::Gone => "gone",
+            Self::Draining => "draining",
+            Self::Unreached => "unreached",
+        };
+        Because { cause }
+    }
+}
+
+impl Default for Metrics {
+    /// What has not happened yet is 0, and not absent.
+    fn default() -> Self {
+        let moves = Family::<Because, Counter>::default();
+        for cause in [Cause::Gone, Cause::Draining, Cause::Unreached] {
+            let _ = moves.get_or_create(&cause.label());
+        }
+        Self {
+            store: Family::new_with_constructor(|| Histogram::new(SECONDS)),
+            placements: Family::default(),
+            moves,
+        }
+    }
+}
+
+impl Metrics {
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        registry.register_with_unit(
+            "store_call_duration",
+            "Calls of the store by how they ended",
+            Unit::Seconds,
+            self.store.clone(),
+        );
+        registry.register(
+            "placements",
+            "Pairings that were given a relay to meet at, by relay",
+            self.placements.clone(),
+        );
+        registry.register(
+            "moves",
+            "Pairings that were given another relay to meet at, by cause",
+            self.moves.clone(),
+        );
+    }
+
+    pub(crate) fn store_called(&self, call: Call, ended: Ended, took: Duration) {
+        let call = StoreCall {
+            call: call.as_str(),
+            outcome: ended.as_str(),
+        };
+        self.store.get_or_create(&call).observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn placed(&self, relay: &RelayName, moved: Option<Cause>) {
+        let at = At {
+            relay: relay.to_string(),
+        };
+        self.placements.get_or_create(&at).inc();
+        if let Some(cause) = moved {
+            self.moves.get_or_create(&cause.label()).inc();
+        }
+    }
+}
+
+/// From a look into memory to the deadline of a call of Redis.
+const SECONDS: [f64; 9] = [
+    0.000_01, 0.000_1, 0.000_5, 0.001, 0.005, 0.025, 0.1, 0.5, 1.5,
+];
