@@ -13,6 +13,7 @@ import { packageChecks } from './package.mjs'
 import { pageFileChecks } from './page-files.mjs'
 import { pageReturnChecks } from './page-return.mjs'
 import { pageStateChecks } from './page-states.mjs'
+import { pageTerminalChecks } from './page-terminal.mjs'
 import { pageTrustChecks } from './page-trust.mjs'
 import { pageChecks } from './page.mjs'
 import { pathChecks } from './paths.mjs'
@@ -40,6 +41,7 @@ try {
   await pageReturnChecks()
   await pageTrustChecks()
   await pageStateChecks()
+  await pageTerminalChecks()
   await apartChecks()
 } finally {
   await finish()

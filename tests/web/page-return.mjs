@@ -18,6 +18,7 @@ import {
   showCode,
   typeCode,
 } from './people.mjs'
+import { openServer, stranger } from './stranger.mjs'
 
 export async function pageReturnChecks() {
   await check('page: a saved device comes back without a code', async (scope) => {
@@ -49,7 +50,7 @@ export async function pageReturnChecks() {
       } else {
         pairing = run('pair', 'pair', '--server', url, '--save', 'browser')
         await typeCode(a, await scope.code(pairing))
-        await a.getByText('waits a moment for you').waitFor()
+        await a.getByText('waits for you to save it').waitFor()
       }
       await save(a, 'Terminal')
       equal(await pairing.exit, 0, 'exit code of pair')
@@ -68,10 +69,10 @@ export async function pageReturnChecks() {
   }
 
   await check('page: a program that does not save is not saved', async (scope) => {
-    const { url } = await scope.server()
+    const { url } = await openServer(scope)
     const a = await scope.page(url)
-    const target = scope.directory()
-    scope.spawn('receive', ['receive', '--json', '--server', url, '-y', '-o', target, await showCode(a)])
+    // One that does not say which command it runs.
+    await stranger(scope, url, await showCode(a), { name: 'peersox/0.1.0' })
     await connected(a)
     await a.locator('#device-name').fill('Nobody')
     await a.locator('#save-device').click()

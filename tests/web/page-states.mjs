@@ -164,6 +164,8 @@ export async function pageStateChecks() {
       equal(wide.join(), '', what)
     }
     await fits('what of a conversation is off the screen')
+    await b.setViewportSize({ width: 320, height: 640 })
+    await fits('the same on a small phone')
     await b.setViewportSize({ width: 1280, height: 800 })
     await fits('the same on a desk')
     await b.setViewportSize({ width: 390, height: 844 })
@@ -173,6 +175,82 @@ export async function pageStateChecks() {
     await b.getByRole('button', { name: 'All devices' }).click()
     await b.locator('.device-row').waitFor()
     await fits('what of the first view is off the screen')
+  })
+
+  await check('page: nothing is wider than a small phone', async (scope) => {
+    const { url } = await scope.server()
+    const a = await scope.page(url)
+    const b = await scope.page(url, { ...PHONE, viewport: { width: 320, height: 640 } })
+    const fits = async (what) => {
+      const wide = await b.evaluate(() => {
+        const isCut = (it) => it.scrollWidth > it.clientWidth + 1 && it.clientWidth > 0 && getComputedStyle(it).overflowX === 'visible'
+        const isOff = (it) => it.getBoundingClientRect().right > 321
+        const seen = [...document.querySelectorAll('body *')].filter((it) => it.getClientRects().length && !it.closest('.sr, pre, svg'))
+        return [innerWidth, ...seen.filter((it) => isOff(it) || (isCut(it) && getComputedStyle(it).display !== 'inline')).map((it) => `${it.tagName}.${it.className}`)]
+      })
+      equal(wide.join(), '320', what)
+    }
+    await fits('the first view')
+    await typeCode(a, await showCode(b))
+    await Promise.all([connected(a), connected(b)])
+    await fits('a conversation')
+    await say(a, 'x'.repeat(300))
+    const names = ['a name that is quite long and goes on for some more words.jpeg', `${'w'.repeat(200)}.txt`, 'b.txt', 'c.txt', 'd.txt', 'e.txt']
+    await a.setInputFiles('#files', names.map((name) => ({ name, mimeType: 'text/plain', buffer: Buffer.alloc(500_000) })))
+    await b.getByRole('button', { name: 'Accept' }).waitFor()
+    await fits('a question')
+    await b.getByRole('button', { name: 'Accept' }).click()
+    await b.locator('.transfer-state').getByText('not saved yet').waitFor()
+    await fits('files that were received')
+    await b.locator('.side summary').click()
+    await fits('the connection')
+    await save(b, 'Laptop')
+    await fits('a saved device')
+    await b.getByRole('button', { name: 'Verify' }).click()
+    await fits('the phrase')
+    await b.keyboard.press('Escape')
+    await a.close()
+    await b.getByText('Laptop is away').waitFor()
+    await fits('one that is away')
+  })
+
+  await check('page: a talk that the other side ends in good order is finished, and no alarm', async (scope) => {
+    const { url } = await scope.server()
+    const { a, b } = await meet(scope, url)
+    await say(a, 'see you')
+    await heard(b, 'see you')
+    await a.locator('.line.mine[data-state=delivered]').waitFor()
+    await b.getByRole('button', { name: 'Hang up' }).click()
+    await a.locator('.banner').getByText('The other side has hung up.').waitFor()
+    equal(await a.locator('.banner').getAttribute('data-mood'), 'calm', 'the mood')
+    equal(await a.locator('.chip').innerText(), 'Finished', 'the state')
+  })
+
+  await check('page: Connect can be pressed while there is something to connect by', async (scope) => {
+    const { url } = await scope.server()
+    const [a, b] = [await scope.page(url), await scope.page(url)]
+    const connect = a.getByRole('button', { name: 'Connect', exact: true })
+    const looks = async (enabled, primary, what) => {
+      equal(await connect.isEnabled(), enabled, `whether it can be pressed, ${what}`)
+      equal(await connect.evaluate((it) => it.classList.contains('primary')), primary, `whether it is green, ${what}`)
+    }
+    await looks(false, false, 'at first')
+    const input = a.locator('#code')
+    await input.fill('481920')
+    await looks(true, true, 'with digits')
+    await input.fill('tulip')
+    await looks(true, false, 'with a word')
+    await input.press('Enter')
+    await a.locator('#code-problem:not(:empty)').waitFor()
+    await input.fill('')
+    await looks(false, false, 'once it was emptied')
+    await a.evaluate(() => void (location.hash = '123456-tulip-ember'))
+    await a.getByText('Connect to the device that shows this code?').waitFor()
+    await looks(true, true, 'for the code of a link')
+    await typeCode(a, await showCode(b))
+    await connected(a)
+    await a.getByRole('button', { name: 'All devices' }).click()
+    await looks(false, false, 'after it has connected')
   })
 
   await check('page: leaving warns while files are on their way, and the screen stays on', async (scope) => {

@@ -62,7 +62,7 @@ export class App implements HomeOwner, TalkOwner {
   /** Takes a session that has just been paired, and shows it. */
   adopt(session: Session): void {
     this.#take(session)
-    announce(`Connected to ${session.title}`)
+    announce(`Connected to ${session.other.name}`)
     this.#see(session, true)
   }
 
@@ -153,7 +153,7 @@ export class App implements HomeOwner, TalkOwner {
     session.addEventListener('item', (event) => {
       const { detail } = event as CustomEvent<Item>
       this.#talks.get(session)?.add(detail)
-      if (this.#talk?.session !== session && detail.kind !== 'note' && detail.kind !== 'kept') toast(`${session.title}: ${summary(detail)}`)
+      if (this.#talk?.session !== session && detail.kind !== 'note' && detail.kind !== 'kept') toast(`${session.other.title}: ${summary(detail)}`)
     })
     session.addEventListener('gone', (event) => this.#talks.get(session)?.drop((event as CustomEvent<Item>).detail))
   }
@@ -274,6 +274,8 @@ function summary(item: Item): string {
       return item.text
     case 'bytes':
       return 'a binary message'
+    case 'asked':
+      return 'waits to be saved'
     case 'kept':
       return 'files that were received before'
     case 'transfer':

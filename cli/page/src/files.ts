@@ -14,8 +14,26 @@ export const MAX_NAMES = 200
 /** How many are seen without a click. */
 const FIRST_NAMES = 5
 
-/** The names of an offer: the first ones at once, the rest on demand. */
-export function names(entries: readonly TransferEntry[]): HTMLElement {
+/** The folder in which everything lies; `null` if there is none. */
+export function folderOf(entries: readonly Entry[]): string | null {
+  const folder = entries[0]?.path[0] ?? null
+  return entries.every((it) => it.path[0] === folder && (it.path.length > 1 || it.kind === 'directory')) ? folder : null
+}
+
+/** What a set of files is called: by its folder, by its only file, or by how many there are. */
+export function titleOf(entries: readonly Entry[]): string {
+  const folder = folderOf(entries)
+  if (folder !== null) return `${cleanPath([folder])}/`
+  const files = entries.filter((it) => it.kind !== 'directory')
+  return entries.length === 1 && files[0] ? cleanPath(files[0].path.slice(-1)) : plural(files.length, 'file')
+}
+
+/** A file, unless it says that it is a folder. */
+type Entry = { path: readonly string[]; kind?: TransferEntry['kind'] }
+
+/** The names of an offer: the first ones at once, the rest on demand; folders come last. */
+export function names(offered: readonly TransferEntry[]): HTMLElement {
+  const entries = [...offered].sort((one, other) => Number(one.kind === 'directory') - Number(other.kind === 'directory'))
   const row = (entry: TransferEntry) =>
     h('li', {}, h('bdi', {}, cleanPath(entry.path) + (entry.kind === 'directory' ? '/' : '')), h('span', { class: 'soft' }, entry.size === null ? '' : bytes(entry.size)))
   const first = h('ul', {}, ...entries.slice(0, FIRST_NAMES).map(row))

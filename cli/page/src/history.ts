@@ -56,6 +56,8 @@ function weightOf(item: Item): number {
     case 'text':
     case 'note':
       return base + 2 * item.text.length
+    case 'asked':
+      return base
     case 'bytes':
       return base + item.blob.size
     case 'kept':

@@ -57,7 +57,7 @@ export class Home {
     this.#app = app
     this.#sending = new Sending(app, () => show(this.#without, this.#sending?.showing == null))
     this.#input.addEventListener('input', () => {
-      this.#join.classList.toggle('primary', this.#input.value.trim() !== '')
+      this.#drawJoin()
       if (this.#isAsking) this.#endQuestion()
     })
     this.#typing = h(
@@ -90,6 +90,7 @@ export class Home {
       this.#more(),
     )
     this.#endQuestion()
+    this.#drawJoin()
   }
 
   /** Whether a code is on the screen, waits for an answer, or is being tried. */
@@ -116,7 +117,7 @@ export class Home {
           'button',
           { class: 'device-row', 'data-state': state, onclick: () => this.#app.open(session) },
           h('span', { class: 'dot', 'aria-hidden': 'true' }),
-          h('span', { class: 'device-name' }, session.title),
+          h('span', { class: 'device-name' }, session.other.title),
           session.unread > 0 && h('span', { class: 'badge' }, `${session.unread.toLocaleString('en')} new`),
           h('span', { class: 'soft device-state' }, words),
           icon('next'),
@@ -144,7 +145,7 @@ export class Home {
     this.#problem.textContent = ''
     this.#help.textContent = 'Connect to the device that shows this code? It then learns the name of this device and, on a direct way, its address.'
     this.#typing.classList.add('asking')
-    this.#join.classList.add('primary')
+    this.#drawJoin()
     this.#cards.prepend(this.#typing)
     show(this.#without, false)
     this.#join.focus()
@@ -167,6 +168,16 @@ export class Home {
     show(this.#without, this.#sending.showing === null)
   }
 
+  /** The button is for codes: each has digits. What has none is refused in words. */
+  #drawJoin(): void {
+    const { value } = this.#input
+    const isJoining = this.#joining !== null
+    this.#join.textContent = isJoining ? 'Cancel' : 'Connect'
+    this.#join.classList.toggle('working', isJoining)
+    this.#join.classList.toggle('primary', /\d/.test(value))
+    this.#join.disabled = !isJoining && value.trim() === ''
+  }
+
   #submit(event: Event): void {
     event.preventDefault()
     if (this.#joining) return this.#joining.abort()
@@ -175,14 +186,8 @@ export class Home {
 
   async #tryCode(typed: string): Promise<void> {
     this.#problem.textContent = ''
-    if (typed.trim() === '') {
-      this.#problem.textContent = 'Type the code that the other device shows.'
-      this.#input.focus()
-      return
-    }
     const attempt = (this.#joining = new AbortController())
-    this.#join.textContent = 'Cancel'
-    this.#join.classList.add('working')
+    this.#drawJoin()
     const session = new Session()
     try {
       await session.client.pair(codeOf(typed), { signal: attempt.signal })
@@ -205,8 +210,7 @@ export class Home {
       if (this.#isAsking) this.#endQuestion()
     } finally {
       this.#joining = null
-      this.#join.textContent = 'Connect'
-      this.#join.classList.remove('working')
+      this.#drawJoin()
       if (this.#problem.textContent === '') this.#input.removeAttribute('aria-invalid')
     }
   }

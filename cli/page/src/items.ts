@@ -38,6 +38,8 @@ export type Item =
   | TransferItem
   | { kind: 'note'; text: string; at: number }
   | { kind: 'bytes'; blob: Blob; isSaved: boolean; at: number }
+  /** A terminal waits until this side has saved the pairing, too. */
+  | { kind: 'asked'; at: number }
   /** Files that arrived before this page was loaded. */
   | { kind: 'kept'; set: KeptSet; at: number }
 
@@ -64,8 +66,14 @@ export function isOnlyCopy(item: Item): boolean {
   return isUnsaved(item) && !(item.kind === 'transfer' && item.destination?.kind === 'private')
 }
 
+/** Whether nothing is missing: what was said here has arrived, and no transfer is under way or was broken off. */
+export function isSettled(item: Item): boolean {
+  if (item.kind === 'text') return item.state === 'delivered'
+  return item.kind !== 'transfer' || /^(done|declined|cancelled)$/.test(item.transfer.state)
+}
+
 /** Whether files were sent or received, and none is missing. */
 export function isAllDone(items: readonly Item[]): boolean {
   const transfers = items.filter((it) => it.kind === 'transfer')
-  return transfers.some((it) => it.transfer.state === 'done') && transfers.every((it) => /^(done|declined|cancelled)$/.test(it.transfer.state))
+  return transfers.some((it) => it.transfer.state === 'done') && transfers.every(isSettled)
 }

@@ -2,12 +2,12 @@
 
 import { ask } from './dialogs.js'
 import { announce, h, icon, say } from './dom.js'
-import { packButton, type Savable, savables } from './files.js'
-import { bytes, plural, timeOfDay } from './format.js'
+import { packButton, type Savable, savables, titleOf } from './files.js'
+import { bytes, timeOfDay } from './format.js'
 import { type KeptSet, keptBlob, keptSaved } from './kept.js'
 import { removeFolder } from './private.js'
 import { download } from './saving.js'
-import { cleanName, cleanPath, fileName } from './text.js'
+import { cleanName, fileName } from './text.js'
 
 /** Makes a card; `changed` is called when everything of it is saved or deleted. */
 export function keptCard(set: KeptSet, changed: () => void): HTMLElement {
@@ -16,7 +16,7 @@ export function keptCard(set: KeptSet, changed: () => void): HTMLElement {
   const buttons = h('div', { class: 'buttons' })
   const problem = h('p', { class: 'problem', role: 'alert' })
   const { files, about } = set
-  const title = files.length === 1 && files[0] ? cleanPath(files[0].path.slice(-1)) : plural(files.length, 'file')
+  const title = titleOf(files)
   const size = bytes(files.reduce((sum, it) => sum + it.size, 0))
   const day = new Date(about.at).toLocaleDateString([], { day: 'numeric', month: 'short' })
 

@@ -21,12 +21,13 @@ import {
   type Stats,
   type Transfer,
 } from 'peersox'
-import { endingOf, farewell } from './ending.js'
+import { endingOf, farewell, pauseOf } from './ending.js'
 import { HERE } from './here.js'
 import { History } from './history.js'
-import { isAllDone, isAsking, isRunning, isUnsaved, type Item, type TextItem, type TransferItem } from './items.js'
+import { isAllDone, isAsking, isRunning, isSettled, isUnsaved, type Item, type TextItem, type TransferItem } from './items.js'
 import type { KeptSet } from './kept.js'
 import { theModule, theTransferModule } from './modules.js'
+import { Other } from './other.js'
 import { MESSAGES, Outbox, PIPE } from './outbox.js'
 import { type Destination, placeAgain, release, sinkFor } from './saving.js'
 import { settings } from './settings.js'
@@ -42,9 +43,6 @@ export interface Sample {
   up: number
   down: number
 }
-
-/** Names of programs: they have no eyes for messages, but the command `connect` joins a pipe. */
-const PROGRAM = /^peersox\//
 
 /** One minute. */
 const MAX_SAMPLES = 60
@@ -62,7 +60,7 @@ export class Session extends EventTarget {
   endedBy: CloseReason | 'forgotten' | null = null
   /** The same for people. */
   ending = ''
-  /** Whether everything that was begun was done before it ended. */
+  /** Whether it ended in good order, and nothing that was begun is missing. */
   endedWell = false
   /** What the pairing is called here, by the person who saved it. */
   name: string
@@ -101,29 +99,24 @@ export class Session extends EventTarget {
     return this.client.pairing ?? this.#pairing
   }
 
-  /** The name that the other device gives itself, which anybody may choose; empty if it has none. */
-  get ownName(): string {
-    return cleanName(this.client.peerName?.replace(PROGRAM, 'peersox ') ?? '')
+  /** The other side. */
+  get other(): Other {
+    return new Other(this.client.peerName, this.name)
   }
 
-  /** What to call the other device. A name in quotes is its own word; without, that of the person here. */
-  get title(): string {
-    return this.name || (this.ownName ? `“${this.ownName}”` : 'The other device')
-  }
-
-  /** Whether the other side is the command line. */
-  get isProgram(): boolean {
-    return PROGRAM.test(this.client.peerName ?? '')
-  }
-
-  /** Whether text finds a reader. */
+  /** Whether text finds a reader: programs have no eyes for messages, but the command `connect` joins a pipe. */
   get canChat(): boolean {
-    return !this.isProgram || this.#pipe !== null
+    return !this.other.isProgram || this.#pipe !== null
+  }
+
+  /** Whether it goes on, and in this tab. */
+  get isOpen(): boolean {
+    return this.phase !== 'ended' && this.phase !== 'elsewhere'
   }
 
   /** Whether this tab has the pairing open. */
   get isHere(): boolean {
-    return this.#wasBegun && this.phase !== 'ended' && this.phase !== 'elsewhere'
+    return this.#wasBegun && this.isOpen
   }
   #wasBegun = false
 
@@ -164,6 +157,7 @@ export class Session extends EventTarget {
   /** Offers files, now or as soon as the other device is there. */
   async offer(files: Sendable[]): Promise<void> {
     if (files.length === 0) return
+    if (!this.other.takesFiles) return this.#note('Not offered: the command that runs there takes no files.')
     if (this.phase !== 'connected' && this.phase !== 'ended') {
       this.#staged.push(...files)
       this.#tell()
@@ -217,22 +211,28 @@ export class Session extends EventTarget {
     this.#tell()
   }
 
+  /** Whether a terminal waits until this side has saved the pairing. Its channel is there, or is to be opened here. */
+  get isAskedToSave(): boolean {
+    return !this.saved && (this.#asked !== null || (this.other.command === 'pair' && this.client.status.isInitiator))
+  }
+
   /** Whether a pairing that is saved here can be of use. A program has to save it at the same time. */
   get canSave(): boolean {
     if (this.phase === 'ended' || this.client.phrase === null) return false
-    return !this.isProgram || this.#asked !== null || this.client.status.isInitiator
+    return !this.other.isProgram || this.isAskedToSave || (this.other.command === '' && this.client.status.isInitiator)
   }
 
   /** Keeps the pairing, so that no code is needed from now on. */
   async save(name: string): Promise<void> {
     const { client } = this
-    const channel = this.isProgram ? (this.#asked ?? client.openChannel(PAIR, { priority: 'interactive' })) : null
+    const channel = this.other.isProgram ? (this.#asked ?? client.openChannel(PAIR, { priority: 'interactive' })) : null
     const pairing = await client.storePairing(null, { name })
     // A program hangs up as soon as both have it.
     this.saved = true
     if (channel && !(await keptByBoth(channel))) {
       this.saved = false
       await client.deletePairing(pairing, { revoke: false })
+      this.#asked = null
       this.#note('Not saved, because the other side did not: run `peersox pair --save NAME` there.')
       return
     }
@@ -275,7 +275,7 @@ export class Session extends EventTarget {
 
   /** Measures; to be called once a second while somebody looks. */
   async measure(): Promise<void> {
-    if (this.phase === 'meeting' || this.phase === 'ended' || this.phase === 'elsewhere') {
+    if (this.phase === 'meeting' || !this.isOpen) {
       // What was measured last is not how things are.
       if (this.stats) this.samples.push({ up: 0, down: 0 })
       this.stats = null
@@ -348,8 +348,9 @@ export class Session extends EventTarget {
     this.#wasBegun = this.#wasConnected = true
     this.#keepForTab()
     if (first && note) this.#note(note)
-    if (this.isProgram && !this.#pipe && this.client.status.isInitiator) {
-      // `peersox connect` waits for it, the other commands refuse it.
+    if (this.isAskedToSave) this.#ask()
+    if (this.other.mayReadPipe && !this.#pipe && this.client.status.isInitiator) {
+      // `peersox connect` waits for it. A command that does not name itself may refuse it.
       this.#usePipe(this.client.openChannel(PIPE, { priority: 'interactive' }))
     }
     this.outbox.flush()
@@ -361,7 +362,7 @@ export class Session extends EventTarget {
     if (reason === 'replaced') return this.standAside()
     if (reason === 'peer-closed' && this.saved && !this.#left) {
       // It may come back later: wait for it.
-      this.#note(this.#isAllDone ? 'Done. The other device has hung up.' : 'The other device has hung up.')
+      this.#note(pauseOf(this.#isAllDone, this.other.isProgram))
       this.reconnect()
       return
     }
@@ -370,7 +371,7 @@ export class Session extends EventTarget {
       void this.client.deletePairing(this.pairing, { revoke: false })
     }
     keepForTab(null)
-    this.#end(reason, endingOf(reason, this.#isAllDone, this.isProgram) ?? sentence(text))
+    this.#end(reason, endingOf(reason, this.#isAllDone, this.other.isProgram, this.isAskedToSave) ?? sentence(text))
   }
 
   get #isAllDone(): boolean {
@@ -387,7 +388,7 @@ export class Session extends EventTarget {
   }
 
   #end(by: NonNullable<Session['endedBy']>, ending: string): void {
-    this.endedWell = by === 'closed' || (by === 'peer-closed' && this.#isAllDone && this.outbox.size === 0)
+    this.endedWell = by === 'closed' || (by === 'peer-closed' && !this.isAskedToSave && this.items.every(isSettled))
     this.phase = 'ended'
     this.endedBy = by
     this.ending = ending
@@ -399,8 +400,8 @@ export class Session extends EventTarget {
 
   /** The channel that messages take now; null while there is none. */
   #way(): Channel | null {
-    if (!this.#wasConnected || this.phase === 'ended' || this.phase === 'elsewhere') return null
-    if (this.isProgram) return this.#pipe
+    if (!this.#wasConnected || !this.isOpen) return null
+    if (this.other.isProgram) return this.#pipe
     if (!this.#messages) {
       const channel = (this.#messages = this.client.openChannel(MESSAGES, { priority: 'interactive' }))
       channel.on('message', (data) => this.#hear(data))
@@ -420,7 +421,12 @@ export class Session extends EventTarget {
     if (channel.name === PIPE && !this.#pipe) return this.#usePipe(channel)
     if (channel.name !== PAIR || this.saved || this.#asked) return channel.reset(1)
     this.#asked = channel
-    this.#note('The other side has saved this pairing, and waits a moment for you to save it, too.')
+    this.#ask()
+  }
+
+  /** Shows once that a terminal waits. */
+  #ask(): void {
+    if (!this.items.some((it) => it.kind === 'asked')) this.#add({ kind: 'asked', at: Date.now() })
   }
 
   /** A stream of bytes each way, shown by lines. */

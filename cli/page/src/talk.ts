@@ -4,10 +4,12 @@ import type { Sendable } from 'peersox'
 import { ask, verify, words as phraseWords } from './dialogs.js'
 import { announce, h, icon, say, show } from './dom.js'
 import { bytes, millis, plural, rate, timeOfDay } from './format.js'
+import { Beginning, placeholder } from './hints.js'
 import type { Item, TextItem } from './items.js'
 import { keptCard } from './keptcard.js'
 import { busy, Plot, pathDrawing } from './plot.js'
 import { presence } from './presence.js'
+import { SaveCard, saveForm } from './savecard.js'
 import { download } from './saving.js'
 import type { Session } from './session.js'
 import { MAX_SHOWN, clip, message, withLinks } from './text.js'
@@ -28,13 +30,13 @@ export class Talk {
   readonly element: HTMLElement
   readonly session: Session
   readonly #app: TalkOwner
-  readonly #cards = new Map<Item, TransferCard>()
+  readonly #cards = new Map<Item, TransferCard | SaveCard>()
   readonly #nodes = new Map<Item, HTMLElement>()
   readonly #sent = new Map<TextItem, HTMLElement>()
   readonly #log = h('div', { class: 'log', role: 'log', 'aria-label': 'Conversation', tabindex: 0 })
-  readonly #empty = h('div', { class: 'empty' })
+  readonly #beginning: Beginning
   readonly #title = h('h1', { tabindex: -1 })
-  readonly #claim = h('span', { class: 'soft small', hidden: true }, 'the name it gives itself')
+  readonly #claim = h('span', { class: 'soft small', hidden: true })
   readonly #chip = h('span', { class: 'chip', role: 'status' })
   readonly #verify = h('button', { class: 'verify', onclick: () => this.#openVerify() })
   readonly #banner = h('div', { class: 'banner', role: 'status', hidden: true })
@@ -61,6 +63,7 @@ export class Talk {
   constructor(app: TalkOwner, session: Session) {
     this.#app = app
     this.session = session
+    this.#beginning = new Beginning(session)
     this.#attach = h(
       'button',
       { type: 'button', class: 'attach', 'aria-label': 'Send files', title: 'Send files', onclick: () => this.#pickFiles.click() },
@@ -125,7 +128,7 @@ export class Talk {
       else if (scrollTop < before) this.#isAtEnd = false
       before = scrollTop
     })
-    this.#log.append(this.#empty)
+    this.#log.append(this.#beginning.element)
     for (const item of session.items) this.#add(item)
     this.draw()
   }
@@ -133,8 +136,8 @@ export class Talk {
   /** A new item. */
   add(item: Item): void {
     this.#add(item)
-    if (item.kind === 'text' && !item.mine) announce(clip(`${this.session.title}: ${item.text}`, 300))
-    if (item.kind === 'transfer' && !item.mine) announce(`${this.session.title} offers ${filesOf(item)}`)
+    if (item.kind === 'text' && !item.mine) announce(clip(`${this.session.other.title}: ${item.text}`, 300))
+    if (item.kind === 'transfer' && !item.mine) announce(`${this.session.other.title} offers ${filesOf(item)}`)
   }
 
   /** An item that is not kept any more. */
@@ -149,8 +152,9 @@ export class Talk {
   draw(): void {
     const { session } = this
     const [state, words] = presence(session)
-    say(this.#title, session.title)
-    show(this.#claim, session.name === '' && session.ownName !== '')
+    say(this.#title, session.other.title)
+    show(this.#claim, session.name === '' && session.other.ownName !== '')
+    say(this.#claim, session.other.isProgram ? session.other.ownName : 'the name it gives itself')
     say(this.#chip, words)
     this.#chip.dataset['state'] = state
     this.#drawVerify()
@@ -162,13 +166,10 @@ export class Talk {
       const bubble = this.#last.node.querySelector<HTMLElement>('.bubble')
       if (bubble && bubble.dataset['length'] !== String(text.length)) this.#fill(bubble, text)
     }
-    const open = session.phase !== 'ended' && session.phase !== 'elsewhere'
-    const chat = open && session.canChat
-    this.#text.disabled = this.#send.disabled = !chat
-    this.#attach.disabled = this.#attachFolder.disabled = !open
-    this.#text.placeholder = session.phase === 'elsewhere' ? 'Open in another tab' : !open ? 'The conversation is over' : chat ? 'Message' : 'This program takes files only'
-    show(this.#empty, open && session.items.every((it) => it.kind === 'note'))
-    this.#drawEmpty()
+    this.#text.disabled = this.#send.disabled = !(session.isOpen && session.canChat)
+    this.#attach.disabled = this.#attachFolder.disabled = !(session.isOpen && session.other.takesFiles)
+    this.#text.placeholder = placeholder(session)
+    this.#beginning.draw()
     this.#drawConnection()
     this.#drawDevice()
     this.#follow()
@@ -227,7 +228,7 @@ export class Talk {
       case 'note':
         return h('p', { class: 'note' }, item.text)
       case 'text': {
-        const who = h('span', { class: 'sr' }, item.mine ? 'You: ' : `${this.session.title}: `)
+        const who = h('span', { class: 'sr' }, item.mine ? 'You: ' : `${this.session.other.title}: `)
         const bubble = h('p', { class: 'bubble', dir: 'auto' })
         this.#fill(bubble, item.text)
         const meta = h('p', { class: 'meta' }, time)
@@ -238,6 +239,11 @@ export class Talk {
           this.#drawSent(item, node)
         }
         return node
+      }
+      case 'asked': {
+        const card = new SaveCard(this.session, (name) => void this.#save(name))
+        this.#cards.set(item, card)
+        return card.element
       }
       case 'kept':
         return keptCard(item.set, () => this.#app.keptChanged())
@@ -333,9 +339,9 @@ export class Talk {
     const isAttached = session.client.status.server === 'connected'
     let text = ''
     if (phase === 'away') {
-      text = isAttached ? `${session.title} is away. What you send waits for it.` : 'The server cannot be reached; trying again. Nothing is lost.'
+      text = isAttached ? `${session.other.title} is away. What you send waits for it.` : 'The server cannot be reached; trying again. Nothing is lost.'
     } else if (phase === 'waiting') {
-      text = isAttached ? `Waiting for ${session.title} to come back.` : 'Reaching the server …'
+      text = isAttached ? `Waiting for ${session.other.name} to come back.` : 'Reaching the server …'
     } else if (phase === 'elsewhere') {
       text = 'This conversation is open in another tab.'
     } else if (phase === 'ended') {
@@ -362,15 +368,6 @@ export class Talk {
     const { phase, endedWell } = this.session
     if (phase === 'ended') return endedWell ? 'calm' : 'alarm'
     return isAttached || phase === 'elsewhere' ? 'quiet' : 'alarm'
-  }
-
-  #drawEmpty(): void {
-    const { session } = this
-    if (this.#empty.childElementCount > 0) return
-    this.#empty.append(
-      h('span', { class: 'drop-icon' }, icon(session.canChat ? 'talk' : 'clip')),
-      h('p', {}, `${session.canChat ? 'Say something, or ' : ''}${matchMedia('(pointer: fine)').matches ? 'drop files and folders here' : 'attach files'}.`.replace(/^./, (it) => it.toUpperCase())),
-    )
   }
 
   #side(): HTMLElement {
@@ -430,7 +427,9 @@ export class Talk {
   #drawDevice(): void {
     const { session } = this
     const open = session.phase !== 'ended'
-    const key = `${session.saved} ${open} ${session.canSave} ${session.title}`
+    // A terminal that waits has the form in the conversation.
+    const canSave = session.canSave && !session.isAskedToSave
+    const key = `${session.saved} ${open} ${canSave} ${session.other.title}`
     // Who is typing a name is not disturbed.
     if (this.#deviceDrawn === key || (open && this.#device.querySelector('input:focus'))) return
     this.#deviceDrawn = key
@@ -442,20 +441,8 @@ export class Talk {
       )
       return
     }
-    const name = h('input', { type: 'text', id: 'device-name', value: session.name || session.ownName, maxlength: 60, autocomplete: 'off' })
-    const form = h(
-      'form',
-      {
-        class: 'save-form',
-        onsubmit: (event: Event) => {
-          event.preventDefault()
-          void this.#save(name.value.trim() || session.ownName || 'The other device')
-        },
-      },
-      h('label', { for: 'device-name' }, `Meet again without a code: save this device ${session.isProgram ? 'while `peersox pair` runs there' : 'on both sides'}`),
-      h('div', { class: 'save-row' }, name, h('button', { type: 'submit', id: 'save-device' }, icon('save'), 'Save')),
-    )
-    this.#device.replaceChildren(...(session.canSave ? [form] : []), ...(open ? [h('div', { class: 'buttons' }, leave)] : []))
+    const label = `Meet again without a code: save this device ${session.other.isProgram ? 'while `peersox pair` runs there' : 'on both sides'}`
+    this.#device.replaceChildren(...(canSave ? [saveForm(session, label, false, (name) => void this.#save(name))] : []), ...(open ? [h('div', { class: 'buttons' }, leave)] : []))
   }
 
   async #save(name: string): Promise<void> {
@@ -470,7 +457,7 @@ export class Talk {
   }
 
   async #forget(): Promise<void> {
-    if (!(await this.#mayStop(`Forget ${this.session.title}?`, 'Stop and forget'))) return
+    if (!(await this.#mayStop(`Forget ${this.session.other.name}?`, 'Stop and forget'))) return
     await this.session.forget()
     await this.#app.remove(this.session)
   }
@@ -492,7 +479,7 @@ function sameNetwork(session: Session): boolean {
 
 /** Why messages do not go from device to device. */
 function whyRelayed(session: Session): string {
-  if (session.isProgram) return 'The other side is a terminal, which the relay connects.'
+  if (session.other.isProgram) return 'The other side is a terminal, which the relay connects.'
   const why = session.stats?.whyRelayed
   return why ? `Why: ${why}` : ''
 }

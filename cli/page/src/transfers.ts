@@ -1,15 +1,15 @@
 /** One transfer, as a card in the conversation. */
 
-import type { IncomingTransfer, TransferProgress } from 'peersox'
+import { ChannelResetError, ClosedError, type IncomingTransfer, type TransferProgress } from 'peersox'
 import { ask } from './dialogs.js'
 import { announce, h, icon, say, show } from './dom.js'
-import { names, packButton, savables, warnings } from './files.js'
+import { folderOf, names, packButton, savables, titleOf, warnings } from './files.js'
 import { bytes, clock, plural, rate } from './format.js'
 import type { TransferItem } from './items.js'
 import { CAN_PICK, discard, download, downloads, HAS_PRIVATE, heldBytes, noteSaved, pick, place, whyNoPlace } from './saving.js'
 import type { Session } from './session.js'
 import { settings } from './settings.js'
-import { cleanName, cleanPath, fileName, message } from './text.js'
+import { cleanName, fileName, message } from './text.js'
 
 /** Above this, a place on the disk is asked for first where that is possible: what is there needs no copy. */
 const LARGE = 1_000_000_000
@@ -41,17 +41,10 @@ export class TransferCard {
     this.#item = item
     const { transfer, mine } = item
     const files = transfer.entries.filter((it) => it.kind === 'file')
-    const first = transfer.entries[0]
-    const folder = first && first.path.length > 1 ? first.path[0] : null
-    const isFolder = folder && transfer.entries.every((it) => it.path[0] === folder)
-    const title = (this.#title =
-      transfer.entries.length === 1 && first
-        ? cleanPath([first.name])
-        : isFolder
-          ? `${cleanPath([folder])}/`
-          : plural(files.length, 'file'))
+    const folder = folderOf(transfer.entries)
+    const title = (this.#title = titleOf(transfer.entries))
     const size = transfer.totalBytes === null ? 'size unknown' : bytes(transfer.totalBytes)
-    this.#names = transfer.entries.length > 1 ? names(transfer.entries) : null
+    this.#names = transfer.entries.length > 1 || folder !== null ? names(transfer.entries) : null
     this.#warnings = mine ? null : warnings(transfer.entries)
     this.#bar.setAttribute('aria-label', `Progress of ${title}`)
     this.element = h(
@@ -60,12 +53,12 @@ export class TransferCard {
       h(
         'header',
         {},
-        h('span', { class: 'transfer-icon' }, icon(transfer.entries.length > 1 ? 'folder' : 'file')),
+        h('span', { class: 'transfer-icon' }, icon(transfer.entries.length > 1 || folder !== null ? 'folder' : 'file')),
         h(
           'div',
           { class: 'transfer-title' },
           h('strong', {}, h('bdi', {}, title)),
-          h('span', { class: 'soft' }, isFolder ? `${plural(files.length, 'file')} · ${size}` : size),
+          h('span', { class: 'soft' }, folder !== null ? `${plural(files.length, 'file')} · ${size}` : size),
         ),
         this.#verified,
       ),
@@ -102,7 +95,7 @@ export class TransferCard {
     if (this.#isOver || !['done', 'failed', 'cancelled', 'declined'].includes(state)) return
     this.#isOver = true
     if (state === 'done') show(this.#verified, true)
-    if (state === 'failed') transfer.done.catch((error: unknown) => say(this.#problem, message(error)))
+    if (state === 'failed') transfer.done.catch((error: unknown) => say(this.#problem, whyBroken(error)))
     if (this.#warnings) show(this.#warnings, false)
     // What was complete before the rest was broken off can be saved, too.
     if (!this.#item.mine) void this.#arrived(state === 'done')
@@ -110,12 +103,12 @@ export class TransferCard {
 
   #words(state: string): string {
     const { mine, destination, unsaved } = this.#item
-    const peer = this.#session.title
+    const { name: peer, title } = this.#session.other
     const isAway = this.#session.phase === 'away'
     switch (state) {
       case 'offered':
         if (mine) return `Waiting for ${peer} to accept`
-        return destination ? 'Starting …' : `${peer}${this.#host} would like to send you this`
+        return destination ? 'Starting …' : `${title}${this.#host} would like to send you this`
       case 'active':
         if (isAway) return `Goes on when ${peer} is back`
         if (this.#isPausedThere) return `Paused by ${peer}`
@@ -125,11 +118,11 @@ export class TransferCard {
       case 'interrupted':
         return `Interrupted: goes on when ${peer} is back`
       case 'done':
-        if (mine) return this.#session.isProgram ? 'Sent: stored there and verified' : 'Sent and verified: the other side has it, and can save it'
+        if (mine) return this.#session.other.isProgram ? 'Sent: stored there and verified' : 'Sent and verified: the other side has it, and can save it'
         if (destination?.kind === 'folder' || destination?.kind === 'file') return 'Received, verified and saved'
         return unsaved > 0 ? 'Received and verified, not saved yet' : 'Received and verified; given to your downloads'
       case 'declined':
-        return mine ? `${peer} declined` : 'Declined'
+        return mine ? `${title} declined` : 'Declined'
       case 'failed':
         return mine ? 'Not sent' : 'Not received'
       default:
@@ -140,7 +133,7 @@ export class TransferCard {
   /** The machine of the sender, as a program tells it. */
   get #host(): string {
     const host = cleanName((this.#item.transfer as IncomingTransfer).device)
-    return host && host !== this.#session.ownName ? ` at “${host}”` : ''
+    return host && host !== this.#session.other.ownName ? ` at “${host}”` : ''
   }
 
   get #isPausedThere(): boolean {
@@ -218,7 +211,7 @@ export class TransferCard {
 
   async #acceptHere(): Promise<void> {
     const session = this.#session
-    const destination = await place(this.#item.transfer as IncomingTransfer, { pairing: session.pairing?.id ?? null, title: session.title })
+    const destination = await place(this.#item.transfer as IncomingTransfer, { pairing: session.pairing?.id ?? null, title: session.other.name })
     if (typeof destination === 'string') return say(this.#problem, destination)
     await session.accept(this.#item, destination)
   }
@@ -324,6 +317,17 @@ export class TransferCard {
 }
 
 type Received = Awaited<ReturnType<typeof downloads>>[number]
+
+/** What became of the other side, where the client can only tell what became of a channel. */
+function whyBroken(error: unknown): string {
+  const cause = error instanceof Error ? error.cause : null
+  const wasStopped = cause instanceof ChannelResetError && cause.resetCode === STOPPED
+  const wasLeft = cause instanceof ClosedError && cause.reason === 'peer-closed'
+  return wasStopped || wasLeft ? 'The other side stopped before everything had arrived.' : message(error)
+}
+
+/** A channel is reset with it by a program that ends. */
+const STOPPED = 0
 
 function button(name: string, text: string, act: () => void, kind = ''): HTMLButtonElement {
   return h('button', { class: kind, onclick: act }, icon(name), text)

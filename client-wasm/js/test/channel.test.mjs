@@ -178,15 +178,7 @@ test('a send that nobody awaits tells why it failed, but for the end of its chan
 
 test('with a listener of its own the channel tells it instead of the client, and without any the rejection is unhandled', async (t) => {
   const it = carrier(9)
-  const unhandled = []
-  // The test runner listens as well, and would fail.
-  const kept = process.listeners('unhandledRejection')
-  process.removeAllListeners('unhandledRejection')
-  process.on('unhandledRejection', (error) => unhandled.push(error.name))
-  t.after(() => {
-    process.removeAllListeners('unhandledRejection')
-    for (const it of kept) process.on('unhandledRejection', it)
-  })
+  const unhandled = rejectionsThatNobodyHandles(t)
   const own = []
   const listener = (error) => own.push(error.name)
   it.channel.on('error', listener)
@@ -200,6 +192,31 @@ test('with a listener of its own the channel tells it instead of the client, and
   await new Promise(setImmediate)
   assert.deepEqual(unhandled, ['TypeError'])
 })
+
+test('a finish that nobody awaits fails quietly with its channel', async (t) => {
+  const it = carrier(9)
+  const unhandled = rejectionsThatNobodyHandles(t)
+  it.channel.finish()
+  const awaited = assert.rejects(it.channel.finish(), { code: 'closed' })
+  it.channel.reset()
+  await awaited
+  await new Promise(setImmediate)
+  assert.deepEqual(unhandled, [])
+})
+
+/** Their names, during a test. */
+function rejectionsThatNobodyHandles(t) {
+  const unhandled = []
+  // The test runner listens as well, and would fail.
+  const kept = process.listeners('unhandledRejection')
+  process.removeAllListeners('unhandledRejection')
+  process.on('unhandledRejection', (error) => unhandled.push(error.name))
+  t.after(() => {
+    process.removeAllListeners('unhandledRejection')
+    for (const it of kept) process.on('unhandledRejection', it)
+  })
+  return unhandled
+}
 
 test('blobs and files are sent as their bytes, in the order of the calls', async () => {
   const it = carrier(9)

@@ -272,8 +272,10 @@ export class Channel extends Emitter<ChannelEvents> implements AsyncIterable<str
       else if (this.#isOver) reject(this.#over ?? new ClosedError('closed', 'the channel is over'))
       else this.#whenFlushed.push({ resolve, reject })
     })
-    flushed.catch(() => {})
-    return abortable(flushed, options?.signal)
+    const finished = abortable(flushed, options?.signal)
+    // Who does not wait hears of it by the channel's end.
+    finished.catch(() => {})
+    return finished
   }
 
   /** Ends the channel at once, in both directions; what is under way is lost. */
