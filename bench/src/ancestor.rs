@@ -3,7 +3,8 @@
 //! ```text
 //!   pairings                       setups: also, for each of the two
 //!   one GET  /api/code/get         GET /api/token/get
-//!   two POST /api/code/validate    WebSocket /ws with the token, client.register, HANDSHAKE_SUCCESS, peer.connected
+//!   two POST /api/code/validate    WebSocket /ws with the token, client.register, HANDSHAKE_SUCCESS;
+//!                                  the second one waits for peer.connected
 //! ```
 
 use bytes::Bytes;

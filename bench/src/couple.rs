@@ -94,8 +94,8 @@ impl Couple for Devices {
 }
 
 impl Devices {
-    /// Credential and nameplate of a new pairing, on the terms of the command line: two words in the code, and
-    /// not kept.
+    /// Credential and nameplate of a new pairing, on the terms of the command line: two words in the code,
+    /// and not kept.
     async fn create(&mut self) -> Result<(Bytes, String), Failure> {
         let request = v1::CreatePairingRequest {
             secret_bits: 20,

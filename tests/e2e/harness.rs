@@ -14,7 +14,7 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 /// No wait in these tests is longer: one that is has failed.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The path of `peersox`, built from the present sources together with the examples.
+/// The path of `peersox`, built from the present sources together with `peersox-bench` and the examples.
 ///
 /// Cargo compiles no dependency again that it compiled for `cargo test --workspace`, because the same targets
 /// need it. Without the examples the features of some dependencies differ; without the libraries, how those
@@ -33,7 +33,8 @@ pub fn binary() -> &'static PathBuf {
         }
         let built = cargo
             .args(["build", "--quiet", "--locked", "--workspace"])
-            .args(["--lib", "--bin", "peersox", "--examples"])
+            .args(["--lib", "--bin", "peersox", "--bin", "peersox-bench"])
+            .arg("--examples")
             .status()
             .expect("cargo runs");
         assert!(built.success(), "the binary does not build");

@@ -4,6 +4,7 @@
 
 mod admin;
 mod architecture;
+mod bench;
 mod client;
 mod connect;
 mod consent;
