@@ -19,6 +19,7 @@ mod keep;
 mod manual;
 mod meet;
 mod pair;
+mod person;
 mod ping;
 mod plain;
 mod progress;

@@ -1,23 +1,12 @@
 //! The question before an offer is taken: what is offered, by whom, and what of it deserves a second
 //! look.
 
-use std::io::IsTerminal as _;
-
 use peersox_core::transfer::{Named, Offer, Summary};
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
 
 use crate::failure::Failure;
+use crate::person::{self, Answer, Person};
 use crate::terminal::Voice;
-
-/// A person's answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
-    Yes,
-    No,
-    /// There is no terminal to ask on.
-    Nobody,
-}
 
 /// Shows what is offered. `from` is whoever offers it, for people; empty for this side itself.
 pub(super) fn describe(offer: &Offer, from: &str, voice: Voice) {
@@ -107,105 +96,37 @@ fn plural(count: u32, what: &str) -> String {
     }
 }
 
+/// Asks whether the offer is taken. Enter alone is yes, unless something is hidden: then somebody has to type
+/// it.
+pub(super) async fn ask(person: &mut Person, offer: &Offer, voice: Voice) -> Answer {
+    let is_hidden = offer.summary().hidden.count > 0;
+    let (question, enter) = if is_hidden {
+        ("accept, with what is hidden? [y/N]", Answer::No)
+    } else {
+        ("accept? [Y/n]", Answer::Yes)
+    };
+    person.ask(question, enter, voice).await
+}
+
 /// Fails if there is nobody who could be asked.
 pub(super) fn must_reach_somebody(voice: Voice) -> Result<(), Failure> {
-    if voice.has_terminal() && std::io::stdin().is_terminal() {
-        return Ok(());
+    match person::is_there(voice) {
+        true => Ok(()),
+        false => Err(nobody(voice)),
     }
-    Err(nobody(voice))
 }
 
 /// Why nobody can be asked, and what to do.
 pub(super) fn nobody(voice: Voice) -> Failure {
-    let why = match voice.is_json() {
-        true => "with --json nobody is asked",
-        false => "there is no terminal to ask on",
-    };
+    let why = person::why_nobody(voice);
     Failure::Usage(format!(
         "nothing is received: {why}; -y accepts without a question"
     ))
 }
 
-/// Reads what a person types. A line that nobody waits for any more is for the next question.
-#[derive(Default)]
-pub(super) struct Person {
-    reading: Option<JoinHandle<std::io::Result<(usize, String)>>>,
-}
-
-impl Person {
-    /// Asks until the answer is yes or no. The end of the input is no. Enter alone is yes, unless
-    /// something is hidden: then somebody has to type it.
-    pub(super) async fn ask(&mut self, offer: &Offer, voice: Voice) -> Answer {
-        if must_reach_somebody(voice).is_err() {
-            return Answer::Nobody;
-        }
-        let is_hidden = offer.summary().hidden.count > 0;
-        let (question, enter) = if is_hidden {
-            ("accept, with what is hidden? [y/N]", Answer::No)
-        } else {
-            ("accept? [Y/n]", Answer::Yes)
-        };
-        loop {
-            voice.say(question, &Value::Null);
-            let Some(line) = self.line().await else {
-                return Answer::No;
-            };
-            match understand(&line, enter) {
-                Some(answer) => return answer,
-                None => voice.say("please answer yes or no", &Value::Null),
-            }
-        }
-    }
-
-    /// The next line; none at the end of the input.
-    async fn line(&mut self) -> Option<String> {
-        let reading = self.reading.get_or_insert_with(|| {
-            tokio::task::spawn_blocking(|| {
-                let mut line = String::new();
-                std::io::stdin()
-                    .read_line(&mut line)
-                    .map(|read| (read, line))
-            })
-        });
-        let read = reading.await;
-        self.reading = None;
-        match read {
-            Ok(Ok((1.., line))) => Some(line),
-            Ok(Ok(_) | Err(_)) | Err(_) => None,
-        }
-    }
-}
-
-/// What a line means; none if that is not known.
-fn understand(line: &str, enter: Answer) -> Option<Answer> {
-    match line.trim().to_lowercase().as_str() {
-        "" => Some(enter),
-        "y" | "yes" => Some(Answer::Yes),
-        "n" | "no" => Some(Answer::No),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_yes_is_yes() {
-        for (line, expected) in [
-            ("y\n", Some(Answer::Yes)),
-            (" YES \n", Some(Answer::Yes)),
-            ("\n", Some(Answer::No)),
-            ("n\n", Some(Answer::No)),
-            ("No\n", Some(Answer::No)),
-            ("quit\n", None),
-            ("yesterday\n", None),
-            ("ja\n", None),
-        ] {
-            assert_eq!(understand(line, Answer::No), expected, "{line:?}");
-        }
-        assert_eq!(understand("\n", Answer::Yes), Some(Answer::Yes));
-    }
 
     #[test]
     fn the_question_names_what_is_hidden_and_counts_the_rest() {

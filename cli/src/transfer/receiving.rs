@@ -12,7 +12,7 @@ use peersox_core::transfer::{
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::consent::{self, Answer, Person};
+use super::consent;
 use super::sink::{Sink, Unstorable};
 use super::{Broken, Ended, conclude, device, failure, name, next, restarted, tell_paused};
 use crate::args::{NewCode, Receive};
@@ -20,6 +20,7 @@ use crate::connect::accept;
 use crate::failure::Failure;
 use crate::fit::{self, Command};
 use crate::meet::{self, Way};
+use crate::person::{Answer, Person};
 use crate::progress::Progress;
 use crate::share::{Peer, Receiver, Sender};
 use crate::terminal::Voice;
@@ -314,7 +315,7 @@ impl Receiving<'_> {
     /// Asks, and hears meanwhile if the sender gives up.
     async fn ask(&mut self, offer: &Offer, receiver: &mut Receiver) -> anyhow::Result<Answer> {
         tokio::select! {
-            answer = self.person.ask(offer, self.voice) => Ok(answer),
+            answer = consent::ask(self.person, offer, self.voice) => Ok(answer),
             said = next(receiver) => match self.machine.handle(said?) {
                 Ok(_) => anyhow::bail!("the other side sent files before they were accepted"),
                 Err(error) => Err(failure(error, offer)),
