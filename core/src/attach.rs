@@ -32,6 +32,8 @@
 //!   another attempt for as long as [`Config::patience`] lasts, and for [`FIRST`] at most before the first
 //!   leg: a relay that is full, or a server that asks to wait no longer than that, ends nothing. A server
 //!   without a transport for the first leg is given up at once.
+//! - Control that says that the other peer has to let this one in first is asked again for [`UNCONFIRMED`],
+//!   counted from when it first said so: a person answers there. That is no failure, and is not told as one.
 //! - A leg that breaks while it is idle, every Ping answered, was probably cut by a proxy: the next one pings
 //!   twice in the time after which that happened.
 //! - A leg over a transport that is not the best one offered is replaced by a better one as soon as that
@@ -63,13 +65,15 @@ mod up;
 pub use action::{Action, End, Event};
 pub use cause::{Cause, Ended};
 pub use config::Config;
-pub use patience::{BLOCKED, FIRST, HEAD_START, PAUSE, PAUSE_AT_MOST, UNREACHED};
+pub use patience::{BLOCKED, FIRST, HEAD_START, PAUSE, PAUSE_AT_MOST, UNCONFIRMED, UNREACHED};
 pub use transport::{Transport, Transports};
 
 use held::Held;
 #[cfg(test)]
 use patience::OPENING_WITH_TICKET;
-use patience::{CONTROL_IS_DOWN, RESTART_AFTER, RETRY_AFTER_AT_MOST, STABLE_AFTER, STRAYS};
+use patience::{
+    ASK_AGAIN, CONTROL_IS_DOWN, RESTART_AFTER, RETRY_AFTER_AT_MOST, STABLE_AFTER, STRAYS,
+};
 use seek::{Seek, Stage, Why};
 use up::Up;
 
@@ -124,6 +128,8 @@ pub struct Attach {
     not_before: Moment,
     /// A leg was admitted once.
     proven: bool,
+    /// When control first said that the other peer has to let this one in.
+    unconfirmed_since: Option<Moment>,
     /// A direct path carries: what control refuses does not end what the peers say to each other.
     has_direct: bool,
     ended: bool,
@@ -148,6 +154,7 @@ impl Attach {
             unreached: 0,
             not_before: now,
             proven: false,
+            unconfirmed_since: None,
             has_direct: false,
             ended: false,
             actions: Vec::new(),
@@ -188,6 +195,32 @@ impl Attach {
         } else {
             self.failed(seek, Cause::Control, is_final, now, rng);
         }
+    }
+
+    /// OpenSession was answered: the other peer has not let this one in yet.
+    pub fn unconfirmed(
+        &mut self,
+        retry_after: Option<Duration>,
+        now: Moment,
+        rng: &mut impl RngCore,
+    ) {
+        self.wait_for(retry_after, now);
+        let Some(mut seek) = self.take_seek(|stage| matches!(stage, Stage::Opening { .. })) else {
+            return;
+        };
+        let since = *self.unconfirmed_since.get_or_insert(now);
+        let until = (now + ASK_AGAIN).max(self.not_before);
+        if self.proven {
+            // A peer that had a leg was let in before.
+            return self.failed(seek, Cause::Control, false, now, rng);
+        }
+        seek.give_up = since + self.config.patience.min(UNCONFIRMED);
+        if until >= seek.give_up {
+            return self.failed(seek, Cause::Control, false, now, rng);
+        }
+        seek.stage = Stage::Pausing { until };
+        seek.since = now;
+        self.seek = Some(seek);
     }
 
     /// What control says in `RetryInfo`, whatever it was called for.

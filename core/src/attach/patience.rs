@@ -18,6 +18,14 @@ pub const BLOCKED: Duration = Duration::from_secs(120);
 /// How long the first leg is sought, however patient a peer is later.
 pub const FIRST: Duration = Duration::from_secs(30);
 
+/// How long the first leg is sought while the other peer has not let this one in. A person has to answer
+/// there, for whom control waits two minutes.
+pub const UNCONFIRMED: Duration = Duration::from_secs(150);
+
+/// How soon control is asked again whether this peer was let in. Control keeps such a call for as long as it
+/// can, so that this is no polling.
+pub(super) const ASK_AGAIN: Duration = Duration::from_millis(500);
+
 /// `RetryInfo` is obeyed up to this bound.
 pub(super) const RETRY_AFTER_AT_MOST: Duration = Duration::from_secs(600);
 

@@ -1,13 +1,31 @@
-//! How things stand, for a shell that asks.
+//! How things stand, for a shell that asks; and what only some shells tell.
 
 use std::time::Duration;
+
+use rand_core::CryptoRngCore;
 
 use super::Endpoint;
 use crate::connect::Kind as PathKind;
 use crate::direct::Why;
 use crate::secure::PairingSecret;
+use crate::time::Moment;
 
 impl Endpoint {
+    /// OpenSession was refused for now, because the other peer has not let this one in yet. A shell that does
+    /// not know this reports that the call failed, and gives up sooner: [`FIRST`](crate::attach::FIRST).
+    pub fn unconfirmed(
+        &mut self,
+        call: u32,
+        retry_after: Option<Duration>,
+        now: Moment,
+        rng: &mut impl CryptoRngCore,
+    ) {
+        if !self.ended && call == self.attach_call {
+            self.attach.unconfirmed(retry_after, now, rng);
+            self.settle(now, rng);
+        }
+    }
+
     /// The pairing secret, once agreed.
     #[must_use]
     pub const fn secret(&self) -> Option<&PairingSecret> {

@@ -2,6 +2,14 @@
 
 use super::*;
 
+impl Leg {
+    fn unconfirmed(&mut self, retry_after: Option<Duration>) -> Vec<Action> {
+        self.attach
+            .unconfirmed(retry_after, self.now, &mut self.dice);
+        self.take()
+    }
+}
+
 #[test]
 fn the_embedder_says_when_to_give_up() {
     let config = Config {
@@ -102,4 +110,63 @@ fn a_leg_that_a_proxy_cuts_is_followed_by_one_that_pings_more_often() {
     leg.after(3 * SECOND);
     leg.ended(id, BROKEN);
     assert_eq!(leg.attach.ping_within, 9 * SECOND / 2);
+}
+
+/// A person answers there, and nobody knows how soon. Control keeps each call for a while.
+#[test]
+fn a_peer_that_has_to_be_let_in_waits_longer_and_not_for_ever() {
+    for (patience, at_least) in [
+        (Duration::MAX, UNCONFIRMED),
+        (300 * SECOND, UNCONFIRMED),
+        (50 * SECOND, 50 * SECOND),
+    ] {
+        let mut leg = Leg::new(Config {
+            patience,
+            ..Config::default()
+        });
+        let began = leg.now;
+        assert!(asks(&leg.take()));
+        let mut asked = 0;
+        let ended = loop {
+            let told = leg.unconfirmed(Some(SECOND / 2));
+            if let Some(ended) = end(&told) {
+                break ended;
+            }
+            assert_eq!(told, [], "it is no failure");
+            assert!(leg.pause() <= SECOND, "the yes is heard at once");
+            asked += 1;
+            leg.now = leg.now + 8 * SECOND;
+        };
+        assert_eq!(ended, End::Refused);
+        let took = leg.now - began;
+        assert!(
+            took + SECOND >= at_least && took < at_least + 10 * SECOND,
+            "{took:?}"
+        );
+        assert!(asked <= 19, "{asked}");
+    }
+}
+
+#[test]
+fn a_peer_that_is_let_in_attaches_at_once() {
+    let mut leg = Leg::new(Config::default());
+    assert!(asks(&leg.take()));
+    assert_eq!(leg.unconfirmed(None), []);
+    leg.pause();
+    let id = connecting(&leg.opened());
+    leg.connected(id);
+    // It was in, so control that says this now is an ordinary failure.
+    leg.welcome(id, 10_000);
+    leg.ended(id, BROKEN);
+    leg.pause();
+    assert_ne!(leg.unconfirmed(None), [], "it is told");
+}
+
+#[test]
+fn an_answer_that_is_late_and_says_to_wait_changes_no_attempt() {
+    let mut leg = Leg::new(Config::default());
+    let id = connecting(&leg.opened());
+    assert_eq!(leg.unconfirmed(None), []);
+    leg.connected(id);
+    assert!(matches!(leg.said(id)[..], [Kind::Hello(_)]));
 }
