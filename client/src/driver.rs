@@ -224,6 +224,14 @@ impl Driver {
             }
             Err(error) => {
                 tracing::debug!(%error, "no session");
+                let error = self.refused(error);
+                if let Error::Unconfirmed { retry_after } = error {
+                    self.refusal = Some(error);
+                    let now = self.clock.now();
+                    self.endpoint
+                        .unconfirmed(call, retry_after, now, &mut Random);
+                    return;
+                }
                 let failed = Input::SessionFailed {
                     call,
                     is_final: !error.is_transient(),
@@ -234,6 +242,15 @@ impl Driver {
             }
         };
         self.tell(input);
+    }
+
+    /// What a refusal means for a joiner that had to be let in: who was not has no pairing any more.
+    fn refused(&self, error: Error) -> Error {
+        let never_was_in = self.pairing.is_unconfirmed() && self.endpoints.is_empty();
+        match error {
+            Error::CredentialInvalid if never_was_in => Error::NotLetIn,
+            other => other,
+        }
     }
 
     fn on_command(&mut self, command: Command) {

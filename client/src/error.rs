@@ -52,6 +52,23 @@ pub enum Error {
     /// The stored credential is not, or no longer, good.
     #[error("this pairing no longer exists on the server; pair the two devices again")]
     CredentialInvalid,
+    /// The other device has not let this one in yet: somebody has to answer there. It is waited for.
+    #[error("the other device has not let this one in yet")]
+    Unconfirmed {
+        /// When to ask again, if the server said so.
+        retry_after: Option<Duration>,
+    },
+    /// The other device did not let this one in: somebody said no there, or nothing in time. The code is
+    /// spent.
+    #[error("the other device did not let this one in; ask there for a new code")]
+    NotLetIn,
+    /// This side did not let the device in that had typed the code: the answer was no, came too late, or the
+    /// other device gave up. The code is spent.
+    #[error("the device that typed the code was not let in; make a new code")]
+    NobodyLetIn,
+    /// The server is too old to ask before somebody comes in ([`Terms::confirm`](crate::Terms::confirm)).
+    #[error("this server cannot ask before somebody connects; it needs a newer version")]
+    CannotConfirm,
     /// The server asks to slow down.
     #[error("the server asks to wait{}", wait(*.retry_after))]
     RateLimited {
@@ -166,16 +183,19 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         matches!(
             self,
-            Self::Unreachable { .. } | Self::NoLeg(_) | Self::RateLimited { .. }
+            Self::Unreachable { .. }
+                | Self::NoLeg(_)
+                | Self::RateLimited { .. }
+                | Self::Unconfirmed { .. }
         )
     }
 
     /// How long the server asks to wait, if it said so.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::RateLimited { retry_after } | Self::Unreachable { retry_after, .. } => {
-                *retry_after
-            }
+            Self::RateLimited { retry_after }
+            | Self::Unconfirmed { retry_after }
+            | Self::Unreachable { retry_after, .. } => *retry_after,
             _ => None,
         }
     }
@@ -187,6 +207,8 @@ impl Error {
             ("CODE_MALFORMED", _) => Self::CodeMalformed(status.message.clone()),
             ("CODE_NOT_FOUND", _) => Self::CodeNotFound,
             ("CREDENTIAL_INVALID", _) => Self::CredentialInvalid,
+            ("UNCONFIRMED", _) => Self::Unconfirmed { retry_after },
+            ("NOT_LET_IN", _) => Self::NotLetIn,
             ("RATE_LIMITED", _) => Self::RateLimited { retry_after },
             (_, Code::ResourceExhausted) if retry_after.is_some() => {
                 Self::RateLimited { retry_after }

@@ -12,6 +12,7 @@
 //!     match invite.next().await? {
 //!         Step::Show(code) => println!("{code}"),
 //!         Step::Replaced(_, why) => println!("another code follows: {why}"),
+//!         Step::Asked(_) => invite.answer(true), // only after Invite::confirm
 //!         Step::Met(peer, _pairing) => break peer,
 //!     }
 //! };
@@ -109,6 +110,7 @@ pub use peersox_core::code::{Code, Nameplate, Words};
 pub use peersox_core::connect::Kind as PathKind;
 pub use peersox_core::direct::{Mode as DirectMode, Why};
 pub use peersox_core::id::PairingId;
+pub use peersox_core::pairing::{Label, NotALabel};
 pub use peersox_core::role::Role;
 pub use peersox_core::secure::{Burnt, PairingSecret, Sas};
 pub use peersox_core::time::Timestamp;
@@ -117,7 +119,7 @@ pub use platform::Proxies;
 pub use platform::{MaybeSend, Trust};
 /// The system's random numbers, for [`Words::random`].
 pub use rand_core::OsRng;
-pub use server::{Created, Pairing, PairingEvent, Server, State, Terms};
+pub use server::{Created, News, Pairing, PairingEvent, Server, State, Terms};
 
 /// Name and version of this software, told to servers and relays and, unless [`Options::agent`] says
 /// otherwise, sealed to the other peer.

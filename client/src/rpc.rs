@@ -61,6 +61,8 @@ methods! {
     "GetPairing" GetPairingRequest -> GetPairingResponse, repeatable: true;
     "WatchPairing" WatchPairingRequest -> WatchPairingResponse, repeatable: true;
     "OpenSession" OpenSessionRequest -> OpenSessionResponse, repeatable: true;
+    // A yes may be said again; after a no there is nothing left.
+    "ConfirmJoin" ConfirmJoinRequest -> ConfirmJoinResponse, repeatable: true;
     // The second call of two would say that the credential is invalid.
     "DeletePairing" DeletePairingRequest -> DeletePairingResponse, repeatable: false;
 }

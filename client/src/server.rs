@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use peersox_core::code::Nameplate;
 use peersox_core::id::PairingId;
+use peersox_core::pairing::Label;
 use peersox_core::role::Role;
 use peersox_core::time::Timestamp;
 use peersox_proto::v1;
@@ -37,6 +38,8 @@ pub struct Pairing {
     pub credential: Bytes,
     /// Whether a peer may still come with a code. Clones share it.
     code: Arc<AtomicBool>,
+    /// The other device has to let this one in.
+    unconfirmed: bool,
 }
 
 /// A pairing just created, and what a person needs to carry across.
@@ -52,7 +55,7 @@ pub struct Created {
 }
 
 /// What a pairing is made for: what the server is told when it is created or joined.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
     /// How hard the secret words are to guess that will be appended to the digits, in bits
     /// (`Words::entropy_bits`). The fewer there are, the more digits the server gives. Counts for
@@ -62,17 +65,38 @@ pub struct Terms {
     /// have left, if both say so and neither calls [`Server::keep`]. Otherwise it can be restored
     /// for days after each use.
     pub ephemeral: bool,
+    /// Whoever joins has to be let in by [`Server::confirm_join`] before anything flows. Counts for
+    /// [`Server::create_pairing_on`] only.
+    pub confirm: bool,
+    /// What this side calls itself, for the person at the other one. The server is told it, too. Counts for
+    /// [`Server::join_pairing_on`] only.
+    pub label: Option<Label>,
 }
 
 /// The state of a pairing, from [`Server::restore`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct State {
     /// Whether the code has been redeemed.
     pub joined: bool,
+    /// What the joiner calls itself, if it says so.
+    pub label: Option<Label>,
+    /// Whether the joiner waits to be let in.
+    pub unconfirmed: bool,
     /// Whether the other peer is attached to the relay.
     pub peer_online: bool,
     /// Until when the pairing can be restored if it is not used.
     pub restorable_until: Timestamp,
+}
+
+/// What [`Server::watch_news`] reports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct News {
+    /// What happened.
+    pub event: PairingEvent,
+    /// With [`PairingEvent::Joined`]: what the joiner calls itself, if it says so.
+    pub label: Option<Label>,
+    /// With [`PairingEvent::Joined`]: whether the joiner waits to be let in by [`Server::confirm_join`].
+    pub unconfirmed: bool,
 }
 
 /// What [`Server::watch`] reports.
@@ -153,14 +177,19 @@ impl Server {
     /// Creates a pairing on these terms.
     ///
     /// # Errors
-    /// [`Error::RateLimited`], or any failure to reach the server.
+    /// [`Error::RateLimited`], [`Error::CannotConfirm`], or any failure to reach the server.
     pub async fn create_pairing_on(&self, terms: &Terms) -> Result<Created, Error> {
         let request = v1::CreatePairingRequest {
             secret_bits: terms.secret_bits,
             ephemeral: terms.ephemeral,
+            confirm: terms.confirm,
         };
         let reply = self.calls.unary(request).await;
         let reply = reply.map_err(|status| self.error(&status))?;
+        if terms.confirm && !reply.confirm {
+            // The code expires soon, and nobody is shown it.
+            return Err(Error::CannotConfirm);
+        }
         let nameplate = reply
             .nameplate
             .parse()
@@ -192,10 +221,35 @@ impl Server {
         let request = v1::JoinPairingRequest {
             nameplate: nameplate.to_string(),
             ephemeral: terms.ephemeral,
+            label: terms
+                .label
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
         };
         let reply = self.calls.unary(request).await;
         let reply = reply.map_err(|status| self.error(&status))?;
-        Pairing::fresh(&reply.pairing_id, Role::Joiner, reply.credential)
+        let unconfirmed = reply.unconfirmed;
+        let pairing = Pairing::fresh(&reply.pairing_id, Role::Joiner, reply.credential)?;
+        Ok(Pairing {
+            unconfirmed,
+            ..pairing
+        })
+    }
+
+    /// Answers whether the joiner of a pairing that was created with [`Terms::confirm`] may come in. After a
+    /// no the pairing is gone; a yes may be said again.
+    ///
+    /// # Errors
+    /// [`Error::CredentialInvalid`], also if the joiner is not waited for any more; [`Error::Refused`] if
+    /// nobody waits to be let in; or any failure to reach the server.
+    pub async fn confirm_join(&self, pairing: &Pairing, let_in: bool) -> Result<(), Error> {
+        let request = v1::ConfirmJoinRequest {
+            credential: pairing.credential.clone(),
+            let_in,
+        };
+        let reply = self.calls.unary(request).await;
+        reply.map(|_| ()).map_err(|status| self.error(&status))
     }
 
     /// Validates a stored credential and extends the time for which it can be restored.
@@ -230,6 +284,8 @@ impl Server {
         let state = State {
             joined: reply.joined,
             peer_online: reply.peer_online,
+            label: reply.joiner_label.parse().ok(),
+            unconfirmed: reply.unconfirmed,
             restorable_until: timestamp(reply.restorable_until_millis),
         };
         let id = pairing_id(&reply.pairing_id)?;
@@ -245,6 +301,18 @@ impl Server {
         &self,
         pairing: &Pairing,
     ) -> Result<impl Stream<Item = Result<PairingEvent, Error>> + MaybeSend + use<>, Error> {
+        let news = self.watch_news(pairing).await?;
+        Ok(news.map(|item| item.map(|news| news.event)))
+    }
+
+    /// The same, with what is known of the joiner.
+    ///
+    /// # Errors
+    /// As [`Server::watch`].
+    pub async fn watch_news(
+        &self,
+        pairing: &Pairing,
+    ) -> Result<impl Stream<Item = Result<News, Error>> + MaybeSend + use<>, Error> {
         let request = v1::WatchPairingRequest {
             credential: pairing.credential.clone(),
         };
@@ -252,7 +320,7 @@ impl Server {
         let stream = reply.map_err(|status| self.error(&status))?;
         let server = self.clone();
         Ok(stream.map(move |item| {
-            item.map(|message| message.event())
+            item.map(|message| News::of(&message))
                 .map_err(|status| server.error(&status))
         }))
     }
@@ -295,6 +363,17 @@ impl Server {
     }
 }
 
+impl News {
+    /// A label that breaks the rules of one is as good as none.
+    fn of(message: &v1::WatchPairingResponse) -> Self {
+        Self {
+            event: message.event(),
+            label: message.joiner_label.parse().ok(),
+            unconfirmed: message.unconfirmed,
+        }
+    }
+}
+
 impl Pairing {
     /// A pairing that was stored. Its peers come with [`Proof::Secret`](crate::Proof::Secret): whatever code
     /// it began with is spent.
@@ -305,7 +384,15 @@ impl Pairing {
             role,
             credential,
             code: Arc::default(),
+            unconfirmed: false,
         }
+    }
+
+    /// Whether the server said, when this side joined, that the other one has to let it in. A
+    /// [`Peer`](crate::Peer) waits for that by itself.
+    #[must_use]
+    pub const fn is_unconfirmed(&self) -> bool {
+        self.unconfirmed
     }
 
     /// A pairing that was just created or joined.

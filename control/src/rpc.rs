@@ -2,6 +2,7 @@
 
 mod convert;
 mod directory;
+mod entrance;
 #[cfg(test)]
 mod guesser;
 mod pairing;

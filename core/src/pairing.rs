@@ -3,10 +3,13 @@
 //! ```text
 //!   Create          Join, once              Revoke, or not used for its time
 //! ---------> Waiting ---------> Joined ------------------------------------> gone
-//!               |  ^               |  ^
-//!               |  |               |  `- Admit, Keep, Present, Alive: its time starts anew
-//!               |  `- Admit, Keep, Present, Alive of the initiator: code_ttl starts anew
-//!               `- Revoke, code_ttl without a sign, or code_max is over ---> gone
+//!      |        |  ^            ^  |  ^
+//!      |        |  |            |  |  `- Admit, Keep, Present, Alive: its time starts anew
+//!      |        |  `- Admit, Keep, Present, Alive of the initiator: code_ttl starts anew
+//!      |        `- Revoke, code_ttl without a sign, or code_max is over ---> gone
+//!      |                        | LetIn
+//!      `-> Guarded ---------> Asked -- Refuse, Revoke, or confirm_ttl is over ---> gone
+//!           as Waiting  Join
 //! ```
 //!
 //! A pairing that nobody joined lives as long as its code, which is a lease: each sign of life of
@@ -19,6 +22,10 @@
 //! What lasts is not written every second: [`Alive`] is run when half of the time is used, and at
 //! the last sign.
 //!
+//! A code may be guarded: its creator wants to be asked about whoever redeems it. The joiner is then
+//! asked about: it has a credential and no right to open a session before the initiator has let it in, and
+//! nothing prolongs the time for the answer. The rules are those of [`Open`], [`LetIn`] and [`Refuse`].
+//!
 //! [`decide`] takes what is stored, a command, the time and a random source, and answers what to
 //! store, what to tell those who watch, and what to reply. It changes nothing itself: the caller
 //! commits the write only if what it loaded is still what is stored, and decides again if not. That
@@ -29,6 +36,7 @@
 //! [`Reject::CredentialInvalid`].
 
 mod command;
+mod confirm;
 mod credential;
 mod keep;
 mod place;
@@ -47,6 +55,7 @@ use crate::time::Timestamp;
 pub use command::{
     Admit, Command, Create, Created, Find, Join, Joined, Present, Revoke, RevokeById,
 };
+pub use confirm::{Label, LetIn, NotALabel, Open, Refuse};
 pub use credential::{Credential, NotACredential, SecretHash, constant_time_eq};
 pub use keep::{Alive, Keep, Worth};
 pub use place::{Change, Place, Placed};
@@ -83,6 +92,8 @@ pub struct Config {
     pub restore_ttl: Duration,
     /// How long one that is not kept can be.
     pub unkept_ttl: Duration,
+    /// How long the joiner of a guarded code waits to be let in, and no longer than a joined pairing lives.
+    pub confirm_ttl: Duration,
 }
 
 impl Config {
@@ -100,7 +111,7 @@ impl Config {
 }
 
 impl Default for Config {
-    /// 6 digits; codes of 130 s and at most a day; 7 days if kept, 10 minutes if not.
+    /// 6 digits; codes of 130 s and at most a day; 7 days if kept, 10 minutes if not; 2 minutes to be let in.
     fn default() -> Self {
         Self {
             digits: Digits::default(),
@@ -108,6 +119,7 @@ impl Default for Config {
             code_max: Duration::from_secs(24 * 60 * 60),
             restore_ttl: Duration::from_secs(7 * 24 * 60 * 60),
             unkept_ttl: Duration::from_secs(10 * 60),
+            confirm_ttl: Duration::from_secs(2 * 60),
         }
     }
 }
@@ -143,6 +155,10 @@ pub enum Write {
 pub enum Event {
     /// Its code was redeemed.
     Joined,
+    /// Its code was redeemed, and the joiner waits to be let in.
+    Asked,
+    /// The initiator let the joiner in.
+    Confirmed,
     /// It was deleted.
     Revoked,
 }
@@ -156,6 +172,15 @@ pub enum Reject {
     /// The credential opens no pairing: it never did, or the pairing expired or was revoked.
     #[error("the credential is not valid; the pairing has expired, was revoked or never was")]
     CredentialInvalid,
+    /// The joiner has to be let in first.
+    #[error("the other device has not let this one in yet")]
+    Unconfirmed,
+    /// Only the initiator may do this.
+    #[error("only the device that made the code may do this")]
+    NotInitiator,
+    /// Nobody waits to be let in.
+    #[error("nobody waits to be let in")]
+    NobodyAsked,
 }
 
 /// Two peers who may talk to each other, or one who waits for the other. Holds no secret: of each
@@ -180,27 +205,48 @@ pub struct Pairing {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum State {
-    Waiting {
-        nameplate: Nameplate,
-        /// The end of the lease.
-        code_expires_at: Timestamp,
-        /// The lease is not renewed beyond this. Older servers wrote none.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        code_ends_at: Option<Timestamp>,
-        /// What the initiator declared of its words. Older servers asked for nothing.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        secret_bits: Option<u8>,
-        /// The initiator asks if the pairing is to be kept.
-        #[serde(default, skip_serializing_if = "is_false")]
-        ephemeral: bool,
-    },
+    Waiting(Waiting),
+    /// The same, and whoever redeems it has to be let in. It has a name of its own, so that a server that is too
+    /// old to know it reads an error, and not a code that is open to all.
+    Guarded(Waiting),
+    /// A guarded code was redeemed, and the initiator has not answered yet.
+    Asked(Asked),
     Joined {
         joiner: SecretHash,
         restorable_until: Timestamp,
         /// Older servers kept all.
         #[serde(default = "yes", skip_serializing_if = "is_true")]
         kept: bool,
+        /// What the joiner calls itself. Older servers did not ask.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        label: Option<Label>,
     },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Waiting {
+    nameplate: Nameplate,
+    /// The end of the lease.
+    code_expires_at: Timestamp,
+    /// The lease is not renewed beyond this. Older servers wrote none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    code_ends_at: Option<Timestamp>,
+    /// What the initiator declared of its words. Older servers asked for nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    secret_bits: Option<u8>,
+    /// The initiator asks if the pairing is to be kept.
+    #[serde(default, skip_serializing_if = "is_false")]
+    ephemeral: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Asked {
+    joiner: SecretHash,
+    /// Nothing prolongs it.
+    expires_at: Timestamp,
+    kept: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    label: Option<Label>,
 }
 
 const fn yes() -> bool {
@@ -229,30 +275,42 @@ impl Pairing {
     #[must_use]
     pub const fn nameplate(&self) -> Option<&Nameplate> {
         match &self.state {
-            State::Waiting { nameplate, .. } => Some(nameplate),
-            State::Joined { .. } => None,
+            State::Waiting(waiting) | State::Guarded(waiting) => Some(&waiting.nameplate),
+            State::Asked(_) | State::Joined { .. } => None,
         }
     }
 
     /// From when on it does not exist, unless it is used before.
     #[must_use]
     pub const fn expires_at(&self) -> Timestamp {
-        match self.state {
-            State::Waiting {
-                code_expires_at: end,
-                ..
-            }
-            | State::Joined {
-                restorable_until: end,
-                ..
-            } => end,
+        match &self.state {
+            State::Waiting(waiting) | State::Guarded(waiting) => waiting.code_expires_at,
+            State::Asked(asked) => asked.expires_at,
+            State::Joined {
+                restorable_until, ..
+            } => *restorable_until,
         }
     }
 
     /// Whether its code was redeemed.
     #[must_use]
     pub const fn is_joined(&self) -> bool {
-        matches!(self.state, State::Joined { .. })
+        matches!(self.state, State::Asked(_) | State::Joined { .. })
+    }
+
+    /// Whether its joiner waits to be let in.
+    #[must_use]
+    pub const fn is_unconfirmed(&self) -> bool {
+        matches!(self.state, State::Asked(_))
+    }
+
+    /// What its joiner calls itself, if it said so.
+    #[must_use]
+    pub const fn label(&self) -> Option<&Label> {
+        match &self.state {
+            State::Waiting(_) | State::Guarded(_) => None,
+            State::Asked(Asked { label, .. }) | State::Joined { label, .. } => label.as_ref(),
+        }
     }
 
     /// Where its peers meet, if that was decided.
@@ -263,11 +321,13 @@ impl Pairing {
 
     /// How it looks from one end.
     #[must_use]
-    pub const fn view(&self, role: Role) -> View {
+    pub fn view(&self, role: Role) -> View {
         View {
             id: self.id,
             role,
             joined: self.is_joined(),
+            unconfirmed: self.is_unconfirmed(),
+            label: self.label().cloned(),
             restorable_until: self.expires_at(),
         }
     }
@@ -275,9 +335,11 @@ impl Pairing {
     /// How hard the initiator declared its words to be to guess, in bits, while the code waits.
     #[must_use]
     pub fn secret_bits(&self) -> Option<u32> {
-        match self.state {
-            State::Waiting { secret_bits, .. } => Some(secret_bits.map_or(USUAL_BITS, u32::from)),
-            State::Joined { .. } => None,
+        match &self.state {
+            State::Waiting(waiting) | State::Guarded(waiting) => {
+                Some(waiting.secret_bits.map_or(USUAL_BITS, u32::from))
+            }
+            State::Asked(_) | State::Joined { .. } => None,
         }
     }
 
@@ -299,7 +361,7 @@ impl Pairing {
 const USUAL_BITS: u32 = 20;
 
 /// A pairing, seen by one of its peers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
     /// Its name.
     pub id: PairingId,
@@ -307,6 +369,10 @@ pub struct View {
     pub role: Role,
     /// Whether the code was redeemed.
     pub joined: bool,
+    /// Whether the joiner waits to be let in.
+    pub unconfirmed: bool,
+    /// What the joiner calls itself.
+    pub label: Option<Label>,
     /// Until when the pairing exists if it is not used again. Before anyone joined: as long as the
     /// code works.
     pub restorable_until: Timestamp,

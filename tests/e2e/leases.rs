@@ -13,6 +13,8 @@ use crate::client::code;
 use crate::harness::{Peer as Command, Server, signal, soon};
 
 const EPHEMERAL: Terms = Terms {
+    confirm: false,
+    label: None,
     secret_bits: 20,
     ephemeral: true,
 };

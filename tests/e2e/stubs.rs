@@ -207,6 +207,13 @@ impl PairingService for Service {
         Err(Status::unimplemented("a stub"))
     }
 
+    async fn confirm_join(
+        &self,
+        _: Asked<v1::ConfirmJoinRequest>,
+    ) -> Result<Response<v1::ConfirmJoinResponse>, Status> {
+        Err(Status::unimplemented("a stub"))
+    }
+
     async fn watch_pairing(
         &self,
         _: Asked<v1::WatchPairingRequest>,

@@ -249,6 +249,13 @@ impl PairingService for Hostile {
         self.answer(futures_util::stream::pending().boxed())
     }
 
+    async fn confirm_join(
+        &self,
+        _: Request<v1::ConfirmJoinRequest>,
+    ) -> Result<Response<v1::ConfirmJoinResponse>, Status> {
+        self.answer(v1::ConfirmJoinResponse::default())
+    }
+
     async fn delete_pairing(
         &self,
         _: Request<v1::DeletePairingRequest>,

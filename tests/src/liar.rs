@@ -424,6 +424,7 @@ impl PairingService for Service {
         let answers = waiting.chain(later).map(|event| {
             Ok(v1::WatchPairingResponse {
                 event: event.into(),
+                ..v1::WatchPairingResponse::default()
             })
         });
         self.answer(Stall::Watch, answers.boxed()).await
@@ -434,6 +435,13 @@ impl PairingService for Service {
         _: Request<v1::GetPairingRequest>,
     ) -> Result<Response<v1::GetPairingResponse>, Status> {
         Err(Status::unimplemented("nobody asks"))
+    }
+
+    async fn confirm_join(
+        &self,
+        _: Request<v1::ConfirmJoinRequest>,
+    ) -> Result<Response<v1::ConfirmJoinResponse>, Status> {
+        Ok(Response::new(v1::ConfirmJoinResponse::default()))
     }
 
     async fn delete_pairing(

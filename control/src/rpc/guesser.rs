@@ -64,6 +64,7 @@ impl World {
         let request = CreatePairingRequest {
             secret_bits: 20,
             ephemeral: true,
+            ..CreatePairingRequest::default()
         };
         let created = self.calls.create_pairing(call(from, request)).await;
         created.unwrap().into_inner().nameplate
@@ -73,6 +74,7 @@ impl World {
         let request = JoinPairingRequest {
             nameplate: nameplate.to_owned(),
             ephemeral: true,
+            ..JoinPairingRequest::default()
         };
         let joined = self.calls.join_pairing(call(from, request)).await;
         joined.map(drop)

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
 use peersox_core::limit::Full;
-use peersox_core::pairing::{Admit, Change, Create, Join, Keep, Place, Placed, Revoke, View};
+use peersox_core::pairing::{
+    Admit, Change, Create, Join, Keep, LetIn, Open, Place, Placed, Refuse, Revoke, View,
+};
 use peersox_core::placement::{Placement, RelayName};
 use peersox_core::ticket::Claims;
 use peersox_core::time::Timestamp;
@@ -15,6 +17,7 @@ use rand_core::OsRng;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
+use super::entrance::{self, NotYet};
 use super::{convert, status, watch};
 use crate::execute::Failure;
 use crate::http::{Asked, ClientAddr, Deadline};
@@ -46,6 +49,7 @@ impl<S: Store> PairingService for Pairing<S> {
             transports: transports.into_iter().map(Into::into).collect(),
             code_max_seconds: seconds(config.pairing.code_life()),
             unkept_ttl_seconds: seconds(config.pairing.unkept_ttl),
+            confirm_seconds: seconds(config.pairing.confirm_ttl.min(config.pairing.unkept_ttl)),
         }))
     }
 
@@ -73,6 +77,7 @@ impl<S: Store> PairingService for Pairing<S> {
             digits: digits.ok_or(Failure::NoNameplate)?,
             secret_bits,
             ephemeral: asked.ephemeral,
+            confirm: asked.confirm,
         };
         let created = self.0.execute(&create).await?;
         self.0.odds().created(create.digits, secret_bits);
@@ -81,7 +86,7 @@ impl<S: Store> PairingService for Pairing<S> {
             self.0.living.hold(created.view.id, place, end);
         }
         tracing::debug!(pairing = %created.view.id, "created");
-        Ok(Response::new(convert::created(&created)))
+        Ok(Response::new(convert::created(&created, create.confirm)))
     }
 
     async fn join_pairing(
@@ -89,6 +94,7 @@ impl<S: Store> PairingService for Pairing<S> {
         request: Request<v1::JoinPairingRequest>,
     ) -> Result<Response<v1::JoinPairingResponse>, Status> {
         let nameplate = convert::nameplate(request.get_ref()).map_err(status::malformed)?;
+        let label = convert::label(request.get_ref()).map_err(status::bad_label)?;
         let now = (self.0.clock)();
         let attempt = self.0.guard.join(address(&request), now);
         let attempt = attempt.map_err(status::rate_limited)?;
@@ -123,6 +129,7 @@ impl<S: Store> PairingService for Pairing<S> {
             .execute(&Join {
                 nameplate,
                 ephemeral,
+                label,
             })
             .await;
         match &joined {
@@ -180,22 +187,14 @@ impl<S: Store> PairingService for Pairing<S> {
             .extensions()
             .get()
             .map(|Asked(asked)| asked.as_str());
-        let credential = &request.get_ref().credential;
-        let meeting = match self.0.roster.as_ref().zip(self.0.config.relays.as_ref()) {
-            Some((roster, relays)) => {
-                let unreached = request.get_ref().unreached_epoch;
-                self.place(roster, &relays.region, credential, unreached)
-                    .await?
+        let meeting = match self.meet(request.get_ref(), asked).await {
+            Err(NotYet::Unconfirmed(pairing)) => {
+                let from = address(&request);
+                let end = request.extensions().get().map(|Deadline(end)| *end);
+                entrance::wait(&self.0, pairing, from, end).await?;
+                self.meet(request.get_ref(), asked).await?
             }
-            None => {
-                let endpoints = self.0.directory.endpoints(asked);
-                Meeting {
-                    endpoints: endpoints.map_err(status::bad_authority)?,
-                    stun_urls: Vec::new(),
-                    view: self.admit(credential).await?,
-                    placement: None,
-                }
-            }
+            meeting => meeting?,
         };
         let Meeting {
             view, placement, ..
@@ -235,6 +234,22 @@ impl<S: Store> PairingService for Pairing<S> {
         }))
     }
 
+    async fn confirm_join(
+        &self,
+        request: Request<v1::ConfirmJoinRequest>,
+    ) -> Result<Response<v1::ConfirmJoinResponse>, Status> {
+        let credential = convert::credential(&request.get_ref().credential);
+        let credential = credential.map_err(status::rejected)?;
+        let pairing = credential.pairing();
+        let let_in = request.get_ref().let_in;
+        match let_in {
+            true => drop(self.0.execute(&LetIn { credential }).await?),
+            false => drop(self.0.revoke(pairing, &Refuse { credential }).await?),
+        }
+        tracing::debug!(%pairing, let_in, "answered who asked to come in");
+        Ok(Response::new(v1::ConfirmJoinResponse {}))
+    }
+
     async fn delete_pairing(
         &self,
         request: Request<v1::DeletePairingRequest>,
@@ -257,6 +272,32 @@ struct Meeting {
 }
 
 impl<S: Store> Pairing<S> {
+    /// Where a peer meets the other one. `asked` is what it calls this server.
+    async fn meet(
+        &self,
+        request: &v1::OpenSessionRequest,
+        asked: Option<&str>,
+    ) -> Result<Meeting, NotYet> {
+        let credential = &request.credential;
+        if let Some((roster, relays)) = self.0.roster.as_ref().zip(self.0.config.relays.as_ref()) {
+            let unreached = request.unreached_epoch;
+            return self
+                .place(roster, &relays.region, credential, unreached)
+                .await;
+        }
+        let endpoints = self.0.directory.endpoints(asked);
+        let endpoints = endpoints.map_err(status::bad_authority)?;
+        let credential = convert::credential(credential).map_err(status::rejected)?;
+        let pairing = credential.pairing();
+        let opened = self.0.execute(&Open { credential }).await;
+        Ok(Meeting {
+            endpoints,
+            stun_urls: Vec::new(),
+            view: opened.map_err(|failure| NotYet::of(failure, pairing))?,
+            placement: None,
+        })
+    }
+
     /// Where a peer meets the other one, of relays that run apart.
     async fn place(
         &self,
@@ -264,8 +305,9 @@ impl<S: Store> Pairing<S> {
         region: &str,
         credential: &bytes::Bytes,
         unreached: u32,
-    ) -> Result<Meeting, Status> {
+    ) -> Result<Meeting, NotYet> {
         let credential = convert::credential(credential).map_err(status::rejected)?;
+        let pairing = credential.pairing();
         let Choice {
             candidates,
             gone,
@@ -278,11 +320,13 @@ impl<S: Store> Pairing<S> {
             unreached,
             knows_all,
         };
+        let placed = self.0.execute(&place).await;
+        let placed = placed.map_err(|failure| NotYet::of(failure, pairing))?;
         let Placed {
             view,
             placement,
             change,
-        } = self.0.execute(&place).await?;
+        } = placed;
         let placement = placement.ok_or_else(status::no_relay)?;
         let moved = |from: &RelayName| match place.candidates.iter().any(|it| it.name == *from) {
             true => Cause::Unreached,

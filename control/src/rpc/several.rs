@@ -35,6 +35,7 @@ async fn create(node: &Pairing<Redis>, from: IpAddr) -> Result<String, Code> {
     let request = CreatePairingRequest {
         secret_bits: 20,
         ephemeral: true,
+        ..CreatePairingRequest::default()
     };
     let created = node.create_pairing(call(from, request)).await;
     created
@@ -46,6 +47,7 @@ async fn join(node: &Pairing<Redis>, from: IpAddr, nameplate: &str) -> Result<()
     let request = JoinPairingRequest {
         nameplate: nameplate.to_owned(),
         ephemeral: true,
+        ..JoinPairingRequest::default()
     };
     let joined = node.join_pairing(call(from, request)).await;
     joined.map(drop).map_err(|status| status.code())

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use peersox_core::code::Malformed;
-use peersox_core::pairing::Reject;
+use peersox_core::pairing::{NotALabel, Reject};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -38,6 +38,9 @@ impl From<Failure> for Status {
 
 pub(crate) fn rejected(reject: Reject) -> Status {
     let (code, reason) = match reject {
+        Reject::Unconfirmed => return unconfirmed(ASK_AGAIN),
+        Reject::NotInitiator => (Code::PermissionDenied, "NOT_INITIATOR"),
+        Reject::NobodyAsked => (Code::FailedPrecondition, "NOBODY_ASKED"),
         Reject::CodeNotFound => (Code::NotFound, "CODE_NOT_FOUND"),
         Reject::CredentialInvalid => (Code::Unauthenticated, "CREDENTIAL_INVALID"),
     };
@@ -48,6 +51,28 @@ pub(crate) fn malformed(malformed: Malformed) -> Status {
     let mut details = info("CODE_MALFORMED");
     details.add_bad_request_violation("nameplate", malformed.to_string());
     Status::with_error_details(Code::InvalidArgument, malformed.to_string(), details)
+}
+
+/// The joiner has to be let in. It calls again after this time.
+pub(crate) fn unconfirmed(wait: Duration) -> Status {
+    let mut details = info("UNCONFIRMED");
+    details.set_retry_info(Some(wait));
+    let message = Reject::Unconfirmed.to_string();
+    Status::with_error_details(Code::Unavailable, message, details)
+}
+
+/// How soon a joiner calls again whose call was kept for a while.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+
+pub(crate) fn not_let_in() -> Status {
+    let message = "the other device did not let this one in";
+    Status::with_error_details(Code::PermissionDenied, message, info("NOT_LET_IN"))
+}
+
+pub(crate) fn bad_label(bad: NotALabel) -> Status {
+    let mut details = info("LABEL_INVALID");
+    details.add_bad_request_violation("label", bad.to_string());
+    Status::with_error_details(Code::InvalidArgument, bad.to_string(), details)
 }
 
 pub(crate) fn bad_authority(bad: BadAuthority) -> Status {

@@ -19,14 +19,14 @@ use std::time::Duration;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt as _, StreamExt as _};
 use peersox_core::id::PairingId;
-use peersox_core::pairing::{Event, Reject, View};
+use peersox_core::pairing::{Event, Label, Pairing, Reject, View};
 use peersox_core::role::Role;
 use peersox_core::time::Timestamp;
 use peersox_proto::v1::{PairingEvent, WatchPairingResponse};
 use tokio::time::Instant;
 use tonic::Status;
 
-use super::status;
+use super::{convert, status};
 use crate::guard::WatchPlace;
 use crate::presence::{Change, Online};
 use crate::service::Shared;
@@ -57,7 +57,7 @@ pub(crate) async fn open<S: Store>(
         notices,
         presence,
         seen: loaded.version,
-        joined: false,
+        told: Told::Nothing,
         expires_at: loaded.pairing.expires_at(),
         end,
         queue: VecDeque::new(),
@@ -65,7 +65,7 @@ pub(crate) async fn open<S: Store>(
         _place: place,
         _sign: sign,
     };
-    watch.begin(&loaded, online);
+    watch.begin(&loaded.pairing, online);
     let next = |mut watch: Watch<S>| async move { Some((watch.next().await?, watch)) };
     Ok(stream::unfold(watch, next).boxed())
 }
@@ -78,26 +78,35 @@ struct Watch<S> {
     presence: BoxStream<'static, Change>,
     /// Events up to this state are known to the client.
     seen: Version,
-    /// Whether the client knows that the code was redeemed.
-    joined: bool,
+    /// What the client knows of the joiner.
+    told: Told,
     /// When the pairing expires, unless it is used before.
     expires_at: Timestamp,
     end: Option<Instant>,
     /// What the client is still to be told: no more than two, and what presence held back.
-    queue: VecDeque<Result<PairingEvent, Status>>,
+    queue: VecDeque<Result<WatchPairingResponse, Status>>,
     ended: bool,
     _place: WatchPlace,
     /// Keeps the pairing alive.
     _sign: Sign,
 }
 
+/// What a client knows of the joiner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// Nothing, or that there is none.
+    Nothing,
+    /// It waits to be let in.
+    Asked,
+    /// It may come.
+    Joined,
+}
+
 impl<S: Store> Watch<S> {
     async fn next(&mut self) -> Option<Result<WatchPairingResponse, Status>> {
         loop {
             if let Some(item) = self.queue.pop_front() {
-                return Some(item.map(|event| WatchPairingResponse {
-                    event: event.into(),
-                }));
+                return Some(item);
             }
             if self.ended {
                 return None;
@@ -122,7 +131,7 @@ impl<S: Store> Watch<S> {
             biased;
             () = self.shared.stop.cancelled() => self.finish(Err(status::draining())),
             notice = self.notices.next() => match notice {
-                Some(Notice::Happened(version, event)) => self.happened(version, event),
+                Some(Notice::Happened(version, event)) => self.happened(version, event).await,
                 Some(Notice::Resync) => self.resync().await,
                 // The store went away.
                 None => self.finish(Err(status::draining())),
@@ -136,13 +145,22 @@ impl<S: Store> Watch<S> {
         }
     }
 
-    fn happened(&mut self, version: Version, event: Event) {
+    async fn happened(&mut self, version: Version, event: Event) {
         if !version.is_news_to(self.seen) {
             return;
         }
         self.seen = version;
         match event {
-            Event::Joined => self.tell_joined(),
+            Event::Joined | Event::Asked => {
+                // Only the pairing knows the label. What is gone by now was joined all the same.
+                let now = (self.shared.clock)();
+                match self.shared.store.load(self.id, now).await {
+                    Ok(Some(loaded)) => self.found(&loaded.pairing),
+                    Ok(None) => self.tell_joined(None, event == Event::Asked),
+                    Err(error) => self.finish(Err(status::store(&error))),
+                }
+            }
+            Event::Confirmed => self.tell_joined(None, false),
             Event::Revoked => {
                 while let Some(Some(change)) = self.presence.next().now_or_never() {
                     self.changed(change);
@@ -153,14 +171,13 @@ impl<S: Store> Watch<S> {
     }
 
     async fn presence(&mut self, change: Change) {
-        // Another server may have redeemed the code, and the store's word of it be still on its way.
-        if self.role == Role::Initiator && !self.joined {
+        // Another server may have redeemed the code, or heard the initiator's answer, and the store's word of it
+        // be still on its way.
+        if self.told != Told::Joined {
             let Some(loaded) = self.load(PairingEvent::Revoked).await else {
                 return;
             };
-            if loaded.pairing.is_joined() {
-                self.tell_joined();
-            }
+            self.found(&loaded.pairing);
         }
         self.changed(change);
     }
@@ -177,9 +194,9 @@ impl<S: Store> Watch<S> {
     }
 
     /// Says how things stand at the start.
-    fn begin(&mut self, loaded: &Stored, online: Online) {
-        match loaded.pairing.is_joined() {
-            true => self.tell_joined(),
+    fn begin(&mut self, pairing: &Pairing, online: Online) {
+        match pairing.is_joined() {
+            true => self.found(pairing),
             false => self.tell(PairingEvent::Waiting),
         }
         if online[self.role.other().index()] {
@@ -192,9 +209,7 @@ impl<S: Store> Watch<S> {
         let Some(loaded) = self.load(PairingEvent::Revoked).await else {
             return;
         };
-        if loaded.pairing.is_joined() {
-            self.tell_joined();
-        }
+        self.found(&loaded.pairing);
         self.seen = loaded.version;
     }
 
@@ -228,14 +243,47 @@ impl<S: Store> Watch<S> {
         }
     }
 
-    fn tell_joined(&mut self) {
-        if !std::mem::replace(&mut self.joined, true) {
-            self.shared.vigil.joined(self.id);
-            self.tell(PairingEvent::Joined);
+    /// Tells of the joiner what is news.
+    fn found(&mut self, pairing: &Pairing) {
+        self.expires_at = pairing.expires_at();
+        if pairing.is_joined() {
+            self.tell_joined(pairing.label(), pairing.is_unconfirmed());
         }
     }
 
+    fn tell_joined(&mut self, label: Option<&Label>, unconfirmed: bool) {
+        let now = match unconfirmed {
+            true => Told::Asked,
+            false => Told::Joined,
+        };
+        let before = std::mem::replace(&mut self.told, now);
+        if before == now {
+            return;
+        }
+        self.shared.vigil.joined(self.id);
+        match before {
+            Told::Nothing => self.queue.push_back(Ok(WatchPairingResponse {
+                event: PairingEvent::Joined.into(),
+                joiner_label: convert::told(label),
+                unconfirmed,
+            })),
+            Told::Asked => {
+                self.tell(PairingEvent::Confirmed);
+                let online = self.shared.presence.online(self.id);
+                if self.role == Role::Joiner && online[self.role.other().index()] {
+                    self.tell_online(true);
+                }
+            }
+            // Nobody who was let in has to be let in again.
+            Told::Joined => self.told = Told::Joined,
+        }
+    }
+
+    /// Tells whether the other peer is attached, but not to a joiner that was not let in.
     fn tell_online(&mut self, online: bool) {
+        if self.role == Role::Joiner && self.told != Told::Joined {
+            return;
+        }
         self.tell(match online {
             true => PairingEvent::PeerOnline,
             false => PairingEvent::PeerOffline,
@@ -243,12 +291,19 @@ impl<S: Store> Watch<S> {
     }
 
     fn tell(&mut self, event: PairingEvent) {
-        self.queue.push_back(Ok(event));
+        self.queue.push_back(Ok(only(event)));
     }
 
     fn finish(&mut self, last: Result<PairingEvent, Status>) {
-        self.queue.push_back(last);
+        self.queue.push_back(last.map(only));
         self.ended = true;
+    }
+}
+
+fn only(event: PairingEvent) -> WatchPairingResponse {
+    WatchPairingResponse {
+        event: event.into(),
+        ..WatchPairingResponse::default()
     }
 }
 
@@ -278,6 +333,7 @@ mod tests {
             digits: Digits::default(),
             secret_bits: 20,
             ephemeral: true,
+            confirm: false,
         };
         let credential = control.0.execute(&create).await.unwrap().credential;
         let view = control.0.execute(&Admit { credential }).await.unwrap();

@@ -1,5 +1,7 @@
 //! What every store must keep to. A new store passes [`check`] or it is none.
 
+mod guarded;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,8 +9,8 @@ use futures_util::StreamExt as _;
 use peersox_core::code::{Census, Digits, Lengths, Nameplate};
 use peersox_core::id::PairingId;
 use peersox_core::pairing::{
-    Alive, Command, Config, Create, Created, Event, Find, Join, Pairing, Present, Reject, Write,
-    decide,
+    Alive, Command, Config, Create, Created, Event, Find, Join, LetIn, Pairing, Present, Refuse,
+    Reject, Write, decide,
 };
 use peersox_core::role::Role;
 use peersox_core::time::Timestamp;
@@ -29,6 +31,7 @@ pub(crate) async fn check<S: Store>(new: impl AsyncFn() -> S) {
     what_lives_longer_is_found_longer(&new().await).await;
     those_who_wait_are_counted(&new().await).await;
     all_are_listed_in_order_and_in_pieces(&new().await).await;
+    guarded::who_asks_is_kept_until_the_answer_and_all_are_told(&new().await).await;
     of_many_who_redeem_at_once_one_wins(new().await).await;
 }
 
@@ -46,6 +49,7 @@ fn create_on(now: Timestamp, secret_bits: u32) -> (Pairing, Created) {
         digits: Digits::default(),
         secret_bits,
         ephemeral: true,
+        confirm: false,
     };
     let decision = decide(&Config::default(), None, &create, now, &mut OsRng).unwrap();
     (written(decision.write), decision.reply)
@@ -108,6 +112,7 @@ pub(crate) fn joined(waiting: &Pairing, now: Timestamp) -> Pairing {
     let join = Join {
         nameplate,
         ephemeral: true,
+        label: None,
     };
     let decision = decide(&Config::default(), Some(waiting), &join, now, &mut OsRng);
     written(decision.unwrap().write)
@@ -412,6 +417,7 @@ async fn of_many_who_redeem_at_once_one_wins(store: impl Store) {
             let join = Join {
                 nameplate,
                 ephemeral: true,
+                label: None,
             };
             redeem(&*store, &join).await
         });

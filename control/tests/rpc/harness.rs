@@ -134,6 +134,7 @@ pub(crate) async fn create_with(
     let request = CreatePairingRequest {
         secret_bits,
         ephemeral,
+        ..CreatePairingRequest::default()
     };
     let reply = client.create_pairing(request).await;
     reply.unwrap().into_inner()

@@ -51,6 +51,7 @@ async fn pairings_that_nobody_keeps_are_gone_in_minutes() {
         let request = JoinPairingRequest {
             nameplate: created.nameplate,
             ephemeral: true,
+            ..Default::default()
         };
         client.join_pairing(request).await.unwrap();
         let id = PairingId::try_from(&created.pairing_id[..]).unwrap();
@@ -89,6 +90,7 @@ async fn a_pairing_lives_while_somebody_is_attached() {
     let request = JoinPairingRequest {
         nameplate: created.nameplate,
         ephemeral: true,
+        ..Default::default()
     };
     client.join_pairing(request).await.unwrap();
     let id = PairingId::try_from(&created.pairing_id[..]).unwrap();

@@ -3,6 +3,7 @@
 // Clippy knows only test functions as tests, not the helpers beside them.
 #![allow(clippy::unwrap_used)]
 
+mod confirm;
 mod documented;
 mod guards;
 mod harness;

@@ -11,13 +11,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::harness::*;
 
 const SERVICE: &str = "/peersox.v1.PairingService";
-const WEB: &str = "content-type: application/grpc-web+proto\r\nx-grpc-web: 1\r\n";
+pub(crate) const WEB: &str = "content-type: application/grpc-web+proto\r\nx-grpc-web: 1\r\n";
 const GOOD: &str = "https://app.example";
 /// The same origin, as an operator may write it.
 const LISTED: &str = "https://App.example:443";
 
 /// Sends one request and reads to the end of the connection.
-async fn raw(address: SocketAddr, head: &str, body: &[u8]) -> (String, Vec<u8>) {
+pub(crate) async fn raw(address: SocketAddr, head: &str, body: &[u8]) -> (String, Vec<u8>) {
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let length = body.len();
     let head = format!("{head}connection: close\r\ncontent-length: {length}\r\n\r\n");
@@ -46,7 +46,7 @@ fn dechunk(mut body: &[u8]) -> Vec<u8> {
     whole
 }
 
-fn post(method: &str, headers: &str) -> String {
+pub(crate) fn post(method: &str, headers: &str) -> String {
     format!("POST {SERVICE}/{method} HTTP/1.1\r\nhost: h.example\r\n{headers}")
 }
 
@@ -57,7 +57,7 @@ pub(crate) fn framed(message: &impl Message) -> Vec<u8> {
 }
 
 /// The message and the trailers of a gRPC-Web body.
-fn unframed(mut body: &[u8]) -> (Option<Bytes>, String) {
+pub(crate) fn unframed(mut body: &[u8]) -> (Option<Bytes>, String) {
     let (mut message, mut trailers) = (None, String::new());
     while let [flag, a, b, c, d, rest @ ..] = body {
         let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize;

@@ -5,7 +5,10 @@ use std::time::Duration;
 use rand_core::CryptoRngCore;
 use subtle::ConstantTimeEq as _;
 
-use super::{Config, Credential, Decision, Event, Pairing, Reject, SecretHash, State, View, Write};
+use super::{
+    Asked, Config, Credential, Decision, Event, Label, Pairing, Reject, SecretHash, State, View,
+    Waiting, Write,
+};
 use crate::code::{Digits, Nameplate};
 use crate::id::PairingId;
 use crate::role::Role;
@@ -55,6 +58,8 @@ pub struct Create {
     pub secret_bits: u32,
     /// The initiator asks for it if the pairing is to be kept.
     pub ephemeral: bool,
+    /// Whoever redeems the code has to be let in.
+    pub confirm: bool,
 }
 
 /// A new pairing, seen by its initiator.
@@ -88,15 +93,19 @@ impl Command for Create {
         let credential = Credential::random(id, rng);
         let nameplate = Nameplate::random(self.digits, rng);
         let code_expires_at = now + config.code_ttl;
+        let waiting = Waiting {
+            nameplate: nameplate.clone(),
+            code_expires_at,
+            code_ends_at: Some(now + config.code_life()),
+            secret_bits: Some(u8::try_from(self.secret_bits).unwrap_or(u8::MAX)),
+            ephemeral: self.ephemeral,
+        };
         let pairing = Pairing {
             id,
             initiator: credential.hash(),
-            state: State::Waiting {
-                nameplate: nameplate.clone(),
-                code_expires_at,
-                code_ends_at: Some(now + config.code_life()),
-                secret_bits: Some(u8::try_from(self.secret_bits).unwrap_or(u8::MAX)),
-                ephemeral: self.ephemeral,
+            state: match self.confirm {
+                true => State::Guarded(waiting),
+                false => State::Waiting(waiting),
             },
             online: [false; 2],
             attached: false,
@@ -122,6 +131,8 @@ pub struct Join {
     pub nameplate: Nameplate,
     /// The joiner asks for it if the pairing is to be kept.
     pub ephemeral: bool,
+    /// What the joiner calls itself, for the person at the other end.
+    pub label: Option<Label>,
 }
 
 /// A pairing, seen by who just joined it.
@@ -147,21 +158,33 @@ impl Command for Join {
         now: Timestamp,
         rng: &mut impl CryptoRngCore,
     ) -> Result<Decision<Joined>, Reject> {
-        let waiting = |pairing: &&Pairing| pairing.nameplate() == Some(&self.nameplate);
-        let mut pairing = current.filter(waiting).ok_or(Reject::CodeNotFound)?.clone();
+        let waits = |pairing: &&Pairing| pairing.nameplate() == Some(&self.nameplate);
+        let mut pairing = current.filter(waits).ok_or(Reject::CodeNotFound)?.clone();
         let credential = Credential::random(pairing.id, rng);
-        let asks = matches!(
-            pairing.state,
-            State::Waiting {
-                ephemeral: true,
-                ..
+        let joiner = credential.hash();
+        let label = self.label.clone();
+        let (state, event) = match &pairing.state {
+            State::Guarded(waiting) => {
+                let asked = Asked {
+                    joiner,
+                    expires_at: now + config.confirm_ttl.min(config.unkept_ttl),
+                    kept: !(waiting.ephemeral && self.ephemeral),
+                    label,
+                };
+                (State::Asked(asked), Event::Asked)
             }
-        );
-        pairing.state = State::Joined {
-            joiner: credential.hash(),
-            restorable_until: now,
-            kept: !(asks && self.ephemeral),
+            State::Waiting(waiting) => {
+                let joined = State::Joined {
+                    joiner,
+                    restorable_until: now,
+                    kept: !(waiting.ephemeral && self.ephemeral),
+                    label,
+                };
+                (joined, Event::Joined)
+            }
+            State::Asked(_) | State::Joined { .. } => return Err(Reject::CodeNotFound),
         };
+        pairing.state = state;
         pairing.used(config, now);
         Ok(Decision {
             reply: Joined {
@@ -169,7 +192,7 @@ impl Command for Join {
                 credential,
             },
             write: Write::Put(pairing),
-            event: Some(Event::Joined),
+            event: Some(event),
         })
     }
 }
@@ -338,8 +361,8 @@ pub(super) fn authenticate<'a>(
     let is = |stored: &SecretHash| bool::from(stored.ct_eq(&hash));
     let initiator = is(&pairing.initiator);
     let joiner = match &pairing.state {
-        State::Waiting { .. } => false,
-        State::Joined { joiner, .. } => is(joiner),
+        State::Waiting(_) | State::Guarded(_) => false,
+        State::Asked(Asked { joiner, .. }) | State::Joined { joiner, .. } => is(joiner),
     };
     match (initiator, joiner) {
         (true, _) => Ok((pairing, Role::Initiator)),

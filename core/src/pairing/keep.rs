@@ -6,7 +6,8 @@ use rand_core::CryptoRngCore;
 
 use super::command::authenticate;
 use super::{
-    Admit, Command, Config, Credential, Decision, Find, Pairing, Reject, State, View, Write,
+    Admit, Asked, Command, Config, Credential, Decision, Find, Pairing, Reject, State, View,
+    Waiting, Write,
 };
 use crate::code::{Lengths, Nameplate};
 use crate::id::PairingId;
@@ -38,8 +39,9 @@ impl Command for Keep {
         let (pairing, role) = authenticate(current, &self.credential)?;
         let mut kept = pairing.clone();
         match &mut kept.state {
-            State::Waiting { ephemeral, .. } => *ephemeral = false,
-            State::Joined { kept, .. } => *kept = true,
+            State::Waiting(Waiting { ephemeral, .. })
+            | State::Guarded(Waiting { ephemeral, .. }) => *ephemeral = false,
+            State::Asked(Asked { kept, .. }) | State::Joined { kept, .. } => *kept = true,
         }
         if kept == *pairing {
             // It is kept already, so that this is a use and no more.
@@ -126,7 +128,7 @@ impl Command for Alive {
 pub enum Worth {
     /// It was joined, and nobody ever attached.
     NeverUsed = 0,
-    /// It waits, and its creator never attached.
+    /// It waits, or its joiner does, and its creator never attached.
     Unattended = 1,
     /// It was used, is not kept, and nobody is attached.
     Over = 2,
@@ -141,31 +143,35 @@ impl Pairing {
     pub const fn worth(&self) -> Worth {
         match self.state {
             State::Joined { .. } if !self.attached => Worth::NeverUsed,
-            State::Waiting { .. } if !self.attached => Worth::Unattended,
+            State::Waiting(_) | State::Guarded(_) | State::Asked(_) if !self.attached => {
+                Worth::Unattended
+            }
             State::Joined { kept: false, .. } if !(self.online[0] || self.online[1]) => Worth::Over,
-            State::Joined { .. } | State::Waiting { .. } => Worth::Wanted,
+            State::Joined { .. } | State::Waiting(_) | State::Guarded(_) | State::Asked(_) => {
+                Worth::Wanted
+            }
         }
     }
 
     /// Notes a sign of life of a peer. Only the initiator renews the lease of a code.
     pub(super) fn alive(&mut self, config: &Config, role: Role, seen: Timestamp) {
-        let State::Waiting {
-            code_expires_at,
-            code_ends_at,
-            ..
-        } = &mut self.state
-        else {
+        let (State::Waiting(waiting) | State::Guarded(waiting)) = &mut self.state else {
             self.used(config, seen);
             return;
         };
         if role == Role::Initiator {
             let more = config.code_life().saturating_sub(config.code_ttl);
+            let Waiting {
+                code_expires_at,
+                code_ends_at,
+                ..
+            } = waiting;
             let end = *code_ends_at.get_or_insert(*code_expires_at + more);
             *code_expires_at = (*code_expires_at).max((seen + config.code_ttl).min(end));
         }
     }
 
-    /// Starts the time of a joined pairing anew. A use that reaches the store late, or from a machine
+    /// Starts the time of a joined pairing anew, but not while its joiner waits to be let in. A use that reaches the store late, or from a machine
     /// whose clock is behind, shortens nothing.
     pub(super) fn used(&mut self, config: &Config, now: Timestamp) {
         let ttl = self.ttl(config);
@@ -180,7 +186,8 @@ impl Pairing {
     /// How long it lives after the last sign of life.
     pub(super) const fn ttl(&self, config: &Config) -> Duration {
         match self.state {
-            State::Waiting { .. } => config.code_ttl,
+            State::Waiting(_) | State::Guarded(_) => config.code_ttl,
+            State::Asked(_) => config.confirm_ttl,
             State::Joined { kept: true, .. } if self.attached => config.restore_ttl,
             State::Joined { .. } => config.unkept_ttl,
         }

@@ -5,11 +5,11 @@ use std::time::Duration;
 use rand_core::CryptoRngCore;
 
 use super::command::authenticate;
-use super::{Admit, Command, Config, Credential, Decision, Find, Pairing, Reject, View, Write};
+use super::{Command, Config, Credential, Decision, Find, Open, Pairing, Reject, View, Write};
 use crate::placement::{self, Candidate, Placement, RelayName};
 use crate::time::Timestamp;
 
-/// Recognises a peer by its credential, as [`Admit`] does, and says at which relay it meets the other one.
+/// Recognises a peer by its credential, as [`Open`] does, and says at which relay it meets the other one.
 #[derive(Clone, Debug)]
 pub struct Place {
     /// What the peer showed.
@@ -65,7 +65,7 @@ impl Command for Place {
     ) -> Result<Decision<Placed>, Reject> {
         let (pairing, role) = authenticate(current, &self.credential)?;
         let credential = self.credential.clone();
-        let admitted = Admit { credential }.decide(config, current, now, rng)?;
+        let admitted = Open { credential }.decide(config, current, now, rng)?;
         let reply = |placement, change| Placed {
             view: admitted.reply,
             placement,
@@ -150,6 +150,7 @@ mod tests {
                 digits: Digits::default(),
                 secret_bits: 20,
                 ephemeral: true,
+                confirm: false,
             };
             let created = decide(&Config::default(), None, &create, NOW, &mut rng).unwrap();
             let Write::Put(stored) = created.write else {

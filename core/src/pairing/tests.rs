@@ -1,5 +1,6 @@
 //! The promises of pairings: some by example, all of them against a plain model.
 
+mod confirm;
 mod model;
 
 use std::collections::HashMap;
@@ -13,6 +14,7 @@ const CODE_TTL: u64 = 130_000;
 const CODE_MAX: u64 = 24 * 3_600_000;
 const RESTORE_TTL: u64 = 7 * 24 * 3_600_000;
 const UNKEPT_TTL: u64 = 600_000;
+const CONFIRM_TTL: u64 = 120_000;
 
 /// A store without concurrency: it loads, decides and obeys.
 struct World {
@@ -62,10 +64,15 @@ impl World {
     }
 
     fn create_on(&mut self, ephemeral: bool) -> Created {
+        self.create_guarded(ephemeral, false)
+    }
+
+    fn create_guarded(&mut self, ephemeral: bool, confirm: bool) -> Created {
         let create = Create {
             digits: Digits::default(),
             secret_bits: 20,
             ephemeral,
+            confirm,
         };
         self.run(&create).unwrap().0
     }
@@ -76,6 +83,7 @@ impl World {
         let join = Join {
             nameplate,
             ephemeral,
+            label: None,
         };
         self.run(&join).unwrap().0
     }
@@ -121,6 +129,7 @@ impl World {
         let join = Join {
             nameplate,
             ephemeral: false,
+            label: None,
         };
         self.run(&join).map(|(joined, _)| joined)
     }
@@ -160,6 +169,7 @@ fn a_code_does_not_join_what_an_outdated_index_finds() {
         let join = Join {
             nameplate: created.nameplate.clone(),
             ephemeral: false,
+            label: None,
         };
         let decision = decide(&config, current, &join, now, &mut world.rng);
         assert_eq!(decision.unwrap_err(), Reject::CodeNotFound);

@@ -84,17 +84,40 @@ mod tests {
         r#""restorable_until":1790000600000,"kept":false}},"online":[false,true]}"#,
     );
 
+    /// Of a code that is guarded, of one that was redeemed, and of one whose joiner was let in.
+    const GUARDED: &str = concat!(
+        r#"{"id":"000102030405060708090a0b0c0d0e0f","#,
+        r#""initiator":"1111111111111111111111111111111111111111111111111111111111111111","#,
+        r#""state":{"guarded":{"nameplate":"048192","code_expires_at":1790000130000,"#,
+        r#""code_ends_at":1790086400000,"secret_bits":20,"ephemeral":true}},"#,
+        r#""online":[true,false]}"#,
+    );
+    const ASKED: &str = concat!(
+        r#"{"id":"000102030405060708090a0b0c0d0e0f","#,
+        r#""initiator":"1111111111111111111111111111111111111111111111111111111111111111","#,
+        r#""state":{"asked":{"#,
+        r#""joiner":"2222222222222222222222222222222222222222222222222222222222222222","#,
+        r#""expires_at":1790000120000,"kept":false,"label":"laptop"}},"online":[true,false]}"#,
+    );
+    const LABELLED: &str = concat!(
+        r#"{"id":"000102030405060708090a0b0c0d0e0f","#,
+        r#""initiator":"1111111111111111111111111111111111111111111111111111111111111111","#,
+        r#""state":{"joined":{"#,
+        r#""joiner":"2222222222222222222222222222222222222222222222222222222222222222","#,
+        r#""restorable_until":1790000600000,"kept":false,"label":"laptop"}},"online":[true,false]}"#,
+    );
+
     fn record(json: &str) -> Vec<u8> {
         [b"\x01\0\0\0\0\0\0\x01\x02".as_slice(), json.as_bytes()].concat()
     }
 
     #[test]
     fn format_1_is_read_and_written_for_ever() {
-        for json in [WAITING, JOINED, EPHEMERAL, UNKEPT] {
+        for json in [WAITING, JOINED, EPHEMERAL, UNKEPT, GUARDED, ASKED, LABELLED] {
             let stored = decode(&record(json)).unwrap();
             assert_eq!(stored.version, Version::numbered(258));
             let is_joined = stored.pairing.nameplate().is_none();
-            assert_eq!(is_joined, json == JOINED || json == UNKEPT);
+            assert_eq!(is_joined, ![WAITING, EPHEMERAL, GUARDED].contains(&json));
             let again = encode(&stored.pairing, stored.version).unwrap();
             assert_eq!(again, record(json));
         }

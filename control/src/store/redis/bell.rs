@@ -118,6 +118,8 @@ impl Bell {
 pub(super) fn write(version: Version, event: Event) -> String {
     let event = match event {
         Event::Joined => JOINED,
+        Event::Asked => ASKED,
+        Event::Confirmed => CONFIRMED,
         Event::Revoked => REVOKED,
     };
     format!("{} {:x} {event}", version.number, version.stamp)
@@ -129,6 +131,8 @@ fn read(said: &str) -> Option<(Version, Event)> {
     let stamp = u64::from_str_radix(parts.next()?, 16).ok()?;
     let event = match parts.next()? {
         JOINED => Event::Joined,
+        ASKED => Event::Asked,
+        CONFIRMED => Event::Confirmed,
         REVOKED => Event::Revoked,
         _ => return None,
     };
@@ -136,6 +140,8 @@ fn read(said: &str) -> Option<(Version, Event)> {
 }
 
 const JOINED: &str = "joined";
+const ASKED: &str = "asked";
+const CONFIRMED: &str = "confirmed";
 const REVOKED: &str = "revoked";
 /// Channels that are subscribed to with one command.
 const PIECE: usize = 500;

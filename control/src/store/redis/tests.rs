@@ -76,6 +76,7 @@ async fn each_key_expires_and_none_holds_a_credential() {
     let join = Join {
         nameplate: used.nameplate().unwrap().clone(),
         ephemeral: true,
+        label: None,
     };
     let stored = store.load(used.id(), START).await.unwrap().unwrap();
     let decision = decide(&config, Some(&used), &join, START, &mut OsRng).unwrap();
@@ -338,6 +339,7 @@ async fn on_three_nodes_a_code_is_redeemed_once() {
                 let join = Join {
                     nameplate,
                     ephemeral: true,
+                    label: None,
                 };
                 contract::redeem(&*store, &join).await.is_ok()
             });

@@ -16,6 +16,10 @@ struct Fact {
     /// Neither peer needs to ask for it to be kept.
     kept: bool,
     created_at: u64,
+    /// Whoever joins has to be let in.
+    guarded: bool,
+    /// Somebody joined and waits to be let in.
+    asked: bool,
 }
 
 impl Fact {
@@ -28,6 +32,9 @@ impl Fact {
     }
 
     fn used(&mut self, clock: u64) {
+        if self.asked {
+            return;
+        }
         self.gone_at = self.gone_at.max(clock + self.ttl());
     }
 
@@ -57,12 +64,14 @@ impl Fact {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Create(bool),
+    Create(bool, bool),
     Join(usize, bool),
     Keep(usize, Role),
     Alive(usize, Role),
     Guess(u32),
     Admit(usize, Role),
+    Open(usize, Role),
+    Answer(usize, Role, bool),
     Revoke(usize, Role),
     Present(usize, Role, bool),
     Pass(u64),
@@ -71,12 +80,15 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let role = prop::sample::select(Role::BOTH.to_vec());
     prop_oneof![
-        2 => any::<bool>().prop_map(Step::Create),
+        2 => any::<(bool, bool)>().prop_map(|(asks, guarded)| Step::Create(asks, guarded)),
         4 => (0usize..6, any::<bool>()).prop_map(|(at, asks)| Step::Join(at, asks)),
         1 => (0usize..6, role.clone()).prop_map(|(at, role)| Step::Keep(at, role)),
         4 => (0usize..6, role.clone()).prop_map(|(at, role)| Step::Alive(at, role)),
         1 => any::<u32>().prop_map(Step::Guess),
         4 => (0usize..6, role.clone()).prop_map(|(at, role)| Step::Admit(at, role)),
+        4 => (0usize..6, role.clone()).prop_map(|(at, role)| Step::Open(at, role)),
+        4 => (0usize..6, role.clone(), any::<bool>())
+            .prop_map(|(at, role, yes)| Step::Answer(at, role, yes)),
         1 => (0usize..6, role.clone()).prop_map(|(at, role)| Step::Revoke(at, role)),
         3 => (0usize..6, role, any::<bool>()).prop_map(|(at, role, on)| Step::Present(at, role, on)),
         3 => prop_oneof![0..CODE_TTL, Just(CODE_TTL - 1), Just(CODE_TTL), 0..UNKEPT_TTL, 0..CODE_MAX,
@@ -94,14 +106,15 @@ proptest! {
         let mut clock = 0;
         for step in steps {
             match step {
-                Step::Create(asks) => {
-                    let created = world.create_on(asks);
+                Step::Create(asks, guarded) => {
+                    let created = world.create_guarded(asks, guarded);
                     // A store refuses a nameplate that is in use.
                     let taken = facts.iter().any(|fact| fact.created.nameplate == created.nameplate);
                     prop_assume!(!taken);
                     facts.push(Fact {
                         created, joiner: None, gone_at: clock + CODE_TTL, revoked: false, online: [false; 2],
                         attached: false, kept: !asks, created_at: clock,
+                        guarded, asked: false,
                     });
                 }
                 Step::Guess(number) => {
@@ -112,7 +125,7 @@ proptest! {
                 Step::Join(at, asks) => {
                     let Some(fact) = facts.get_mut(at) else { continue };
                     let nameplate = fact.created.nameplate.clone();
-                    let join = Join { nameplate, ephemeral: asks };
+                    let join = Join { nameplate, ephemeral: asks, label: None };
                     let joined = world.run(&join).map(|(joined, _)| joined);
                     let may = fact.joiner.is_none() && !fact.revoked && clock < fact.gone_at;
                     prop_assert_eq!(joined.is_ok(), may);
@@ -120,8 +133,14 @@ proptest! {
                         Ok(joined) => {
                             fact.joiner = Some(joined.credential);
                             fact.kept |= !asks;
-                            fact.gone_at = clock;
-                            fact.used(clock);
+                            fact.asked = fact.guarded;
+                            prop_assert_eq!(joined.view.unconfirmed, fact.asked);
+                            if fact.asked {
+                                fact.gone_at = clock + CONFIRM_TTL;
+                            } else {
+                                fact.gone_at = clock;
+                                fact.used(clock);
+                            }
                         }
                         Err(reject) => prop_assert_eq!(reject, Reject::CodeNotFound),
                     }
@@ -135,6 +154,7 @@ proptest! {
                             prop_assert!(alive);
                             prop_assert_eq!(view.role, role);
                             prop_assert_eq!(view.joined, fact.joiner.is_some());
+                            prop_assert_eq!(view.unconfirmed, fact.asked);
                             fact.called(role, clock);
                             let until = START.as_millis() + fact.gone_at;
                             prop_assert_eq!(view.restorable_until.as_millis(), until);
@@ -143,6 +163,48 @@ proptest! {
                             prop_assert!(!alive);
                             prop_assert_eq!(reject, Reject::CredentialInvalid);
                         }
+                    }
+                }
+                Step::Open(at, role) => {
+                    let Some(fact) = facts.get_mut(at) else { continue };
+                    let Some(credential) = held(fact, role) else { continue };
+                    let alive = !fact.revoked && clock < fact.gone_at;
+                    let opened = world.run(&Open { credential }).map(|(view, _)| view.role);
+                    let expected = match (alive, role) {
+                        (false, _) => Err(Reject::CredentialInvalid),
+                        (true, Role::Joiner) if fact.asked => Err(Reject::Unconfirmed),
+                        (true, _) => Ok(role),
+                    };
+                    prop_assert_eq!(opened, expected);
+                    if opened.is_ok() {
+                        fact.called(role, clock);
+                    }
+                }
+                Step::Answer(at, role, yes) => {
+                    let Some(fact) = facts.get_mut(at) else { continue };
+                    let Some(credential) = held(fact, role) else { continue };
+                    let alive = !fact.revoked && clock < fact.gone_at;
+                    let told = match yes {
+                        true => world.run(&LetIn { credential }).map(|(_, event)| event),
+                        false => world.run(&Refuse { credential }).map(|(_, event)| event),
+                    };
+                    let expected = match (alive, role, fact.joiner.is_some(), fact.asked, yes) {
+                        (false, ..) => Err(Reject::CredentialInvalid),
+                        (_, Role::Joiner, ..) => Err(Reject::NotInitiator),
+                        (_, _, true, true, true) => Ok(Some(Event::Confirmed)),
+                        (_, _, true, true, false) => Ok(Some(Event::Revoked)),
+                        (_, _, true, false, true) => Ok(None),
+                        _ => Err(Reject::NobodyAsked),
+                    };
+                    prop_assert_eq!(told, expected);
+                    match told {
+                        Ok(Some(Event::Confirmed)) => {
+                            (fact.asked, fact.gone_at) = (false, clock);
+                            fact.used(clock);
+                        }
+                        Ok(Some(_)) => fact.revoked = true,
+                        Ok(None) => fact.called(role, clock),
+                        Err(_) => {}
                     }
                 }
                 Step::Keep(at, role) => {

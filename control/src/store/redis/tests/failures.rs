@@ -92,6 +92,7 @@ async fn a_failover_by_sentinels_is_found_out_and_gives_no_code_to_two() {
             let join = Join {
                 nameplate,
                 ephemeral: true,
+                label: None,
             };
             let start = Instant::now();
             // Who is told that Redis is away calls again, as devices do.

@@ -1,0 +1,76 @@
+//! Codes whose joiner has to be let in.
+
+use super::*;
+
+const CONFIRM_TTL: Duration = Duration::from_secs(120);
+
+/// A pairing whose code is guarded, and its initiator's credential.
+fn guarded() -> (Pairing, Created) {
+    let create = Create {
+        digits: Digits::default(),
+        secret_bits: 20,
+        ephemeral: true,
+        confirm: true,
+    };
+    let decision = decide(&Config::default(), None, &create, START, &mut OsRng).unwrap();
+    (written(decision.write), decision.reply)
+}
+
+/// Decides, and commits over what is stored.
+async fn run<C: Command>(store: &impl Store, command: &C, id: PairingId) -> C::Reply {
+    let stored = store.load(id, START).await.unwrap().expect("it is stored");
+    let current = Some(&stored.pairing);
+    let decision = decide(&Config::default(), current, command, START, &mut OsRng).unwrap();
+    let commit = Commit {
+        expected: Some(stored.version),
+        write: decision.write,
+        event: decision.event,
+    };
+    let outcome = store.commit(commit, START).await.unwrap();
+    assert_eq!(outcome, Outcome::Committed);
+    decision.reply
+}
+
+pub(super) async fn who_asks_is_kept_until_the_answer_and_all_are_told(store: &impl Store) {
+    for lets_in in [true, false] {
+        let (pairing, created) = guarded();
+        let id = pairing.id();
+        let commit = put(None, pairing, None);
+        store.commit(commit, START).await.unwrap();
+        let mut notices = store.watch(id).await.unwrap();
+        let join = Join {
+            nameplate: created.nameplate.clone(),
+            ephemeral: true,
+            label: "laptop".parse().ok(),
+        };
+        run(store, &join, id).await;
+        let found = store.find(&created.nameplate, START).await.unwrap();
+        assert_eq!(found, None, "the code is spent");
+        let asked = store.load(id, START).await.unwrap().unwrap().pairing;
+        assert!(asked.is_joined() && asked.is_unconfirmed());
+        assert_eq!(asked.label().unwrap().as_str(), "laptop");
+        let late = START + CONFIRM_TTL;
+        assert_eq!(store.load(id, late).await.unwrap(), None);
+
+        let credential = created.credential;
+        if lets_in {
+            run(store, &LetIn { credential }, id).await;
+            let joined = store.load(id, late).await.unwrap().unwrap().pairing;
+            assert!(joined.is_joined() && !joined.is_unconfirmed());
+            assert_eq!(joined.label().unwrap().as_str(), "laptop");
+        } else {
+            run(store, &Refuse { credential }, id).await;
+            assert_eq!(store.load(id, START).await.unwrap(), None);
+        }
+        let last = match lets_in {
+            true => Event::Confirmed,
+            false => Event::Revoked,
+        };
+        for (number, event) in [(2, Event::Asked), (3, last)] {
+            let Some(Notice::Happened(version, happened)) = notices.next().await else {
+                panic!("{event:?} is told");
+            };
+            assert_eq!((version.number, happened), (number, event));
+        }
+    }
+}
