@@ -9,8 +9,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use peersox_client::{Label, NotALabel};
 
 use crate::saved::Name;
+use crate::transfer::device;
 
 pub(crate) use devices::{Devices, Forget, Hold, Pair};
 pub(crate) use serve::{ProxyHeader, Role, Serve};
@@ -166,6 +168,8 @@ pub(crate) struct Partner {
     #[command(flatten)]
     pub(crate) new_code: NewCode,
     #[command(flatten)]
+    pub(crate) joiner: Joiner,
+    #[command(flatten)]
     pub(crate) remote: Remote,
 }
 
@@ -196,6 +200,34 @@ pub(crate) struct NewCode {
     #[arg(long, env = "PEERSOX_WORDS", default_value_t = 2,
           value_parser = clap::value_parser!(u8).range(0..=8))]
     pub(crate) words: u8,
+    /// Ask here before a device that has typed the code is connected. Without a terminal to ask on, none is.
+    #[arg(long)]
+    pub(crate) confirm: bool,
+}
+
+/// What a command that takes a code takes.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Joiner {
+    /// What this device calls itself when it types a code; the server is told it, too. Default: the name of
+    /// this machine; an empty one tells nothing.
+    #[arg(long, env = "PEERSOX_LABEL", value_name = "NAME", value_parser = label)]
+    pub(crate) label: Option<String>,
+}
+
+impl Joiner {
+    /// What to say.
+    pub(crate) fn label(&self) -> Option<Label> {
+        let name = self.label.clone().unwrap_or_else(device);
+        name.parse().ok()
+    }
+}
+
+/// A label, or nothing.
+fn label(text: &str) -> Result<String, NotALabel> {
+    match text {
+        "" => Ok(String::new()),
+        text => text.parse::<Label>().map(Into::into),
+    }
 }
 
 #[derive(Debug, Args)]
@@ -251,6 +283,8 @@ pub(crate) struct Receive {
     /// Replace files that exist, instead of choosing another name.
     #[arg(long)]
     pub(crate) overwrite: bool,
+    #[command(flatten)]
+    pub(crate) joiner: Joiner,
     #[command(flatten)]
     pub(crate) remote: Remote,
 }

@@ -180,7 +180,11 @@ pub(crate) fn code(error: &anyhow::Error) -> u8 {
         Some(
             Error::CodeNotFound | Error::CredentialInvalid | Error::Burnt(_) | Error::CodeSpent,
         ) => 3,
-        Some(Error::Closed(CloseReason::PeerLeft | CloseReason::Revoked)) => 4,
+        Some(
+            Error::Closed(CloseReason::PeerLeft | CloseReason::Revoked)
+            | Error::NotLetIn
+            | Error::NobodyLetIn,
+        ) => 4,
         Some(Error::Reset {
             by: Side::Other,
             code,
@@ -194,6 +198,7 @@ pub(crate) fn code(error: &anyhow::Error) -> u8 {
         Some(
             Error::Unreachable { .. }
             | Error::RateLimited { .. }
+            | Error::Unconfirmed { .. }
             | Error::NoLeg(_)
             | Error::Closed(_)
             | Error::PeerDone
@@ -230,6 +235,9 @@ mod tests {
             (Error::Closed(CloseReason::Replaced), 5),
             (Error::PeerDone, 5),
             (Error::NotTaken, 5),
+            (Error::NotLetIn, 4),
+            (Error::NobodyLetIn, 4),
+            (Error::Unconfirmed { retry_after: None }, 5),
             (Error::NoLeg(no_leg), 5),
             (Error::Tampered, 6),
             (Error::Reset { by, code: reset }, 4),

@@ -8,6 +8,7 @@
 mod admin;
 mod args;
 mod argv;
+mod confirm;
 mod connect;
 mod failure;
 mod fit;

@@ -11,7 +11,8 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::args::{NewCode, Partner, Remote, Transport};
+use crate::args::{Joiner, NewCode, Partner, Remote, Transport};
+use crate::confirm::Question;
 use crate::failure::{self, Failure};
 use crate::fit::Command;
 use crate::invite;
@@ -25,7 +26,7 @@ pub(crate) enum Way<'a> {
     /// Show a code.
     Show(&'a NewCode),
     /// Take the code that the other device shows.
-    Typed(&'a [String]),
+    Typed(&'a [String], &'a Joiner),
     /// Come back to a saved device.
     Saved(&'a Name),
 }
@@ -33,16 +34,31 @@ pub(crate) enum Way<'a> {
 impl<'a> Way<'a> {
     /// As the command line says.
     pub(crate) fn with(partner: &'a Partner) -> Self {
-        Self::of(&partner.code, &partner.new_code, partner.with.as_ref())
+        let Partner {
+            code,
+            joiner,
+            new_code,
+            ..
+        } = partner;
+        Self::of(code, joiner, new_code, partner.with.as_ref())
     }
 
     /// A saved device if one is named, a typed code if there is one, else a code to be shown.
-    pub(crate) fn of(code: &'a [String], new_code: &'a NewCode, saved: Option<&'a Name>) -> Self {
-        match saved {
-            Some(name) => Self::Saved(name),
-            None if code.is_empty() => Self::Show(new_code),
-            None => Self::Typed(code),
+    pub(crate) fn of(
+        code: &'a [String],
+        joiner: &'a Joiner,
+        new_code: &'a NewCode,
+        saved: Option<&'a Name>,
+    ) -> Self {
+        match code {
+            [] => Self::to(new_code, saved),
+            code => saved.map_or(Self::Typed(code, joiner), Self::Saved),
         }
+    }
+
+    /// A saved device if one is named, else a code to be shown.
+    pub(crate) fn to(new_code: &'a NewCode, saved: Option<&'a Name>) -> Self {
+        saved.map_or(Self::Show(new_code), Self::Saved)
     }
 }
 
@@ -65,7 +81,7 @@ pub(crate) async fn meet(
     let meeting = async {
         match way {
             Way::Show(new_code) => show_code(remote, new_code, ours, voice).await,
-            Way::Typed(code) => join(remote, code, ours, voice).await,
+            Way::Typed(code, joiner) => join(remote, code, joiner, ours, voice).await,
             Way::Saved(name) => come_back(remote, name, voice).await,
         }
     };
@@ -97,10 +113,25 @@ async fn show_code(
         new_code.words.into(),
         options(remote, Some(ours)),
     );
+    if new_code.confirm {
+        invite = invite.confirm();
+    }
     let mut waiting = Waiting::new(&server);
     let mut followed = None;
+    let mut question = Question::default();
     loop {
-        match invite.next().await.context("no code is shown any more")? {
+        let step = tokio::select! {
+            step = invite.next() => step,
+            yes = question.answer(voice) => {
+                invite.answer(yes);
+                continue;
+            }
+        };
+        let step = match step {
+            Err(Error::NobodyLetIn) => return Err(question.refusal().into()),
+            step => step.context("no code is shown any more")?,
+        };
+        match step {
             Step::Show(code) => {
                 invite::show(&code, &server, ours.other(), remote, voice).await?;
                 if let Some((peer, pairing)) = invite.shown() {
@@ -108,6 +139,7 @@ async fn show_code(
                     followed = Some(voice.follow(peer));
                 }
             }
+            Step::Asked(label) => question.begin(label.as_ref(), voice),
             Step::Replaced(why, error) => {
                 waiting.is_over();
                 if let Some(followed) = followed.take() {
@@ -199,6 +231,7 @@ impl Drop for Waiting {
 async fn join(
     remote: &Remote,
     code: &[String],
+    joiner: &Joiner,
     ours: Command,
     voice: Voice,
 ) -> anyhow::Result<Met> {
@@ -209,14 +242,25 @@ async fn join(
     let server = server(remote, remote.server()).await?;
     let terms = Terms {
         ephemeral: true,
+        label: joiner.label(),
         ..Terms::default()
     };
     let pairing = server.join_pairing_on(&code.nameplate, &terms).await?;
     let url = server.url().to_owned();
+    let mut waiting = Waiting::new(&server);
     let (proof, options) = (Proof::Code(code), options(remote, Some(ours)));
     let mut peer = Peer::start(server, pairing.clone(), proof, options)?;
     voice.follow(&mut peer);
+    if pairing.is_unconfirmed() {
+        voice.say(
+            "waiting for the other device to let this one in",
+            &json!({"event": "waiting_to_be_let_in"}),
+        );
+        // Whoever gives up takes the question back.
+        waiting.holds(pairing.clone(), peer.status());
+    }
     peer.attached().await?;
+    waiting.is_over();
     if peer.status().borrow().presence == Presence::Absent {
         voice.say(
             "waiting for the device that shows the code",

@@ -30,7 +30,7 @@ pub(crate) async fn run(args: Pair) -> anyhow::Result<()> {
     let voice = Voice::new(args.remote.json);
     let devices = Devices::of_this_user()?;
     devices.must_be_free(&args.save)?;
-    let way = Way::of(&args.code, &args.new_code, None);
+    let way = Way::of(&args.code, &args.joiner, &args.new_code, None);
     let met = meet::meet(&args.remote, way, Command::Pair, voice).await?;
     let Met {
         mut peer,

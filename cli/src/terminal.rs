@@ -114,7 +114,11 @@ static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
 pub(crate) fn shown(text: &str, look: Look) -> Cow<'_, str> {
     match look.utf8 {
         true => text.into(),
-        false => text.replace('·', "/").replace('…', "...").into(),
+        false => text
+            .replace('·', "/")
+            .replace('…', "...")
+            .replace(['“', '”'], "\"")
+            .into(),
     }
 }
 

@@ -6,14 +6,15 @@
 
 use futures_util::StreamExt;
 use peersox_core::code::{Code, Words};
-use peersox_core::invite::{Action, Ended, Input, Invite as Machine};
+use peersox_core::invite::{Action, Ended, Input, Invite as Machine, LetIn};
+use peersox_core::pairing::Label;
 use tokio::sync::watch;
 
 use crate::event::{Presence, Status};
 use crate::options::{Options, Proof};
 use crate::platform::{BoxFuture, Clock, Random};
 use crate::rpc::Boxed;
-use crate::server::{Created, Pairing, PairingEvent, Server, Terms};
+use crate::server::{Created, News as Told, Pairing, PairingEvent, Server, Terms};
 use crate::{Burnt, Error, Peer};
 
 pub use peersox_core::invite::Why as Replaced;
@@ -29,6 +30,8 @@ pub use peersox_core::invite::Why as Replaced;
 ///     match invite.next().await? {
 ///         Step::Show(code) => println!("{code}"),
 ///         Step::Replaced(_, why) => println!("another code follows: {why}"),
+///         // Only after `Invite::confirm`: a person looks at the label, and says yes or no.
+///         Step::Asked(label) => invite.answer(label.is_some_and(|it| it.as_str() == "laptop")),
 ///         Step::Met(peer, _pairing) => break peer,
 ///     }
 /// };
@@ -40,12 +43,19 @@ pub struct Invite {
     machine: Machine,
     server: Server,
     words: usize,
+    /// Whoever joins has to be let in.
+    confirm: bool,
+    /// Somebody has redeemed the code, and there is no yes.
+    asked: bool,
+    /// What it calls itself.
+    label: Option<Label>,
+    letting_in: Option<BoxFuture<Result<(), Error>>>,
     /// The words of the code that is being made. The server does not get them.
     drawn: Words,
     options: Options,
     clock: Clock,
     creating: Option<BoxFuture<Result<Created, Error>>>,
-    watching: Option<Boxed<Result<PairingEvent, Error>>>,
+    watching: Option<Boxed<Result<Told, Error>>>,
     shown: Option<Shown>,
     leaving: Option<BoxFuture<bool>>,
     /// Why there is no code, or why the last one ended.
@@ -59,6 +69,9 @@ pub enum Step {
     Show(Code),
     /// The code is not good any more, and another one follows.
     Replaced(Replaced, Error),
+    /// A device that calls itself so has redeemed the code and wants to connect: [`Invite::answer`] says
+    /// whether it may. Only after [`Invite::confirm`]. Whoever knows the nameplate can ask, under any name.
+    Asked(Option<Label>),
     /// The other device has proven the code, and messages flow.
     Met(Peer, Pairing),
 }
@@ -73,7 +86,8 @@ struct Shown {
 /// What was waited for.
 enum News {
     Created(Result<Created, Error>),
-    Watched(Option<Result<PairingEvent, Error>>),
+    Watched(Option<Result<Told, Error>>),
+    LetIn(Result<(), Error>),
     Status,
     Connected(Result<(), Error>),
     Left(bool),
@@ -89,6 +103,10 @@ impl Invite {
             machine: Machine::default(),
             server,
             words,
+            confirm: false,
+            asked: false,
+            label: None,
+            letting_in: None,
             drawn: Words::default(),
             options,
             clock: Clock::start(),
@@ -98,6 +116,22 @@ impl Invite {
             leaving: None,
             error: None,
         }
+    }
+
+    /// Lets nobody in without being asked: [`Step::Asked`] follows when somebody has redeemed a code. Before
+    /// the yes the other device gets no session, so that nothing of it arrives here and it hears nothing of
+    /// this one. A no, or no answer for two minutes, ends the invite. Call it before [`Invite::next`].
+    #[must_use]
+    pub fn confirm(mut self) -> Self {
+        self.machine = Machine::guarded();
+        self.confirm = true;
+        self
+    }
+
+    /// Answers [`Step::Asked`]. After a no, [`Invite::next`] gives [`Error::NobodyLetIn`]. An answer to no
+    /// question is ignored.
+    pub fn answer(&mut self, let_in: bool) {
+        self.tell(Input::Answered(let_in));
     }
 
     /// The peer of the code that is shown, and its pairing.
@@ -131,6 +165,8 @@ impl Invite {
                 let terms = Terms {
                     secret_bits: self.drawn.entropy_bits(),
                     ephemeral: true,
+                    confirm: self.confirm,
+                    label: None,
                 };
                 let server = self.server.clone();
                 self.creating = Some(Box::pin(
@@ -142,8 +178,38 @@ impl Invite {
                 self.watching = Some(watch(self.server.clone(), shown.pairing.clone()));
             }
             Action::Unwatch => self.watching = None,
+            Action::Ask => {
+                self.asked = true;
+                return Some(Ok(Step::Asked(self.label.take())));
+            }
+            Action::LetIn => {
+                self.asked = false;
+                let (server, pairing) = (self.server.clone(), self.shown.as_ref()?.pairing.clone());
+                self.letting_in = Some(Box::pin(async move {
+                    server.confirm_join(&pairing, true).await
+                }));
+            }
+            Action::Refuse => {
+                let Shown { peer, pairing, .. } = self.shown.take()?;
+                self.error = Some(Error::NobodyLetIn);
+                let server = self.server.clone();
+                self.leaving = Some(Box::pin(async move {
+                    if let Err(error) = server.confirm_join(&pairing, false).await {
+                        tracing::debug!(%error, "the no was not heard, and nobody is let in either");
+                    }
+                    peer.abandon().await
+                }));
+            }
             Action::Withdraw => {
-                let peer = self.shown.take()?.peer;
+                let Shown { peer, status, .. } = self.shown.take()?;
+                let status = *status.borrow();
+                let is_there = status.presence != Presence::Absent || status.code_used;
+                if is_there && !self.machine.is_let_in() {
+                    self.error = Some(Error::Protocol(LET_IN_UNASKED));
+                } else if self.asked {
+                    self.error = Some(Error::NobodyLetIn);
+                }
+                self.letting_in = None;
                 self.leaving = Some(Box::pin(peer.abandon()));
             }
             Action::Replace(why) => {
@@ -167,6 +233,7 @@ impl Invite {
             Some(()) = maybe(status.map(changed)) => News::Status,
             Some(connected) = maybe(connected.map(Peer::connected)) => News::Connected(connected),
             Some(used) = maybe(self.leaving.as_mut()) => News::Left(used),
+            Some(let_in) = maybe(self.letting_in.as_mut()) => News::LetIn(let_in),
             Some(created) = maybe(self.creating.as_mut()) => News::Created(created),
             Some(event) = maybe(self.watching.as_mut().map(StreamExt::next)) => News::Watched(event),
             () = due => News::Timeout,
@@ -180,8 +247,15 @@ impl Invite {
                 return self.created(created);
             }
             News::Watched(event) => {
+                if let Some(Ok(told)) = &event
+                    && told.event == PairingEvent::Joined
+                    && told.unconfirmed
+                {
+                    self.label.clone_from(&told.label);
+                    self.tell(Input::Asked);
+                }
                 let input = match event {
-                    Some(Ok(event)) => Input::Told(event),
+                    Some(Ok(told)) => Input::Told(told.event),
                     ended => {
                         self.watching = None;
                         let error = ended.and_then(Result::err);
@@ -193,7 +267,21 @@ impl Invite {
                 };
                 self.tell(input);
             }
+            News::LetIn(let_in) => {
+                self.letting_in = None;
+                self.tell(Input::LetIn(match let_in {
+                    Ok(()) => LetIn::Done,
+                    Err(error) => LetIn::Failed {
+                        is_final: !error.is_transient(),
+                        retry_after: error.retry_after(),
+                    },
+                }));
+            }
             News::Status => self.look(),
+            // A server that lies can let a device in. It gets no further than to prove the code.
+            News::Connected(Ok(())) if !self.machine.is_let_in() => {
+                self.tell(Input::PeerOnline);
+            }
             News::Connected(Ok(())) => {
                 let shown = self.shown.take()?;
                 self.watching = None;
@@ -202,18 +290,22 @@ impl Invite {
             News::Connected(Err(error)) => {
                 self.look();
                 self.shown = None;
+                self.letting_in = None;
                 let ended = match error {
                     Error::CredentialInvalid => Ended::Gone,
                     Error::Closed(reason) => Ended::HungUp(reason),
                     _ => Ended::Else,
                 };
-                self.error = Some(error);
+                self.error = Some(match self.asked {
+                    true => Error::NobodyLetIn,
+                    false => error,
+                });
                 self.tell(Input::Ended(ended));
             }
             News::Left(used) => {
                 self.leaving = None;
                 if used {
-                    self.error = Some(Burnt::Restarted.into());
+                    self.error.get_or_insert(Burnt::Restarted.into());
                     self.tell(Input::Used);
                 }
                 self.tell(Input::Ended(Ended::Gone));
@@ -243,6 +335,7 @@ impl Invite {
         match Peer::start(server, pairing.clone(), proof, options) {
             Ok(peer) => {
                 let status = peer.status();
+                self.asked = false;
                 self.shown = Some(Shown {
                     peer,
                     pairing,
@@ -283,6 +376,8 @@ impl Invite {
     }
 }
 
+const LET_IN_UNASKED: &str = "it let a device in that nobody here had said yes to";
+
 impl std::fmt::Debug for Invite {
     /// Shows no secret.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -293,8 +388,8 @@ impl std::fmt::Debug for Invite {
 }
 
 /// Opens a watch; one that is refused is a stream with that error alone.
-fn watch(server: Server, pairing: Pairing) -> Boxed<Result<PairingEvent, Error>> {
-    let opened = async move { server.watch(&pairing).await };
+fn watch(server: Server, pairing: Pairing) -> Boxed<Result<Told, Error>> {
+    let opened = async move { server.watch_news(&pairing).await };
     Box::pin(futures_util::stream::once(opened).flat_map(|opened| {
         let (events, refused) = match opened {
             Ok(events) => (Some(events), None),

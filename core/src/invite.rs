@@ -17,6 +17,10 @@
 //!   has ended, so that nothing can be said to it any more.
 //! - The watch is not needed, and not heard, once the other device is there.
 //! - A watch that is refused or breaks ends nothing. It is opened again after a pause.
+//! - Of a code that is guarded, nobody comes in before this side has said yes ([`Invite::guarded`]). A device
+//!   that is there before that was let in by a server that lies: the code is withdrawn. A code whose
+//!   question has no yes is the last one: nobody is asked about a second device while the answer to a
+//!   question about the first one is on its way.
 //! - Codes that are replaced soon after each other are shown with growing pauses.
 
 use std::time::Duration;
@@ -43,6 +47,9 @@ pub struct Invite {
     begun: bool,
     /// The code at hand took a message.
     used: bool,
+    gate: Gate,
+    /// When to let the joiner in again, after a call that failed.
+    let_in_at: Moment,
     shown_at: Moment,
     /// When to open the watch again; never while one is open or not wanted.
     watch_at: Moment,
@@ -72,6 +79,12 @@ pub enum Input {
         /// What `RetryInfo` says.
         retry_after: Option<Duration>,
     },
+    /// Control says that somebody has redeemed the code and waits to be let in.
+    Asked,
+    /// The person has said whether that device may come in.
+    Answered(bool),
+    /// Control was told to let it in, or could not be told.
+    LetIn(LetIn),
     /// The other device is attached to the relay.
     PeerOnline,
     /// The code took a message of the other side. Say so before [`Input::Ended`].
@@ -80,6 +93,20 @@ pub enum Input {
     Ended(Ended),
     /// The time of [`Invite::poll_timeout`] has come.
     Timeout,
+}
+
+/// What became of a call that lets the joiner in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LetIn {
+    /// It was heard.
+    Done,
+    /// It failed.
+    Failed {
+        /// Calling again would fail the same way: the pairing is gone.
+        is_final: bool,
+        /// What `RetryInfo` says.
+        retry_after: Option<Duration>,
+    },
 }
 
 /// How the peer of a code ended.
@@ -102,6 +129,14 @@ pub enum Action {
     Watch,
     /// Drop the watch.
     Unwatch,
+    /// Ask the person whether the device that redeemed the code may come in, and report
+    /// [`Input::Answered`].
+    Ask,
+    /// Tell control to let it in, and report [`Input::LetIn`].
+    LetIn,
+    /// Tell control not to let it in, and withdraw the code as [`Action::Withdraw`] says, whatever control
+    /// answers: who was not let in has no session.
+    Refuse,
     /// Nobody can come with this code any more: end its peer, and report [`Input::Used`] if it was, then
     /// [`Input::Ended`].
     Withdraw,
@@ -130,6 +165,21 @@ enum Stage {
     Over,
 }
 
+/// Who may come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gate {
+    /// Whoever has redeemed the code.
+    Open,
+    /// Nobody, and nobody has redeemed it.
+    Guarded,
+    /// Nobody, and a person is being asked.
+    Asked,
+    /// The device that the person said yes to.
+    LetIn,
+    /// Nobody any more.
+    Shut,
+}
+
 impl Ended {
     /// Whether this device is all right, and only the other one is gone.
     const fn is_lonely(self) -> bool {
@@ -152,6 +202,8 @@ impl Default for Invite {
             stage: Stage::Asking,
             begun: false,
             used: false,
+            gate: Gate::Open,
+            let_in_at: Moment::NEVER,
             shown_at: Moment::default(),
             watch_at: Moment::NEVER,
             watch_pause: Backoff::new(PAUSE, PAUSE_AT_MOST),
@@ -162,6 +214,25 @@ impl Default for Invite {
 }
 
 impl Invite {
+    /// One whose codes are guarded: the person is asked about whoever redeems one.
+    #[must_use]
+    pub fn guarded() -> Self {
+        Self {
+            gate: Gate::Guarded,
+            ..Self::default()
+        }
+    }
+
+    /// Whether the device that comes with the code may come in. Look once its peer is connected: whatever
+    /// comes of a code that is guarded was let in by this side, or is to be hung up.
+    #[must_use]
+    pub const fn is_let_in(&self) -> bool {
+        match self.gate {
+            Gate::Open | Gate::LetIn => true,
+            Gate::Guarded | Gate::Asked | Gate::Shut => false,
+        }
+    }
+
     /// Takes what happened.
     pub fn handle(&mut self, input: Input, now: Moment) {
         match (input, self.stage) {
@@ -188,6 +259,18 @@ impl Invite {
                 self.watch_at = until.max(now + retry_after.unwrap_or_default().min(LONGEST));
             }
             (Input::WatchEnded { .. }, _) => {}
+            (Input::Asked, Stage::Shown { .. }) => {
+                if self.gate == Gate::Guarded {
+                    self.gate = Gate::Asked;
+                    self.actions.push(Action::Ask);
+                }
+            }
+            (Input::Answered(yes), Stage::Shown { .. }) => self.answered(yes),
+            (Input::LetIn(let_in), Stage::Shown { .. }) => self.let_in(let_in, now),
+            (Input::Asked | Input::Answered(_) | Input::LetIn(_), _) => {}
+            (Input::PeerOnline, Stage::Shown { .. }) if !self.is_let_in() => {
+                self.shut(Action::Withdraw);
+            }
             (Input::PeerOnline, Stage::Shown { .. }) => {
                 self.stage = Stage::Shown { online: true };
                 self.unwatch();
@@ -197,7 +280,10 @@ impl Invite {
                 if !std::mem::replace(&mut self.used, true) {
                     self.guesses = self.guesses.saturating_sub(1);
                 }
-                self.unwatch();
+                match self.stage {
+                    Stage::Shown { .. } if !self.is_let_in() => self.shut(Action::Withdraw),
+                    _ => self.unwatch(),
+                }
             }
             (Input::Ended(_), Stage::Leaving) => self.ended(true, now),
             (Input::Ended(ended), _) => self.ended(ended.is_lonely(), now),
@@ -210,6 +296,10 @@ impl Invite {
                     self.watch_at = Moment::NEVER;
                     self.actions.push(Action::Watch);
                 }
+                if self.let_in_at <= now {
+                    self.let_in_at = Moment::NEVER;
+                    self.actions.push(Action::LetIn);
+                }
             }
         }
     }
@@ -221,15 +311,52 @@ impl Invite {
 
     /// When to give [`Input::Timeout`] if nothing happens before.
     #[must_use]
-    pub const fn poll_timeout(&self) -> Moment {
+    pub fn poll_timeout(&self) -> Moment {
         match self.stage {
             Stage::Pausing { until } => until,
-            Stage::Asking | Stage::Shown { .. } | Stage::Leaving | Stage::Over => self.watch_at,
+            Stage::Asking | Stage::Shown { .. } | Stage::Leaving | Stage::Over => {
+                self.watch_at.min(self.let_in_at)
+            }
         }
+    }
+
+    fn answered(&mut self, yes: bool) {
+        if self.gate != Gate::Asked {
+            return;
+        }
+        if yes {
+            self.gate = Gate::LetIn;
+            self.actions.push(Action::LetIn);
+        } else {
+            self.shut(Action::Refuse);
+        }
+    }
+
+    fn let_in(&mut self, let_in: LetIn, now: Moment) {
+        match let_in {
+            LetIn::Done => {}
+            LetIn::Failed { is_final: true, .. } => self.gone(),
+            LetIn::Failed { retry_after, .. } => {
+                let wait = retry_after.unwrap_or_default().clamp(PAUSE, LONGEST);
+                self.let_in_at = now + wait;
+            }
+        }
+    }
+
+    /// Nobody comes in any more.
+    fn shut(&mut self, how: Action) {
+        self.gate = Gate::Shut;
+        self.unwatch();
+        self.stage = Stage::Leaving;
+        self.actions.push(how);
     }
 
     fn created(&mut self, now: Moment) {
         (self.begun, self.used, self.shown_at) = (true, false, now);
+        self.let_in_at = Moment::NEVER;
+        if self.gate != Gate::Open {
+            self.gate = Gate::Guarded;
+        }
         self.stage = Stage::Shown { online: false };
         self.watch_pause.reset();
         self.actions.push(Action::Watch);
@@ -246,7 +373,12 @@ impl Invite {
 
     fn ended(&mut self, may_go_on: bool, now: Moment) {
         self.unwatch();
-        let may_go_on = self.used || may_go_on;
+        // Somebody was asked about, and did not come in, or came before the answer.
+        let is_last = match self.gate {
+            Gate::Open | Gate::Guarded | Gate::LetIn => false,
+            Gate::Asked | Gate::Shut => true,
+        };
+        let may_go_on = (self.used || may_go_on) && !is_last;
         if !may_go_on || self.guesses == 0 {
             return self.end();
         }
@@ -265,13 +397,13 @@ impl Invite {
     }
 
     fn unwatch(&mut self) {
-        self.watch_at = Moment::NEVER;
+        (self.watch_at, self.let_in_at) = (Moment::NEVER, Moment::NEVER);
         self.actions.push(Action::Unwatch);
     }
 
     fn end(&mut self) {
         self.stage = Stage::Over;
-        self.watch_at = Moment::NEVER;
+        (self.watch_at, self.let_in_at) = (Moment::NEVER, Moment::NEVER);
         self.actions.push(Action::End);
     }
 }

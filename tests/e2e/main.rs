@@ -6,6 +6,7 @@ mod admin;
 mod architecture;
 mod bench;
 mod client;
+mod confirm;
 mod connect;
 mod consent;
 mod embed;

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{NewCode, Remote};
+use super::{Joiner, NewCode, Remote};
 use crate::saved::Name;
 
 #[derive(Debug, Args)]
@@ -19,6 +19,8 @@ pub(crate) struct Pair {
     pub(crate) save: Name,
     #[command(flatten)]
     pub(crate) new_code: NewCode,
+    #[command(flatten)]
+    pub(crate) joiner: Joiner,
     #[command(flatten)]
     pub(crate) remote: Remote,
 }

@@ -33,8 +33,11 @@ pub(crate) async fn receive(args: Receive) -> anyhow::Result<()> {
         consent::must_reach_somebody(voice)?;
     }
     Sink::must_take_files(&args)?;
-    let no_code = NewCode { words: 0 };
-    let way = Way::of(&args.code, &no_code, args.from.as_ref());
+    let no_code = NewCode {
+        words: 0,
+        confirm: false,
+    };
+    let way = Way::of(&args.code, &args.joiner, &no_code, args.from.as_ref());
     let mut peer = meet::meet(&args.remote, way, Command::Receive, voice)
         .await?
         .peer;

@@ -38,7 +38,7 @@ pub(crate) async fn send(args: Send) -> anyhow::Result<()> {
     })?;
     consent::describe(source.offer(), "", voice);
 
-    let way = Way::of(&[], &args.code, args.to.as_ref());
+    let way = Way::to(&args.code, args.to.as_ref());
     let peer = meet::meet(&args.remote, way, Command::Send, voice)
         .await?
         .peer;

@@ -35,6 +35,8 @@ pub async fn meet(code: Option<&str>) -> Result<Peer, Box<dyn Error>> {
             match invite.next().await? {
                 Step::Show(code) => eprintln!("code: {code}"),
                 Step::Replaced(_, why) => eprintln!("another code follows: {why}"),
+                // Only after `Invite::confirm`.
+                Step::Asked(_) => invite.answer(false),
                 Step::Met(peer, _pairing) => break peer,
             }
         }

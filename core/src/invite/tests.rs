@@ -1,5 +1,7 @@
 //! A server that lies in every way plays against [`Invite`] and a real [`Endpoint`] for each code.
 
+mod guarded;
+
 use bytes::Bytes;
 use peersox_proto::v1;
 
@@ -18,6 +20,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// A program that shows codes, and the server that it talks to.
 struct Run {
+    guarded: bool,
     dice: Dice,
     now: Moment,
     invite: Invite,
@@ -51,6 +54,7 @@ impl Run {
             dice: Dice::new(seed),
             now: Moment::default() + SECOND,
             invite: Invite::default(),
+            guarded: false,
             code: None,
             watching: false,
             asked: false,
@@ -87,6 +91,9 @@ impl Run {
                     }
                 }
                 Action::Replace(_) => {}
+                // Nobody answers, and no call is answered.
+                Action::Ask | Action::LetIn => {}
+                Action::Refuse => unreachable!("nobody says no"),
                 Action::End => self.over = true,
             }
         }
@@ -100,6 +107,9 @@ impl Run {
             2 | 3 if self.watching => {
                 let event = PairingEvent::try_from(i32::try_from(self.dice.below(7)).unwrap());
                 self.invite.handle(Input::Told(event.unwrap()), self.now);
+                if self.guarded && self.dice.once_in(4) {
+                    self.invite.handle(Input::Asked, self.now);
+                }
             }
             4 if self.watching => {
                 self.watching = false;
@@ -315,8 +325,11 @@ fn a_server_that_lies_at_every_moment_gets_three_guesses() {
 
 /// An invite whose code is shown.
 fn shown() -> (Invite, Moment) {
+    shown_by(Invite::default())
+}
+
+fn shown_by(mut invite: Invite) -> (Invite, Moment) {
     let now = Moment::default() + SECOND;
-    let mut invite = Invite::default();
     assert_eq!(all(&mut invite), [Action::Create]);
     invite.handle(Input::Created, now);
     assert_eq!(all(&mut invite), [Action::Watch]);
