@@ -29,7 +29,7 @@ pub(super) struct Writer {
 
 #[derive(Debug)]
 pub(super) enum Work {
-    Commit(Commit),
+    Commit(Box<Commit>),
     Sweep,
 }
 
