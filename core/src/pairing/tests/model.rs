@@ -80,18 +80,20 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let role = prop::sample::select(Role::BOTH.to_vec());
     prop_oneof![
-        2 => any::<(bool, bool)>().prop_map(|(asks, guarded)| Step::Create(asks, guarded)),
-        4 => (0usize..6, any::<bool>()).prop_map(|(at, asks)| Step::Join(at, asks)),
+        4 => any::<(bool, bool)>().prop_map(|(asks, guarded)| Step::Create(asks, guarded)),
+        6 => (0usize..4, any::<bool>()).prop_map(|(at, asks)| Step::Join(at, asks)),
         1 => (0usize..6, role.clone()).prop_map(|(at, role)| Step::Keep(at, role)),
         4 => (0usize..6, role.clone()).prop_map(|(at, role)| Step::Alive(at, role)),
         1 => any::<u32>().prop_map(Step::Guess),
         4 => (0usize..6, role.clone()).prop_map(|(at, role)| Step::Admit(at, role)),
-        4 => (0usize..6, role.clone()).prop_map(|(at, role)| Step::Open(at, role)),
+        6 => (0usize..4, role.clone()).prop_map(|(at, role)| Step::Open(at, role)),
         4 => (0usize..6, role.clone(), any::<bool>())
             .prop_map(|(at, role, yes)| Step::Answer(at, role, yes)),
         1 => (0usize..6, role.clone()).prop_map(|(at, role)| Step::Revoke(at, role)),
         3 => (0usize..6, role, any::<bool>()).prop_map(|(at, role, on)| Step::Present(at, role, on)),
-        3 => prop_oneof![0..CODE_TTL, Just(CODE_TTL - 1), Just(CODE_TTL), 0..UNKEPT_TTL, 0..CODE_MAX,
+        3 => prop_oneof![0..1_000u64, 0..1_000u64, 0..1_000u64, 0..1_000u64, 0..CONFIRM_TTL,
+            Just(CONFIRM_TTL),
+            0..CODE_TTL, Just(CODE_TTL - 1), Just(CODE_TTL), 0..UNKEPT_TTL, 0..CODE_MAX,
             0..RESTORE_TTL, Just(RESTORE_TTL)]
             .prop_map(Step::Pass),
     ]
