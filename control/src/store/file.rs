@@ -162,7 +162,9 @@ impl Store for File {
         if commit.write == Write::Nothing {
             return Ok(Outcome::Committed);
         }
-        self.writer.carry_out(Work::Commit(Box::new(commit)), now).await
+        self.writer
+            .carry_out(Work::Commit(Box::new(commit)), now)
+            .await
     }
 
     async fn watch(&self, id: PairingId) -> Result<BoxStream<'static, Notice>, StoreError> {
