@@ -100,6 +100,7 @@ impl Devices {
         let request = v1::CreatePairingRequest {
             secret_bits: 20,
             ephemeral: true,
+            ..v1::CreatePairingRequest::default()
         };
         let reply = self.one.control.calls().await?.create_pairing(request);
         let reply = reply
@@ -123,6 +124,7 @@ impl Device {
         let request = v1::JoinPairingRequest {
             nameplate,
             ephemeral: true,
+            ..v1::JoinPairingRequest::default()
         };
         let reply = self.control.calls().await?.join_pairing(request);
         let reply = reply

@@ -21,6 +21,7 @@ pub mod config;
 pub mod directory;
 mod execute;
 pub mod guard;
+mod house;
 mod http;
 pub mod ice;
 mod ledger;

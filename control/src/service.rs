@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use futures_util::{FutureExt as _, StreamExt as _, stream};
+use futures_util::FutureExt as _;
 use peersox_core::code::{Digits, Odds, Price};
 use peersox_core::id::PairingId;
 use peersox_core::origin::Origin;
-use peersox_core::pairing::{Alive, Command, Present, RevokeById};
+use peersox_core::pairing::{Command, Present, RevokeById};
 use peersox_core::role::Role;
 use peersox_core::ticket::{Keyring, Signer, Verifier};
 use peersox_core::time::Timestamp;
@@ -35,8 +35,8 @@ use crate::presence::{Presence, Source};
 use crate::revoked::Revoked;
 use crate::roster::{Order, Roster};
 use crate::rpc;
-use crate::store::{Charge, Charged, Measured, Store, StoreError, Stored};
-use crate::vigil::{Due, Vigil};
+use crate::store::{Charge, Measured, Store, StoreError, Stored};
+use crate::vigil::Vigil;
 
 /// Tells the time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -338,8 +338,6 @@ fn random() -> [u8; 16] {
 const REVOCATIONS: usize = 64;
 const SWEEP: Duration = Duration::from_secs(10);
 const SHORTEST_SWEEP: Duration = Duration::from_millis(100);
-/// How many pairings are prolonged at once: a file takes them in one transaction.
-const PROLONGED_AT_ONCE: usize = 64;
 /// No request of ours comes near.
 const MAX_REQUEST: usize = 64 * 1024;
 const DESCRIPTORS: &str = "the descriptors compiled into this program are sound";
@@ -357,42 +355,6 @@ impl<S> std::fmt::Debug for Shared<S> {
 }
 
 impl<S: Store> Shared<S> {
-    pub(crate) async fn sweep(&self) -> Result<(), StoreError> {
-        stream::iter(self.vigil.due())
-            .for_each_concurrent(PROLONGED_AT_ONCE, |due| self.prolong(due))
-            .await;
-        self.presence.tidy();
-        let now = (self.clock)();
-        self.keys.send_if_modified(|keys| {
-            let tidied = keys.tidied(now);
-            let changed = tidied.is_some();
-            *keys = tidied.unwrap_or_else(|| keys.clone());
-            changed
-        });
-        self.store.sweep(now).await?;
-        for pairing in self.living.overdue(now) {
-            let stored = self.store.load(pairing, now).await?;
-            let end = stored.map(|stored| stored.pairing.expires_at());
-            self.living.found(pairing, end);
-        }
-        for digits in Digits::all() {
-            // What other servers were asked for at this length makes codes of this one longer, too.
-            let nothing = odds_charge(digits, Price::NOTHING);
-            match self.store.charge(&nothing).await {
-                Ok(Charged::Spent(spent)) => self.odds().all_spent(digits, spent, now),
-                Ok(Charged::Unshared | Charged::Refused(_)) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "cannot read the budgets that all nodes share");
-                    break;
-                }
-            }
-        }
-        self.odds().begin_census();
-        let census = self.store.census().await?;
-        self.odds().census(census);
-        Ok(())
-    }
-
     pub(crate) fn transports(&self) -> Vec<Transport> {
         match &self.roster {
             Some(roster) => roster.transports(),
@@ -413,21 +375,6 @@ impl<S: Store> Shared<S> {
             online: self.presence.online(pairing)[role.index()],
         };
         unrejected(self.execute(&present).await)
-    }
-
-    async fn prolong(&self, due: Due) {
-        let worn_out = self.odds().worn_out((self.clock)());
-        let alive = Alive {
-            pairing: due.pairing,
-            role: due.role,
-            seen: due.seen,
-            online: due.online,
-            worn_out,
-        };
-        match self.execute(&alive).await {
-            Ok(expires_at) => self.vigil.written(due.pairing, expires_at),
-            Err(error) => tracing::warn!(%error, "cannot prolong a pairing"),
-        }
     }
 
     /// Revokes a pairing, and tells the relay if there was one. Where the store does not say whether it has

@@ -206,8 +206,8 @@ pub struct Pairing {
 #[serde(rename_all = "lowercase")]
 enum State {
     Waiting(Waiting),
-    /// The same, and whoever redeems it has to be let in. It has a name of its own, so that a server that is too
-    /// old to know it reads an error, and not a code that is open to all.
+    /// The same, and whoever redeems it has to be let in. It has a name of its own, so that a server that is
+    /// too old to know it reads an error, and not a code that is open to all.
     Guarded(Waiting),
     /// A guarded code was redeemed, and the initiator has not answered yet.
     Asked(Asked),

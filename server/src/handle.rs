@@ -43,8 +43,9 @@ impl Handle {
         }
     }
 
-    /// What the server has counted so far, as OpenMetrics text; docs/operations.md lists it. For embedders who
-    /// serve it themselves; [`ServerConfig::metrics_listen`](crate::ServerConfig::metrics_listen) does by itself.
+    /// What the server has counted so far, as OpenMetrics text; docs/operations.md lists it. For embedders
+    /// who serve it themselves; with [`ServerConfig::metrics_listen`](crate::ServerConfig::metrics_listen)
+    /// the server does.
     #[must_use]
     pub fn metrics(&self) -> String {
         self.metrics.text().expect("a string takes all")

@@ -1,7 +1,7 @@
 //! What a server counts, as OpenMetrics text: <https://prometheus.io/docs/specs/om/open_metrics_spec/>.
 //!
-//! docs/operations.md explains each metric. Labels have few values, all known beforehand, but for the names of
-//! relays.
+//! docs/operations.md explains each metric. Labels have few values, all known beforehand, but for the names
+//! of relays.
 
 use std::fmt;
 use std::sync::Arc;

@@ -45,8 +45,8 @@ fn heard_nothing(joiner: &Command) {
     }
 }
 
-/// One shows the code at one node of control, the other types it at another: the question and the answer cross
-/// by the store. Before the yes the relay has the leg of the initiator alone.
+/// One shows the code at one node of control, the other types it at another: the question and the answer
+/// cross by the store. Before the yes the relay has the leg of the initiator alone.
 #[tokio::test]
 async fn a_yes_at_one_node_lets_in_who_waits_at_another() {
     let service = Service::new();

@@ -171,8 +171,8 @@ impl<S: Store> Watch<S> {
     }
 
     async fn presence(&mut self, change: Change) {
-        // Another server may have redeemed the code, or heard the initiator's answer, and the store's word of it
-        // be still on its way.
+        // Another server may have redeemed the code, or heard the initiator's answer, and the store's word of
+        // it be still on its way.
         if self.told != Told::Joined {
             let Some(loaded) = self.load(PairingEvent::Revoked).await else {
                 return;

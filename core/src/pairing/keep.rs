@@ -171,8 +171,8 @@ impl Pairing {
         }
     }
 
-    /// Starts the time of a joined pairing anew, but not while its joiner waits to be let in. A use that reaches the store late, or from a machine
-    /// whose clock is behind, shortens nothing.
+    /// Starts the time of a joined pairing anew, but not while its joiner waits to be let in. A use
+    /// that reaches the store late, or from a machine whose clock is behind, shortens nothing.
     pub(super) fn used(&mut self, config: &Config, now: Timestamp) {
         let ttl = self.ttl(config);
         if let State::Joined {

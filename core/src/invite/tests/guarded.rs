@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// Whatever server and relay say: without a yes nobody comes in, though a relay that lies with control has the
-/// code proven.
+/// Whatever server and relay say: without a yes nobody comes in, though a relay that lies with control has
+/// the code proven.
 #[test]
 fn nobody_comes_in_without_a_yes_whatever_is_said() {
     let (mut proven, mut shut) = (0, 0);
