@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::client::try_pair;
-use crate::harness::soon;
+use crate::harness::{quiet_port, soon};
 use crate::nodes::{Nodes, knows};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -51,12 +51,16 @@ async fn noon<R>(url: &str, mut redis: R, strike: impl FnOnce(&mut R)) {
     let nodes = Nodes::new(url);
     let mut controls = Vec::new();
     for _ in 0..3 {
-        controls.push(nodes.control().await);
+        controls.push(nodes.control_with(0, QUIET).await);
     }
     let balancer = Balancer::start(controls.iter().map(|it| it.port)).await;
     let mut relays = Vec::new();
     for name in ["one", "two", "three"] {
-        relays.push(nodes.relay(name, &controls).await);
+        let relay = nodes.relay_with(quiet_port(), name, &controls, RELAY).await;
+        for control in &controls {
+            knows(control, &relay, true).await;
+        }
+        relays.push(relay);
     }
     let load = Load::start(&balancer.url()).await;
     load.beats(2).await;
@@ -67,8 +71,11 @@ async fn noon<R>(url: &str, mut redis: R, strike: impl FnOnce(&mut R)) {
     strike(&mut redis);
     relay.kill().await;
     control.kill().await;
-    controls.insert(0, nodes.control_at(control_port).await);
-    relays.insert(0, nodes.relay_at(relay_port, "one", &controls).await);
+    controls.insert(0, nodes.control_with(control_port, QUIET).await);
+    relays.insert(
+        0,
+        nodes.relay_with(relay_port, "one", &controls, RELAY).await,
+    );
     load.beats(2).await;
     load.report("a relay, a control and a master of Redis were killed");
     soon(async { while !load.newcomer().await {} }).await;
@@ -81,7 +88,7 @@ async fn noon<R>(url: &str, mut redis: R, strike: impl FnOnce(&mut R)) {
         let control = controls.remove(at);
         let port = control.port;
         assert!(control.stop().await.success());
-        controls.insert(at, nodes.control_at(port).await);
+        controls.insert(at, nodes.control_with(port, QUIET).await);
         for relay in &relays {
             knows(&controls[at], relay, true).await;
         }
@@ -90,7 +97,7 @@ async fn noon<R>(url: &str, mut redis: R, strike: impl FnOnce(&mut R)) {
         let relay = relays.remove(at);
         let port = relay.port;
         assert!(relay.stop().await.success());
-        let relay = nodes.relay_at(port, name, &controls).await;
+        let relay = nodes.relay_with(port, name, &controls, RELAY).await;
         for control in &controls {
             knows(control, &relay, true).await;
         }
@@ -290,6 +297,12 @@ impl Balancer {
         format!("http://127.0.0.1:{}", self.port)
     }
 }
+
+/// Nobody reads what the nodes log here: a pipe that is full would stop them.
+const QUIET: &[&str] = &["--log", "warn"];
+
+/// The same, and the time that hundreds of peers of a debug build need to go elsewhere.
+const RELAY: &[&str] = &["--log", "warn", "--drain-grace", "30"];
 
 /// Between two messages of one direction, of a hundred pairs at most.
 const EACH: Duration = Duration::from_millis(50);
