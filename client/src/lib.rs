@@ -12,7 +12,7 @@
 //!     match invite.next().await? {
 //!         Step::Show(code) => println!("{code}"),
 //!         Step::Replaced(_, why) => println!("another code follows: {why}"),
-//!         Step::Asked(_) => invite.answer(true), // only after Invite::confirm
+//!         Step::Asked(_) => invite.answer(false), // only after Invite::confirm
 //!         Step::Met(peer, _pairing) => break peer,
 //!     }
 //! };
