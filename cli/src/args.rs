@@ -12,7 +12,6 @@ use clap_complete::Shell;
 use peersox_client::{Label, NotALabel};
 
 use crate::saved::Name;
-use crate::transfer::device;
 
 pub(crate) use devices::{Devices, Forget, Hold, Pair};
 pub(crate) use serve::{ProxyHeader, Role, Serve};
@@ -208,8 +207,8 @@ pub(crate) struct NewCode {
 /// What a command that takes a code takes.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Joiner {
-    /// What this device calls itself when it types a code; the server is told it, too. Default: the name of
-    /// this machine; an empty one tells nothing.
+    /// What this device calls itself when it types a code, where the other one asks (`--confirm`). The server
+    /// is told it, too. Default: nothing.
     #[arg(long, env = "PEERSOX_LABEL", value_name = "NAME", value_parser = label)]
     pub(crate) label: Option<String>,
 }
@@ -217,8 +216,7 @@ pub(crate) struct Joiner {
 impl Joiner {
     /// What to say.
     pub(crate) fn label(&self) -> Option<Label> {
-        let name = self.label.clone().unwrap_or_else(device);
-        name.parse().ok()
+        self.label.as_deref()?.parse().ok()
     }
 }
 

@@ -3,8 +3,8 @@
 //! the other.
 //!
 //! `PEERSOX_PAIRS=300 cargo test --workspace --test e2e noon -- --nocapture --test-threads 1` does it with
-//! more pairs, and prints the longest silence of each kind. More than a hundred pairs send less often, so that
-//! a debug build on two processors keeps up.
+//! more pairs, and prints the longest silence of each kind. More than a hundred pairs send less often, for a
+//! debug build on two processors.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
