@@ -88,3 +88,48 @@ impl<'writer> FormatFields<'writer> for Harmless {
         writer.write_str(&plain::text(&raw))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend(line);
+            Ok(line.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_field_forges_no_line_and_moves_no_cursor() {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let log = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .fmt_fields(Harmless)
+            .with_ansi(false)
+            .finish();
+        tracing::subscriber::with_default(log, || {
+            let origin = "a\u{1b}[2J\u{202e}b\n2026 INFO forged";
+            let span = tracing::info_span!("session", name = %origin);
+            let _inside = span.enter();
+            tracing::info!(%origin, "refused");
+        });
+        let said = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(said.lines().count(), 1, "{said:?}");
+        assert!(
+            said.contains("refused") && said.contains("forged"),
+            "{said:?}"
+        );
+        assert!(!said.contains(['\u{1b}', '\u{202e}']), "{said:?}");
+    }
+}

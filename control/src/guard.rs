@@ -280,6 +280,26 @@ mod tests {
         assert_eq!(attempts.len(), 20);
     }
 
+    /// Who fills a server with pairings degrades itself first.
+    #[test]
+    fn places_for_pairings_are_shared_and_come_back() {
+        let guard = Guard::new(&Config {
+            pairings: 320,
+            ..Config::default()
+        });
+        let fill = |address: &dyn Fn(u8) -> IpAddr| -> Vec<_> {
+            let taken = (0..=255).filter_map(|at| guard.pairing(address(at)).ok());
+            taken.collect()
+        };
+        let mine = fill(&|_| address(1));
+        assert_eq!(mine.len(), 160, "of one host: half of all");
+        let others = fill(&elsewhere);
+        assert!(others.len() >= 150, "{} of others", others.len());
+        drop((mine, others));
+        assert_eq!(guard.pairings.used(), 0);
+        assert!(guard.pairing(address(1)).is_ok());
+    }
+
     #[test]
     fn places_to_watch_are_bounded_and_come_back() {
         let guard = Guard::new(&Config {

@@ -123,6 +123,28 @@ async fn an_answer_is_for_one_offer_and_not_for_its_id() {
     assert!(!dir.path().join(".bash_profile").exists());
 }
 
+/// The time of a decision is no time of the transfer.
+#[tokio::test]
+async fn nothing_is_measured_before_the_consent() {
+    let server = Server::start(&[]).await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut sender = crate::harness::Peer::start(&server.url(), &["send", "/bin/true"]);
+    let code = sender.code().await;
+    let (into, url) = (dir.path().display(), server.url());
+    let line = format!("receive {code} -o {into} --server {url}");
+    let mut person = Terminal::start((80, 24), &[], &line);
+    let question = person.shows("accept? [Y/n]").await;
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let host = host.trim().replace("localhost", "peersox/");
+    assert!(question.contains(&host), "it names the device: {question}");
+    sender.event("waiting_for_consent").await;
+    assert!(!sender.has_told("progress"));
+    person.types("y\n").await;
+    sender.event("progress").await;
+    assert_eq!(sender.end().await, (0, String::new()));
+    assert_eq!(person.end().await.0, 0);
+}
+
 #[tokio::test]
 async fn the_end_of_the_input_is_no() {
     let server = Server::start(&[]).await;

@@ -248,6 +248,67 @@ async fn json_is_json_to_the_last_line() {
     }
 }
 
+/// What a terminal shows of a text: without what moves its cursor or changes its colours.
+fn plain(text: &str) -> String {
+    let mut pieces = text.split('\u{1b}');
+    let first = pieces.next().unwrap_or_default().to_owned();
+    pieces.fold(first, |shown, piece| {
+        let end = piece.find(|it: char| it.is_ascii_alphabetic());
+        shown + end.map_or("", |end| &piece[end + 1..])
+    })
+}
+
+#[tokio::test]
+async fn a_bar_takes_one_line_of_a_narrow_terminal() {
+    let server = Server::start(&["--leg-rate", "1000000"]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let large = folder.path().join("a name that is too long for it");
+    std::fs::write(&large, vec![1; 4_000_000]).unwrap();
+    let line = format!(
+        "send --no-qr --server {} {:?}",
+        server.url(),
+        large.display()
+    );
+    let mut sender = Terminal::start((40, 24), &[], &line.replace('"', "'"));
+    let said = sender.shows("on the other device").await;
+    let code = said.split("code: ").nth(1).unwrap();
+    let code = code.split_whitespace().next().unwrap();
+    let into = folder.path().join("into");
+    let receive = ["receive", "-y", "-o", into.to_str().unwrap(), code];
+    let receiver = Peer::start(&server.url(), &receive);
+    let shown = plain(&sender.shows("sent 1 file").await);
+    let bars = shown.split(['\r', '\n']).filter(|line| line.contains(" %"));
+    let widths: Vec<_> = bars.map(|line| line.chars().count()).collect();
+    assert!(
+        !widths.is_empty() && widths.iter().all(|&width| width <= 40),
+        "{shown:?}"
+    );
+    assert_eq!(receiver.end().await, (0, String::new()));
+    let (exit, _) = sender.end().await;
+    assert_eq!(exit, 0);
+}
+
+#[tokio::test]
+async fn without_colours_the_log_has_none() {
+    for (environment, colours) in [(&[][..], true), (&[("NO_COLOR", "1")], false)] {
+        let mut serves = Terminal::start((80, 24), environment, "serve --listen 127.0.0.1:0");
+        let said = serves.shows("listens for this machine only").await;
+        assert!(said.contains("listening"), "{said:?}");
+        assert_eq!(said.contains('\u{1b}'), colours, "{said:?}");
+        serves.types("\u{3}").await;
+        assert_eq!(serves.end().await.0, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_no_server_has_is_refused() {
+    let server = Server::start(&[]).await;
+    let url = format!("{}/foo", server.url());
+    let (exit, said) = Peer::start(&url, &["send", "/bin/true"]).end().await;
+    assert_eq!(exit, 5, "{said}");
+    assert!(said.contains("404"), "{said}");
+}
+
 /// Ctrl-C takes the bar away, and a terminal without UTF-8 gets ASCII.
 #[tokio::test]
 async fn a_transfer_that_is_interrupted_leaves_no_bar() {

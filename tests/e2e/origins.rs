@@ -30,6 +30,27 @@ async fn an_origin_may_be_written_in_capitals_and_with_its_port() {
     }
 }
 
+/// Once for each origin, so that whoever looks for the reason finds it, and nobody fills the log.
+#[tokio::test]
+async fn the_log_names_each_origin_that_was_refused() {
+    let mut server = Server::start(&[]).await;
+    let record = server.record();
+    for origin in [
+        "https://one.example",
+        "https://two.example",
+        "https://one.example",
+    ] {
+        preflight(&server, origin).await;
+    }
+    let log = record.end(server).await;
+    for origin in ["https://one.example", "https://two.example"] {
+        let lines = log.lines().filter(|line| line.contains(origin));
+        let lines: Vec<_> = lines.filter(|line| line.contains("INFO")).collect();
+        assert_eq!(lines.len(), 1, "{log}");
+        assert!(lines[0].contains("may not call"), "{log}");
+    }
+}
+
 #[tokio::test]
 async fn pages_of_the_server_itself_may_attach_and_a_page_under_its_public_url_too() {
     let server = Server::start(&["--public-url", "https://Public.example/below"]).await;

@@ -69,6 +69,20 @@ async fn a_forwarded_port_goes_on_while_files_are_sent_and_their_command_is_kill
     echoes(&mut stream, b"again").await;
 }
 
+/// Two that both send would wait for each other: a person is told what is missing.
+#[tokio::test]
+async fn two_devices_that_both_send_are_told_so() {
+    let paired = Paired::new().await;
+    let send = ["send", "--to", "other", "/bin/true"];
+    let mut here = paired.start("a", &send);
+    let mut there = paired.start("b", &send);
+    let told = tokio::select! {
+        told = here.event("wanted") => told,
+        told = there.event("wanted") => told,
+    };
+    assert_eq!(told["command"], "receive", "{told}");
+}
+
 #[tokio::test]
 async fn another_process_takes_over_when_the_holder_is_killed() {
     let paired = Paired::new().await;

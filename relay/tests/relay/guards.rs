@@ -287,6 +287,41 @@ async fn a_leg_that_sends_too_fast_is_read_more_slowly_and_loses_nothing() {
 }
 
 #[tokio::test]
+async fn the_legs_of_one_host_share_its_rate_and_lose_nothing() {
+    // Each leg may send as fast as it likes; all of the host 256 KiB at once, and as much in a second.
+    let server = Server::start(Config {
+        host_rate: Config::host_rate(64 * 1024),
+        ..Config::default()
+    })
+    .await;
+    let begun = Instant::now();
+    let mut pairs = tokio::task::JoinSet::new();
+    for over in [Over::Ws, Over::Quic, Over::Ws, Over::Quic] {
+        let (mut one, mut two, _) = server.pair((over, Over::Ws)).await;
+        pairs.spawn(async move {
+            let frame = |mark| Frame::new(Lane::Reliable, &[mark; 16 * 1024]);
+            let sending = async {
+                for mark in 0..12 {
+                    one.send(frame(mark)).await;
+                }
+            };
+            let taking = async {
+                for mark in 0..12 {
+                    assert_eq!(two.recv().await, frame(mark));
+                }
+            };
+            tokio::join!(sending, taking);
+        });
+    }
+    while let Some(pair) = pairs.join_next().await {
+        pair.unwrap();
+    }
+    // 768 KiB, of which a third is free; what is read in one go at the end is paid for afterwards.
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(1_000), "{took:?}");
+}
+
+#[tokio::test]
 async fn the_first_frames_are_not_paid_for_in_advance_where_the_rate_is_low() {
     let server = Server::start(Config {
         leg_rate: Limit::per(64 * 1024, Duration::from_secs(1)),

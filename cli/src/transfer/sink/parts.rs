@@ -160,7 +160,7 @@ pub(super) fn check_room(output: &Path, offer: &Offer) -> Result<(), Unstorable>
 /// Whether a stream may go on: it leaves some room to others.
 pub(super) fn check_reserve(output: &Path) -> Result<(), Unstorable> {
     match free(output) {
-        Some((free, all)) if free < RESERVE.min(all / 20) => Err(Unstorable::no_room(
+        Some((free, all)) if is_reserve(free, all) => Err(Unstorable::no_room(
             output,
             format!(
                 "only {} are left on the disk, and nobody knows how long this stream is",
@@ -171,6 +171,11 @@ pub(super) fn check_reserve(output: &Path) -> Result<(), Unstorable> {
     }
 }
 
+/// Whether so little is free that a stream has to leave it: 256 MiB, or a twentieth of a small disk.
+const fn is_reserve(free: u64, all: u64) -> bool {
+    free < RESERVE && free < all / 20
+}
+
 /// Free bytes for this user, and all bytes of the file system; none if that cannot be told.
 fn free(output: &Path) -> Option<(u64, u64)> {
     let there = output.ancestors().find(|it| it.exists());
@@ -178,4 +183,18 @@ fn free(output: &Path) -> Option<(u64, u64)> {
     let found = rustix::fs::statvfs(there.unwrap_or(Path::new("."))).ok()?;
     let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
     (found.f_blocks > 0).then(|| (bytes(found.f_bavail), bytes(found.f_blocks)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_leaves_room_to_others() {
+        const MIB: u64 = 1 << 20;
+        let large = 1 << 40;
+        assert!(is_reserve(256 * MIB - 1, large) && !is_reserve(256 * MIB, large));
+        // A twentieth of a disk of one gigabyte.
+        assert!(is_reserve(51 * MIB, 1024 * MIB) && !is_reserve(52 * MIB, 1024 * MIB));
+    }
 }
