@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use peersox_control::directory::PublicUrl;
 use peersox_control::{Directory, Memory, Store};
+use peersox_core::limit::Networks;
 use peersox_core::time::Timestamp;
 use peersox_relay::Relay;
 use peersox_relay::listen::{quic, stun};
@@ -93,17 +94,17 @@ impl Server {
         if matches!(builder.role, Role::Relay(_)) && config.public_url.is_none() {
             return Err(BindError::NoPublicUrl);
         }
-        let listener = listen(config.listen).map_err(|source| BindError::Listen {
-            address: config.listen,
-            source,
-        })?;
-        let (listener, address) = listener;
+        let has_quic = config.quic && !matches!(builder.role, Role::Control(_));
+        let refused = |address| move |source| BindError::Listen { address, source };
+        let sockets = match has_quic {
+            true => sockets::both(config.listen).map(|(tcp, udp)| (tcp, Some(udp))),
+            false => sockets::tcp(config.listen).map(|tcp| (tcp, None)),
+        };
+        let (tcp, udp) = sockets.map_err(refused(config.listen))?;
+        let (listener, address) = listen(tcp).map_err(refused(config.listen))?;
         let metrics_listener = config.metrics_listen.map(|address| {
-            let listening = listen(Some(address));
-            listening.map_err(|source| BindError::Listen {
-                address: Some(address),
-                source,
-            })
+            let listening = sockets::tcp(Some(address)).and_then(listen);
+            listening.map_err(refused(Some(address)))
         });
         let metrics_listener = metrics_listener.transpose()?;
         let tls = config.tls.clone().map(Identity::acceptor);
@@ -114,17 +115,16 @@ impl Server {
             Role::Relay(role) => Some(Relay::new(config.relay(), trusts_nobody(&role.name), now)),
             Role::Control(_) => None,
         };
-        let quic = match &relay {
-            Some((relay, _)) if config.quic => {
-                Some(Quic::bind(&config, &builder.secret, relay, address)?)
+        let quic = match (&relay, udp) {
+            (Some((relay, _)), Some(udp)) => {
+                Some(Quic::bind(&config, &builder.secret, relay, address, udp)?)
             }
-            Some(_) | None => None,
+            (None, _) | (_, None) => None,
         };
 
         // From here on nothing fails.
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (digests, published) = watch::channel(Vec::new());
-        let has_quic = quic.is_some();
         let endpoint = quic.map(|Quic { endpoint, rotated }| {
             if let Some(first) = rotated {
                 let rotation = certificate::rotate(endpoint.clone(), first, digests);
@@ -179,7 +179,16 @@ impl Server {
         let last = CancellationToken::new();
         let metrics_address = match metrics_listener {
             Some((listener, address)) => {
-                tasks.spawn(metrics.clone().serve(listener, last.clone()));
+                let http = Http {
+                    listener,
+                    most: METRICS_CONNECTIONS,
+                    tls: None,
+                    router: metrics.clone().router(),
+                    prefix: Prefix::of(None),
+                    unmetered: Networks::default(),
+                    forwarded: Forwarded::default(),
+                };
+                tasks.spawn(http.run(last.clone(), tasks.clone()));
                 tracing::info!(%address, "metrics");
                 Some(address)
             }
@@ -271,8 +280,11 @@ impl Ending {
     }
 }
 
-fn listen(address: Option<SocketAddr>) -> std::io::Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::from_std(sockets::tcp(address)?)?;
+/// Of those who read metrics; more are refused.
+const METRICS_CONNECTIONS: u64 = 64;
+
+fn listen(socket: std::net::TcpListener) -> std::io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::from_std(socket)?;
     let address = listener.local_addr()?;
     Ok((listener, address))
 }
@@ -290,6 +302,7 @@ impl Quic {
         secret: &Secret,
         relay: &Relay,
         address: SocketAddr,
+        socket: std::io::Result<std::net::UdpSocket>,
     ) -> Result<Self, BindError> {
         let (first, rotated) = match config.tls.clone() {
             Some(given) => (given, None),
@@ -301,7 +314,7 @@ impl Quic {
         };
         let served = first.quic().map_err(BindError::QuicCertificate)?;
         let stun = config.stun.then(|| stun::Server::new(relay));
-        let endpoint = sockets::udp(address)
+        let endpoint = socket
             .and_then(|socket| quic::on_socket(served, &secret.quic_keys(), socket, stun))
             .map_err(|source| BindError::Quic { address, source })?;
         Ok(Self { endpoint, rotated })

@@ -34,8 +34,35 @@ fn tcp_on(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// The same, and the UDP port of the same number, whose error the caller names. If the system may choose the
+/// number, it is one that is free for both.
+pub(crate) fn both(listen: Option<SocketAddr>) -> io::Result<(TcpListener, io::Result<UdpSocket>)> {
+    let chosen = listen.is_some_and(|address| address.port() == 0);
+    free_for_both(if chosen { CHOICES } else { 1 }, || tcp(listen))
+}
+
+/// Of the first `choices` listeners, the first one whose port is free for UDP; else the last one.
+fn free_for_both(
+    choices: usize,
+    mut tcp: impl FnMut() -> io::Result<TcpListener>,
+) -> io::Result<(TcpListener, io::Result<UdpSocket>)> {
+    // Listens on until a port is found, so that the system does not choose the same port again.
+    let mut passed_over = Vec::new();
+    loop {
+        let listener = tcp()?;
+        match udp(listener.local_addr()?) {
+            Err(error)
+                if error.kind() == io::ErrorKind::AddrInUse && passed_over.len() + 1 < choices =>
+            {
+                passed_over.push(listener);
+            }
+            socket => return Ok((listener, socket)),
+        }
+    }
+}
+
 /// The UDP port with the number of the TCP port.
-pub(crate) fn udp(address: SocketAddr) -> io::Result<UdpSocket> {
+fn udp(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = socket(address, Type::DGRAM, Protocol::UDP)?;
     socket.bind(&address.into())?;
     Ok(socket.into())
@@ -68,6 +95,8 @@ fn connections_of(files: Option<u64>) -> u64 {
 const MOST_CONNECTIONS: u64 = 16_384;
 /// Where the server listens unless told otherwise.
 pub(crate) const PORT: u16 = 3000;
+/// Ports that the system may choose before one of them has to do.
+const CHOICES: usize = 32;
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
 
@@ -102,6 +131,24 @@ mod tests {
             let (_, from) = socket.recv_from(&mut [0; 8]).unwrap();
             assert_eq!(from.ip().to_canonical(), host);
         }
+    }
+
+    #[test]
+    fn a_port_that_the_system_chooses_is_free_for_tcp_and_udp() {
+        let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let taken = [(); 3].map(|()| udp(local(0)).unwrap());
+        let mut chosen = taken
+            .iter()
+            .map(|socket| tcp_on(socket.local_addr().unwrap()))
+            .chain(std::iter::repeat_with(|| tcp_on(local(0))));
+        let (listener, socket) = free_for_both(CHOICES, || chosen.next().unwrap()).unwrap();
+        let socket = socket.unwrap();
+        assert_eq!(listener.local_addr().unwrap(), socket.local_addr().unwrap());
+
+        // A port that was asked for is the only choice.
+        let address = taken[0].local_addr().unwrap();
+        let (_, socket) = both(Some(address)).unwrap();
+        assert_eq!(socket.unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }
 
     #[test]

@@ -57,8 +57,8 @@ pub struct Server {
     scheme: &'static str,
     pub port: u16,
     pub child: Child,
-    /// Nothing once somebody records it.
-    stderr: Option<Lines<BufReader<ChildStderr>>>,
+    /// What it said before it was ready, and what it says from then on. Nothing once somebody records it.
+    said: Option<(String, Lines<BufReader<ChildStderr>>)>,
 }
 
 /// What a server says from a moment on.
@@ -98,10 +98,14 @@ impl Server {
         let mut child = quiet.spawn().expect("the server starts");
         let mut stderr = BufReader::new(child.stderr.take().expect("piped")).lines();
         let greeting = "PeerSox is ready at ";
+        let mut said = String::new();
         let port = loop {
             let line = soon(stderr.next_line()).await.expect("readable");
-            let line = line.expect("the server says where it is before it ends");
+            let Some(line) = line else {
+                panic!("the server ended before it said where it is: {said}");
+            };
             let Some(rest) = line.strip_prefix(greeting) else {
+                said = said + &line + "\n";
                 continue;
             };
             let address = rest.split_whitespace().next().expect("an address");
@@ -119,15 +123,14 @@ impl Server {
             },
             port,
             child,
-            stderr: Some(stderr),
+            said: Some((said, stderr)),
         }
     }
 
-    /// Reads what it says from now on, as fast as it says it.
+    /// All that it says but for the line that it is ready, read as fast as it says it.
     pub fn record(&mut self) -> Record {
-        let mut stderr = self.stderr.take().expect("recorded once");
+        let (mut all, mut stderr) = self.said.take().expect("recorded once");
         Record(tokio::spawn(async move {
-            let mut all = String::new();
             while let Ok(Some(line)) = stderr.next_line().await {
                 all = all + &line + "\n";
             }
@@ -168,11 +171,9 @@ impl Server {
     /// Asks it to stop and gives what it said from its greeting on.
     pub async fn log_until_stopped(&mut self) -> Vec<String> {
         signal(&self.child, "TERM");
+        let (_, stderr) = self.said.as_mut().expect("nobody records it");
         let mut log = Vec::new();
-        while let Some(line) = soon(self.stderr.as_mut().expect("nobody records it").next_line())
-            .await
-            .expect("readable")
-        {
+        while let Some(line) = soon(stderr.next_line()).await.expect("readable") {
             log.push(line);
         }
         log
@@ -182,7 +183,7 @@ impl Server {
     pub async fn stop(mut self) -> std::process::ExitStatus {
         signal(&self.child, "TERM");
         let status = soon(self.child.wait()).await.expect("it can be waited for");
-        if let Some(stderr) = &mut self.stderr {
+        if let Some((_, stderr)) = &mut self.said {
             while let Ok(Some(_)) = stderr.next_line().await {}
         }
         status
