@@ -244,7 +244,8 @@ impl Driver {
         self.tell(input);
     }
 
-    /// What a refusal means for a joiner that had to be let in: who was not has no pairing any more.
+    /// A joiner that was refused, or not answered in time, has no pairing any more: for it
+    /// `CREDENTIAL_INVALID` means that it was not let in.
     fn refused(&self, error: Error) -> Error {
         let never_was_in = self.pairing.is_unconfirmed() && self.endpoints.is_empty();
         match error {

@@ -269,13 +269,21 @@ impl Invite {
             }
             News::LetIn(let_in) => {
                 self.letting_in = None;
-                self.tell(Input::LetIn(match let_in {
+                let let_in = match let_in {
                     Ok(()) => LetIn::Done,
-                    Err(error) => LetIn::Failed {
-                        is_final: !error.is_transient(),
-                        retry_after: error.retry_after(),
-                    },
-                }));
+                    Err(error) => {
+                        let is_final = !error.is_transient();
+                        if is_final {
+                            // The yes came too late.
+                            self.error = Some(Error::NobodyLetIn);
+                        }
+                        LetIn::Failed {
+                            is_final,
+                            retry_after: error.retry_after(),
+                        }
+                    }
+                };
+                self.tell(Input::LetIn(let_in));
             }
             News::Status => self.look(),
             // A server that lies can let a device in. It gets no further than to prove the code.

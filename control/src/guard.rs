@@ -67,6 +67,8 @@ pub struct Guard {
     budgets: Mutex<Budgets>,
     watches: Pool,
     calls: Pool,
+    /// Of the calls, those that wait for a person.
+    kept: Pool,
     pairings: Pool,
     watches_per_pairing: usize,
     by_pairing: Arc<Mutex<HashMap<PairingId, usize>>>,
@@ -93,6 +95,7 @@ impl Guard {
             }),
             watches: Pool::new(config.watches, &config.unmetered),
             calls: Pool::new(config.calls, &config.unmetered),
+            kept: Pool::new(config.calls / 2, &config.unmetered),
             pairings: Pool::new(config.pairings, &config.unmetered),
             watches_per_pairing: config.watches_per_pairing,
             by_pairing: Arc::default(),
@@ -179,6 +182,14 @@ impl Guard {
     /// [`Full`] says what stands in the way.
     pub fn pairing(&self, address: IpAddr) -> Result<Place, Full> {
         self.pairings.take(address, 1)
+    }
+
+    /// Takes the places of a call that waits for a person: one of a watch, and one of the half of all calls
+    /// that may wait.
+    #[must_use]
+    pub fn keep(&self, pairing: PairingId, address: IpAddr) -> Option<(WatchPlace, Place)> {
+        let watch = self.watch(pairing, address)?;
+        Some((watch, self.kept.take(address, 1).ok()?))
     }
 
     /// Takes a place among the calls that are being answered.

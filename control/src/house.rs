@@ -15,11 +15,12 @@ impl<S: Store> Shared<S> {
             .await;
         self.presence.tidy();
         let now = (self.clock)();
-        self.keys.send_if_modified(|keys| {
-            let tidied = keys.tidied(now);
-            let changed = tidied.is_some();
-            *keys = tidied.unwrap_or_else(|| keys.clone());
-            changed
+        self.keys.send_if_modified(|keys| match keys.tidied(now) {
+            Some(tidied) => {
+                *keys = tidied;
+                true
+            }
+            None => false,
         });
         self.store.sweep(now).await?;
         for pairing in self.living.overdue(now) {

@@ -266,7 +266,7 @@ impl Invite {
                 }
             }
             (Input::Answered(yes), Stage::Shown { .. }) => self.answered(yes),
-            (Input::LetIn(let_in), Stage::Shown { .. }) => self.let_in(let_in, now),
+            (Input::LetIn(let_in), Stage::Shown { online: false }) => self.let_in(let_in, now),
             (Input::Asked | Input::Answered(_) | Input::LetIn(_), _) => {}
             (Input::PeerOnline, Stage::Shown { .. }) if !self.is_let_in() => {
                 self.shut(Action::Withdraw);
@@ -353,7 +353,6 @@ impl Invite {
 
     fn created(&mut self, now: Moment) {
         (self.begun, self.used, self.shown_at) = (true, false, now);
-        self.let_in_at = Moment::NEVER;
         if self.gate != Gate::Open {
             self.gate = Gate::Guarded;
         }

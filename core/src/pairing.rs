@@ -22,9 +22,10 @@
 //! What lasts is not written every second: [`Alive`] is run when half of the time is used, and at
 //! the last sign.
 //!
-//! A code may be guarded: its creator wants to be asked about whoever redeems it. The joiner is then
-//! asked about: it has a credential and no right to open a session before the initiator has let it in, and
-//! nothing prolongs the time for the answer. The rules are those of [`Open`], [`LetIn`] and [`Refuse`].
+//! A code may be guarded: its creator wants to be asked about whoever redeems it. The initiator is
+//! then asked about the joiner. Until the answer the joiner has a credential but may open no
+//! session, and nothing prolongs the time for the answer. The rules are those of [`Open`],
+//! [`LetIn`] and [`Refuse`].
 //!
 //! [`decide`] takes what is stored, a command, the time and a random source, and answers what to
 //! store, what to tell those who watch, and what to reply. It changes nothing itself: the caller
@@ -107,6 +108,12 @@ impl Config {
     #[must_use]
     pub fn code_life(&self) -> Duration {
         self.code_max.max(self.code_ttl)
+    }
+
+    /// How long a joiner waits to be let in: no longer than a joined pairing lives that is not kept.
+    #[must_use]
+    pub fn confirm_life(&self) -> Duration {
+        self.confirm_ttl.min(self.unkept_ttl)
     }
 }
 

@@ -115,8 +115,8 @@ impl Keyring {
         }
     }
 
-    /// The same with a new key that signs. The present one is believed until then, as its tickets live on. Of
-    /// the keys that were believed so far the latest stay, so that all are [`Keyring::MOST`] at most.
+    /// The same with a new key that signs. The present key is believed until `until`, because its tickets
+    /// live on. The oldest keys are dropped, so that at most [`Keyring::MOST`] remain.
     #[must_use]
     pub fn renewed(&self, signer: Signer, until: Timestamp) -> Self {
         let present = Believed {

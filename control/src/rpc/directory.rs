@@ -89,7 +89,7 @@ impl<S: Store> DirectoryService for Directory<S> {
         tokio::spawn(note(shared, roster, name, notes));
         tokio::spawn(listener.listen(reports, replaced.clone()));
         let mut keys = self.shared.keys.subscribe();
-        // The first word names those that are good now.
+        // The relay's first message is a hello with the present keys.
         keys.mark_changed();
         let outgoing = Outgoing {
             shared: Arc::clone(&self.shared),
@@ -270,7 +270,7 @@ impl<S: Store> Outgoing<S> {
         }
         let order = tokio::select! {
             biased;
-            // Control keeps the other end for as long as it lives.
+            // `shared` holds the sender, so `changed` never fails.
             Ok(()) = self.keys.changed() => return Some(Ok(said(Said::Hello(self.hello())))),
             // What was ordered before is told before the goodbye.
             () = self.shared.stop.cancelled() => self.orders.try_recv().map_err(|_| status::draining()),

@@ -9,8 +9,9 @@
 //! ```
 //!
 //! The call is kept, so that the joiner hears of the yes at once and polls nothing; a client that knows
-//! nothing of this only sees a call that takes its time. A call that waits takes the place of a watch, and
-//! there are so many: without one it is answered at once, and the client calls again a little later.
+//! nothing of this only sees a call that takes its time. A call that waits takes a place of a watch, and at
+//! most half of all calls wait. Without a free place the call is answered at once, and the client calls again
+//! after two seconds.
 //!
 //! The answer may be given at another node of control: the store tells all.
 
@@ -70,7 +71,7 @@ pub(crate) async fn wait<S: Store>(
     from: IpAddr,
     end: Option<Instant>,
 ) -> Result<(), Status> {
-    let Some(_place) = shared.guard.watch(pairing, from) else {
+    let Some(_places) = shared.guard.keep(pairing, from) else {
         return Err(status::unconfirmed(CROWDED));
     };
     let failed = |error| status::store(&error);

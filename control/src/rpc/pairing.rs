@@ -8,7 +8,7 @@ use peersox_core::limit::Full;
 use peersox_core::pairing::{
     Admit, Change, Create, Join, Keep, LetIn, Open, Place, Placed, Refuse, Revoke, View,
 };
-use peersox_core::placement::{Placement, RelayName};
+use peersox_core::placement::Placement;
 use peersox_core::ticket::Claims;
 use peersox_core::time::Timestamp;
 use peersox_proto::v1;
@@ -49,7 +49,7 @@ impl<S: Store> PairingService for Pairing<S> {
             transports: transports.into_iter().map(Into::into).collect(),
             code_max_seconds: seconds(config.pairing.code_life()),
             unkept_ttl_seconds: seconds(config.pairing.unkept_ttl),
-            confirm_seconds: seconds(config.pairing.confirm_ttl.min(config.pairing.unkept_ttl)),
+            confirm_seconds: seconds(config.pairing.confirm_life()),
         }))
     }
 
@@ -328,16 +328,15 @@ impl<S: Store> Pairing<S> {
             change,
         } = placed;
         let placement = placement.ok_or_else(status::no_relay)?;
-        let moved = |from: &RelayName| match place.candidates.iter().any(|it| it.name == *from) {
-            true => Cause::Unreached,
-            false if roster.is_draining(from) => Cause::Draining,
-            false => Cause::Gone,
-        };
         match &change {
             Change::Stays => {}
             Change::Placed => self.0.metrics.placed(&placement.relay, None),
-            Change::Moved(from) => {
-                let cause = moved(from);
+            Change::Moved { from, stood } => {
+                let cause = match stood {
+                    true => Cause::Unreached,
+                    false if roster.is_draining(from) => Cause::Draining,
+                    false => Cause::Gone,
+                };
                 self.0.metrics.placed(&placement.relay, Some(cause));
             }
         }

@@ -83,7 +83,7 @@ struct Watch<S> {
     /// When the pairing expires, unless it is used before.
     expires_at: Timestamp,
     end: Option<Instant>,
-    /// What the client is still to be told: no more than two, and what presence held back.
+    /// What the client is still to be told: no more than three, and what presence held back.
     queue: VecDeque<Result<WatchPairingResponse, Status>>,
     ended: bool,
     _place: WatchPlace,
@@ -92,7 +92,7 @@ struct Watch<S> {
 }
 
 /// What a client knows of the joiner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Told {
     /// Nothing, or that there is none.
     Nothing,
@@ -256,26 +256,24 @@ impl<S: Store> Watch<S> {
             true => Told::Asked,
             false => Told::Joined,
         };
-        let before = std::mem::replace(&mut self.told, now);
-        if before == now {
+        if now <= self.told {
+            // Nobody who was let in has to be let in again.
             return;
         }
+        let before = std::mem::replace(&mut self.told, now);
         self.shared.vigil.joined(self.id);
-        match before {
-            Told::Nothing => self.queue.push_back(Ok(WatchPairingResponse {
+        if before == Told::Nothing {
+            self.queue.push_back(Ok(WatchPairingResponse {
                 event: PairingEvent::Joined.into(),
                 joiner_label: convert::told(label),
                 unconfirmed,
-            })),
-            Told::Asked => {
-                self.tell(PairingEvent::Confirmed);
-                let online = self.shared.presence.online(self.id);
-                if self.role == Role::Joiner && online[self.role.other().index()] {
-                    self.tell_online(true);
-                }
-            }
-            // Nobody who was let in has to be let in again.
-            Told::Joined => self.told = Told::Joined,
+            }));
+            return;
+        }
+        self.tell(PairingEvent::Confirmed);
+        let online = self.shared.presence.online(self.id);
+        if self.role == Role::Joiner && online[self.role.other().index()] {
+            self.tell_online(true);
         }
     }
 

@@ -41,15 +41,15 @@ pub(crate) async fn check_full<S: Store>(three: impl AsyncFn() -> S) {
 }
 
 pub(crate) fn create(now: Timestamp) -> (Pairing, Created) {
-    create_on(now, 20)
+    create_on(now, 20, false)
 }
 
-fn create_on(now: Timestamp, secret_bits: u32) -> (Pairing, Created) {
+fn create_on(now: Timestamp, secret_bits: u32, confirm: bool) -> (Pairing, Created) {
     let create = Create {
         digits: Digits::default(),
         secret_bits,
         ephemeral: true,
-        confirm: false,
+        confirm,
     };
     let decision = decide(&Config::default(), None, &create, now, &mut OsRng).unwrap();
     (written(decision.write), decision.reply)
@@ -60,6 +60,21 @@ fn written(write: Write) -> Pairing {
         Write::Put(pairing) | Write::Prolong(pairing) => pairing,
         Write::Nothing | Write::Remove(_) => panic!("this stores a pairing"),
     }
+}
+
+/// Decides, and commits over what is stored.
+pub(crate) async fn run<C: Command>(store: &impl Store, command: &C, id: PairingId) -> C::Reply {
+    let stored = store.load(id, START).await.unwrap().expect("it is stored");
+    let current = Some(&stored.pairing);
+    let decision = decide(&Config::default(), current, command, START, &mut OsRng).unwrap();
+    let commit = Commit {
+        expected: Some(stored.version),
+        write: decision.write,
+        event: decision.event,
+    };
+    let outcome = store.commit(commit, START).await.unwrap();
+    assert_eq!(outcome, Outcome::Committed);
+    decision.reply
 }
 
 /// The same pairing after somebody attached, or left.
@@ -303,11 +318,11 @@ async fn those_who_wait_are_counted(store: &impl Store) {
     let mut expected = Census::default();
     assert_eq!(store.census().await.unwrap(), expected);
     for bits in [0, 10, 20, 20] {
-        let (pairing, _) = create_on(START, bits);
+        let (pairing, _) = create_on(START, bits, false);
         store.commit(put(None, pairing, None), START).await.unwrap();
         expected.add(Digits::default(), bits);
     }
-    let (used, _) = create_on(START, 0);
+    let (used, _) = create_on(START, 0, false);
     let used = put(None, joined(&used, START), None);
     store.commit(used, START).await.unwrap();
     assert_eq!(store.census().await.unwrap(), expected);

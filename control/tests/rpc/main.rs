@@ -7,6 +7,7 @@ mod confirm;
 mod documented;
 mod guards;
 mod harness;
+mod keys;
 mod lives;
 mod pairing;
 mod watch;

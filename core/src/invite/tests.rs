@@ -74,6 +74,7 @@ impl Run {
             }
             self.lie();
             self.drive();
+            assert!(!self.guarded || !self.invite.is_let_in(), "nobody said yes");
         }
         self
     }
@@ -105,7 +106,7 @@ impl Run {
             0 => self.now = self.now + Duration::from_millis(self.dice.below(90_000)),
             1 if self.asked => self.create(),
             2 | 3 if self.watching => {
-                let event = PairingEvent::try_from(i32::try_from(self.dice.below(7)).unwrap());
+                let event = PairingEvent::try_from(i32::try_from(self.dice.below(8)).unwrap());
                 self.invite.handle(Input::Told(event.unwrap()), self.now);
                 if self.guarded && self.dice.once_in(4) {
                     self.invite.handle(Input::Asked, self.now);

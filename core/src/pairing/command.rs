@@ -161,28 +161,20 @@ impl Command for Join {
         let waits = |pairing: &&Pairing| pairing.nameplate() == Some(&self.nameplate);
         let mut pairing = current.filter(waits).ok_or(Reject::CodeNotFound)?.clone();
         let credential = Credential::random(pairing.id, rng);
-        let joiner = credential.hash();
-        let label = self.label.clone();
-        let (state, event) = match &pairing.state {
-            State::Guarded(waiting) => {
-                let asked = Asked {
-                    joiner,
-                    expires_at: now + config.confirm_ttl.min(config.unkept_ttl),
-                    kept: !(waiting.ephemeral && self.ephemeral),
-                    label,
-                };
-                (State::Asked(asked), Event::Asked)
-            }
-            State::Waiting(waiting) => {
-                let joined = State::Joined {
-                    joiner,
-                    restorable_until: now,
-                    kept: !(waiting.ephemeral && self.ephemeral),
-                    label,
-                };
-                (joined, Event::Joined)
-            }
+        let (waiting, is_guarded) = match &pairing.state {
+            State::Waiting(waiting) => (waiting, false),
+            State::Guarded(waiting) => (waiting, true),
             State::Asked(_) | State::Joined { .. } => return Err(Reject::CodeNotFound),
+        };
+        let asked = Asked {
+            joiner: credential.hash(),
+            expires_at: now + config.confirm_life(),
+            kept: !(waiting.ephemeral && self.ephemeral),
+            label: self.label.clone(),
+        };
+        let (state, event) = match is_guarded {
+            true => (State::Asked(asked), Event::Asked),
+            false => (asked.let_in(now), Event::Joined),
         };
         pairing.state = state;
         pairing.used(config, now);
@@ -219,20 +211,27 @@ impl Command for Admit {
         _: &mut impl CryptoRngCore,
     ) -> Result<Decision<View>, Reject> {
         let (pairing, role) = authenticate(current, &self.credential)?;
-        let mut used = pairing.clone();
+        Ok(pairing.admit(config, role, now))
+    }
+}
+
+impl Pairing {
+    /// Counts as a use by this peer.
+    pub(super) fn admit(&self, config: &Config, role: Role, now: Timestamp) -> Decision<View> {
+        let mut used = self.clone();
         used.alive(config, role, now);
-        let gained = used.expires_at().saturating_since(pairing.expires_at());
-        let (write, reply) = if gained < worth_storing(config, pairing) {
-            (Write::Nothing, pairing.view(role))
+        let gained = used.expires_at().saturating_since(self.expires_at());
+        let (write, reply) = if gained < worth_storing(config, self) {
+            (Write::Nothing, self.view(role))
         } else {
             let view = used.view(role);
             (Write::Prolong(used), view)
         };
-        Ok(Decision {
+        Decision {
             write,
             event: None,
             reply,
-        })
+        }
     }
 }
 

@@ -23,8 +23,8 @@ use serde::{Deserialize, Serialize};
 
 use super::command::authenticate;
 use super::{
-    Admit, Asked, Command, Config, Credential, Decision, Event, Find, Pairing, Reject, RevokeById,
-    State, View, Write,
+    Asked, Command, Config, Credential, Decision, Event, Find, Pairing, Reject, RevokeById, State,
+    View, Write,
 };
 use crate::role::Role;
 use crate::time::Timestamp;
@@ -49,14 +49,37 @@ impl Command for Open {
         config: &Config,
         current: Option<&Pairing>,
         now: Timestamp,
-        rng: &mut impl CryptoRngCore,
+        _: &mut impl CryptoRngCore,
     ) -> Result<Decision<View>, Reject> {
         let (pairing, role) = authenticate(current, &self.credential)?;
-        if role == Role::Joiner && pairing.is_unconfirmed() {
+        pairing.open(config, role, now)
+    }
+}
+
+impl Pairing {
+    /// As [`Pairing::admit`], if this peer may attach.
+    pub(super) fn open(
+        &self,
+        config: &Config,
+        role: Role,
+        now: Timestamp,
+    ) -> Result<Decision<View>, Reject> {
+        if role == Role::Joiner && self.is_unconfirmed() {
             return Err(Reject::Unconfirmed);
         }
-        let credential = self.credential.clone();
-        Admit { credential }.decide(config, current, now, rng)
+        Ok(self.admit(config, role, now))
+    }
+}
+
+impl Asked {
+    /// The joiner may come in.
+    pub(super) fn let_in(self, now: Timestamp) -> State {
+        State::Joined {
+            joiner: self.joiner,
+            restorable_until: now,
+            kept: self.kept,
+            label: self.label,
+        }
     }
 }
 
@@ -79,28 +102,15 @@ impl Command for LetIn {
         config: &Config,
         current: Option<&Pairing>,
         now: Timestamp,
-        rng: &mut impl CryptoRngCore,
+        _: &mut impl CryptoRngCore,
     ) -> Result<Decision<View>, Reject> {
         let pairing = of_initiator(current, &self.credential)?;
         match &pairing.state {
             State::Waiting(_) | State::Guarded(_) => Err(Reject::NobodyAsked),
-            State::Joined { .. } => {
-                let credential = self.credential.clone();
-                Admit { credential }.decide(config, current, now, rng)
-            }
-            State::Asked(Asked {
-                joiner,
-                kept,
-                label,
-                ..
-            }) => {
+            State::Joined { .. } => Ok(pairing.admit(config, Role::Initiator, now)),
+            State::Asked(asked) => {
                 let mut confirmed = pairing.clone();
-                confirmed.state = State::Joined {
-                    joiner: *joiner,
-                    restorable_until: now,
-                    kept: *kept,
-                    label: label.clone(),
-                };
+                confirmed.state = asked.clone().let_in(now);
                 confirmed.used(config, now);
                 Ok(Decision {
                     reply: confirmed.view(Role::Initiator),
@@ -164,7 +174,7 @@ fn of_initiator<'a>(
 #[serde(try_from = "String", into = "String")]
 pub struct Label(String);
 
-/// A text is no label.
+/// The text breaks the rules of a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a label has 1 to {} bytes of UTF-8, and no control characters",

@@ -6,8 +6,8 @@ use rand_core::CryptoRngCore;
 
 use super::command::authenticate;
 use super::{
-    Admit, Asked, Command, Config, Credential, Decision, Find, Pairing, Reject, State, View,
-    Waiting, Write,
+    Asked, Command, Config, Credential, Decision, Find, Pairing, Reject, State, View, Waiting,
+    Write,
 };
 use crate::code::{Lengths, Nameplate};
 use crate::id::PairingId;
@@ -34,7 +34,7 @@ impl Command for Keep {
         config: &Config,
         current: Option<&Pairing>,
         now: Timestamp,
-        rng: &mut impl CryptoRngCore,
+        _: &mut impl CryptoRngCore,
     ) -> Result<Decision<View>, Reject> {
         let (pairing, role) = authenticate(current, &self.credential)?;
         let mut kept = pairing.clone();
@@ -45,8 +45,7 @@ impl Command for Keep {
         }
         if kept == *pairing {
             // It is kept already, so that this is a use and no more.
-            let credential = self.credential.clone();
-            return Admit { credential }.decide(config, current, now, rng);
+            return Ok(pairing.admit(config, role, now));
         }
         kept.alive(config, role, now);
         let reply = kept.view(role);
@@ -184,10 +183,10 @@ impl Pairing {
     }
 
     /// How long it lives after the last sign of life.
-    pub(super) const fn ttl(&self, config: &Config) -> Duration {
+    pub(super) fn ttl(&self, config: &Config) -> Duration {
         match self.state {
             State::Waiting(_) | State::Guarded(_) => config.code_ttl,
-            State::Asked(_) => config.confirm_ttl,
+            State::Asked(_) => config.confirm_life(),
             State::Joined { kept: true, .. } if self.attached => config.restore_ttl,
             State::Joined { .. } => config.unkept_ttl,
         }

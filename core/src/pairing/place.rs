@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand_core::CryptoRngCore;
 
 use super::command::authenticate;
-use super::{Command, Config, Credential, Decision, Find, Open, Pairing, Reject, View, Write};
+use super::{Command, Config, Credential, Decision, Find, Pairing, Reject, View, Write};
 use crate::placement::{self, Candidate, Placement, RelayName};
 use crate::time::Timestamp;
 
@@ -38,15 +38,19 @@ pub struct Placed {
 }
 
 /// What a call changes of where peers meet.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// Nothing.
-    #[default]
     Stays,
     /// They have a relay for the first time.
     Placed,
-    /// They have another one than this.
-    Moved(RelayName),
+    /// They have another one than before.
+    Moved {
+        /// The former one.
+        from: RelayName,
+        /// Whether that one takes new legs, and a peer could not reach it.
+        stood: bool,
+    },
 }
 
 impl Command for Place {
@@ -61,11 +65,10 @@ impl Command for Place {
         config: &Config,
         current: Option<&Pairing>,
         now: Timestamp,
-        rng: &mut impl CryptoRngCore,
+        _: &mut impl CryptoRngCore,
     ) -> Result<Decision<Placed>, Reject> {
         let (pairing, role) = authenticate(current, &self.credential)?;
-        let credential = self.credential.clone();
-        let admitted = Open { credential }.decide(config, current, now, rng)?;
+        let admitted = pairing.open(config, role, now)?;
         let reply = |placement, change| Placed {
             view: admitted.reply,
             placement,
@@ -109,7 +112,10 @@ impl Command for Place {
         };
         let change = match placed {
             None => Change::Placed,
-            Some(former) => Change::Moved(former.relay.clone()),
+            Some(former) => Change::Moved {
+                from: former.relay.clone(),
+                stood: stands(former),
+            },
         };
         let mut moved = pairing.clone();
         moved.alive(config, role, now);

@@ -4,36 +4,9 @@ use super::*;
 
 const CONFIRM_TTL: Duration = Duration::from_secs(120);
 
-/// A pairing whose code is guarded, and its initiator's credential.
-fn guarded() -> (Pairing, Created) {
-    let create = Create {
-        digits: Digits::default(),
-        secret_bits: 20,
-        ephemeral: true,
-        confirm: true,
-    };
-    let decision = decide(&Config::default(), None, &create, START, &mut OsRng).unwrap();
-    (written(decision.write), decision.reply)
-}
-
-/// Decides, and commits over what is stored.
-async fn run<C: Command>(store: &impl Store, command: &C, id: PairingId) -> C::Reply {
-    let stored = store.load(id, START).await.unwrap().expect("it is stored");
-    let current = Some(&stored.pairing);
-    let decision = decide(&Config::default(), current, command, START, &mut OsRng).unwrap();
-    let commit = Commit {
-        expected: Some(stored.version),
-        write: decision.write,
-        event: decision.event,
-    };
-    let outcome = store.commit(commit, START).await.unwrap();
-    assert_eq!(outcome, Outcome::Committed);
-    decision.reply
-}
-
 pub(super) async fn who_asks_is_kept_until_the_answer_and_all_are_told(store: &impl Store) {
     for lets_in in [true, false] {
-        let (pairing, created) = guarded();
+        let (pairing, created) = create_on(START, 20, true);
         let id = pairing.id();
         let commit = put(None, pairing, None);
         store.commit(commit, START).await.unwrap();

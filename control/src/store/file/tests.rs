@@ -5,9 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use peersox_core::pairing::{Config, Present, Worth, decide};
+use peersox_core::pairing::{Config, Present, Worth};
 use peersox_core::role::Role;
-use rand_core::OsRng;
 use redb::TableDefinition;
 use tempfile::TempDir;
 
@@ -172,27 +171,12 @@ async fn nobody_is_attached_when_the_file_is_opened_again() {
     let id = pairing.id();
     store.commit(put(None, pairing, None), START).await.unwrap();
     for role in Role::BOTH {
-        let stored = store.load(id, START).await.unwrap().unwrap();
         let present = Present {
             pairing: id,
             role,
             online: true,
         };
-        let decision = decide(
-            &Config::default(),
-            Some(&stored.pairing),
-            &present,
-            START,
-            &mut OsRng,
-        );
-        let decision = decision.unwrap();
-        let commit = Commit {
-            expected: Some(stored.version),
-            write: decision.write,
-            event: decision.event,
-        };
-        let outcome = store.commit(commit, START).await.unwrap();
-        assert_eq!(outcome, Outcome::Committed);
+        contract::run(&store, &present, id).await;
     }
     let before = store.load(id, START).await.unwrap().unwrap();
     assert_eq!(before.pairing.worth(), Worth::Wanted);

@@ -44,8 +44,8 @@ impl Writers {
         }
         // That the access list forbids it is found now.
         if let Some(first) = free.first_mut() {
-            let none: u32 = redis::cmd("WAIT").arg(0).arg(1).query_async(first).await?;
-            tracing::debug!(replicas = none, "replicas of Redis");
+            let reached: u32 = redis::cmd("WAIT").arg(0).arg(1).query_async(first).await?;
+            tracing::debug!(replicas = reached, "replicas of Redis");
         }
         Ok(Self {
             replicas,
