@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use peersox_client::{Label, NotALabel};
+use peersox_client::Label;
 
 use crate::saved::Name;
 
@@ -209,23 +209,8 @@ pub(crate) struct NewCode {
 pub(crate) struct Joiner {
     /// What this device calls itself when it types a code, where the other one asks (`--confirm`). The server
     /// is told it, too. Default: nothing.
-    #[arg(long, env = "PEERSOX_LABEL", value_name = "NAME", value_parser = label)]
-    pub(crate) label: Option<String>,
-}
-
-impl Joiner {
-    /// What to say.
-    pub(crate) fn label(&self) -> Option<Label> {
-        self.label.as_deref()?.parse().ok()
-    }
-}
-
-/// A label, or nothing.
-fn label(text: &str) -> Result<String, NotALabel> {
-    match text {
-        "" => Ok(String::new()),
-        text => text.parse::<Label>().map(Into::into),
-    }
+    #[arg(long, env = "PEERSOX_LABEL", value_name = "NAME")]
+    pub(crate) label: Option<Label>,
 }
 
 #[derive(Debug, Args)]

@@ -7,7 +7,6 @@
 
 use std::io::IsTerminal as _;
 use std::pin::pin;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::{Bytes, BytesMut};
@@ -49,7 +48,7 @@ pub(crate) async fn run(args: Connect) -> anyhow::Result<()> {
         gone = &mut absent => return Err(gone),
     }
     // Where nobody typed an end, the other side has to hear of one. Its window may be full.
-    let _ = tokio::time::timeout(FAREWELL, sender.finish()).await;
+    let _ = tokio::time::timeout(meet::FAREWELL, sender.finish()).await;
     drop(sender);
     peer.close().await?;
     voice.say("", &json!({"event": "closed"}));
@@ -93,9 +92,9 @@ async fn join(
     }
 }
 
-/// Waits for the channel with this name. One that a command opens which does not belong to `ours`, as an
-/// older program may, ends both commands with the same sentence; others are dropped, which
-/// refuses them. A page runs no command, and opens a pipe to every program in case it reads one.
+/// Waits for the channel with this name. If a program opens a channel of a command that does not belong to
+/// `ours`, both commands end with the same sentence; older programs do that. Other channels are dropped,
+/// which refuses them. A page opens a pipe to a program that does not name its command, in case it reads one.
 pub(crate) async fn accept(peer: &mut Peer, name: &str, ours: Command) -> anyhow::Result<Channel> {
     while let Some(channel) = peer.accept(name).await {
         if channel.name() == name {
@@ -108,7 +107,7 @@ pub(crate) async fn accept(peer: &mut Peer, name: &str, ours: Command) -> anyhow
             let (sender, _receiver) = channel.split();
             let _ = sender.reset(OTHER_COMMAND).await;
             // The other side ends when it hears of that, and this side waits for it to hear.
-            let _ = tokio::time::timeout(FAREWELL, peer.ended()).await;
+            let _ = tokio::time::timeout(meet::FAREWELL, peer.ended()).await;
             return Err(fault.into());
         }
         tracing::debug!(
@@ -118,9 +117,6 @@ pub(crate) async fn accept(peer: &mut Peer, name: &str, ours: Command) -> anyhow
     }
     Err(peer.ended().await.err().unwrap_or(Error::PeerDone).into())
 }
-
-/// How long the other side may take to end.
-const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Sends what is read here, up to its end, and waits until the other side has read it.
 async fn copy_in(sender: &Sender) -> anyhow::Result<()> {
@@ -153,7 +149,7 @@ async fn copy_out(mut receiver: Receiver) -> anyhow::Result<()> {
 }
 
 /// The channel's name.
-const CHANNEL: &str = "peersox.pipe";
+pub(crate) const CHANNEL: &str = "peersox.pipe";
 
 /// How much is read at a time: about what one record carries.
 const PIECE: usize = 64 * 1024;

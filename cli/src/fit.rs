@@ -2,12 +2,13 @@
 //!
 //! A command names itself in the hello of the handshake, as in `peersox/0.1.0 (send)`, so that both know at
 //! once whether they fit: two of which neither opens a channel would wait for each other without a word.
-//! Commands over a saved device have one hello in common, and are started when somebody needs them; what they
-//! are is told by the channels that they open.
+//! Commands over a saved device share one hello, which names none of them. The channels that they open tell
+//! which they are.
 
-use peersox_client::{AGENT, ResetCode};
+use peersox_client::{AGENT, ResetCode, Secured};
 
 use crate::failure::Failure;
+use crate::{connect, forward, pair};
 
 /// A command that meets another device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,10 +75,10 @@ impl Command {
     /// The command that opens channels of this name.
     pub(crate) fn that_opens(channel: &str) -> Option<Self> {
         match channel {
-            "peersox.transfer" => Some(Self::Send),
-            "peersox.pipe" => Some(Self::Connect),
-            "peersox.forward" => Some(Self::Listen),
-            "peersox.pair" => Some(Self::Pair),
+            peersox_core::transfer::CHANNEL => Some(Self::Send),
+            connect::CHANNEL => Some(Self::Connect),
+            forward::CHANNEL => Some(Self::Listen),
+            pair::CHANNEL => Some(Self::Pair),
             _ => None,
         }
     }
@@ -105,10 +106,9 @@ impl Command {
     }
 }
 
-/// Whether a device that says it is `agent` is this program, or another one over the same library, and no
-/// page.
-pub(crate) fn is_program(agent: &str) -> bool {
-    agent.starts_with(PROGRAM)
+/// Whether the other device is known to be this program, or another one over the same library, and no page.
+pub(crate) fn is_program(other: Option<&Secured>) -> bool {
+    other.is_some_and(|it| it.agent.starts_with(PROGRAM))
 }
 
 /// What a device says it is, without the command that it runs.
@@ -181,15 +181,5 @@ mod tests {
             "peersox/0.1.0"
         );
         assert_eq!(software("My phone (old)"), "My phone (old)");
-        assert!(is_program("peersox/0.1.0 (send)") && !is_program("peersox-web/0.1.0"));
-    }
-
-    #[test]
-    fn channels_are_named_as_core_names_them() {
-        assert_eq!(
-            Command::that_opens(peersox_core::transfer::CHANNEL),
-            Some(Command::Send)
-        );
-        assert_eq!(Command::that_opens("chat"), None);
     }
 }

@@ -208,7 +208,7 @@ fn report(outcome: anyhow::Result<()>, voice: Voice) {
 }
 
 /// The channel's name.
-const CHANNEL: &str = "peersox.forward";
+pub(crate) const CHANNEL: &str = "peersox.forward";
 
 /// The target could not be reached.
 const UNREACHABLE: ResetCode = ResetCode(16);

@@ -242,7 +242,7 @@ async fn join(
     let server = server(remote, remote.server()).await?;
     let terms = Terms {
         ephemeral: true,
-        label: joiner.label(),
+        label: joiner.label.clone(),
         ..Terms::default()
     };
     let pairing = server.join_pairing_on(&code.nameplate, &terms).await?;
@@ -261,7 +261,10 @@ async fn join(
     }
     peer.attached().await?;
     waiting.is_over();
-    if peer.status().borrow().presence == Presence::Absent {
+    // That the other device is there is told a moment after this one is attached.
+    let mut status = peer.status();
+    let there = status.wait_for(|status| status.presence != Presence::Absent);
+    if tokio::time::timeout(GLANCE, there).await.is_err() {
         voice.say(
             "waiting for the device that shows the code",
             &json!({"event": "waiting", "for": null}),
@@ -359,5 +362,7 @@ fn options(remote: &Remote, once: Option<Command>) -> Options {
     }
 }
 
+/// How long a device that is there may take to be seen before this one says that it waits for it.
+const GLANCE: Duration = Duration::from_secs(1);
 /// How long the other side may take to hear that this one ends.
-const FAREWELL: Duration = Duration::from_secs(1);
+pub(crate) const FAREWELL: Duration = Duration::from_secs(1);

@@ -193,7 +193,7 @@ pub(crate) async fn forget(args: Forget) -> anyhow::Result<()> {
 }
 
 /// The channel's name.
-const CHANNEL: &str = "peersox.pair";
+pub(crate) const CHANNEL: &str = "peersox.pair";
 
 /// What each side says once its file is written.
 const SAVED: &str = "saved";

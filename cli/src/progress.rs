@@ -70,8 +70,8 @@ impl Speed {
         }
     }
 
-    /// How long `bytes` take at the present rate, in words.
-    fn left(&self, now: Instant, bytes: u64) -> String {
+    /// How long `bytes` take at the present rate, and `word` behind it.
+    fn left(&self, now: Instant, bytes: u64, word: &str) -> String {
         if bytes > 0 && self.is_still(now) {
             return "stalled".into();
         }
@@ -79,16 +79,16 @@ impl Speed {
             0 if bytes > 0 => String::new(),
             rate => {
                 let seconds = bytes / rate.max(1);
-                format!("{:#} left", HumanDuration(Duration::from_secs(seconds)))
+                format!("{:#}{word}", HumanDuration(Duration::from_secs(seconds)))
             }
         }
     }
 }
 
-/// For the thread that draws the bar.
-fn ask<T>(speed: &Mutex<Speed>, question: impl FnOnce(&Speed, Instant) -> T) -> T {
-    let speed = speed.lock().unwrap_or_else(PoisonError::into_inner);
-    question(&speed, Instant::now())
+/// Of the command, which says what has moved, and of the thread that draws the bar.
+fn with<T>(speed: &Mutex<Speed>, what: impl FnOnce(&mut Speed, Instant) -> T) -> T {
+    let mut speed = speed.lock().unwrap_or_else(PoisonError::into_inner);
+    what(&mut speed, Instant::now())
 }
 
 impl Progress {
@@ -120,10 +120,7 @@ impl Progress {
         let path = path(self.status.borrow().leg);
         if let Some(bar) = &self.bar {
             let moved = at.bytes_done.saturating_sub(at.bytes_resumed);
-            let speed = self.speed.lock();
-            speed
-                .unwrap_or_else(PoisonError::into_inner)
-                .moved(now, moved);
+            with(&self.speed, |speed, now| speed.moved(now, moved));
             bar.set_position(at.bytes_done);
             bar.set_message(format!(
                 "{}  {}",
@@ -194,19 +191,20 @@ fn bar(total: Option<u64>, look: Look, speed: &Arc<Mutex<Speed>>) -> ProgressBar
         (Some(_), 72..) => {
             "{bar:10} {percent:>3} %  {bytes}/{total_bytes}  {rate}  {left}  {wide_msg}"
         }
-        (Some(_), 28..) => "{percent:>3} %  {rate}  {left}  {wide_msg}",
+        (Some(_), 32..) => "{percent:>3} %  {rate}  {left}  {wide_msg}",
         (Some(_), _) => "{percent:>3} %",
         (None, 28..) => "{bytes}  {rate}  {wide_msg}",
         (None, _) => "{bytes}",
     };
     let chars = if look.utf8 { "██▌ " } else { "## " };
+    let word = if look.columns >= 100 { " left" } else { "" };
     let (at_rate, in_time) = (Arc::clone(speed), Arc::clone(speed));
     let style = ProgressStyle::with_template(template)
         .expect("the template is correct")
         .with_key(
             "rate",
             move |_: &ProgressState, out: &mut dyn fmt::Write| {
-                let rate = HumanBytes(ask(&at_rate, Speed::rate));
+                let rate = HumanBytes(with(&at_rate, |speed, now| speed.rate(now)));
                 let _ = write!(out, "{rate}/s");
             },
         )
@@ -214,7 +212,7 @@ fn bar(total: Option<u64>, look: Look, speed: &Arc<Mutex<Speed>>) -> ProgressBar
             "left",
             move |state: &ProgressState, out: &mut dyn fmt::Write| {
                 let bytes = state.len().unwrap_or(0).saturating_sub(state.pos());
-                let left = ask(&in_time, |speed, now| speed.left(now, bytes));
+                let left = with(&in_time, |speed, now| speed.left(now, bytes, word));
                 let _ = out.write_str(&left);
             },
         )
@@ -269,22 +267,22 @@ mod tests {
             speed.moved(at(quarter * 250), 80_000 + (quarter - 80) * 10_000);
         }
         assert_eq!(speed.rate(at(25_250)), 40_000);
-        assert_eq!(speed.left(at(25_250), 80_000), "2s left");
+        assert_eq!(speed.left(at(25_250), 80_000, " left"), "2s left");
         assert!(speed.rate(at(28_000)) < 30_000);
         assert_eq!(speed.rate(at(30_250)), 0);
-        assert_eq!(speed.left(at(30_250), 80_000), "stalled");
+        assert_eq!(speed.left(at(30_250), 80_000, " left"), "stalled");
         // The pause does not count afterwards.
         speed.moved(at(90_000), 300_000);
-        assert_eq!(speed.left(at(90_000), 80_000), "");
+        assert_eq!(speed.left(at(90_000), 80_000, " left"), "");
         speed.moved(at(90_250), 310_000);
         assert_eq!(speed.rate(at(90_250)), 40_000);
-        assert_eq!(speed.left(at(90_250), 0), "0s left");
+        assert_eq!(speed.left(at(90_250), 0, " left"), "0s left");
         assert!(speed.samples.len() < 30);
     }
 
     #[test]
     fn all_templates_parse() {
-        for columns in [0, 27, 28, 40, 72, 99, 100, 300] {
+        for columns in [0, 27, 28, 31, 32, 40, 72, 99, 100, 300] {
             for (total, utf8) in [(Some(1), true), (None, false)] {
                 let look = Look {
                     utf8,

@@ -125,8 +125,7 @@ impl Peer {
 
     /// Whether the other side is known to be this program, or another one over the same library.
     pub(crate) fn is_program(&self) -> bool {
-        self.secured()
-            .is_some_and(|secured| fit::is_program(&secured.agent))
+        fit::is_program(self.secured().as_ref())
     }
 
     pub(crate) async fn ended(&self) -> Result<(), Error> {

@@ -152,7 +152,7 @@ fn name(offer: &Offer, entry: Option<u32>) -> &str {
 }
 
 /// What this device is called, for the person at the other one.
-pub(crate) fn device() -> String {
+fn device() -> String {
     let name = rustix::system::uname()
         .nodename()
         .to_string_lossy()

@@ -48,7 +48,7 @@ impl Handle {
     /// the server does.
     #[must_use]
     pub fn metrics(&self) -> String {
-        self.metrics.text().expect("a string takes all")
+        self.metrics.text()
     }
 
     /// As [`Server::url`](crate::Server::url).
@@ -115,7 +115,7 @@ impl Handle {
     }
 
     /// Signs tickets with this secret from now on. What was signed before stays good as long as it lives.
-    /// Answers how many keys are believed.
+    /// Answers how many keys are believed. Call it again only after it has returned.
     ///
     /// # Errors
     /// [`StoreError`] if this is a relay alone, which signs nothing.

@@ -7,8 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::header;
 use axum::routing::get;
 use peersox_core::close::CloseReason;
 use peersox_core::frame::Lane;
@@ -21,8 +20,6 @@ use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 /// All that a server counts.
 #[derive(Clone, Debug)]
@@ -37,27 +34,16 @@ impl Metrics {
     }
 
     /// The counters as they are now.
-    pub(crate) fn text(&self) -> Result<String, fmt::Error> {
+    pub(crate) fn text(&self) -> String {
         let mut text = String::new();
-        encode(&mut text, &self.0)?;
-        Ok(text)
+        encode(&mut text, &self.0).expect("a string takes all, and no collector fails by itself");
+        text
     }
 
-    /// Answers `GET /metrics` on this listener, and nothing else.
-    pub(crate) async fn serve(self, listener: TcpListener, end: CancellationToken) {
-        let answer = move || async move { self.answer() };
-        let router = Router::new().route("/metrics", get(answer));
-        let serving = axum::serve(listener, router).with_graceful_shutdown(end.cancelled_owned());
-        if let Err(error) = serving.await {
-            tracing::warn!(%error, "metrics are not served any more");
-        }
-    }
-
-    fn answer(&self) -> Response {
-        match self.text() {
-            Ok(text) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
-            Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-        }
+    /// Answers `GET /metrics`, and nothing else.
+    pub(crate) fn router(self) -> Router {
+        let answer = move || async move { ([(header::CONTENT_TYPE, OPEN_METRICS)], self.text()) };
+        Router::new().route("/metrics", get(answer))
     }
 }
 

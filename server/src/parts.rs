@@ -162,10 +162,9 @@ impl Context {
             trusted,
             metrics: BridgeMetrics::default(),
         };
-        let counted = (bridge.metrics.clone(), relay.clone());
         let metrics = Metrics::new(|registry| {
-            counted.0.register(registry);
-            registry.register_collector(Box::new(OfRelay(counted.1)));
+            bridge.metrics.register(registry);
+            registry.register_collector(Box::new(OfRelay(relay.clone())));
         });
         let end = CancellationToken::new();
         self.tasks.spawn(bridge.run(presence, end.clone()));

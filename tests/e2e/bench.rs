@@ -44,7 +44,7 @@ async fn what_was_asked_for_is_made_and_taken_back() {
 #[tokio::test]
 async fn as_many_are_counted_as_the_server_gave() {
     let server = Server::start(&[]).await;
-    let (exit, report) = bench(&server.url(), "pairings --for 1s --concurrency 1").await;
+    let (exit, report) = bench(&server.url(), "pairings --for 3s --concurrency 1").await;
     assert_eq!(exit, 1, "{report}");
     let warmed_up_and_made = report["made"].as_u64().unwrap() + 3;
     let more = warmed_up_and_made.checked_sub(60).expect("sixty at least");

@@ -139,8 +139,21 @@ async fn nothing_is_measured_before_the_consent() {
     assert!(question.contains(&host), "it names the device: {question}");
     sender.event("waiting_for_consent").await;
     assert!(!sender.has_told("progress"));
+    let asked = std::time::Instant::now();
+    // What a person does who thinks about it: each line is answered by the question.
+    for _ in 0..200 {
+        person.types("perhaps\n").await;
+        person.shows("accept? [Y/n]").await;
+    }
+    let decided = asked.elapsed().as_secs_f64();
     person.types("y\n").await;
-    sender.event("progress").await;
+    let done = sender.event("done").await;
+    assert!(sender.has_told("progress"));
+    let took = done["seconds"].as_f64().unwrap();
+    assert!(
+        took < decided,
+        "{done}, of which {decided} s are a decision"
+    );
     assert_eq!(sender.end().await, (0, String::new()));
     assert_eq!(person.end().await.0, 0);
 }

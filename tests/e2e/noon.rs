@@ -131,8 +131,8 @@ struct Heard {
 impl Load {
     async fn start(url: &str) -> Self {
         let pairs = std::env::var("PEERSOX_PAIRS").ok();
-        let pairs = pairs.and_then(|pairs| pairs.parse().ok()).unwrap_or(20);
-        let each = EACH * u32::try_from(pairs).unwrap_or(1).div_ceil(100);
+        let pairs = pairs.map_or(20, |pairs| pairs.parse::<u32>().expect("a number of pairs"));
+        let each = EACH * pairs.div_ceil(100);
         let (stop, stops) = watch::channel(false);
         let mut load = Self {
             each,
@@ -143,7 +143,7 @@ impl Load {
             heard: Vec::new(),
         };
         for at in 0..pairs {
-            let transport = [Transport::WebSocket, Transport::Quic][at % 2];
+            let transport = [Transport::WebSocket, Transport::Quic][at as usize % 2];
             let pair = soon(try_pair(url, Choice::Only(transport))).await;
             let (_, here, mut there, _) = pair.expect("they meet");
             let one = here

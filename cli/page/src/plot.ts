@@ -2,7 +2,7 @@
 
 import { rate } from './format.js'
 import { say, svg } from './dom.js'
-import type { Sample } from './session.js'
+import type { Sample } from './meter.js'
 
 const WIDTH = 300
 const HEIGHT = 72

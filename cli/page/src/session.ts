@@ -18,7 +18,6 @@ import {
   type Pairing,
   PeerSoxClient,
   type Sendable,
-  type Stats,
   type Transfer,
 } from 'peersox'
 import { endingOf, farewell, pauseOf } from './ending.js'
@@ -26,6 +25,7 @@ import { HERE } from './here.js'
 import { History } from './history.js'
 import { isAllDone, isAsking, isRunning, isSettled, isUnsaved, type Item, type TextItem, type TransferItem } from './items.js'
 import type { KeptSet } from './kept.js'
+import { Meter } from './meter.js'
 import { theModule, theTransferModule } from './modules.js'
 import { Other } from './other.js'
 import { MESSAGES, Outbox, PIPE } from './outbox.js'
@@ -38,21 +38,12 @@ import { keptByBoth, PAIR } from './together.js'
 /** Where a session is. */
 export type Phase = 'meeting' | 'waiting' | 'connected' | 'away' | 'elsewhere' | 'ended'
 
-/** One measurement. */
-export interface Sample {
-  up: number
-  down: number
-}
-
-/** One minute. */
-const MAX_SAMPLES = 60
-
 /** Offers that may wait for an answer at a time: each names up to hundreds of thousands of files. */
 const MAX_ASKING = 8
 
 /** See the module. `change` tells of anything, `item` of a new item, `gone` of one that is not kept any more. */
 export class Session extends EventTarget {
-  readonly samples: Sample[] = []
+  readonly meter = new Meter()
   readonly outbox: Outbox
   client: PeerSoxClient
   phase: Phase = 'meeting'
@@ -65,7 +56,6 @@ export class Session extends EventTarget {
   /** What the pairing is called here, by the person who saved it. */
   name: string
   saved: boolean
-  stats: Stats | null = null
   unread = 0
   /** The phrase that a person has compared. */
   verified: string | null = null
@@ -274,16 +264,8 @@ export class Session extends EventTarget {
   }
 
   /** Measures; to be called once a second while somebody looks. */
-  async measure(): Promise<void> {
-    if (this.phase === 'meeting' || !this.isOpen) {
-      // What was measured last is not how things are.
-      if (this.stats) this.samples.push({ up: 0, down: 0 })
-      this.stats = null
-      return
-    }
-    this.stats = await this.client.stats()
-    this.samples.push({ up: this.stats.sendRate, down: this.stats.receiveRate })
-    if (this.samples.length > MAX_SAMPLES) this.samples.shift()
+  measure(): Promise<void> {
+    return this.meter.measure(() => (this.phase === 'meeting' || !this.isOpen ? null : this.client))
   }
 
   #makeClient(): PeerSoxClient {

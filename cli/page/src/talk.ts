@@ -177,7 +177,7 @@ export class Talk {
 
   /** Draws what was measured. */
   drawStats(): void {
-    const { stats, samples } = this.session
+    const { stats, samples } = this.session.meter
     say(this.#rtt, millis(stats?.rtt ?? null))
     say(this.#down, speed(stats?.receiveRate ?? 0))
     say(this.#up, speed(stats?.sendRate ?? 0))
@@ -473,13 +473,13 @@ function speed(perSecond: number): string {
 }
 
 function sameNetwork(session: Session): boolean {
-  const webrtc = session.stats?.webrtc
+  const webrtc = session.meter.stats?.webrtc
   return webrtc?.localCandidate === 'host' && webrtc.remoteCandidate === 'host'
 }
 
 /** Why messages do not go from device to device. */
 function whyRelayed(session: Session): string {
   if (session.other.isProgram) return 'The other side is a terminal, which the relay connects.'
-  const why = session.stats?.whyRelayed
+  const why = session.meter.stats?.whyRelayed
   return why ? `Why: ${why}` : ''
 }

@@ -26,5 +26,5 @@ export async function keptByBoth(channel: Channel): Promise<boolean> {
 
 const SAVED = 'saved'
 
-/** Milliseconds: for as long as the command line waits, too. */
+/** Milliseconds for the answer of a command line that has been heard to wait. */
 const PATIENCE = 20_000

@@ -16,7 +16,7 @@ use peersox_server::store::{KeptSecret, Pairing, StoreError};
 use peersox_server::{Handle, Server};
 use tokio::io::BufReader;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Mutex, Notify, Semaphore};
 use tokio::task::JoinHandle;
 
 use super::{Ask, Listed, Standing, Told};
@@ -24,7 +24,7 @@ use crate::failure::Failure;
 use crate::share::{hear, tell};
 use crate::telemetry::Filter;
 
-/// Where the secret of a server comes from, which another one is taken from when it is replaced.
+/// Where a server's secret comes from, and where the next one is taken from.
 pub(crate) enum Origin {
     /// A file that the operator writes.
     SecretFile(PathBuf),
@@ -64,6 +64,7 @@ impl Desk {
             server: server.handle(),
             filter,
             secret,
+            rotating: Mutex::default(),
             drain: Arc::clone(&drain),
         });
         let doorman = tokio::spawn(accept(listener, clerk));
@@ -149,6 +150,8 @@ struct Clerk {
     server: Handle,
     filter: Filter,
     secret: Origin,
+    /// One rotation at a time: each begins with the keys that the last one left.
+    rotating: Mutex<()>,
     drain: Arc<Notify>,
 }
 
@@ -240,6 +243,7 @@ impl Clerk {
     }
 
     async fn rotate(&self) -> Told {
+        let _alone = self.rotating.lock().await;
         let rotated = match &self.secret {
             Origin::SecretFile(path) => match state::read_secrets(path) {
                 Ok(secrets) => self.server.sign_with(&secrets),

@@ -161,7 +161,7 @@ impl Desk {
                         tokio::spawn(attend(line, write, greeting, told, self.letters.clone()));
                     }
                     Some(Letter::Open(opening, line, write)) => {
-                        let name = opening.row.filter(|_| is_program(&peer));
+                        let name = opening.row.filter(|_| fit::is_program(peer.secured().as_ref()));
                         let name = name.unwrap_or(opening.name);
                         let opened = peer.open(&name, opening.priority).await;
                         tokio::spawn(lend(opened, (line, write)));
@@ -198,7 +198,7 @@ impl Desk {
                             self.tell(&event, connected_before);
                             connected_before |= event == Event::Connected;
                         }
-                        self.take(channel, is_program(&peer));
+                        self.take(channel, fit::is_program(peer.secured().as_ref()));
                     }
                     None => {
                         let ended = peer.ended().await;
@@ -286,7 +286,7 @@ impl Desk {
             refused.map(|at| self.unserved.remove(at));
         }
         let waits = !is_later && self.unserved.iter().any(|it| it.name() == name);
-        // A page opens a pipe to every program, in case it reads one.
+        // A page opens a pipe to a program that does not name its command, in case it reads one.
         let opens = fit::Command::that_opens(lasting::purpose(&name)).filter(|_| from_program);
         if let Some(needed) = opens.filter(|_| waits).map(|it| it.other().name()) {
             let _ = self.told.send(Told::Said {
@@ -440,11 +440,6 @@ async fn attend(
     };
     reader.abort();
     let _ = letters.send(Letter::Farewell(farewell)).await;
-}
-
-/// Whether the other side is this program, or another one over the same library.
-fn is_program(peer: &Peer) -> bool {
-    peer.secured().is_some_and(|it| fit::is_program(&it.agent))
 }
 
 /// Letters wait here for the owner of the peer; tasks wait when it is full.
