@@ -29,8 +29,8 @@ use super::{
 use crate::role::Role;
 use crate::time::Timestamp;
 
-/// Recognises a peer that wants to attach to a relay, and counts as a use, as [`Admit`] does. A joiner has to
-/// be let in first.
+/// Recognises a peer that wants to attach to a relay, and counts as a use, as [`Admit`](super::Admit) does.
+/// A joiner has to be let in first.
 #[derive(Clone, Debug)]
 pub struct Open {
     /// What the peer showed.

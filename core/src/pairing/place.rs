@@ -9,7 +9,8 @@ use super::{Command, Config, Credential, Decision, Find, Pairing, Reject, View, 
 use crate::placement::{self, Candidate, Placement, RelayName};
 use crate::time::Timestamp;
 
-/// Recognises a peer by its credential, as [`Open`] does, and says at which relay it meets the other one.
+/// Recognises a peer by its credential, as [`Open`](super::Open) does,
+/// and says at which relay it meets the other one.
 #[derive(Clone, Debug)]
 pub struct Place {
     /// What the peer showed.
