@@ -11,7 +11,7 @@ use peersox_core::ticket::{Claims, Reject};
 use peersox_proto::v1;
 use tokio::time::{Instant, timeout_at};
 
-use crate::leg::{Ending, Item, Leg, Want};
+use crate::leg::{Ending, Item, Leg};
 
 /// The proven right to a role in a session. Nothing else makes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub(crate) async fn admit(
 ) -> Result<Admission, Ending> {
     let first = async {
         loop {
-            match poll_fn(|cx| leg.poll_next(cx, Want::Ordered)).await? {
+            match poll_fn(|cx| leg.poll_first(cx)).await? {
                 Item::Frame(frame) => return Ok(frame),
                 Item::Sign => {}
             }

@@ -5,8 +5,10 @@
 //! future, so nothing is lost when its task turns to something else.
 //!
 //! ```text
-//!   poll_next            bytes of a frame, a sign of life, or how the leg ended
+//!   poll_first           the first frame, a sign of life, or how the leg ended
+//!   poll_turn            the same for all that one read brings; reliable frames stay together as runs
 //!   poll_ready, feed     room for a frame, then the frame; small buffers fill up
+//!   write_run            frames that came together, where both ends are WebSockets
 //!   poll_flush           what was fed is handed to the kernel or to QUIC
 //!   hang_up              the last frames, the close reason, and the socket is gone
 //! ```
@@ -16,9 +18,10 @@
 //! included, is [`Ending::Gone`]: the peer may come back.
 
 use std::net::IpAddr;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use peersox_codec::{Heads, Run};
 use peersox_core::close::CloseReason;
 use peersox_core::frame::Frame;
 use peersox_core::session::LegId;
@@ -26,9 +29,8 @@ use tokio::time::Instant;
 
 use crate::seat::Seat;
 
-mod meter;
 pub(crate) mod quic;
-mod split;
+mod socket;
 pub(crate) mod ws;
 
 /// One leg. Its fields beside the wire belong to the session task.
@@ -58,6 +60,15 @@ pub(crate) enum Item {
     Frame(Bytes),
     /// The transport's own traffic.
     Sign,
+}
+
+/// What came in, some of it together.
+pub(crate) enum Came<'a> {
+    Item(Item),
+    /// Whole frames of the reliable lane, in memory that is used again.
+    Run(Run<&'a [u8]>),
+    /// The same in memory that may be kept.
+    Shared(Run<Bytes>),
 }
 
 /// What the caller is ready to take.
@@ -164,16 +175,38 @@ impl Leg {
         matches!(self.wire, Wire::Ws(_))
     }
 
-    pub(crate) fn poll_next(
+    /// The first frame, before anything is passed on.
+    pub(crate) fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<Result<Item, Ending>> {
+        match &mut self.wire {
+            Wire::Ws(ws) => ws.poll_next(cx),
+            Wire::Quic(quic) => {
+                let came = ready!(quic.poll_turn(cx, Want::Ordered, 0))?;
+                Poll::Ready(match came {
+                    Came::Item(item) => Ok(item),
+                    // There is no room for one, and no Hello is on the reliable lane.
+                    Came::Run(_) | Came::Shared(_) => Err(Ending::Fault(CloseReason::HelloInvalid)),
+                })
+            }
+        }
+    }
+
+    /// Reads once, and hands on what is whole then; at most `room` bytes of the reliable lane, which is more
+    /// than the largest frame. An error of `take` ends the leg.
+    pub(crate) fn poll_turn(
         &mut self,
         cx: &mut Context<'_>,
         want: Want,
-    ) -> Poll<Result<Item, Ending>> {
+        room: usize,
+        mut take: impl FnMut(&mut Context<'_>, Came<'_>) -> Result<(), Ending>,
+    ) -> Poll<Result<(), Ending>> {
         match &mut self.wire {
             // Everything is in order on a WebSocket.
             Wire::Ws(_) if want == Want::Datagrams => Poll::Pending,
-            Wire::Ws(ws) => ws.poll_next(cx),
-            Wire::Quic(quic) => quic.poll_next(cx, want),
+            Wire::Ws(ws) => ws.poll_turn(cx, room, &mut take),
+            Wire::Quic(quic) => {
+                let came = ready!(quic.poll_turn(cx, want, room))?;
+                Poll::Ready(take(cx, came))
+            }
         }
     }
 
@@ -207,14 +240,35 @@ impl Leg {
 
     /// Takes a frame; only after [`Leg::poll_ready`] was ready.
     pub(crate) fn feed(&mut self, frame: Frame) {
-        let fed = match &mut self.wire {
+        match &mut self.wire {
             Wire::Ws(ws) => ws.feed(frame),
-            Wire::Quic(quic) => {
-                quic.feed(frame);
-                Ok(())
+            Wire::Quic(quic) => quic.feed(frame),
+        }
+    }
+
+    /// Takes frames that came together; only after [`Leg::poll_ready`] was ready.
+    pub(crate) fn feed_run(&mut self, run: Run<Bytes>) {
+        match &mut self.wire {
+            Wire::Ws(ws) => ws.feed_run(run),
+            Wire::Quic(quic) => quic.feed_run(run),
+        }
+    }
+
+    /// Takes frames that came together over a WebSocket. Answers how many bytes of them are dealt with: none
+    /// if this leg is no WebSocket, or takes nothing now, and then the task is woken.
+    pub(crate) fn write_run(&mut self, cx: &mut Context<'_>, run: Run<&[u8]>) -> usize {
+        match &mut self.wire {
+            Wire::Ws(ws) if !self.broken && run.heads() == Heads::WebSocket => {
+                match ws.write_run(cx, run) {
+                    Ok(written) => written,
+                    Err(Broken) => {
+                        self.broken = true;
+                        0
+                    }
+                }
             }
-        };
-        self.broken |= fed.is_err();
+            Wire::Ws(_) | Wire::Quic(_) => 0,
+        }
     }
 
     /// Sends a datagram at once, or says why not.
@@ -234,7 +288,7 @@ impl Leg {
     /// Sends a ping of the transport; only after [`Leg::poll_ready`] was ready.
     pub(crate) fn probe(&mut self) {
         if let Wire::Ws(ws) = &mut self.wire {
-            self.broken |= ws.ping().is_err();
+            ws.ping();
         }
     }
 

@@ -214,8 +214,13 @@ pub(crate) struct Tally {
 
 impl Tally {
     pub(crate) fn forwarded(&mut self, lane: Lane, len: usize) {
-        self.frames[lane as usize] += 1;
-        self.bytes[lane as usize] += len as u64;
+        self.forwarded_many(lane, 1, len);
+    }
+
+    /// So many frames, with so many bytes together.
+    pub(crate) fn forwarded_many(&mut self, lane: Lane, frames: usize, bytes: usize) {
+        self.frames[lane as usize] += frames as u64;
+        self.bytes[lane as usize] += bytes as u64;
     }
 
     pub(crate) fn dropped(&mut self, reason: DropReason) {

@@ -6,6 +6,9 @@
 //!                    └──> signals    full: the newest is refused
 //!                              │
 //!              poll_write ─────┴──> sink: signals, then datagrams and reliable in turns
+//!
+//!   source ──> pass ──> sink         reliable frames that came together, if nothing waits
+//!                  └──> reliable     what the sink does not take
 //! ```
 //!
 //! What waits survives the leg it waits for: the next leg of the role gets it. What was fed to a
@@ -13,6 +16,9 @@
 
 use std::task::Context;
 
+use bytes::Bytes;
+use peersox_codec::Run;
+use peersox_codec::websocket::MAX_HEAD;
 use peersox_core::close::CloseReason;
 use peersox_core::frame::{Frame, Lane};
 
@@ -22,7 +28,7 @@ use crate::metrics::{DropReason, Tally};
 
 mod queue;
 
-use queue::Queue;
+use queue::{Held, Queue};
 
 /// One direction of a session.
 pub(crate) struct Pump {
@@ -51,7 +57,7 @@ impl Pump {
     pub(crate) fn new(config: &Config) -> Self {
         let limits = &config.limits;
         // Room for two of the largest frames keeps even a badly chosen bound from stalling.
-        let narrow = 2 * limits.frame_bytes + 256;
+        let narrow = 2 * limits.frame_bytes + 1024;
         let wide = config.hold_bytes.max(narrow);
         Self {
             reliable: Queue::new(Bound {
@@ -75,7 +81,12 @@ impl Pump {
 
     /// Whether the source may be read: its next frame fits, however large it is.
     pub(crate) fn has_room(&self) -> bool {
-        self.reliable.fits(self.max_frame)
+        self.room() >= self.max_frame + MAX_HEAD
+    }
+
+    /// How many bytes of reliable frames fit, with heads of WebSocket.
+    pub(crate) fn room(&self) -> usize {
+        self.reliable.room()
     }
 
     /// How many bytes of reliable frames are held at most.
@@ -144,6 +155,37 @@ impl Pump {
         Ok(())
     }
 
+    /// Takes reliable frames that came together in memory that may be kept.
+    pub(crate) fn accept_run(&mut self, run: Run<Bytes>, online: bool) {
+        self.taken += run.payload();
+        let wait = self.blocked || !online;
+        self.reliable.push_shared(run, wait);
+    }
+
+    /// Takes reliable frames that came together; no more than [`Pump::room`] bytes. If nothing waits, the
+    /// sink writes what it takes at once. There is none if the receiver has no leg, or is to be told
+    /// something first.
+    pub(crate) fn pass(
+        &mut self,
+        cx: &mut Context<'_>,
+        run: Run<&[u8]>,
+        sink: Option<&mut Leg>,
+        tally: &mut Tally,
+    ) {
+        self.taken += run.payload();
+        let mut rest = run;
+        if let Some(sink) = sink
+            && self.reliable.is_empty()
+            && self.signals.is_empty()
+        {
+            let written;
+            (written, rest) = run.split(sink.write_run(cx, run));
+            tally.forwarded_many(Lane::Reliable, written.frames(), written.payload());
+            self.moved |= !written.is_empty();
+        }
+        self.reliable.push_run(rest);
+    }
+
     /// Feeds what waits, as far as the sink takes it. Answers whether anything moved.
     pub(crate) fn poll_write(
         &mut self,
@@ -178,7 +220,7 @@ impl Pump {
     }
 
     fn write_datagram(&mut self, cx: &mut Context<'_>, sink: &mut Leg, tally: &mut Tally) -> bool {
-        let Some(frame) = self.datagrams.front() else {
+        let Some(Held::Frame(frame)) = self.datagrams.front() else {
             return false;
         };
         match sink.poll_datagram(cx, frame) {
@@ -194,12 +236,19 @@ impl Pump {
     }
 
     fn feed(queue: &mut Queue, sink: &mut Leg, tally: &mut Tally) -> bool {
-        let Some(frame) = queue.pop() else {
-            return false;
-        };
-        tally.forwarded(frame.lane(), frame.len());
-        sink.feed(frame);
-        true
+        match queue.pop() {
+            Some(Held::Frame(frame)) => {
+                tally.forwarded(frame.lane(), frame.len());
+                sink.feed(frame);
+                true
+            }
+            Some(Held::Run(run)) => {
+                tally.forwarded_many(Lane::Reliable, run.frames(), run.payload());
+                sink.feed_run(run);
+                true
+            }
+            None => false,
+        }
     }
 
     /// The receiver has a new leg, or none: datagrams for the old one are stale.
@@ -220,13 +269,27 @@ impl Pump {
     pub(crate) fn rest(&mut self, tally: &mut Tally) -> Vec<Frame> {
         let mut rest = Vec::new();
         for queue in [&mut self.signals, &mut self.reliable] {
-            while let Some(frame) = queue.pop() {
-                tally.forwarded(frame.lane(), frame.len());
-                rest.push(frame);
+            while let Some(held) = queue.pop() {
+                let frames: &mut dyn Iterator<Item = Frame> = match held {
+                    Held::Frame(frame) => &mut std::iter::once(frame),
+                    Held::Run(run) => &mut frames(run),
+                };
+                for frame in frames {
+                    tally.forwarded(frame.lane(), frame.len());
+                    rest.push(frame);
+                }
             }
         }
         rest
     }
+}
+
+/// The frames of a run, which share its memory.
+pub(crate) fn frames(run: Run<Bytes>) -> impl Iterator<Item = Frame> {
+    run.into_frames().map(|bytes| match Frame::parse(bytes) {
+        Ok(frame) => frame,
+        Err(malformed) => unreachable!("a run holds frames of the reliable lane: {malformed}"),
+    })
 }
 
 /// So many bytes in passing make a direction busy.
@@ -249,7 +312,10 @@ mod tests {
         }
         assert_eq!(pump.take_dropped(), 6);
         assert_eq!(pump.take_dropped(), 0);
-        assert_eq!(pump.datagrams.front(), Some(&frame(Lane::Datagram, 100, 6)));
+        let Some(Held::Frame(oldest)) = pump.datagrams.front() else {
+            panic!("a datagram waits");
+        };
+        assert_eq!(oldest, &frame(Lane::Datagram, 100, 6));
     }
 
     #[test]

@@ -13,12 +13,13 @@ use serde_json::Value;
 
 /// Which of our crates each of our crates may name, for whatever purpose. `peersox-tests` and
 /// `peersox-bench` may name all.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("peersox-proto", &[]),
     ("peersox-aead", &[]),
+    ("peersox-codec", &[]),
     ("peersox-core", &["aead", "proto"]),
     ("peersox-control", &["core", "proto", "test-redis"]),
-    ("peersox-relay", &["core", "proto"]),
+    ("peersox-relay", &["codec", "core", "proto"]),
     ("peersox-client", &["core", "proto", "web"]),
     ("peersox-client-wasm", &["core"]),
     ("peersox-transfer-wasm", &["core"]),

@@ -7,13 +7,14 @@ use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use peersox_codec::length::{PREFIX, Piece, Splitter, TooLarge};
+use peersox_codec::{Heads, Run};
 use peersox_core::close::CloseReason;
 use peersox_core::frame::{Frame, Lane};
 use quinn::{ConnectionError, ReadError, SendDatagramError, VarInt};
 use tokio_util::sync::ReusableBoxFuture;
 
-use super::split::{PREFIX, Splitter, TooLarge};
-use super::{Broken, Ending, Item, Sent, Want};
+use super::{Broken, Came, Ending, Item, Sent, Want};
 
 /// The ALPN of a leg (RFC 7301).
 pub const ALPN: &[u8] = b"peersox.v1";
@@ -64,7 +65,7 @@ impl Quic {
             is_wide: false,
             source: Source {
                 stream: recv,
-                splitter: Splitter::new(max_frame),
+                splitter: Splitter::new(max_frame, Lane::Reliable as u8),
                 closed: None,
                 datagram: Some(datagram),
                 stream_first: true,
@@ -105,15 +106,16 @@ impl Quic {
         self.connection.set_send_window(window.into());
     }
 
-    pub(crate) fn poll_next(
+    pub(crate) fn poll_turn(
         &mut self,
         cx: &mut Context<'_>,
         want: Want,
-    ) -> Poll<Result<Item, Ending>> {
+        room: usize,
+    ) -> Poll<Result<Came<'static>, Ending>> {
         self.source.stream_first ^= true;
         let stream_first = self.source.stream_first;
         if want != Want::Datagrams && stream_first {
-            let frame = self.poll_stream(cx);
+            let frame = self.poll_stream(cx, room);
             if frame.is_ready() {
                 return frame;
             }
@@ -125,20 +127,27 @@ impl Quic {
             }
         }
         if want != Want::Datagrams && !stream_first {
-            return self.poll_stream(cx);
+            return self.poll_stream(cx, room);
         }
         Poll::Pending
     }
 
-    fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Result<Item, Ending>> {
+    fn poll_stream(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: usize,
+    ) -> Poll<Result<Came<'static>, Ending>> {
         let source = &mut self.source;
         loop {
             if let Some(closed) = &mut source.closed {
                 let error = ready!(closed.poll(cx));
                 return Poll::Ready(Err(ending(&error)));
             }
-            match source.splitter.next() {
-                Ok(Some(frame)) => return Poll::Ready(Ok(Item::Frame(frame))),
+            match source.splitter.split(room) {
+                Ok(Some(Piece::Frame(frame))) => {
+                    return Poll::Ready(Ok(Came::Item(Item::Frame(frame))));
+                }
+                Ok(Some(Piece::Run(run))) => return Poll::Ready(Ok(Came::Shared(run))),
                 Ok(None) => {}
                 Err(TooLarge) => {
                     return Poll::Ready(Err(Ending::Fault(CloseReason::FrameTooLarge)));
@@ -159,7 +168,10 @@ impl Quic {
         }
     }
 
-    fn poll_incoming_datagram(&mut self, cx: &mut Context<'_>) -> Poll<Result<Item, Ending>> {
+    fn poll_incoming_datagram(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Came<'static>, Ending>> {
         let Some(waiting) = &mut self.source.datagram else {
             return Poll::Pending;
         };
@@ -171,7 +183,7 @@ impl Quic {
         if bytes.first() != Some(&(Lane::Datagram as u8)) {
             return Poll::Ready(Err(Ending::Fault(CloseReason::FrameMalformed)));
         }
-        Poll::Ready(Ok(Item::Frame(bytes)))
+        Poll::Ready(Ok(Came::Item(Item::Frame(bytes))))
     }
 
     pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
@@ -183,6 +195,20 @@ impl Quic {
 
     pub(crate) fn feed(&mut self, frame: Frame) {
         self.sink.feed(frame);
+    }
+
+    pub(crate) fn feed_run(&mut self, run: Run<Bytes>) {
+        match run.heads() {
+            Heads::Length => {
+                self.sink.len += run.bytes().len();
+                self.sink.put(run.into_bytes());
+            }
+            Heads::WebSocket => {
+                for frame in crate::pump::frames(run) {
+                    self.sink.feed(frame);
+                }
+            }
+        }
     }
 
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
@@ -270,7 +296,10 @@ impl Sink {
         let len = u32::try_from(frame.len()).unwrap_or(u32::MAX);
         self.len += PREFIX + frame.len();
         self.batch.put_u32(len);
-        let bytes = frame.into_bytes();
+        self.put(frame.into_bytes());
+    }
+
+    fn put(&mut self, bytes: Bytes) {
         if bytes.len() <= SMALL {
             // A small slice would pin the buffer it was read from until it is acknowledged.
             self.batch.put_slice(&bytes);

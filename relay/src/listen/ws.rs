@@ -91,7 +91,7 @@ impl Relay {
         self.0.spawn(async move {
             match timeout_at(deadline, upgrade).await {
                 Ok(Ok(upgraded)) => {
-                    let ws = Ws::new(upgraded, relay.config.limits.frame_bytes, window).await;
+                    let ws = Ws::new(upgraded, relay.config.limits.frame_bytes, window);
                     let seat = (seat, pending);
                     relay.welcome(Wire::Ws(Box::new(ws)), seat, deadline).await;
                 }

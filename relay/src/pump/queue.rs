@@ -1,16 +1,34 @@
-//! A queue of frames with a bound in bytes and frames.
+//! A queue of frames, and of frames that came together, with a bound in bytes and frames.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use peersox_codec::Run;
 use peersox_core::frame::Frame;
 
 use crate::config::Bound;
 
+/// What waits as one.
+#[derive(Clone, Debug)]
+pub(crate) enum Held {
+    Frame(Frame),
+    Run(Run<Bytes>),
+}
+
+impl Held {
+    /// Bytes.
+    fn len(&self) -> usize {
+        match self {
+            Self::Frame(frame) => frame.len(),
+            Self::Run(run) => run.bytes().len(),
+        }
+    }
+}
+
 /// Frames in order, never more than the bound.
 #[derive(Debug)]
 pub(crate) struct Queue {
-    frames: VecDeque<Frame>,
+    held: VecDeque<Held>,
     bytes: usize,
     bound: Bound,
 }
@@ -18,7 +36,7 @@ pub(crate) struct Queue {
 impl Queue {
     pub(crate) fn new(bound: Bound) -> Self {
         Self {
-            frames: VecDeque::new(),
+            held: VecDeque::new(),
             bytes: 0,
             bound,
         }
@@ -31,33 +49,60 @@ impl Queue {
 
     /// Whether a frame of `len` bytes fits.
     pub(crate) fn fits(&self, len: usize) -> bool {
-        self.frames.len() < self.bound.frames && self.bytes + cost(len) <= self.bound.bytes
+        self.held.len() < self.bound.frames && self.bytes + cost(len) <= self.bound.bytes
     }
 
     /// Appends a frame; it fits, which the caller has seen to. A frame that is going to `wait` lets
     /// go of the buffer it was read from, which may be far larger.
     pub(crate) fn push(&mut self, frame: Frame, wait: bool) {
-        self.bytes += cost(frame.len());
-        self.frames
-            .push_back(if wait { compact(frame) } else { frame });
+        let frame = if wait { compact(frame) } else { frame };
+        self.hold(Held::Frame(frame));
     }
 
-    pub(crate) fn front(&self) -> Option<&Frame> {
-        self.frames.front()
-    }
-
-    pub(crate) fn pop(&mut self) -> Option<Frame> {
-        let frame = self.frames.pop_front()?;
-        self.bytes -= cost(frame.len());
-        if self.frames.is_empty() && self.frames.capacity() > IDLE_CAPACITY {
-            // An idle session holds no memory.
-            self.frames = VecDeque::new();
+    /// Appends a copy of frames that came together, in parts that do not pin much memory. They fit, which the
+    /// caller has seen to by [`Queue::room`].
+    pub(crate) fn push_run(&mut self, mut run: Run<&[u8]>) {
+        while !run.is_empty() {
+            let (part, rest) = run.split(PART);
+            self.hold(Held::Run(part.copied()));
+            run = rest;
         }
-        Some(frame)
+    }
+
+    /// Appends frames that came together. They fit, which the caller has seen to.
+    pub(crate) fn push_shared(&mut self, run: Run<Bytes>, wait: bool) {
+        let small = run.bytes().len() <= PINS;
+        self.hold(Held::Run(if wait && small { run.compact() } else { run }));
+    }
+
+    fn hold(&mut self, held: Held) {
+        self.bytes += cost(held.len());
+        self.held.push_back(held);
+    }
+
+    /// How many bytes of a run fit.
+    pub(crate) fn room(&self) -> usize {
+        let left = self.bound.bytes.saturating_sub(self.bytes);
+        // Each part costs its bookkeeping.
+        left.saturating_sub(OVERHEAD * (left / PART + 2))
+    }
+
+    pub(crate) fn front(&self) -> Option<&Held> {
+        self.held.front()
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Held> {
+        let held = self.held.pop_front()?;
+        self.bytes -= cost(held.len());
+        if self.held.is_empty() && self.held.capacity() > IDLE_CAPACITY {
+            // An idle session holds no memory.
+            self.held = VecDeque::new();
+        }
+        Some(held)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.frames.is_empty()
+        self.held.is_empty()
     }
 }
 
@@ -80,9 +125,11 @@ fn compact(frame: Frame) -> Frame {
 
 /// Bookkeeping per frame, in bytes.
 const OVERHEAD: usize = 64;
-/// Frames up to this size, in bytes, are copied when they wait. Read buffers are 16 to 64 KiB, so
-/// a larger frame pins at most a few times its size.
+/// Frames up to this size, in bytes, are copied when they wait. QUIC reads up to 64 KiB, so a larger frame
+/// pins at most a few times its size.
 const PINS: usize = 8 * 1024;
+/// What is copied of a run at a time, in bytes, or one frame if it is larger.
+const PART: usize = 16 * 1024;
 /// An empty queue keeps room for this many frames.
 const IDLE_CAPACITY: usize = 64;
 
@@ -118,8 +165,11 @@ mod tests {
         });
         queue.push(frame.clone(), false);
         queue.push(frame, true);
-        let pinned = queue.pop().unwrap().into_bytes();
-        let free = queue.pop().unwrap().into_bytes();
+        let mut pop = || match queue.pop() {
+            Some(Held::Frame(frame)) => frame.into_bytes(),
+            other => panic!("{other:?}"),
+        };
+        let (pinned, free) = (pop(), pop());
         assert_eq!(pinned.as_ptr(), buffer.as_ptr());
         assert_ne!(free.as_ptr(), buffer.as_ptr());
         assert_eq!(pinned, free);

@@ -60,6 +60,11 @@ impl Outbox {
         self.dropped += count;
     }
 
+    /// Whether a notice waits that frames of the other peer must not overtake.
+    pub(crate) fn has_news(&self) -> bool {
+        self.welcome.is_some() || !self.presence.is_empty() || self.draining.is_some()
+    }
+
     /// When the next notice that is held back is due.
     pub(crate) fn due(&self) -> Option<Instant> {
         (self.dropped > 0).then_some(self.dropped_not_before)

@@ -15,7 +15,7 @@ use tracing::trace;
 use super::outbox::Outbox;
 use super::pace::{self, Pace};
 use super::stake::{Provided, Stake};
-use crate::leg::{Ending, Item, Leg, Want, is_graceful};
+use crate::leg::{Came, Ending, Item, Leg, Want, is_graceful};
 use crate::metrics::Tally;
 use crate::pump::Pump;
 use crate::relay::Inner;
@@ -27,6 +27,15 @@ pub(crate) enum Event {
     Ended(Role, Ending),
     /// A clock was set that the task does not know yet.
     Rearm,
+}
+
+/// What came from a leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Read {
+    Nothing,
+    Some,
+    /// So much that other sessions have their turn first.
+    Turn,
 }
 
 /// Indexed by role: its leg, what it is told by the relay, and what waits for the other.
@@ -116,9 +125,12 @@ impl Wires {
         }
         loop {
             let mut moved = false;
+            let mut full = false;
             for role in Role::BOTH {
                 match self.read(cx, role, now) {
-                    Ok(read) => moved |= read,
+                    Ok(Read::Nothing) => {}
+                    Ok(Read::Some) => moved = true,
+                    Ok(Read::Turn) => (moved, full) = (true, true),
                     // One at a time: a leg tells its ending once.
                     Err(ending) => event = Poll::Ready(Event::Ended(role, ending)),
                 }
@@ -131,7 +143,7 @@ impl Wires {
             if event.is_ready() || !moved {
                 break;
             }
-            if rounds == MAX_ROUNDS {
+            if full || rounds == MAX_ROUNDS {
                 cx.waker().wake_by_ref();
                 break;
             }
@@ -163,20 +175,37 @@ impl Wires {
         event
     }
 
-    /// Reads one batch from the leg of a role. Answers whether anything came.
-    fn read(&mut self, cx: &mut Context<'_>, role: Role, now: Instant) -> Result<bool, Ending> {
-        let online = self.legs[role.other().index()].is_some();
-        let (Some(leg), Some(pace)) = (&mut self.legs[role.index()], &mut self.paces[role.index()])
-        else {
-            return Ok(false);
+    /// Reads one batch from the leg of a role.
+    fn read(&mut self, cx: &mut Context<'_>, role: Role, now: Instant) -> Result<Read, Ending> {
+        let Self {
+            legs: [first, second],
+            outboxes,
+            pumps,
+            paces,
+            tally,
+            relay,
+            ..
+        } = self;
+        let (source, mut sink) = match role.index() {
+            0 => (first, second.as_mut()),
+            _ => (second, first.as_mut()),
         };
-        let pump = &mut self.pumps[role.index()];
+        let (Some(leg), Some(pace)) = (source, &mut paces[role.index()]) else {
+            return Ok(Read::Nothing);
+        };
+        let pump = &mut pumps[role.index()];
         if pace.paused(now).is_some() {
             leg.heard = now;
-            return Ok(false);
+            return Ok(Read::Nothing);
         }
+        let online = sink.is_some();
+        // Frames must not overtake what the relay says of their sender.
+        let news = outboxes[role.other().index()]
+            .as_ref()
+            .is_some_and(Outbox::has_news);
         let mut cost = 0;
-        for read in 0..BATCH {
+        let mut read = Read::Nothing;
+        for _ in 0..BATCH {
             // What a peer said before it left is its last, and reading it all tells that it left.
             let want = if pump.has_room() || (leg.broken && leg.is_done()) {
                 Want::All
@@ -185,37 +214,59 @@ impl Wires {
                 leg.heard = now;
                 Want::Datagrams
             };
-            let Poll::Ready(item) = leg.poll_next(cx, want) else {
+            let turn = leg.poll_turn(cx, want, pump.room(), |cx, came| match came {
+                // A Ping or Pong of the transport is a frame to it, with few bytes.
+                Came::Item(Item::Sign) => {
+                    cost += pace::FRAME;
+                    Ok(())
+                }
+                Came::Item(Item::Frame(bytes)) => {
+                    let frame = Frame::parse(bytes).map_err(|why| Ending::Fault(why.into()))?;
+                    trace!(%role, ?frame, "frame");
+                    cost += pace::FRAME + frame.len() as u64;
+                    if frame.lane() == Lane::Notice {
+                        let nonce =
+                            ping(&frame).ok_or(Ending::Fault(CloseReason::NoticeForbidden))?;
+                        if let Some(outbox) = &mut outboxes[role.index()] {
+                            outbox.pong(nonce);
+                        }
+                        return Ok(());
+                    }
+                    pump.accept(frame, online, tally).map_err(Ending::Fault)
+                }
+                Came::Shared(run) => {
+                    trace!(%role, frames = run.frames(), bytes = run.payload(), "frames");
+                    cost += pace::FRAME * run.frames() as u64 + run.payload() as u64;
+                    pump.accept_run(run, online);
+                    Ok(())
+                }
+                Came::Run(run) => {
+                    trace!(%role, frames = run.frames(), bytes = run.payload(), "frames");
+                    cost += pace::FRAME * run.frames() as u64 + run.payload() as u64;
+                    let sink = sink.as_deref_mut().filter(|_| !news);
+                    pump.pass(cx, run, sink, tally);
+                    Ok(())
+                }
+            });
+            let Poll::Ready(turn) = turn else {
                 if leg.broken {
                     return Err(Ending::Gone);
                 }
-                if cost > 0 {
-                    pace.spend(&self.relay, cost, now);
-                }
-                return Ok(read > 0);
+                break;
             };
+            turn?;
+            read = Read::Some;
             leg.heard = now;
             leg.probed = false;
-            // A Ping or Pong of the transport is a frame to it, with few bytes.
-            cost += pace::FRAME;
-            let Item::Frame(bytes) = item? else {
-                continue;
-            };
-            let frame = Frame::parse(bytes).map_err(|why| Ending::Fault(why.into()))?;
-            trace!(%role, ?frame, "frame");
-            cost += frame.len() as u64;
-            if frame.lane() == Lane::Notice {
-                let nonce = ping(&frame).ok_or(Ending::Fault(CloseReason::NoticeForbidden))?;
-                if let Some(outbox) = &mut self.outboxes[role.index()] {
-                    outbox.pong(nonce);
-                }
-                continue;
+            if cost >= TURN {
+                read = Read::Turn;
+                break;
             }
-            pump.accept(frame, online, &mut self.tally)
-                .map_err(Ending::Fault)?;
         }
-        pace.spend(&self.relay, cost, now);
-        Ok(true)
+        if cost > 0 {
+            pace.spend(relay, cost, now);
+        }
+        Ok(read)
     }
 
     /// Says something to a peer that is not read, as its Pings have no answer meanwhile.
@@ -332,7 +383,10 @@ fn ping(frame: &Frame) -> Option<u64> {
 /// No Ping has it: peers count from 1.
 const NO_NONCE: u64 = 0;
 
-/// So many frames are read from one leg before the other has its turn.
+/// So many reads are made from one leg before the other has its turn.
 const BATCH: usize = 64;
+/// Once a leg has brought so many bytes, with what frames cost beside theirs, the task yields. One read may
+/// bring as much again.
+const TURN: u64 = 128 * 1024;
 /// So many turns are taken before the task yields.
 const MAX_ROUNDS: usize = 8;

@@ -357,11 +357,14 @@ async fn pings_of_the_transport_are_paid_for_like_frames() {
     for _ in 0..768 {
         one.feed(Message::Ping(Bytes::new())).await.unwrap();
     }
-    let frame = Frame::new(Lane::Reliable, b"after all pings");
-    one.send(Message::Binary(frame.clone().into_bytes()))
-        .await
-        .unwrap();
-    assert_eq!(two.recv().await, frame);
+    // What was read together is paid for afterwards; what comes next waits.
+    for words in [&b"after all pings"[..], b"and after the pause"] {
+        let frame = Frame::new(Lane::Reliable, words);
+        one.send(Message::Binary(frame.clone().into_bytes()))
+            .await
+            .unwrap();
+        assert_eq!(two.recv().await, frame);
+    }
     let took = begun.elapsed();
     assert!(took >= Duration::from_millis(1_000), "{took:?}");
 }

@@ -10,5 +10,6 @@ mod guards;
 mod limits;
 mod parking;
 mod reset;
+mod runs;
 mod stun;
 mod support;

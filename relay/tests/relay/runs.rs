@@ -1,0 +1,231 @@
+//! Frames that one read brings together, between WebSockets.
+
+use std::io::{Read as _, Write as _};
+use std::time::Duration;
+
+use bytes::Bytes;
+use peersox_core::close::CloseReason;
+use peersox_core::frame::{Frame, Lane};
+use peersox_core::role::Role;
+use peersox_proto::v1::{self, notice::Kind};
+use peersox_relay::Config;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+
+use crate::support::{EVERY_PAIR, Over, Peer, Server, fresh, hello, notice};
+
+/// A message as a client puts it on the wire.
+fn on_the_wire(message: &Frame) -> Vec<u8> {
+    let mask = [0x5a, 0x00, 0xff, 0x13];
+    let header = FrameHeader {
+        opcode: OpCode::Data(Data::Binary),
+        mask: Some(mask),
+        ..FrameHeader::default()
+    };
+    let payload = message.clone().into_bytes();
+    let mut bytes = Vec::new();
+    header.format(payload.len() as u64, &mut bytes).unwrap();
+    let masked = payload.iter().zip(mask.iter().cycle());
+    bytes.extend(masked.map(|(byte, mask)| byte ^ mask));
+    bytes
+}
+
+fn socket(peer: &mut Peer) -> &mut TcpStream {
+    let Peer::Ws(ws) = peer else {
+        unreachable!("a WebSocket was asked for")
+    };
+    ws.get_mut()
+}
+
+fn reliable(mark: u8, len: usize) -> Frame {
+    Frame::new(Lane::Reliable, &vec![mark; len])
+}
+
+#[tokio::test]
+async fn frames_that_come_in_crumbs_arrive_whole() {
+    let server = Server::start(Config::default()).await;
+    let sizes = [0, 1, 124, 125, 3_000, 5_000, 65_535, 20, 65_534, 65_535, 7];
+    let frames: Vec<_> = (0..)
+        .zip(sizes)
+        .map(|(mark, len)| reliable(mark, len))
+        .collect();
+    let bytes: Vec<_> = frames.iter().flat_map(on_the_wire).collect();
+    for crumb in [7, 1_000, 4_097, 50_000] {
+        let (mut one, mut two, _) = server.pair((Over::Ws, Over::Ws)).await;
+        let socket = socket(&mut one);
+        socket.set_nodelay(true).unwrap();
+        // The small ones byte by byte.
+        let (small, large) = bytes.split_at(300);
+        for chunk in small.chunks(1).chain(large.chunks(crumb)) {
+            socket.write_all(chunk).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        for frame in &frames {
+            assert_eq!(two.recv().await, *frame, "{crumb}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn frames_of_all_lanes_that_come_together_arrive_each_in_its_way() {
+    let server = Server::start(Config::default()).await;
+    for (over, other) in EVERY_PAIR.into_iter().filter(|pair| pair.0 == Over::Ws) {
+        let (mut one, mut two, _) = server.pair((over, other)).await;
+        let lanes = [
+            Lane::Reliable,
+            Lane::Signal,
+            Lane::Reliable,
+            Lane::Datagram,
+            Lane::Notice,
+            Lane::Reliable,
+        ];
+        let frames = (0..).zip(lanes).map(|(mark, lane)| match lane {
+            Lane::Notice => notice(Kind::Ping(v1::Ping { nonce: 7 })),
+            lane => Frame::new(lane, &[mark; 100]),
+        });
+        let frames: Vec<_> = frames.collect();
+        let bytes: Vec<_> = frames.iter().flat_map(on_the_wire).collect();
+        socket(&mut one).write_all(&bytes).await.unwrap();
+        let mut got = Vec::new();
+        for _ in 0..5 {
+            got.push(two.recv().await);
+        }
+        for lane in [Lane::Reliable, Lane::Signal, Lane::Datagram] {
+            let of = |frames: &[Frame]| -> Vec<Frame> {
+                frames
+                    .iter()
+                    .filter(|it| it.lane() == lane)
+                    .cloned()
+                    .collect()
+            };
+            assert_eq!(of(&got), of(&frames), "{lane:?}");
+        }
+        assert_eq!(one.notice().await, Kind::Pong(v1::Pong { nonce: 7 }));
+    }
+}
+
+#[tokio::test]
+async fn what_came_before_a_fault_in_the_same_read_still_arrives() {
+    let server = Server::start(Config::default()).await;
+    let (mut one, mut two, _) = server.pair((Over::Ws, Over::Ws)).await;
+    let frames = [reliable(1, 10), reliable(2, 200), reliable(3, 0)];
+    let mut bytes: Vec<_> = frames.iter().flat_map(on_the_wire).collect();
+    // A reserved bit.
+    bytes.extend([0xc2, 0x80, 0, 0, 0, 0]);
+    socket(&mut one).write_all(&bytes).await.unwrap();
+    for frame in frames {
+        assert_eq!(two.recv().await, frame);
+    }
+    assert_eq!(one.closed().await, Some(CloseReason::ProtocolError));
+    assert!(matches!(two.notice().await, Kind::PeerAway(_)));
+}
+
+#[tokio::test]
+async fn frames_never_overtake_what_the_relay_says() {
+    let server = Server::start(Config::default()).await;
+    for _ in 0..20 {
+        let session = fresh();
+        let (mut one, _) = server.attach(Over::Ws, session, Role::Initiator).await;
+        let waiting: Vec<_> = (0..100)
+            .flat_map(|mark| on_the_wire(&reliable(mark, 100)))
+            .collect();
+        socket(&mut one).write_all(&waiting).await.unwrap();
+        let mut two = server.connect(Over::Ws).await;
+        // Its frame comes in the same read as its Hello.
+        let first = [hello(session, Role::Joiner), reliable(200, 5)];
+        let bytes: Vec<_> = first.iter().flat_map(on_the_wire).collect();
+        socket(&mut two).write_all(&bytes).await.unwrap();
+        socket(&mut one).write_all(&waiting).await.unwrap();
+        let welcome = two.notice().await;
+        assert!(matches!(welcome, Kind::Welcome(_)), "{welcome:?}");
+        for mark in (0..100).chain(0..100) {
+            assert_eq!(two.recv().await, reliable(mark, 100));
+        }
+        assert_eq!(one.notice().await, Kind::PeerOnline(v1::PeerOnline {}));
+        assert_eq!(one.recv().await, reliable(200, 5));
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_stops_and_goes_on_gets_every_frame_of_every_run_in_order() {
+    let server = Server::start(Config::default()).await;
+    for other in [Over::Ws, Over::Quic] {
+        let (mut one, mut two, _) = server.pair((Over::Ws, other)).await;
+        // More than everything between the two holds, in frames of every size.
+        let frames: Vec<_> = (0..4_000_u32)
+            .map(|at| {
+                let len = [3, 60, 500, 9_000, 40_000][at as usize % 5];
+                let mut payload = vec![at as u8; len];
+                payload[..3].copy_from_slice(&at.to_be_bytes()[1..]);
+                Frame::new(Lane::Reliable, &payload)
+            })
+            .collect();
+        let bytes: Vec<_> = frames.iter().flat_map(on_the_wire).collect();
+        let send = async {
+            let (first, rest) = bytes.split_at(bytes.len() / 3);
+            socket(&mut one).write_all(first).await.unwrap();
+            socket(&mut one).write_all(rest).await.unwrap();
+        };
+        let take = async {
+            for (at, frame) in frames.iter().enumerate() {
+                if at % 1_000 == 500 {
+                    // What waits is copied meanwhile, and cut anywhere.
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                assert_eq!(two.recv().await, *frame, "{at}");
+            }
+        };
+        tokio::join!(send, take);
+    }
+}
+
+/// The relay runs on a thread whose allocations are counted; the peers use sockets of the system on another
+/// one.
+#[test]
+fn frames_between_websockets_cost_no_allocation_each() {
+    const ROUNDS: usize = 200;
+    const FRAMES: usize = 50;
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().build().unwrap()
+    };
+    let runtime = runtime();
+    let (one, two, _server) = runtime.block_on(async {
+        let server = Server::start(Config::default()).await;
+        let (one, two, _) = server.pair((Over::Ws, Over::Ws)).await;
+        (one, two, server)
+    });
+    let std_socket = |peer: Peer| {
+        let Peer::Ws(ws) = peer else {
+            unreachable!("a WebSocket was asked for")
+        };
+        let _guard = runtime.enter();
+        let socket = ws.into_inner().into_std().unwrap();
+        socket.set_nonblocking(false).unwrap();
+        socket
+    };
+    let (mut one, mut two) = (std_socket(one), std_socket(two));
+    let (told, done) = tokio::sync::oneshot::channel();
+    let peers = std::thread::spawn(move || {
+        let frame = on_the_wire(&reliable(1, 63));
+        let batch = frame.repeat(FRAMES);
+        // A server's head is four bytes shorter.
+        let mut got = vec![0; (frame.len() - 4) * FRAMES];
+        for _ in 0..ROUNDS {
+            one.write_all(&batch).unwrap();
+            two.read_exact(&mut got).unwrap();
+        }
+        assert_eq!(Bytes::copy_from_slice(&got[..2]), &[0x82, 64][..]);
+        told.send(()).unwrap();
+        (one, two)
+    });
+    let cost = allocation_counter::measure(|| runtime.block_on(done).unwrap());
+    peers.join().unwrap();
+    let frames = (ROUNDS * FRAMES) as u64;
+    assert!(
+        cost.count_total < frames / 100,
+        "{cost:?} for {frames} frames"
+    );
+}
