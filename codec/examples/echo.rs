@@ -53,7 +53,7 @@ fn echo(decoder: &mut Decoder, buffer: &mut Buffer<'_>, out: &mut BytesMut) -> b
     loop {
         match decoder.next(buffer) {
             Ok(None) => {
-                out.extend_from_slice(buffer.run().bytes());
+                out.extend_from_slice(buffer.take_run().bytes());
                 return true;
             }
             // What is kept would come after what is answered at once.

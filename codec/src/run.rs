@@ -54,6 +54,17 @@ impl<B: AsRef<[u8]>> Run<B> {
         self.payload
     }
 
+    /// The frames.
+    pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = self.bytes();
+        std::iter::from_fn(move || {
+            let (size, len) = self.heads.measure(rest)?;
+            let (frame, after) = rest[size..].split_at(len);
+            rest = after;
+            Some(frame)
+        })
+    }
+
     /// Whether there is no frame.
     pub fn is_empty(&self) -> bool {
         self.frames == 0

@@ -136,14 +136,16 @@ impl<'a> Buffer<'a> {
         self.payloads += self.payload;
     }
 
-    /// The messages that were kept.
+    /// Hands out the messages that were kept. The next one that is kept begins another run.
     #[must_use]
-    pub fn run(&self) -> Run<&[u8]> {
+    pub fn take_run(&mut self) -> Run<&[u8]> {
+        let end = self.run.end;
+        let run = std::mem::replace(&mut self.run, end..end);
         Run {
             heads: Heads::WebSocket,
-            bytes: &self.bytes[self.run.clone()],
-            frames: self.messages,
-            payload: self.payloads,
+            bytes: &self.bytes[run],
+            frames: std::mem::take(&mut self.messages),
+            payload: std::mem::take(&mut self.payloads),
         }
     }
 
@@ -313,6 +315,12 @@ fn close_number(payload: &[u8]) -> Result<Option<u16>, Fault> {
         return Err(Fault::Close);
     }
     Ok(Some(number))
+}
+
+/// The largest frame of a client whose messages have at most `max` bytes, with its head.
+#[must_use]
+pub const fn largest_frame(max: usize) -> usize {
+    (if max > MAX_CONTROL { max } else { MAX_CONTROL }) + MAX_HEAD
 }
 
 /// What is moved and unmasked at a time, in bytes: a multiple of the mask.

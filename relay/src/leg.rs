@@ -27,6 +27,7 @@ use peersox_core::frame::Frame;
 use peersox_core::session::LegId;
 use tokio::time::Instant;
 
+use crate::pump::Held;
 use crate::seat::Seat;
 
 pub(crate) mod quic;
@@ -190,14 +191,14 @@ impl Leg {
         }
     }
 
-    /// Reads once, and hands on what is whole then; at most `room` bytes of the reliable lane, which is more
-    /// than the largest frame. An error of `take` ends the leg.
+    /// Reads once, and hands on what is whole then; at most `room` bytes of runs, which is no less than the
+    /// largest frame has. `take` answers whether there is room for another frame; its error ends the leg.
     pub(crate) fn poll_turn(
         &mut self,
         cx: &mut Context<'_>,
         want: Want,
         room: usize,
-        mut take: impl FnMut(&mut Context<'_>, Came<'_>) -> Result<(), Ending>,
+        mut take: impl FnMut(&mut Context<'_>, Came<'_>) -> Result<bool, Ending>,
     ) -> Poll<Result<(), Ending>> {
         match &mut self.wire {
             // Everything is in order on a WebSocket.
@@ -205,7 +206,7 @@ impl Leg {
             Wire::Ws(ws) => ws.poll_turn(cx, room, &mut take),
             Wire::Quic(quic) => {
                 let came = ready!(quic.poll_turn(cx, want, room))?;
-                Poll::Ready(take(cx, came))
+                Poll::Ready(take(cx, came).map(drop))
             }
         }
     }
@@ -213,8 +214,7 @@ impl Leg {
     /// Whether the peer is known to have left for good, though not all that it sent is read.
     pub(crate) fn is_done(&self) -> bool {
         match &self.wire {
-            // Its close frame comes after all that it sent.
-            Wire::Ws(_) => false,
+            Wire::Ws(ws) => ws.is_done(),
             Wire::Quic(quic) => quic.is_done(),
         }
     }
@@ -238,19 +238,11 @@ impl Leg {
         }
     }
 
-    /// Takes a frame; only after [`Leg::poll_ready`] was ready.
-    pub(crate) fn feed(&mut self, frame: Frame) {
+    /// Takes a frame, or frames that came together; only after [`Leg::poll_ready`] was ready.
+    pub(crate) fn feed(&mut self, held: Held) {
         match &mut self.wire {
-            Wire::Ws(ws) => ws.feed(frame),
-            Wire::Quic(quic) => quic.feed(frame),
-        }
-    }
-
-    /// Takes frames that came together; only after [`Leg::poll_ready`] was ready.
-    pub(crate) fn feed_run(&mut self, run: Run<Bytes>) {
-        match &mut self.wire {
-            Wire::Ws(ws) => ws.feed_run(run),
-            Wire::Quic(quic) => quic.feed_run(run),
+            Wire::Ws(ws) => ws.feed(held),
+            Wire::Quic(quic) => quic.feed(held),
         }
     }
 
@@ -281,7 +273,7 @@ impl Leg {
         if self.poll_ready(cx).is_pending() {
             return Sent::Busy;
         }
-        self.feed(frame.clone());
+        self.feed(Held::Frame(frame.clone()));
         Sent::Yes
     }
 
@@ -306,7 +298,7 @@ impl Leg {
 
     /// Delivers `last`, then ends the leg with a reason and closes its socket. May wait for the
     /// peer without bound; its caller has the patience.
-    pub(crate) async fn hang_up(self, last: Vec<Frame>, reason: CloseReason) {
+    pub(crate) async fn hang_up(self, last: Vec<Held>, reason: CloseReason) {
         match self.wire {
             Wire::Ws(ws) => ws.hang_up(last, reason).await,
             Wire::Quic(quic) => quic.hang_up(last, reason).await,

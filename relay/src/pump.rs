@@ -18,7 +18,7 @@ use std::task::Context;
 
 use bytes::Bytes;
 use peersox_codec::Run;
-use peersox_codec::websocket::MAX_HEAD;
+use peersox_codec::websocket::largest_frame;
 use peersox_core::close::CloseReason;
 use peersox_core::frame::{Frame, Lane};
 
@@ -28,7 +28,8 @@ use crate::metrics::{DropReason, Tally};
 
 mod queue;
 
-use queue::{Held, Queue};
+use queue::Queue;
+pub(crate) use queue::{Held, PART};
 
 /// One direction of a session.
 pub(crate) struct Pump {
@@ -81,7 +82,16 @@ impl Pump {
 
     /// Whether the source may be read: its next frame fits, however large it is.
     pub(crate) fn has_room(&self) -> bool {
-        self.room() >= self.max_frame + MAX_HEAD
+        self.room() >= largest_frame(self.max_frame)
+    }
+
+    /// Whether a frame of this lane and length would make no other one go, nor be refused.
+    pub(crate) fn fits(&self, frame: &Frame) -> bool {
+        match frame.lane() {
+            Lane::Notice | Lane::Reliable => self.reliable.fits(frame.len()),
+            Lane::Datagram => self.datagrams.fits(frame.len()),
+            Lane::Signal => self.signals.fits(frame.len()),
+        }
     }
 
     /// How many bytes of reliable frames fit, with heads of WebSocket.
@@ -236,19 +246,12 @@ impl Pump {
     }
 
     fn feed(queue: &mut Queue, sink: &mut Leg, tally: &mut Tally) -> bool {
-        match queue.pop() {
-            Some(Held::Frame(frame)) => {
-                tally.forwarded(frame.lane(), frame.len());
-                sink.feed(frame);
-                true
-            }
-            Some(Held::Run(run)) => {
-                tally.forwarded_many(Lane::Reliable, run.frames(), run.payload());
-                sink.feed_run(run);
-                true
-            }
-            None => false,
-        }
+        let Some(held) = queue.pop() else {
+            return false;
+        };
+        held.count(tally);
+        sink.feed(held);
+        true
     }
 
     /// The receiver has a new leg, or none: datagrams for the old one are stale.
@@ -266,18 +269,12 @@ impl Pump {
     }
 
     /// What still waits, at the end of the session.
-    pub(crate) fn rest(&mut self, tally: &mut Tally) -> Vec<Frame> {
+    pub(crate) fn rest(&mut self, tally: &mut Tally) -> Vec<Held> {
         let mut rest = Vec::new();
         for queue in [&mut self.signals, &mut self.reliable] {
             while let Some(held) = queue.pop() {
-                let frames: &mut dyn Iterator<Item = Frame> = match held {
-                    Held::Frame(frame) => &mut std::iter::once(frame),
-                    Held::Run(run) => &mut frames(run),
-                };
-                for frame in frames {
-                    tally.forwarded(frame.lane(), frame.len());
-                    rest.push(frame);
-                }
+                held.count(tally);
+                rest.push(held);
             }
         }
         rest
@@ -327,7 +324,10 @@ mod tests {
         }
         let rest = pump.rest(&mut tally);
         assert_eq!(rest.len(), 32);
-        assert_eq!(rest[0], frame(Lane::Signal, 100, 0));
+        let Held::Frame(oldest) = &rest[0] else {
+            panic!("a signal waits");
+        };
+        assert_eq!(oldest, &frame(Lane::Signal, 100, 0));
     }
 
     #[test]
@@ -342,7 +342,7 @@ mod tests {
             pump.accept(largest, false, &mut tally).unwrap();
         }
         assert!(held <= config.hold_bytes, "{held}");
-        let rest: usize = pump.rest(&mut tally).iter().map(Frame::len).sum();
+        let rest: usize = pump.rest(&mut tally).iter().map(Held::len).sum();
         assert_eq!(rest, held, "nothing is dropped");
     }
 

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use peersox_core::close::CloseReason;
-use peersox_core::frame::Frame;
 use peersox_core::id::PairingId;
 use peersox_core::limit::{Pool, Rates};
 use peersox_core::origin::{self, Origin, Refused};
@@ -25,6 +24,7 @@ use crate::admit::admit;
 use crate::config::Config;
 use crate::leg::{Ending, Leg, Wire};
 use crate::metrics::{Metrics, Snapshot};
+use crate::pump::Held;
 use crate::registry::{Placed, Registry, tell_draining};
 use crate::seat::{Pending, Seat, Seats};
 use crate::session::{self, Attach};
@@ -300,7 +300,7 @@ impl Inner {
     }
 
     /// Hangs up a leg in a task of its own, which gives up after the linger time.
-    pub(crate) fn hang_up(self: &Arc<Self>, leg: Leg, last: Vec<Frame>, reason: CloseReason) {
+    pub(crate) fn hang_up(self: &Arc<Self>, leg: Leg, last: Vec<Held>, reason: CloseReason) {
         self.metrics.hung_up(reason);
         let linger = self.config.linger;
         self.spawn(async move {

@@ -79,7 +79,7 @@ fn ours(chunks: &[Vec<u8>], max: usize) -> (Vec<Seen>, Vec<Run<Bytes>>, usize) {
                 }
             }
         };
-        sent.push(buffer.run().copied());
+        sent.push(buffer.take_run().copied());
         if ended {
             break;
         }
@@ -382,13 +382,14 @@ fn the_first_message_of_a_run_is_not_moved_and_the_next_ones_follow_it() {
             buffer.keep();
         }
     }
-    let run = buffer.run();
+    let run = buffer.take_run();
     assert_eq!((run.frames(), run.payload()), (2, 210));
     assert_eq!(run.bytes()[..4], [0x82, 126, 0, 200]);
     assert_eq!(
         run.bytes()[4 + 200..],
         [0x82, 10, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3]
     );
+    assert!(buffer.take_run().is_empty());
     assert_eq!(buffer.rest(), [0x82]);
     assert_eq!(decoder.next(&mut buffer), Ok(None));
 }

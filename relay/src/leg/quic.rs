@@ -7,14 +7,15 @@ use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use peersox_codec::Heads;
 use peersox_codec::length::{PREFIX, Piece, Splitter, TooLarge};
-use peersox_codec::{Heads, Run};
 use peersox_core::close::CloseReason;
 use peersox_core::frame::{Frame, Lane};
 use quinn::{ConnectionError, ReadError, SendDatagramError, VarInt};
 use tokio_util::sync::ReusableBoxFuture;
 
 use super::{Broken, Came, Ending, Item, Sent, Want};
+use crate::pump::{Held, PART, frames};
 
 /// The ALPN of a leg (RFC 7301).
 pub const ALPN: &[u8] = b"peersox.v1";
@@ -143,7 +144,7 @@ impl Quic {
                 let error = ready!(closed.poll(cx));
                 return Poll::Ready(Err(ending(&error)));
             }
-            match source.splitter.split(room) {
+            match source.splitter.split(room.min(PART)) {
                 Ok(Some(Piece::Frame(frame))) => {
                     return Poll::Ready(Ok(Came::Item(Item::Frame(frame))));
                 }
@@ -193,22 +194,8 @@ impl Quic {
         self.sink.poll_write(cx, WRITE_BUFFER)
     }
 
-    pub(crate) fn feed(&mut self, frame: Frame) {
-        self.sink.feed(frame);
-    }
-
-    pub(crate) fn feed_run(&mut self, run: Run<Bytes>) {
-        match run.heads() {
-            Heads::Length => {
-                self.sink.len += run.bytes().len();
-                self.sink.put(run.into_bytes());
-            }
-            Heads::WebSocket => {
-                for frame in crate::pump::frames(run) {
-                    self.sink.feed(frame);
-                }
-            }
-        }
+    pub(crate) fn feed(&mut self, held: Held) {
+        self.sink.feed(held);
     }
 
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
@@ -246,14 +233,14 @@ impl Quic {
 
     /// Closing a connection forgets what is under way, so a graceful end waits until the peer has
     /// acknowledged it all.
-    pub(crate) async fn hang_up(mut self: Box<Self>, last: Vec<Frame>, reason: CloseReason) {
+    pub(crate) async fn hang_up(mut self: Box<Self>, last: Vec<Held>, reason: CloseReason) {
         let closing = Closing {
             connection: self.connection.clone(),
             reason,
         };
         if super::is_graceful(reason) {
-            for frame in last {
-                self.sink.feed(frame);
+            for held in last {
+                self.sink.feed(held);
             }
             let sink = &mut self.sink;
             if std::future::poll_fn(|cx| sink.poll_write(cx, 1))
@@ -292,7 +279,20 @@ pub(crate) fn close(connection: &quinn::Connection, reason: CloseReason) {
 }
 
 impl Sink {
-    fn feed(&mut self, frame: Frame) {
+    fn feed(&mut self, held: Held) {
+        match held {
+            Held::Frame(frame) => self.put_frame(frame),
+            Held::Run(run) => match run.heads() {
+                Heads::Length => {
+                    self.len += run.bytes().len();
+                    self.put(run.into_bytes());
+                }
+                Heads::WebSocket => frames(run).for_each(|frame| self.put_frame(frame)),
+            },
+        }
+    }
+
+    fn put_frame(&mut self, frame: Frame) {
         let len = u32::try_from(frame.len()).unwrap_or(u32::MAX);
         self.len += PREFIX + frame.len();
         self.batch.put_u32(len);
@@ -304,7 +304,9 @@ impl Sink {
             // A small slice would pin the buffer it was read from until it is acknowledged.
             self.batch.put_slice(&bytes);
         } else {
-            self.chunks.push_back(self.batch.split().freeze());
+            if !self.batch.is_empty() {
+                self.chunks.push_back(self.batch.split().freeze());
+            }
             self.chunks.push_back(bytes);
         }
     }

@@ -57,7 +57,11 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(socket) => Pin::new(socket).poll_write(cx, bytes),
             Self::Tls(socket) => Pin::new(socket).poll_write(cx, bytes),
-            Self::Other(socket) => Pin::new(socket).poll_write(cx, bytes),
+            Self::Other(socket) => {
+                // HTTP/2 takes all that it is given, and keeps it.
+                let some = &bytes[..bytes.len().min(HTTP2_WRITE)];
+                Pin::new(socket).poll_write(cx, some)
+            }
         }
     }
 
@@ -77,3 +81,6 @@ impl AsyncWrite for Socket {
         }
     }
 }
+
+/// How much of HTTP/2 is written at a time, in bytes.
+const HTTP2_WRITE: usize = 32 * 1024;

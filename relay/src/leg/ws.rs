@@ -2,8 +2,8 @@
 //!
 //! A leg reads into memory that all legs of a thread share, and only within one poll. What it read is decoded
 //! in place ([`peersox_codec::websocket`]); reliable frames make a run, which goes to the other leg's socket
-//! as it lies there. What is left of an unfinished frame, and what the socket does not take, is copied once.
-//! So a leg that is idle owns no buffer.
+//! as it lies there. What is left of an unfinished frame is copied, and so is what the socket does not take.
+//! A leg that is idle owns no buffer.
 //!
 //! ```text
 //!  socket ──> scratch ──> run ──────────────> the other socket
@@ -18,16 +18,18 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use hyper::upgrade::Upgraded;
 use peersox_codec::websocket::{
-    Buffer, Decoder, Fault, Kind, MAX_HEAD, Token, put_close, put_message, put_ping, put_pong,
+    Buffer, Decoder, Fault, Kind, MAX_HEAD, Token, largest_frame, put_close, put_message, put_ping,
+    put_pong,
 };
 use peersox_codec::{Heads, Run};
 use peersox_core::close::CloseReason;
-use peersox_core::frame::{Frame, Lane};
+use peersox_core::frame::Lane;
 use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
 use super::socket::Socket;
 use super::{Broken, Came, Ending, Item};
+use crate::pump::{Held, PART};
 
 /// The WebSocket subprotocol of a leg.
 pub const SUBPROTOCOL: &str = "peersox.v1";
@@ -91,12 +93,18 @@ impl Ws {
 
     /// How many bytes the peer may have sent that nobody reads. The buffers of the system are not counted.
     pub(crate) fn unread(&self) -> usize {
-        self.max_frame + MAX_HEAD + self.window
+        largest_frame(self.max_frame) + self.window
     }
 
     /// How many bytes may wait for the peer. The buffers of the system are not counted.
     pub(crate) fn send_buffer(&self) -> usize {
-        WRITE_BUFFER + self.max_frame + 2 * MAX_HEAD + self.window
+        // The last that is fed is a part of a run, which ends behind the frame that fills it.
+        WRITE_BUFFER + PART + self.max_frame + 2 * MAX_HEAD + self.window
+    }
+
+    /// Whether the peer is known to have left for good, though not all that it sent is passed on.
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(self.source.ended, Some(Ending::Done | Ending::Moved))
     }
 
     /// The next message alone: what comes before frames are passed on.
@@ -121,6 +129,7 @@ impl Ws {
                 Ok(None) => {}
                 Err(fault) => return Poll::Ready(Err(ending(fault))),
             }
+            source.rest.reserve(FIRST_READ);
             let mut room = (&mut source.rest).limit(FIRST_READ);
             match ready!(poll_read_buf(Pin::new(&mut self.socket), cx, &mut room)) {
                 Ok(1..) => {}
@@ -129,19 +138,19 @@ impl Ws {
         }
     }
 
-    /// Reads once, and hands on what is whole then: at most `room` bytes, which is more than the largest
-    /// frame. An error of `take` ends the leg.
+    /// Reads once, and hands on what is whole then: at most `room` bytes, which is no less than the largest
+    /// frame has. `take` answers whether there is room for another frame; its error ends the leg.
     pub(crate) fn poll_turn(
         &mut self,
         cx: &mut Context<'_>,
         room: usize,
-        take: &mut impl FnMut(&mut Context<'_>, Came<'_>) -> Result<(), Ending>,
+        take: &mut impl FnMut(&mut Context<'_>, Came<'_>) -> Result<bool, Ending>,
     ) -> Poll<Result<(), Ending>> {
         if let Some(ending) = self.source.ended {
             return Poll::Ready(Err(ending));
         }
         SCRATCH.with_borrow_mut(|scratch| {
-            let turn = 2 * (self.max_frame + MAX_HEAD);
+            let turn = 2 * largest_frame(self.max_frame);
             if scratch.len() < turn {
                 scratch.resize(turn, 0);
             }
@@ -153,13 +162,17 @@ impl Ws {
                 Filled::Scratch(len) => {
                     let mut buffer = Buffer::new(&mut scratch[..len]);
                     self.source.pass(&mut buffer, ping, &mut pass);
-                    self.source.keep(buffer.rest());
+                    self.source.put_aside(buffer.rest());
                 }
                 Filled::Rest => {
                     let mut rest = std::mem::take(&mut self.source.rest);
-                    let mut buffer = Buffer::new(&mut rest);
+                    let seen = rest.len().min(room);
+                    self.source.unseen = seen < rest.len();
+                    let mut buffer = Buffer::new(&mut rest[..seen]);
                     self.source.pass(&mut buffer, ping, &mut pass);
-                    self.source.keep(buffer.rest());
+                    let left = buffer.rest().len();
+                    rest.advance(seen - left);
+                    self.source.rest = rest;
                 }
                 Filled::Nothing => {}
                 Filled::End => return Poll::Ready(Err(Ending::Gone)),
@@ -175,6 +188,9 @@ impl Ws {
             return Poll::Ready(Filled::Rest);
         }
         let kept = source.rest.len();
+        if kept == 0 {
+            source.rest = BytesMut::new();
+        }
         if kept > SMALL {
             // A large frame is gathered where it is, instead of being copied with every read.
             let missing = Decoder::missing(&source.rest);
@@ -208,18 +224,26 @@ impl Ws {
         }
     }
 
-    pub(crate) fn feed(&mut self, frame: Frame) {
-        if self.sink.out.is_empty() {
+    pub(crate) fn feed(&mut self, held: Held) {
+        self.answer();
+        let out = &mut self.sink.out;
+        if out.is_empty() {
             // Small frames seldom come alone.
-            self.sink.out.reserve(SMALL);
+            out.reserve(SMALL);
         }
-        put_message(&mut self.sink.out, &frame.into_bytes());
+        match held {
+            Held::Frame(frame) => put_message(out, &frame.into_bytes()),
+            Held::Run(run) => match run.heads() {
+                Heads::WebSocket => out.extend_from_slice(run.bytes()),
+                Heads::Length => run.slices().for_each(|frame| put_message(out, frame)),
+            },
+        }
     }
 
-    pub(crate) fn feed_run(&mut self, run: Run<Bytes>) {
-        match run.heads() {
-            Heads::WebSocket => self.sink.out.extend_from_slice(run.bytes()),
-            Heads::Length => crate::pump::frames(run).for_each(|frame| self.feed(frame)),
+    /// Answers the latest Ping, between two frames.
+    fn answer(&mut self) {
+        if let Some(payload) = self.sink.ping.take() {
+            put_pong(&mut self.sink.out, &payload);
         }
     }
 
@@ -237,9 +261,10 @@ impl Ws {
         let mut written = 0;
         while written < bytes.len() {
             match Pin::new(&mut self.socket).poll_write(cx, &bytes[written..]) {
-                Poll::Ready(Ok(0) | Err(_)) => return Err(Broken),
+                Poll::Ready(Ok(0) | Err(_)) if written == 0 => return Err(Broken),
+                // What was begun is lost with the leg; the next write finds out.
+                Poll::Ready(Ok(0) | Err(_)) | Poll::Pending => break,
                 Poll::Ready(Ok(taken)) => written += taken,
-                Poll::Pending => break,
             }
         }
         self.sink.dirty |= written > 0;
@@ -254,12 +279,15 @@ impl Ws {
     }
 
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        if self.sink.out.len() < WRITE_BUFFER
-            && let Some(payload) = self.sink.ping.take()
-        {
-            put_pong(&mut self.sink.out, &payload);
+        loop {
+            if self.sink.out.len() < WRITE_BUFFER {
+                self.answer();
+            }
+            ready!(self.poll_write(cx))?;
+            if self.sink.ping.is_none() {
+                break;
+            }
         }
-        ready!(self.poll_write(cx))?;
         if self.sink.dirty {
             ready!(Pin::new(&mut self.socket).poll_flush(cx)).map_err(|_| Broken)?;
             self.sink.dirty = false;
@@ -283,15 +311,15 @@ impl Ws {
 
     /// Sends the close frame and the end of the stream, then reads on for a while: closing a socket
     /// with unread bytes resets it, and the peer would never see why.
-    pub(crate) async fn hang_up(mut self: Box<Self>, last: Vec<Frame>, reason: CloseReason) {
-        for frame in last {
+    pub(crate) async fn hang_up(mut self: Box<Self>, last: Vec<Held>, reason: CloseReason) {
+        for held in last {
             if std::future::poll_fn(|cx| self.poll_ready(cx))
                 .await
                 .is_err()
             {
                 return;
             }
-            self.feed(frame);
+            self.feed(held);
         }
         self.close((reason.number(), reason.text())).await;
     }
@@ -311,6 +339,8 @@ impl Ws {
             Some(number) => number.map(|number| (number, "")),
             None => Some(close),
         };
+        // Nothing comes behind a close frame.
+        self.answer();
         put_close(&mut self.sink.out, close);
         if std::future::poll_fn(|cx| self.poll_flush(cx)).await.is_ok() {
             self.drain().await;
@@ -350,7 +380,7 @@ impl Source {
         &mut self,
         buffer: &mut Buffer<'_>,
         ping: &mut Option<Bytes>,
-        take: &mut impl FnMut(Came<'_>) -> Result<(), Ending>,
+        take: &mut impl FnMut(Came<'_>) -> Result<bool, Ending>,
     ) {
         let ended = loop {
             let token = match self.decoder.next(buffer) {
@@ -364,14 +394,33 @@ impl Source {
                 buffer.keep();
                 continue;
             }
-            let item = self.item(token, buffer, ping);
-            if let Err(ending) = item.and_then(|item| take(Came::Item(item))) {
-                break Some(ending);
+            if let Token::Assembled(Kind::Binary, bytes) = &token
+                && bytes.first() == Some(&(Lane::Reliable as u8))
+            {
+                // It must not overtake what came before it.
+                let run = buffer.take_run();
+                if !run.is_empty()
+                    && let Err(ending) = take(Came::Run(run))
+                {
+                    break Some(ending);
+                }
+            }
+            match self
+                .item(token, buffer, ping)
+                .and_then(|item| take(Came::Item(item)))
+            {
+                Ok(true) => {}
+                Ok(false) => {
+                    // Frames in pieces may cost more than the bytes that came.
+                    self.unseen = true;
+                    break None;
+                }
+                Err(ending) => break Some(ending),
             }
         };
-        let run = buffer.run();
+        let run = buffer.take_run();
         let passed = match run.is_empty() {
-            true => Ok(()),
+            true => Ok(true),
             false => take(Came::Run(run)),
         };
         self.ended = passed.err().or(ended);
@@ -405,7 +454,7 @@ impl Source {
     }
 
     /// Copies the beginning of a frame out of memory that is shared.
-    fn keep(&mut self, rest: &[u8]) {
+    fn put_aside(&mut self, rest: &[u8]) {
         if self.ended.is_some() || rest.is_empty() {
             return;
         }

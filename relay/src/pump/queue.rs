@@ -4,23 +4,33 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use peersox_codec::Run;
-use peersox_core::frame::Frame;
+use peersox_core::frame::{Frame, Lane};
 
 use crate::config::Bound;
+use crate::metrics::Tally;
 
 /// What waits as one.
 #[derive(Clone, Debug)]
 pub(crate) enum Held {
     Frame(Frame),
+    /// Of the reliable lane.
     Run(Run<Bytes>),
 }
 
 impl Held {
     /// Bytes.
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match self {
             Self::Frame(frame) => frame.len(),
             Self::Run(run) => run.bytes().len(),
+        }
+    }
+
+    /// Counts it as forwarded.
+    pub(super) fn count(&self, tally: &mut Tally) {
+        match self {
+            Self::Frame(frame) => tally.forwarded(frame.lane(), frame.len()),
+            Self::Run(run) => tally.forwarded_many(Lane::Reliable, run.frames(), run.payload()),
         }
     }
 }
@@ -106,7 +116,7 @@ impl Queue {
     }
 }
 
-/// What a frame costs in memory, so that a queue of tiny frames is bounded too.
+/// What a frame or a run costs in memory, so that a queue of tiny ones is bounded too.
 fn cost(len: usize) -> usize {
     len + OVERHEAD
 }
@@ -123,20 +133,19 @@ fn compact(frame: Frame) -> Frame {
     }
 }
 
-/// Bookkeeping per frame, in bytes.
+/// Bookkeeping of a frame or a run, in bytes.
 const OVERHEAD: usize = 64;
 /// Frames up to this size, in bytes, are copied when they wait. QUIC reads up to 64 KiB, so a larger frame
 /// pins at most a few times its size.
 const PINS: usize = 8 * 1024;
-/// What is copied of a run at a time, in bytes, or one frame if it is larger.
-const PART: usize = 16 * 1024;
+/// What a run that waits has at most, in bytes, or one frame if it is larger.
+pub(crate) const PART: usize = 16 * 1024;
 /// An empty queue keeps room for this many frames.
 const IDLE_CAPACITY: usize = 64;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use peersox_core::frame::Lane;
 
     #[test]
     fn bytes_frames_and_bookkeeping_are_bounded() {

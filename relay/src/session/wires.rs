@@ -17,7 +17,7 @@ use super::pace::{self, Pace};
 use super::stake::{Provided, Stake};
 use crate::leg::{Came, Ending, Item, Leg, Want, is_graceful};
 use crate::metrics::Tally;
-use crate::pump::Pump;
+use crate::pump::{Held, Pump};
 use crate::relay::Inner;
 
 /// What the task has to know of the data.
@@ -102,11 +102,12 @@ impl Wires {
     }
 
     /// Takes off a leg that is to be hung up, with the frames it gets before that.
-    pub(crate) fn detach(&mut self, role: Role, reason: CloseReason) -> Option<(Leg, Vec<Frame>)> {
+    pub(crate) fn detach(&mut self, role: Role, reason: CloseReason) -> Option<(Leg, Vec<Held>)> {
         let mut last = Vec::new();
         if is_graceful(reason) {
             if let Some(outbox) = &mut self.outboxes[role.index()] {
-                last.extend(std::iter::from_fn(|| outbox.next(Instant::now())));
+                let notices = std::iter::from_fn(|| outbox.next(Instant::now()));
+                last.extend(notices.map(Held::Frame));
             }
             last.extend(self.pumps[role.other().index()].rest(&mut self.tally));
         }
@@ -125,12 +126,12 @@ impl Wires {
         }
         loop {
             let mut moved = false;
-            let mut full = false;
+            let mut turn_over = false;
             for role in Role::BOTH {
                 match self.read(cx, role, now) {
                     Ok(Read::Nothing) => {}
                     Ok(Read::Some) => moved = true,
-                    Ok(Read::Turn) => (moved, full) = (true, true),
+                    Ok(Read::Turn) => (moved, turn_over) = (true, true),
                     // One at a time: a leg tells its ending once.
                     Err(ending) => event = Poll::Ready(Event::Ended(role, ending)),
                 }
@@ -143,7 +144,7 @@ impl Wires {
             if event.is_ready() || !moved {
                 break;
             }
-            if full || rounds == MAX_ROUNDS {
+            if turn_over || rounds == MAX_ROUNDS {
                 cx.waker().wake_by_ref();
                 break;
             }
@@ -205,6 +206,7 @@ impl Wires {
             .is_some_and(Outbox::has_news);
         let mut cost = 0;
         let mut read = Read::Nothing;
+        let mut ended = Ok(());
         for _ in 0..BATCH {
             // What a peer said before it left is its last, and reading it all tells that it left.
             let want = if pump.has_room() || (leg.broken && leg.is_done()) {
@@ -218,7 +220,7 @@ impl Wires {
                 // A Ping or Pong of the transport is a frame to it, with few bytes.
                 Came::Item(Item::Sign) => {
                     cost += pace::FRAME;
-                    Ok(())
+                    Ok(true)
                 }
                 Came::Item(Item::Frame(bytes)) => {
                     let frame = Frame::parse(bytes).map_err(|why| Ending::Fault(why.into()))?;
@@ -230,31 +232,42 @@ impl Wires {
                         if let Some(outbox) = &mut outboxes[role.index()] {
                             outbox.pong(nonce);
                         }
-                        return Ok(());
+                        return Ok(true);
                     }
-                    pump.accept(frame, online, tally).map_err(Ending::Fault)
+                    // One read may bring more than waits.
+                    if !pump.fits(&frame)
+                        && let Some(sink) = sink.as_deref_mut().filter(|_| !news)
+                    {
+                        pump.poll_write(cx, sink, tally);
+                    }
+                    let accepted = pump.accept(frame, online, tally);
+                    accepted.map_err(Ending::Fault)?;
+                    Ok(pump.has_room())
                 }
                 Came::Shared(run) => {
                     trace!(%role, frames = run.frames(), bytes = run.payload(), "frames");
                     cost += pace::FRAME * run.frames() as u64 + run.payload() as u64;
                     pump.accept_run(run, online);
-                    Ok(())
+                    Ok(pump.has_room())
                 }
                 Came::Run(run) => {
                     trace!(%role, frames = run.frames(), bytes = run.payload(), "frames");
                     cost += pace::FRAME * run.frames() as u64 + run.payload() as u64;
                     let sink = sink.as_deref_mut().filter(|_| !news);
                     pump.pass(cx, run, sink, tally);
-                    Ok(())
+                    Ok(pump.has_room())
                 }
             });
             let Poll::Ready(turn) = turn else {
                 if leg.broken {
-                    return Err(Ending::Gone);
+                    ended = Err(Ending::Gone);
                 }
                 break;
             };
-            turn?;
+            ended = turn;
+            if ended.is_err() {
+                break;
+            }
             read = Read::Some;
             leg.heard = now;
             leg.probed = false;
@@ -266,7 +279,7 @@ impl Wires {
         if cost > 0 {
             pace.spend(relay, cost, now);
         }
-        Ok(read)
+        ended.map(|()| read)
     }
 
     /// Says something to a peer that is not read, as its Pings have no answer meanwhile.
@@ -309,8 +322,11 @@ impl Wires {
             let Some(notice) = outbox.next(now) else {
                 break;
             };
-            leg.feed(notice);
+            leg.feed(Held::Frame(notice));
             moved = true;
+        }
+        if outbox.has_news() {
+            return moved;
         }
         moved | pump.poll_write(cx, leg, &mut self.tally)
     }
@@ -385,8 +401,8 @@ const NO_NONCE: u64 = 0;
 
 /// So many reads are made from one leg before the other has its turn.
 const BATCH: usize = 64;
-/// Once a leg has brought so many bytes, with what frames cost beside theirs, the task yields. One read may
-/// bring as much again.
+/// Once a leg has brought so many bytes, with what frames cost beside theirs, the task yields. One read
+/// brings at most two of the largest frames, or as many bytes in small ones.
 const TURN: u64 = 128 * 1024;
 /// So many turns are taken before the task yields.
 const MAX_ROUNDS: usize = 8;

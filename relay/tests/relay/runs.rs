@@ -4,27 +4,45 @@ use std::io::{Read as _, Write as _};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::{SinkExt as _, StreamExt as _};
 use peersox_core::close::CloseReason;
 use peersox_core::frame::{Frame, Lane};
 use peersox_core::role::Role;
 use peersox_proto::v1::{self, notice::Kind};
 use peersox_relay::Config;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::protocol::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
-use crate::support::{EVERY_PAIR, Over, Peer, Server, fresh, hello, notice};
+use crate::support::{EVERY_PAIR, Over, Peer, Server, fresh, hello, hello_with, notice, patiently};
 
 /// A message as a client puts it on the wire.
 fn on_the_wire(message: &Frame) -> Vec<u8> {
+    piece(
+        OpCode::Data(Data::Binary),
+        true,
+        &message.clone().into_bytes(),
+    )
+}
+
+/// The same in two pieces.
+fn in_pieces(message: &Frame) -> Vec<u8> {
+    let payload = message.clone().into_bytes();
+    let (first, last) = payload.split_at(payload.len() / 2);
+    let first = piece(OpCode::Data(Data::Binary), false, first);
+    [first, piece(OpCode::Data(Data::Continue), true, last)].concat()
+}
+
+fn piece(opcode: OpCode, is_final: bool, payload: &[u8]) -> Vec<u8> {
     let mask = [0x5a, 0x00, 0xff, 0x13];
     let header = FrameHeader {
-        opcode: OpCode::Data(Data::Binary),
+        opcode,
+        is_final,
         mask: Some(mask),
         ..FrameHeader::default()
     };
-    let payload = message.clone().into_bytes();
     let mut bytes = Vec::new();
     header.format(payload.len() as u64, &mut bytes).unwrap();
     let masked = payload.iter().zip(mask.iter().cycle());
@@ -104,6 +122,111 @@ async fn frames_of_all_lanes_that_come_together_arrive_each_in_its_way() {
         }
         assert_eq!(one.notice().await, Kind::Pong(v1::Pong { nonce: 7 }));
     }
+}
+
+#[tokio::test]
+async fn frames_whole_and_in_pieces_keep_their_order() {
+    let server = Server::start(Config::default()).await;
+    for other in [Over::Ws, Over::Quic] {
+        let (mut one, mut two, _) = server.pair((Over::Ws, other)).await;
+        let frames: Vec<_> = (0..200).map(|mark| reliable(mark, 10)).collect();
+        let bytes = frames.iter().enumerate().map(|(at, frame)| match at % 3 {
+            1 => in_pieces(frame),
+            _ => on_the_wire(frame),
+        });
+        let bytes: Vec<_> = bytes.flatten().collect();
+        socket(&mut one).write_all(&bytes).await.unwrap();
+        for frame in frames {
+            assert_eq!(two.recv().await, frame, "{other:?}");
+        }
+    }
+}
+
+/// Tiny frames in pieces cost more memory than bytes on the wire; they wait in the socket.
+#[tokio::test]
+async fn many_frames_in_pieces_wait_for_a_slow_reader() {
+    let server = Server::start(Config::default()).await;
+    let (mut one, mut two, _) = server.pair((Over::Ws, Over::Ws)).await;
+    let frames: Vec<_> = (0..60_000_u32)
+        .map(|at| Frame::new(Lane::Reliable, &at.to_be_bytes()))
+        .collect();
+    let bytes: Vec<_> = frames.iter().flat_map(in_pieces).collect();
+    let send = async { socket(&mut one).write_all(&bytes).await.unwrap() };
+    let take = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        for frame in &frames {
+            assert_eq!(two.recv().await, *frame);
+        }
+    };
+    tokio::join!(send, take);
+}
+
+#[tokio::test]
+async fn no_datagram_is_dropped_because_many_come_together() {
+    let server = Server::start(Config::default()).await;
+    let (mut one, mut two, _) = server.pair((Over::Ws, Over::Ws)).await;
+    for lane in [Lane::Datagram, Lane::Signal] {
+        let frames: Vec<_> = (0..200)
+            .map(|mark| Frame::new(lane, &[mark; 100]))
+            .collect();
+        let bytes: Vec<_> = frames.iter().flat_map(on_the_wire).collect();
+        socket(&mut one).write_all(&bytes).await.unwrap();
+        for frame in frames {
+            assert_eq!(two.recv().await, frame);
+        }
+    }
+}
+
+/// A client that hears no Pong for a while hangs up.
+#[tokio::test]
+async fn a_ping_is_answered_amid_a_backlog() {
+    let server = Server::start(Config::default()).await;
+    let (mut one, mut two, _) = server.pair((Over::Ws, Over::Ws)).await;
+    let Peer::Ws(reader) = &mut two else {
+        unreachable!("a WebSocket was asked for")
+    };
+    // Nobody reads until far more is on its way than all buffers hold.
+    let frame = on_the_wire(&reliable(1, 60_000));
+    let flood = async { while socket(&mut one).write_all(&frame).await.is_ok() {} };
+    let pinged = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        reader
+            .send(Message::Ping(Bytes::from_static(b"there?")))
+            .await
+            .unwrap();
+        // It reads more slowly than frames come, so that they never stop waiting.
+        loop {
+            match reader.next().await.unwrap().unwrap() {
+                Message::Pong(payload) => return assert_eq!(payload, &b"there?"[..]),
+                Message::Binary(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    patiently(async {
+        tokio::select! {
+            () = flood => panic!("the leg of the sender ended"),
+            () = pinged => {}
+        }
+    })
+    .await;
+}
+
+/// A close frame is the last one (RFC 6455, section 5.5.1).
+#[tokio::test]
+async fn nothing_comes_behind_a_close_frame() {
+    let server = Server::start(Config::default()).await;
+    let mut peer = server.connect(Over::Ws).await;
+    let mut bytes = piece(OpCode::Control(Control::Ping), true, b"there?");
+    bytes.extend(on_the_wire(&hello_with("T.I.C")));
+    let socket = socket(&mut peer);
+    socket.write_all(&bytes).await.unwrap();
+    let mut said = Vec::new();
+    patiently(socket.read_to_end(&mut said)).await.unwrap();
+    let (pong, close) = said.split_at(2 + 6);
+    assert_eq!(pong, b"\x8a\x06there?");
+    assert_eq!(close[0], 0x88);
+    assert_eq!(close.len(), 2 + usize::from(close[1]), "{close:x?}");
 }
 
 #[tokio::test]
