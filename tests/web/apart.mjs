@@ -1,10 +1,9 @@
 // The page where control and relays run apart.
 
 import { writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { equal } from './embed.mjs'
-import { check } from './harness.mjs'
+import { check, freePort, until } from './harness.mjs'
 import { heard, meet, relayOnly, say } from './people.mjs'
 
 export async function apartChecks() {
@@ -42,18 +41,4 @@ export async function apartChecks() {
     await heard(b, 'after')
     equal(await legs(lives), 2, 'legs at the other relay')
   })
-}
-
-function freePort() {
-  return new Promise((resolve) => {
-    const server = createServer()
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address()
-      server.close(() => resolve(port))
-    })
-  })
-}
-
-async function until(isSo) {
-  while (!(await isSo())) await new Promise((resolve) => setTimeout(resolve, 50))
 }

@@ -19,6 +19,7 @@ import { pageChecks } from './page.mjs'
 import { pathChecks } from './paths.mjs'
 import { protobufChecks } from './protobuf.mjs'
 import { relayChecks } from './relay.mjs'
+import { restartChecks } from './restart.mjs'
 import { rustChecks } from './rust.mjs'
 import { webSysChecks } from './web-sys.mjs'
 
@@ -43,6 +44,7 @@ try {
   await pageStateChecks()
   await pageTerminalChecks()
   await apartChecks()
+  await restartChecks()
 } finally {
   await finish()
 }
