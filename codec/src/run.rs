@@ -23,7 +23,8 @@ impl Heads {
     }
 }
 
-/// Whole frames, each behind its head. A decoder makes it ([`websocket::Buffer::run`], [`length::Splitter`]).
+/// Whole frames, each behind its head. A decoder makes it ([`websocket::Buffer::take_run`],
+/// [`length::Splitter`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run<B> {
     pub(crate) heads: Heads,
