@@ -66,6 +66,17 @@ impl<B: AsRef<[u8]>> Run<B> {
         })
     }
 
+    /// A copy, in memory of its own.
+    #[must_use]
+    pub fn copied(&self) -> Run<Bytes> {
+        Run {
+            heads: self.heads,
+            bytes: Bytes::copy_from_slice(self.bytes()),
+            frames: self.frames,
+            payload: self.payload,
+        }
+    }
+
     /// Whether there is no frame.
     pub fn is_empty(&self) -> bool {
         self.frames == 0
@@ -104,29 +115,9 @@ impl Run<&[u8]> {
         };
         (first, rest)
     }
-
-    /// A copy that outlives the buffer.
-    #[must_use]
-    pub fn copied(self) -> Run<Bytes> {
-        Run {
-            heads: self.heads,
-            bytes: Bytes::copy_from_slice(self.bytes),
-            frames: self.frames,
-            payload: self.payload,
-        }
-    }
 }
 
 impl Run<Bytes> {
-    /// The same frames in memory of their own, if they may pin more than they need.
-    #[must_use]
-    pub fn compact(self) -> Self {
-        Self {
-            bytes: Bytes::copy_from_slice(&self.bytes),
-            ..self
-        }
-    }
-
     /// What goes on the wire.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {

@@ -33,14 +33,14 @@ pub use head::{Kind, MAX_CONTROL, MAX_HEAD, put_close, put_message, put_ping, pu
 pub struct Decoder {
     max: usize,
     pieces: Option<Pieces>,
-    /// Bytes of pieces since the last whole message, heads included.
-    spent: usize,
 }
 
 #[derive(Debug)]
 struct Pieces {
     kind: Kind,
     bytes: BytesMut,
+    /// Bytes that came for it, heads included.
+    spent: usize,
 }
 
 /// What a client sent.
@@ -107,7 +107,7 @@ pub struct Buffer<'a> {
 }
 
 impl<'a> Buffer<'a> {
-    /// Of what came, the rest of the last time before it.
+    /// Wraps what [`Buffer::rest`] left last time, followed by what came since.
     pub fn new(bytes: &'a mut [u8]) -> Self {
         Self {
             bytes,
@@ -160,11 +160,7 @@ impl Decoder {
     /// Accepts messages of at most `max` bytes.
     #[must_use]
     pub const fn new(max: usize) -> Self {
-        Self {
-            max,
-            pieces: None,
-            spent: 0,
-        }
+        Self { max, pieces: None }
     }
 
     /// The next thing that is whole. None as long as more has to come.
@@ -224,7 +220,6 @@ impl Decoder {
         if let Opcode::Message(kind) = head.opcode
             && head.fin
         {
-            self.spent = 0;
             let payload = buffer.place(kind, payload, head.mask);
             if kind == Kind::Text {
                 str::from_utf8(buffer.payload(&payload)).map_err(|_| Fault::Utf8)?;
@@ -235,43 +230,41 @@ impl Decoder {
         head::unmask(bytes, head.mask);
         match head.opcode {
             Opcode::Message(kind) => {
-                let bytes = BytesMut::from(&*bytes);
-                self.pieces = Some(Pieces { kind, bytes });
-                self.pay(head)?;
+                self.pieces = Some(Pieces {
+                    kind,
+                    bytes: BytesMut::from(&*bytes),
+                    spent: head.size + head.len,
+                });
                 Ok(None)
             }
             Opcode::Piece => {
-                if let Some(pieces) = &mut self.pieces {
-                    pieces.bytes.extend_from_slice(bytes);
+                let Some(mut pieces) = self.pieces.take() else {
+                    return Err(Fault::OutOfOrder);
+                };
+                pieces.bytes.extend_from_slice(bytes);
+                pieces.spent += head.size + head.len;
+                // An endless row of empty pieces ends.
+                if pieces.spent > 2 * self.max + SPARE {
+                    return Err(Fault::Pieces);
                 }
-                self.pay(head)?;
-                match head.fin.then(|| self.pieces.take()).flatten() {
-                    Some(pieces) => self.assembled(pieces).map(Some),
-                    None => Ok(None),
+                if head.fin {
+                    return assembled(pieces).map(Some);
                 }
+                self.pieces = Some(pieces);
+                Ok(None)
             }
             Opcode::Close => close_number(bytes).map(|number| Some(Token::Close(number))),
             Opcode::Ping => Ok(Some(Token::Ping(Bytes::copy_from_slice(bytes)))),
             Opcode::Pong => Ok(Some(Token::Pong)),
         }
     }
+}
 
-    /// An endless row of empty pieces ends.
-    fn pay(&mut self, head: &Head) -> Result<(), Fault> {
-        self.spent += head.size + head.len;
-        if self.spent > 2 * self.max + SPARE {
-            return Err(Fault::Pieces);
-        }
-        Ok(())
+fn assembled(pieces: Pieces) -> Result<Token, Fault> {
+    if pieces.kind == Kind::Text {
+        str::from_utf8(&pieces.bytes).map_err(|_| Fault::Utf8)?;
     }
-
-    fn assembled(&mut self, pieces: Pieces) -> Result<Token, Fault> {
-        self.spent = 0;
-        if pieces.kind == Kind::Text {
-            str::from_utf8(&pieces.bytes).map_err(|_| Fault::Utf8)?;
-        }
-        Ok(Token::Assembled(pieces.kind, pieces.bytes.freeze()))
-    }
+    Ok(Token::Assembled(pieces.kind, pieces.bytes.freeze()))
 }
 
 impl Buffer<'_> {

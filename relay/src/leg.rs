@@ -153,7 +153,7 @@ impl Leg {
     pub(crate) fn send_buffer(&self, wide: bool) -> usize {
         match &self.wire {
             Wire::Ws(ws) => ws.send_buffer(),
-            Wire::Quic(_) => quic::Quic::send_buffer(wide),
+            Wire::Quic(quic) => quic.send_buffer(wide),
         }
     }
 
@@ -179,7 +179,7 @@ impl Leg {
     /// The first frame, before anything is passed on.
     pub(crate) fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<Result<Item, Ending>> {
         match &mut self.wire {
-            Wire::Ws(ws) => ws.poll_next(cx),
+            Wire::Ws(ws) => ws.poll_first(cx),
             Wire::Quic(quic) => {
                 let came = ready!(quic.poll_turn(cx, Want::Ordered, 0))?;
                 Poll::Ready(match came {
@@ -192,13 +192,13 @@ impl Leg {
     }
 
     /// Reads once, and hands on what is whole then; at most `room` bytes of runs, which is no less than the
-    /// largest frame has. `take` answers whether there is room for another frame; its error ends the leg.
+    /// largest frame has. An error of `take` ends the leg.
     pub(crate) fn poll_turn(
         &mut self,
         cx: &mut Context<'_>,
         want: Want,
         room: usize,
-        mut take: impl FnMut(&mut Context<'_>, Came<'_>) -> Result<bool, Ending>,
+        mut take: impl FnMut(&mut Context<'_>, Came<'_>) -> Result<(), Ending>,
     ) -> Poll<Result<(), Ending>> {
         match &mut self.wire {
             // Everything is in order on a WebSocket.
@@ -206,7 +206,7 @@ impl Leg {
             Wire::Ws(ws) => ws.poll_turn(cx, room, &mut take),
             Wire::Quic(quic) => {
                 let came = ready!(quic.poll_turn(cx, want, room))?;
-                Poll::Ready(take(cx, came).map(drop))
+                Poll::Ready(take(cx, came))
             }
         }
     }
@@ -246,8 +246,8 @@ impl Leg {
         }
     }
 
-    /// Takes frames that came together over a WebSocket. Answers how many bytes of them are dealt with: none
-    /// if this leg is no WebSocket, or takes nothing now, and then the task is woken.
+    /// Takes frames that came together over a WebSocket. Answers how many bytes of them are dealt with. That
+    /// is 0 if this leg is no WebSocket, and also if it takes nothing now; the task is woken when it does.
     pub(crate) fn write_run(&mut self, cx: &mut Context<'_>, run: Run<&[u8]>) -> usize {
         match &mut self.wire {
             Wire::Ws(ws) if !self.broken && run.heads() == Heads::WebSocket => {

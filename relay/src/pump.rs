@@ -58,7 +58,7 @@ impl Pump {
     pub(crate) fn new(config: &Config) -> Self {
         let limits = &config.limits;
         // Room for two of the largest frames keeps even a badly chosen bound from stalling.
-        let narrow = 2 * limits.frame_bytes + 1024;
+        let narrow = 2 * limits.frame_bytes + limits.frame_bytes / 128 + 1024;
         let wide = config.hold_bytes.max(narrow);
         Self {
             reliable: Queue::new(Bound {
@@ -85,7 +85,7 @@ impl Pump {
         self.room() >= largest_frame(self.max_frame)
     }
 
-    /// Whether a frame of this lane and length would make no other one go, nor be refused.
+    /// Whether this frame fits without dropping another one or being refused.
     pub(crate) fn fits(&self, frame: &Frame) -> bool {
         match frame.lane() {
             Lane::Notice | Lane::Reliable => self.reliable.fits(frame.len()),
@@ -173,8 +173,8 @@ impl Pump {
     }
 
     /// Takes reliable frames that came together; no more than [`Pump::room`] bytes. If nothing waits, the
-    /// sink writes what it takes at once. There is none if the receiver has no leg, or is to be told
-    /// something first.
+    /// sink writes what it takes at once. `sink` is none while the receiver has no leg, or has news to hear
+    /// first.
     pub(crate) fn pass(
         &mut self,
         cx: &mut Context<'_>,
@@ -196,22 +196,24 @@ impl Pump {
         self.reliable.push_run(rest);
     }
 
-    /// Feeds what waits, as far as the sink takes it. Answers whether anything moved.
+    /// Feeds what waits, as far as the sink takes it; what is in order only if `in_order` says so. Answers
+    /// whether anything moved.
     pub(crate) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
         sink: &mut Leg,
+        in_order: bool,
         tally: &mut Tally,
     ) -> bool {
         let mut moved = false;
-        while !self.signals.is_empty() && sink.poll_ready(cx).is_ready() {
+        while in_order && !self.signals.is_empty() && sink.poll_ready(cx).is_ready() {
             moved |= Self::feed(&mut self.signals, sink, tally);
         }
         loop {
             self.datagram_first ^= true;
             let first = self.datagram_first;
             let one = (first && self.write_datagram(cx, sink, tally))
-                || self.write_reliable(cx, sink, tally)
+                || (in_order && self.write_reliable(cx, sink, tally))
                 || (!first && self.write_datagram(cx, sink, tally));
             if !one {
                 break;
@@ -281,14 +283,6 @@ impl Pump {
     }
 }
 
-/// The frames of a run, which share its memory.
-pub(crate) fn frames(run: Run<Bytes>) -> impl Iterator<Item = Frame> {
-    run.into_frames().map(|bytes| match Frame::parse(bytes) {
-        Ok(frame) => frame,
-        Err(malformed) => unreachable!("a run holds frames of the reliable lane: {malformed}"),
-    })
-}
-
 /// So many bytes in passing make a direction busy.
 const BUSY: usize = 64 * 1024;
 
@@ -344,6 +338,20 @@ mod tests {
         assert!(held <= config.hold_bytes, "{held}");
         let rest: usize = pump.rest(&mut tally).iter().map(Held::len).sum();
         assert_eq!(rest, held, "nothing is dropped");
+    }
+
+    #[test]
+    fn two_of_the_largest_frames_are_held_while_memory_is_scarce() {
+        for frame_bytes in [4 * 1024, 64 * 1024, 1024 * 1024] {
+            let mut config = Config::default();
+            config.limits.frame_bytes = frame_bytes;
+            let (mut pump, mut tally) = (Pump::new(&config), Tally::default());
+            for _ in 0..2 {
+                assert!(pump.has_room(), "{frame_bytes}");
+                let largest = frame(Lane::Reliable, frame_bytes, 1);
+                pump.accept(largest, false, &mut tally).unwrap();
+            }
+        }
     }
 
     #[test]

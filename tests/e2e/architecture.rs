@@ -176,13 +176,18 @@ fn the_core_takes_only_the_messages_of_the_language() {
 }
 
 #[test]
-fn the_core_reaches_no_socket_and_no_runtime() {
+fn core_and_codec_reach_no_socket_and_no_runtime() {
     // In a page, and in a native program.
-    for target in [&["--target", "wasm32-unknown-unknown"][..], &[]] {
+    let page = &["--target", "wasm32-unknown-unknown"][..];
+    for (package, target, known) in [
+        ("peersox-core", page, " peersox-proto "),
+        ("peersox-core", &[], " peersox-proto "),
+        ("peersox-codec", &[], " bytes "),
+    ] {
         let tree = [
             "tree",
             "--package",
-            "peersox-core",
+            package,
             "--edges",
             "normal",
             "--no-dedupe",
@@ -192,10 +197,7 @@ fn the_core_reaches_no_socket_and_no_runtime() {
             " {p}",
         ];
         let tree = cargo(&[&tree[..], target].concat());
-        assert!(
-            tree.contains(" peersox-proto "),
-            "no dependencies read:\n{tree}"
-        );
+        assert!(tree.contains(known), "no dependencies read:\n{tree}");
         let allowed = if target.is_empty() {
             &BELOW_AEAD[..]
         } else {

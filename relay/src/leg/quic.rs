@@ -15,13 +15,14 @@ use quinn::{ConnectionError, ReadError, SendDatagramError, VarInt};
 use tokio_util::sync::ReusableBoxFuture;
 
 use super::{Broken, Came, Ending, Item, Sent, Want};
-use crate::pump::{Held, PART, frames};
+use crate::pump::{Held, PART};
 
 /// The ALPN of a leg (RFC 7301).
 pub const ALPN: &[u8] = b"peersox.v1";
 
 pub(crate) struct Quic {
     connection: quinn::Connection,
+    max_frame: usize,
     /// Whether the peer was permitted to send [`WIDE`] bytes ahead. That cannot be taken back.
     is_wide: bool,
     source: Source,
@@ -63,6 +64,7 @@ impl Quic {
         let datagram = ReusableBoxFuture::new(next_datagram(connection.clone()));
         Self {
             connection,
+            max_frame,
             is_wide: false,
             source: Source {
                 stream: recv,
@@ -87,8 +89,11 @@ impl Quic {
     }
 
     /// How many bytes may wait for the peer.
-    pub(crate) fn send_buffer(wide: bool) -> usize {
-        (if wide { WIDE } else { NARROW }) as usize + WRITE_BUFFER
+    pub(crate) fn send_buffer(&self, wide: bool) -> usize {
+        // The last that is fed is a part of a run, which ends behind the frame that fills it. Lengths are up
+        // to two bytes longer than the heads of tiny frames of a WebSocket.
+        let window = (if wide { WIDE } else { NARROW }) as usize;
+        window + WRITE_BUFFER + 2 * PART + self.max_frame
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -281,22 +286,22 @@ pub(crate) fn close(connection: &quinn::Connection, reason: CloseReason) {
 impl Sink {
     fn feed(&mut self, held: Held) {
         match held {
-            Held::Frame(frame) => self.put_frame(frame),
+            Held::Frame(frame) => self.put_frame(frame.into_bytes()),
             Held::Run(run) => match run.heads() {
                 Heads::Length => {
                     self.len += run.bytes().len();
                     self.put(run.into_bytes());
                 }
-                Heads::WebSocket => frames(run).for_each(|frame| self.put_frame(frame)),
+                Heads::WebSocket => run.into_frames().for_each(|frame| self.put_frame(frame)),
             },
         }
     }
 
-    fn put_frame(&mut self, frame: Frame) {
+    fn put_frame(&mut self, frame: Bytes) {
         let len = u32::try_from(frame.len()).unwrap_or(u32::MAX);
         self.len += PREFIX + frame.len();
         self.batch.put_u32(len);
-        self.put(frame.into_bytes());
+        self.put(frame);
     }
 
     fn put(&mut self, bytes: Bytes) {

@@ -84,3 +84,55 @@ impl AsyncWrite for Socket {
 
 /// How much of HTTP/2 is written at a time, in bytes.
 const HTTP2_WRITE: usize = 32 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::{Request, Response, StatusCode};
+    use http_body_util::Empty;
+    use hyper::service::service_fn;
+    use hyper_util::rt::TokioExecutor;
+    use hyper_util::server::conn::auto::Builder;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// A server that puts another type around its sockets makes each leg slower, and nothing else tells.
+    #[tokio::test]
+    async fn a_socket_comes_back_from_the_server_as_it_was() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        let (told, mut upgrades) = mpsc::channel(1);
+        let service = service_fn(move |request: Request<hyper::body::Incoming>| {
+            let told = told.clone();
+            async move {
+                tokio::spawn(async move { told.send(hyper::upgrade::on(request).await).await });
+                let mut response = Response::new(Empty::<Bytes>::new());
+                *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+                Ok::<_, Infallible>(response)
+            }
+        });
+        tokio::spawn(async move {
+            let builder = Builder::new(TokioExecutor::new());
+            let serving = builder.serve_connection_with_upgrades(TokioIo::new(accepted), service);
+            serving.await.unwrap();
+        });
+        let request =
+            b"GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: x\r\n\r\nearly";
+        client.write_all(request).await.unwrap();
+        let upgraded = upgrades.recv().await.unwrap().unwrap();
+        let (mut socket, came) = Socket::new(upgraded);
+        assert!(matches!(socket, Socket::Tcp(_)));
+        assert_eq!(came, "early");
+        client.write_all(b"late").await.unwrap();
+        let mut late = [0; 4];
+        socket.read_exact(&mut late).await.unwrap();
+        assert_eq!(&late, b"late");
+    }
+}

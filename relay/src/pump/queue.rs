@@ -82,7 +82,7 @@ impl Queue {
     /// Appends frames that came together. They fit, which the caller has seen to.
     pub(crate) fn push_shared(&mut self, run: Run<Bytes>, wait: bool) {
         let small = run.bytes().len() <= PINS;
-        self.hold(Held::Run(if wait && small { run.compact() } else { run }));
+        self.hold(Held::Run(if wait && small { run.copied() } else { run }));
     }
 
     fn hold(&mut self, held: Held) {
@@ -145,6 +145,8 @@ const IDLE_CAPACITY: usize = 64;
 
 #[cfg(test)]
 mod tests {
+    use peersox_codec::websocket::{Buffer, Decoder};
+
     use super::*;
 
     #[test]
@@ -162,6 +164,36 @@ mod tests {
         assert!(!queue.fits(1));
         while queue.pop().is_some() {}
         assert!(queue.is_empty() && queue.bytes == 0);
+    }
+
+    #[test]
+    fn tiny_frames_that_come_together_fill_a_queue_and_no_more() {
+        // A client's frame of the lane alone, which a server sends in three bytes.
+        let came = [0x82, 0x81, 0, 0, 0, 0, Lane::Reliable as u8];
+        for bytes in [2_000, 20_000, 132_000, 262_144] {
+            let frames = usize::MAX;
+            let mut queue = Queue::new(Bound { frames, bytes });
+            let mut held = 0;
+            // As much as fits at once, and little by little.
+            for part in [0, 1, 2, 2, 50, 50] {
+                let mut came = came.repeat(queue.room() / 3 / (part + 1));
+                let mut buffer = Buffer::new(&mut came);
+                let mut decoder = Decoder::new(1);
+                while let Ok(Some(_)) = decoder.next(&mut buffer) {
+                    buffer.keep();
+                }
+                let run = buffer.take_run();
+                held += run.frames();
+                queue.push_run(run);
+                assert!(queue.bytes <= bytes, "{} of {bytes}", queue.bytes);
+            }
+            let popped = std::iter::from_fn(|| queue.pop()).map(|it| match it {
+                Held::Run(run) => run.frames(),
+                Held::Frame(_) => panic!("a frame alone"),
+            });
+            assert_eq!(popped.sum::<usize>(), held);
+            assert!(queue.bytes == 0 && held > 0);
+        }
     }
 
     #[test]

@@ -149,9 +149,13 @@ impl Wires {
                 break;
             }
         }
-        for leg in self.legs.iter_mut().flatten() {
+        for (leg, pace) in self.legs.iter_mut().zip(&self.paces) {
+            let Some(leg) = leg else {
+                continue;
+            };
             leg.poll_flush(cx);
-            if leg.broken {
+            let paused = pace.as_ref().and_then(|pace| pace.paused(now));
+            if leg.broken && paused.is_none() {
                 // Reading finds out how it ended.
                 cx.waker().wake_by_ref();
             }
@@ -220,7 +224,7 @@ impl Wires {
                 // A Ping or Pong of the transport is a frame to it, with few bytes.
                 Came::Item(Item::Sign) => {
                     cost += pace::FRAME;
-                    Ok(true)
+                    Ok(())
                 }
                 Came::Item(Item::Frame(bytes)) => {
                     let frame = Frame::parse(bytes).map_err(|why| Ending::Fault(why.into()))?;
@@ -232,30 +236,28 @@ impl Wires {
                         if let Some(outbox) = &mut outboxes[role.index()] {
                             outbox.pong(nonce);
                         }
-                        return Ok(true);
+                        return Ok(());
                     }
                     // One read may bring more than waits.
                     if !pump.fits(&frame)
-                        && let Some(sink) = sink.as_deref_mut().filter(|_| !news)
+                        && let Some(sink) = sink.as_deref_mut()
                     {
-                        pump.poll_write(cx, sink, tally);
+                        pump.poll_write(cx, sink, !news, tally);
                     }
-                    let accepted = pump.accept(frame, online, tally);
-                    accepted.map_err(Ending::Fault)?;
-                    Ok(pump.has_room())
+                    pump.accept(frame, online, tally).map_err(Ending::Fault)
                 }
                 Came::Shared(run) => {
                     trace!(%role, frames = run.frames(), bytes = run.payload(), "frames");
                     cost += pace::FRAME * run.frames() as u64 + run.payload() as u64;
                     pump.accept_run(run, online);
-                    Ok(pump.has_room())
+                    Ok(())
                 }
                 Came::Run(run) => {
                     trace!(%role, frames = run.frames(), bytes = run.payload(), "frames");
                     cost += pace::FRAME * run.frames() as u64 + run.payload() as u64;
                     let sink = sink.as_deref_mut().filter(|_| !news);
                     pump.pass(cx, run, sink, tally);
-                    Ok(pump.has_room())
+                    Ok(())
                 }
             });
             let Poll::Ready(turn) = turn else {
@@ -325,10 +327,7 @@ impl Wires {
             leg.feed(Held::Frame(notice));
             moved = true;
         }
-        if outbox.has_news() {
-            return moved;
-        }
-        moved | pump.poll_write(cx, leg, &mut self.tally)
+        moved | pump.poll_write(cx, leg, !outbox.has_news(), &mut self.tally)
     }
 
     /// Sends a ping on a leg that is silent; answers the leg if it was silent for too long.

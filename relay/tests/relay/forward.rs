@@ -177,7 +177,7 @@ async fn who_leaves_while_nobody_reads_has_left() {
 async fn a_websocket_inside_http2_is_a_leg_too() {
     let server = Server::start(Config::default()).await;
     let session = crate::support::fresh();
-    let (mut one, _) = server.attach(Over::Quic, session, Role::Initiator).await;
+    let (mut one, _) = server.attach(Over::Ws, session, Role::Initiator).await;
 
     let tcp = TcpStream::connect(server.tcp).await.unwrap();
     let (mut http, connection) =
@@ -206,8 +206,44 @@ async fn a_websocket_inside_http2_is_a_leg_too() {
     assert!(welcome.is_binary());
 
     assert_eq!(one.notice().await, Kind::PeerOnline(v1::PeerOnline {}));
-    let frame = Frame::new(Lane::Reliable, &[9; 40_000]);
-    one.send(frame.clone()).await;
-    let got = patiently(two.next()).await.unwrap().unwrap();
-    assert_eq!(got, Message::Binary(frame.into_bytes()));
+    // Runs, of more than HTTP/2 is given at a time, both ways.
+    let frames: Vec<_> = (0..12)
+        .map(|mark| Frame::new(Lane::Reliable, &vec![mark; 1 + 5_000 * usize::from(mark)]))
+        .collect();
+    for frame in &frames {
+        one.send(frame.clone()).await;
+        let bytes = frame.clone().into_bytes();
+        two.feed(Message::Binary(bytes)).await.unwrap();
+    }
+    two.flush().await.unwrap();
+    for frame in frames {
+        assert_eq!(one.recv().await, frame);
+        let got = patiently(two.next()).await.unwrap().unwrap();
+        assert_eq!(got, Message::Binary(frame.into_bytes()));
+    }
+}
+
+/// What is in order waits for a reader; a datagram of QUIC does not, whatever else there is to tell.
+#[tokio::test]
+async fn datagrams_flow_to_a_peer_that_reads_nothing_and_has_news_to_hear() {
+    let server = Server::start(Config::default()).await;
+    let (mut one, two, session) = server.pair((Over::Quic, Over::Quic)).await;
+    let Peer::Quic(reader, _send, _recv) = &two else {
+        unreachable!("QUIC was asked for")
+    };
+    // More than everything between the two holds, as far as the relay takes it.
+    let fill = async {
+        loop {
+            one.send(Frame::new(Lane::Reliable, &[1; 60_000])).await;
+        }
+    };
+    let full = timeout(Duration::from_millis(500), fill).await;
+    assert!(full.is_err());
+    // The sender comes on another leg: there is news for the one that reads nothing.
+    let (mut again, _) = server.attach(Over::Quic, session, Role::Initiator).await;
+    for mark in 0..20 {
+        again.send_datagram(&[mark]).await;
+        let got = patiently(reader.read_datagram()).await.unwrap();
+        assert_eq!(got, Frame::new(Lane::Datagram, &[mark]).into_bytes());
+    }
 }
