@@ -6,10 +6,11 @@ mod serve;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use peersox_client::Label;
+use peersox_client::{Label, NotALabel};
 
 use crate::saved::Name;
 
@@ -208,9 +209,30 @@ pub(crate) struct NewCode {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Joiner {
     /// What this device calls itself when it types a code, where the other one asks (`--confirm`). The server
-    /// is told it, too. Default: nothing.
-    #[arg(long, env = "PEERSOX_LABEL", value_name = "NAME")]
-    pub(crate) label: Option<Label>,
+    /// is told it, too. Default, or if it is empty: nothing.
+    #[arg(
+        long,
+        env = "PEERSOX_LABEL",
+        value_name = "NAME",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(crate) label: Called,
+}
+
+/// What a device calls itself, if it says so.
+#[derive(Clone, Debug)]
+pub(crate) struct Called(pub(crate) Option<Label>);
+
+impl FromStr for Called {
+    type Err = NotALabel;
+
+    fn from_str(text: &str) -> Result<Self, NotALabel> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        text.parse().map(|label| Self(Some(label)))
+    }
 }
 
 #[derive(Debug, Args)]

@@ -206,7 +206,7 @@ impl Invite {
                 let is_there = status.presence != Presence::Absent || status.code_used;
                 if is_there && !self.machine.is_let_in() {
                     self.error = Some(Error::Protocol(LET_IN_UNASKED));
-                } else if self.asked {
+                } else if self.asked || self.letting_in.is_some() {
                     self.error = Some(Error::NobodyLetIn);
                 }
                 self.letting_in = None;
@@ -273,13 +273,17 @@ impl Invite {
                     Ok(()) => LetIn::Done,
                     Err(error) => {
                         let is_final = !error.is_transient();
+                        let retry_after = error.retry_after();
                         if is_final {
-                            // The yes came too late.
-                            self.error = Some(Error::NobodyLetIn);
+                            self.error = Some(match error {
+                                // The yes came too late.
+                                Error::CredentialInvalid => Error::NobodyLetIn,
+                                other => other,
+                            });
                         }
                         LetIn::Failed {
                             is_final,
-                            retry_after: error.retry_after(),
+                            retry_after,
                         }
                     }
                 };

@@ -265,6 +265,20 @@ mod tests {
     }
 
     #[test]
+    fn at_most_half_of_the_calls_wait_for_a_person() {
+        let guard = Guard::new(&Config {
+            calls: 8,
+            ..Config::default()
+        });
+        let keep = |at| guard.keep(PairingId::from_bytes([at; 16]), elsewhere(at));
+        let kept: Vec<_> = (0..9).filter_map(keep).collect();
+        assert_eq!(kept.len(), 4);
+        assert_eq!(guard.watches.used(), 4, "who is not kept holds no watch");
+        drop(kept);
+        assert!(keep(9).is_some());
+    }
+
+    #[test]
     fn failures_are_counted_and_successes_are_not() {
         let guard = Guard::new(&Config::default());
         for _ in 0..100 {

@@ -1,7 +1,7 @@
 //! What asks a server and tells it something while somebody else owns it.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
 use peersox_control::store::Stored;
@@ -26,10 +26,12 @@ pub struct Handle {
     relay: Option<Relay>,
     control: Option<Arc<dyn Plane>>,
     metrics: Metrics,
+    /// Held from reading the keys until others are used, so that no key is lost.
+    keys: Arc<Mutex<()>>,
 }
 
 impl Handle {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         url: String,
         relay: Option<Relay>,
         control: Option<Arc<dyn Plane>>,
@@ -40,6 +42,7 @@ impl Handle {
             relay,
             control,
             metrics,
+            keys: Arc::default(),
         }
     }
 
@@ -111,15 +114,17 @@ impl Handle {
         let (first, others) = secrets
             .split_first()
             .ok_or_else(|| StoreError("there is no secret to sign with".to_owned()))?;
+        let _alone = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         self.use_keys(parts::keyring(first, others))
     }
 
     /// Signs tickets with this secret from now on. What was signed before stays good as long as it lives.
-    /// Answers how many keys are believed. Call it again only after it has returned.
+    /// Answers how many keys are believed.
     ///
     /// # Errors
     /// [`StoreError`] if this is a relay alone, which signs nothing.
     pub fn renew_secret(&self, secret: &Secret) -> Result<usize, StoreError> {
+        let _alone = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         self.use_keys(self.plane()?.renewed_keys(secret.signer()))
     }
 

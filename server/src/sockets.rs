@@ -136,19 +136,22 @@ mod tests {
     #[test]
     fn a_port_that_the_system_chooses_is_free_for_tcp_and_udp() {
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let taken = [(); 3].map(|()| udp(local(0)).unwrap());
-        let mut chosen = taken
-            .iter()
-            .map(|socket| tcp_on(socket.local_addr().unwrap()))
+        // The UDP ports of the first three are taken, by this test if not by somebody else.
+        let listeners = [(); 3].map(|()| tcp_on(local(0)).unwrap());
+        let taken = listeners.each_ref().map(|it| udp(it.local_addr().unwrap()));
+        let address = listeners[0].local_addr().unwrap();
+        let mut chosen = listeners
+            .into_iter()
+            .map(Ok)
             .chain(std::iter::repeat_with(|| tcp_on(local(0))));
         let (listener, socket) = free_for_both(CHOICES, || chosen.next().unwrap()).unwrap();
         let socket = socket.unwrap();
         assert_eq!(listener.local_addr().unwrap(), socket.local_addr().unwrap());
 
-        // A port that was asked for is the only choice.
-        let address = taken[0].local_addr().unwrap();
+        // A port that was asked for is the only choice. The listener on this one is gone.
         let (_, socket) = both(Some(address)).unwrap();
         assert_eq!(socket.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(taken);
     }
 
     #[test]

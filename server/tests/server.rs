@@ -129,8 +129,14 @@ async fn a_state_file_is_free_once_the_server_is_gone() {
 
 #[tokio::test]
 async fn what_keeps_a_server_from_starting_is_named() {
-    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = taken.local_addr().unwrap();
+    let (taken, address) = loop {
+        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = taken.local_addr().unwrap();
+        // Its number is needed for UDP, too.
+        if UdpSocket::bind(address).await.is_ok() {
+            break (taken, address);
+        }
+    };
     let on = |listen| ServerConfig {
         listen: Some(listen),
         ..ServerConfig::default()

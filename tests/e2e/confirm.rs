@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
-use peersox_client::{Error, Invite, Label, Options, Peer, Proof, Server as Control, Step};
+use peersox_client::{
+    Error, Invite, Label, Options, Peer, Proof, Replaced, Server as Control, Step,
+};
 use peersox_client::{Pairing, PairingEvent, Terms, Trust};
 use peersox_proto::v1;
 use peersox_proto::v1::pairing_service_client::PairingServiceClient;
@@ -296,18 +298,27 @@ async fn a_program_asks_and_answers() {
     }
 }
 
-/// A server in front of another one that promises to ask, or does not even know the question, and lets
-/// everybody in.
-struct Lax {
-    to: PairingServiceClient<Channel>,
-    promises: bool,
+/// What a server does that stands in front of another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Laxity {
+    /// It does not know the question, and lets everybody in.
+    Old,
+    /// It promises to ask, and lets everybody in.
+    Lies,
+    /// It asks, and forgets the pairing at the moment of the yes.
+    Forgets,
 }
 
-async fn lax(server: &Server, promises: bool) -> String {
+struct Lax {
+    to: PairingServiceClient<Channel>,
+    laxity: Laxity,
+}
+
+async fn lax(server: &Server, laxity: Laxity) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let to = client(&server.url()).await;
-    peersox_tests::serve(listener, Arc::new(Lax { to, promises }));
+    peersox_tests::serve(listener, Arc::new(Lax { to, laxity }));
     url
 }
 
@@ -315,12 +326,12 @@ async fn lax(server: &Server, promises: bool) -> String {
 async fn a_server_that_lets_everybody_in_is_not_believed() {
     let server = Server::start(&[]).await;
     // One that is too old to know the question: no code is shown.
-    let old = control(&lax(&server, false).await).await;
+    let old = control(&lax(&server, Laxity::Old).await).await;
     let mut invite = Invite::new(old, 2, Options::default()).confirm();
     let refused = soon(invite.next()).await;
     assert_eq!(refused.err(), Some(Error::CannotConfirm));
     // One that lies: the device proves the code, and gets no further.
-    let url = lax(&server, true).await;
+    let url = lax(&server, Laxity::Lies).await;
     let lying = control(&url).await;
     let mut invite = Invite::new(lying.clone(), 2, Options::default()).confirm();
     let code = shown(&mut invite).await;
@@ -334,6 +345,26 @@ async fn a_server_that_lets_everybody_in_is_not_believed() {
     assert!(soon(joiner.ended()).await.is_err());
 }
 
+/// Whether the call or the watch tells it first.
+#[tokio::test]
+async fn a_yes_that_comes_too_late_lets_nobody_in_and_another_code_follows() {
+    let server = Server::start(&[]).await;
+    let forgetful = control(&lax(&server, Laxity::Forgets).await).await;
+    for _ in 0..10 {
+        let mut invite = Invite::new(forgetful.clone(), 2, Options::default()).confirm();
+        let code = shown(&mut invite).await;
+        let (_joiner, _) = joins(&forgetful, code, "laptop").await;
+        let asked = soon(invite.next()).await.unwrap();
+        assert!(matches!(asked, Step::Asked(_)), "{asked:?}");
+        invite.answer(true);
+        let step = soon(invite.next()).await.unwrap();
+        assert!(
+            matches!(step, Step::Replaced(Replaced::Gone, Error::NobodyLetIn)),
+            "{step:?}"
+        );
+    }
+}
+
 #[tonic::async_trait]
 impl PairingService for Lax {
     type WatchPairingStream = BoxStream<'static, Result<v1::WatchPairingResponse, Status>>;
@@ -342,12 +373,10 @@ impl PairingService for Lax {
         &self,
         request: Request<v1::CreatePairingRequest>,
     ) -> Result<Response<v1::CreatePairingResponse>, Status> {
-        let asked = v1::CreatePairingRequest {
-            confirm: false,
-            ..request.into_inner()
-        };
+        let mut asked = request.into_inner();
+        asked.confirm &= self.laxity == Laxity::Forgets;
         let mut created = self.to.clone().create_pairing(asked).await?;
-        created.get_mut().confirm = self.promises;
+        created.get_mut().confirm = self.laxity != Laxity::Old;
         Ok(created)
     }
 
@@ -391,7 +420,13 @@ impl PairingService for Lax {
         &self,
         request: Request<v1::ConfirmJoinRequest>,
     ) -> Result<Response<v1::ConfirmJoinResponse>, Status> {
-        self.to.clone().confirm_join(request.into_inner()).await
+        let request = request.into_inner();
+        if self.laxity == Laxity::Forgets {
+            let credential = request.credential.clone();
+            let forgotten = v1::DeletePairingRequest { credential };
+            self.to.clone().delete_pairing(forgotten).await?;
+        }
+        self.to.clone().confirm_join(request).await
     }
 
     async fn delete_pairing(

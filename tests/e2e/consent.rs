@@ -139,21 +139,16 @@ async fn nothing_is_measured_before_the_consent() {
     assert!(question.contains(&host), "it names the device: {question}");
     sender.event("waiting_for_consent").await;
     assert!(!sender.has_told("progress"));
-    let asked = std::time::Instant::now();
-    // A person thinks about it for far longer than a busy machine needs for the file; the question answers
-    // each line.
-    while asked.elapsed() < std::time::Duration::from_secs(3) {
-        person.types("perhaps\n").await;
-        person.shows("accept? [Y/n]").await;
-    }
-    let decided = asked.elapsed().as_secs_f64();
+    // A person thinks about it.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let answered = std::time::Instant::now();
     person.types("y\n").await;
     let done = sender.event("done").await;
+    let since = answered.elapsed().as_secs_f64();
     assert!(sender.has_told("progress"));
-    let took = done["seconds"].as_f64().unwrap();
     assert!(
-        took < decided,
-        "{done}, of which {decided} s are a decision"
+        done["seconds"].as_f64().unwrap() <= since,
+        "{done}, {since} s after the yes"
     );
     assert_eq!(sender.end().await, (0, String::new()));
     assert_eq!(person.end().await.0, 0);

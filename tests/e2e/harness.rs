@@ -61,7 +61,7 @@ pub struct Server {
     said: Option<(String, Lines<BufReader<ChildStderr>>)>,
 }
 
-/// What a server says from a moment on.
+/// All that a server says, but for the line that it is ready.
 pub struct Record(tokio::task::JoinHandle<String>);
 
 impl Record {

@@ -260,8 +260,9 @@ fn plain(text: &str) -> String {
 
 #[tokio::test]
 async fn a_bar_takes_one_line_of_a_narrow_terminal() {
-    for columns in [28, 32, 40] {
-        let shown = shown_of_a_transfer(columns).await;
+    let widths = [28, 32, 40];
+    let transfers = futures_util::future::join_all(widths.map(shown_of_a_transfer)).await;
+    for (columns, shown) in widths.into_iter().zip(transfers) {
         let lines = shown.split(['\r', '\n']);
         let bars = lines.filter(|line| line.contains(" %"));
         let widths: Vec<_> = bars.map(|line| line.chars().count()).collect();

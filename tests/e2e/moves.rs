@@ -113,10 +113,8 @@ async fn a_relay_that_peers_cannot_reach_is_left() {
         .await;
     let mut pairs = Vec::new();
     // A pairing begins at either relay by chance, so there are pairs until one had to be sent away.
-    let is_sent_away = |pairs: &[Pair]| {
-        let mut pairs = pairs.iter();
-        pairs.any(|pair| pair.one.has_told("attempt_failed"))
-    };
+    let is_sent_away =
+        |pairs: &[Pair]| pairs.iter().any(|pair| pair.one.has_told("attempt_failed"));
     while !is_sent_away(&pairs) {
         assert!(pairs.len() < 60, "none was placed at the other relay");
         let connects = (0..6).map(|_| Pair::connect(control, control, "ws"));

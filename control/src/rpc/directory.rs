@@ -89,7 +89,7 @@ impl<S: Store> DirectoryService for Directory<S> {
         tokio::spawn(note(shared, roster, name, notes));
         tokio::spawn(listener.listen(reports, replaced.clone()));
         let mut keys = self.shared.keys.subscribe();
-        // The relay's first message is a hello with the present keys.
+        // The first message to the relay is a `ControlHello` with the present keys.
         keys.mark_changed();
         let outgoing = Outgoing {
             shared: Arc::clone(&self.shared),

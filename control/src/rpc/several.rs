@@ -79,7 +79,9 @@ async fn a_host_has_the_budgets_of_one_node_at_all_of_them() {
     assert!((60..=63).contains(&created), "{created}");
     let code = create(&nodes[0], honest).await.unwrap();
     assert_eq!(join(&nodes[1], honest, &code).await, Ok(()));
-    for key in redis.cli(&["keys", "peersox:b:*"]).lines() {
+    let budgets = redis.cli(&["keys", "peersox:b:*"]);
+    assert!(!budgets.is_empty());
+    for key in budgets.lines() {
         let left: i64 = redis.cli(&["pttl", key]).parse().unwrap();
         // A key that has expired meanwhile answers -2.
         assert_ne!(left, -1, "{key} never expires");

@@ -20,6 +20,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// A program that shows codes, and the server that it talks to.
 struct Run {
+    seed: u64,
     guarded: bool,
     dice: Dice,
     now: Moment,
@@ -51,6 +52,7 @@ struct Code {
 impl Run {
     fn new(seed: u64) -> Self {
         Self {
+            seed,
             dice: Dice::new(seed),
             now: Moment::default() + SECOND,
             invite: Invite::default(),
@@ -74,7 +76,11 @@ impl Run {
             }
             self.lie();
             self.drive();
-            assert!(!self.guarded || !self.invite.is_let_in(), "nobody said yes");
+            assert!(
+                !self.guarded || !self.invite.is_let_in(),
+                "seed {}: nobody said yes",
+                self.seed
+            );
         }
         self
     }

@@ -49,7 +49,7 @@ pub enum Change {
     Moved {
         /// The former one.
         from: RelayName,
-        /// Whether that one takes new legs, and a peer could not reach it.
+        /// Whether the former relay still takes new legs: then it was left because a peer could not reach it.
         stood: bool,
     },
 }
@@ -148,6 +148,8 @@ mod tests {
         rng: Seeded,
         now: Timestamp,
         unreached: u32,
+        /// What the latest call has changed.
+        change: Change,
     }
 
     impl World {
@@ -170,6 +172,7 @@ mod tests {
                 rng,
                 now: NOW,
                 unreached: 0,
+                change: Change::Stays,
             }
         }
 
@@ -201,6 +204,7 @@ mod tests {
             if let Write::Put(pairing) | Write::Prolong(pairing) = decision.write {
                 self.stored = pairing;
             }
+            self.change = decision.reply.change;
             let placement = decision.reply.placement?;
             assert_eq!(self.stored.placement.as_ref(), Some(&placement));
             Some((placement.relay.to_string(), placement.epoch))
@@ -211,12 +215,13 @@ mod tests {
     fn a_pairing_stays_where_it_is_while_its_relay_does() {
         let mut world = World::new();
         let (first, epoch) = world.place(&["a", "b", "c"], true).unwrap();
-        assert_eq!(epoch, 1);
+        assert_eq!((epoch, &world.change), (1, &Change::Placed));
         let at = (first.clone(), 1);
         for others in [vec!["a", "b", "c", "d"], vec!["d", "e"], vec![]] {
             let mut relays = others;
             relays.push(&first);
             assert_eq!(world.place(&relays, true), Some(at.clone()));
+            assert_eq!(world.change, Change::Stays);
         }
         // It is gone, or it is not known yet whether it is.
         let others: Vec<_> = ["a", "b", "c"]
@@ -240,6 +245,8 @@ mod tests {
         assert_eq!(world.place_without(&["c"], &["b"], false), None);
         let second = Some(("b".to_owned(), 2));
         assert_eq!(world.place_without(&["a"], &["b"], false), second);
+        let from = "a".parse().unwrap();
+        assert_eq!(world.change, Change::Moved { from, stood: false });
     }
 
     /// A relay that control sees may be out of the reach of a peer.

@@ -66,7 +66,6 @@ async fn each_key_expires_and_none_holds_a_credential() {
     let store = connect(&redis.url()).await;
     let (waiting, created) = contract::create(START);
     let (used, _) = contract::create(START);
-    let config = Config::default();
     for pairing in [&waiting, &used] {
         store
             .commit(put(None, pairing.clone(), None), START)
@@ -78,14 +77,7 @@ async fn each_key_expires_and_none_holds_a_credential() {
         ephemeral: true,
         label: None,
     };
-    let stored = store.load(used.id(), START).await.unwrap().unwrap();
-    let decision = decide(&config, Some(&used), &join, START, &mut OsRng).unwrap();
-    let commit = Commit {
-        expected: Some(stored.version),
-        write: decision.write,
-        event: decision.event,
-    };
-    store.commit(commit, START).await.unwrap();
+    let joined = contract::run(&store, &join, used.id()).await;
 
     let keys = redis.cli(&["keys", "*"]);
     let keys: Vec<_> = keys.lines().collect();
@@ -104,7 +96,7 @@ async fn each_key_expires_and_none_holds_a_credential() {
         };
     }
     assert!(all.contains(&waiting.id().to_string()));
-    for credential in [&created.credential, &decision.reply.credential] {
+    for credential in [&created.credential, &joined.credential] {
         let secret = data_encoding::HEXLOWER.encode(&credential.to_bytes()[PairingId::LEN..]);
         assert!(!all.contains(&secret));
     }
