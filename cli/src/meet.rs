@@ -150,6 +150,10 @@ async fn show_code(
                         &format!("{}; another code follows", spent(&error)),
                         &json!({"event": "code_spent", "why": error.to_string()}),
                     ),
+                    Replaced::Gone if error == Error::NobodyLetIn => voice.say(
+                        "the other device was gone before it could be let in; another code follows",
+                        &json!({"event": "code_expired"}),
+                    ),
                     Replaced::Gone => voice.say(
                         "the server does not know this code any more; another one follows",
                         &json!({"event": "code_expired"}),
@@ -242,7 +246,7 @@ async fn join(
     let server = server(remote, remote.server()).await?;
     let terms = Terms {
         ephemeral: true,
-        label: joiner.label.clone(),
+        label: joiner.label.0.clone(),
         ..Terms::default()
     };
     let pairing = server.join_pairing_on(&code.nameplate, &terms).await?;

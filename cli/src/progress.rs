@@ -85,7 +85,7 @@ impl Speed {
     }
 }
 
-/// Of the command, which says what has moved, and of the thread that draws the bar.
+/// Locks the speed: the command writes it, and the thread that draws the bar reads it.
 fn with<T>(speed: &Mutex<Speed>, what: impl FnOnce(&mut Speed, Instant) -> T) -> T {
     let mut speed = speed.lock().unwrap_or_else(PoisonError::into_inner);
     what(&mut speed, Instant::now())

@@ -3,14 +3,14 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { equal } from './embed.mjs'
-import { check, freePort, until } from './harness.mjs'
+import { check, known, legs, quietPort } from './harness.mjs'
 import { heard, meet, relayOnly, say } from './people.mjs'
 
 export async function apartChecks() {
   await check('page: where relays run apart, two pages talk over one, and over the other when it dies', async (scope) => {
     const token = join(scope.directory(), 'token')
     writeFileSync(token, `${'5f'.repeat(32)}\n`, { mode: 0o600 })
-    const at = async () => `127.0.0.1:${await freePort()}`
+    const at = async () => `127.0.0.1:${await quietPort()}`
     const shared = ['--control-token-file', token]
     const place = await at()
     const url = `http://${place}`
@@ -23,15 +23,12 @@ export async function apartChecks() {
       relays.push({ address, child })
     }
     // The page may connect to the relays that control knows when the page is loaded.
-    await until(async () => {
-      const policy = (await fetch(url)).headers.get('content-security-policy')
-      return relays.every((it) => policy.includes(`ws://${it.address}`))
-    })
+    const addresses = relays.map((it) => it.address)
+    await known([place], addresses)
     const { a, b } = await meet(scope, url, {}, relayOnly)
     await say(a, 'before')
     await heard(b, 'before')
-    const legs = async ({ address }) => (await (await fetch(`http://${address}/status.json`)).json()).legs
-    const counts = await Promise.all(relays.map(legs))
+    const counts = await Promise.all(addresses.map(legs))
     equal(counts.toSorted().join(), '0,2', 'where the legs are')
     const [dies, lives] = counts[0] ? relays : relays.toReversed()
     await dies.child.stop('SIGKILL')
@@ -39,6 +36,6 @@ export async function apartChecks() {
     await heard(a, 'meanwhile')
     await say(a, 'after')
     await heard(b, 'after')
-    equal(await legs(lives), 2, 'legs at the other relay')
+    equal(await legs(lives.address), 2, 'legs at the other relay')
   })
 }

@@ -14,11 +14,11 @@ export function theSite() {
   return site
 }
 
-/** Two pages that have paired. */
-export async function pair(scope, { a: optionsA = {}, b: optionsB = {}, openB, entry = 'peersox', serve = [] } = {}) {
+/** Two pages that have paired, at a server of their own or at another one. */
+export async function pair(scope, { a: optionsA = {}, b: optionsB = {}, openB, entry = 'peersox', serve = [], server } = {}) {
   const site = await theSite()
   const api = `${site}/pages/api.html?entry=${entry}`
-  const server = await scope.server(['--allow-origin', site, ...serve])
+  server ??= await scope.server(['--allow-origin', site, ...serve])
   const a = await scope.page(api)
   const b = openB ? await openB(api) : await scope.page(api)
   const ready = await begin(a, server.url, optionsA)

@@ -2,6 +2,8 @@
 
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { createServer as createSocketServer } from 'node:net'
@@ -255,19 +257,46 @@ export function serveFolders(folders, headers = () => ({})) {
   return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(`http://127.0.0.1:${server.address().port}`)))
 }
 
-/** A port that nobody listens on. */
-export function freePort() {
-  return new Promise((resolve) => {
-    const server = createSocketServer()
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address()
-      server.close(() => resolve(port))
-    })
+let ports = 0
+/** A port for TCP and UDP that stays free while nobody listens there: the system chooses none below 32,768. */
+export async function quietPort() {
+  for (let tries = 0; tries < 2_000; tries++) {
+    const port = 30_000 + (((process.pid % 100) * 20 + ports++) % 2_000)
+    const [tcp, udp] = [createSocketServer(), createSocket('udp4')]
+    try {
+      await once(tcp.listen(port, '127.0.0.1'), 'listening')
+      udp.bind(port, '127.0.0.1')
+      await once(udp, 'listening')
+      return port
+    } catch {
+      // Somebody listens there.
+    } finally {
+      tcp.close()
+      udp.close()
+    }
+  }
+  throw new Error('no port is free')
+}
+
+/** Asks every 50 ms until it is so; the patience of the check bounds it. */
+export async function until(isSo) {
+  while (!(await isSo())) await new Promise((resolve) => setTimeout(resolve, 50))
+}
+
+/** Resolves when the pages of all these nodes of control may connect to all these relays, each `HOST:PORT`. */
+export function known(controls, relays) {
+  return until(async () => {
+    for (const control of controls) {
+      const policy = (await fetch(`http://${control}`)).headers.get('content-security-policy')
+      if (!relays.every((relay) => policy.includes(`ws://${relay}`))) return false
+    }
+    return true
   })
 }
 
-export async function until(isSo) {
-  while (!(await isSo())) await new Promise((resolve) => setTimeout(resolve, 50))
+/** How many legs the relay at this `HOST:PORT` has. */
+export async function legs(relay) {
+  return (await (await fetch(`http://${relay}/status.json`)).json()).legs
 }
 
 /** SHA-256 in hex. */

@@ -26,5 +26,5 @@ export async function keptByBoth(channel: Channel): Promise<boolean> {
 
 const SAVED = 'saved'
 
-/** Milliseconds for the answer of a command line that has been heard to wait. */
+/** Milliseconds that a command line may take to save the pairing and to say so. */
 const PATIENCE = 20_000

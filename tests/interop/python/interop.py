@@ -8,9 +8,10 @@ usage: interop.py PATH-OF-PEERSOX
 import asyncio
 import contextlib
 import json
-import socket
+import shutil
 import subprocess
 import sys
+import threading
 
 import grpc
 import websockets
@@ -39,11 +40,19 @@ async def main(binary):
 @contextlib.contextmanager
 def server(binary):
     """Runs a server on a free port of this machine and yields its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = "127.0.0.1:%d" % probe.getsockname()[1]
-    process = subprocess.Popen([binary, "serve", "--listen", address], stdin=subprocess.DEVNULL)
+    command = [binary, "serve", "--listen", "127.0.0.1:0"]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
+        address = None
+        for line in process.stderr:
+            print(line, end="", file=sys.stderr)
+            if line.startswith("PeerSox is ready at http://"):
+                address = line.split("http://")[1].split()[0]
+                break
+        if address is None:
+            raise RuntimeError("the server ended before it said where it is")
+        # A pipe that nobody reads would stop the server once it is full.
+        threading.Thread(target=shutil.copyfileobj, args=(process.stderr, sys.stderr), daemon=True).start()
         yield address
         process.terminate()
         process.wait(PATIENCE)
