@@ -302,13 +302,13 @@ impl Invite {
             News::Connected(Err(error)) => {
                 self.look();
                 self.shown = None;
-                self.letting_in = None;
+                let was_asked = self.letting_in.take().is_some() || self.asked;
                 let ended = match error {
                     Error::CredentialInvalid => Ended::Gone,
                     Error::Closed(reason) => Ended::HungUp(reason),
                     _ => Ended::Else,
                 };
-                self.error = Some(match self.asked {
+                self.error = Some(match was_asked {
                     true => Error::NobodyLetIn,
                     false => error,
                 });
