@@ -40,6 +40,11 @@ impl<B: AsRef<[u8]>> Run<B> {
         self.bytes.as_ref()
     }
 
+    /// What goes on the wire.
+    pub fn into_bytes(self) -> B {
+        self.bytes
+    }
+
     /// What stands in front of each frame.
     pub fn heads(&self) -> Heads {
         self.heads
@@ -118,10 +123,31 @@ impl Run<&[u8]> {
 }
 
 impl Run<Bytes> {
-    /// What goes on the wire.
+    /// The same frames, where they lie.
     #[must_use]
-    pub fn into_bytes(self) -> Bytes {
-        self.bytes
+    pub fn as_slice(&self) -> Run<&[u8]> {
+        Run {
+            heads: self.heads,
+            bytes: &self.bytes,
+            frames: self.frames,
+            payload: self.payload,
+        }
+    }
+
+    /// Takes off the frames up to that in which byte `at` - 1 lies, as [`Run::split`] does. Both share their
+    /// memory.
+    #[must_use]
+    pub fn split_to(&mut self, at: usize) -> Self {
+        let (first, _) = self.as_slice().split(at);
+        let (end, frames, payload) = (first.bytes.len(), first.frames, first.payload);
+        self.frames -= frames;
+        self.payload -= payload;
+        Self {
+            heads: self.heads,
+            bytes: self.bytes.split_to(end),
+            frames,
+            payload,
+        }
     }
 
     /// The frames, which share the memory of the run.

@@ -37,10 +37,11 @@ pub(crate) struct Source {
     pub(crate) epoch: u32,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Entry {
     at: [Option<Source>; 2],
-    changes: broadcast::Sender<Change>,
+    /// There since somebody watched, until nobody does.
+    changes: Option<broadcast::Sender<Change>>,
 }
 
 /// What a watch is told.
@@ -89,7 +90,10 @@ impl Presence {
     pub(crate) fn watch(&self, pairing: PairingId) -> (Online, BoxStream<'static, Change>) {
         let mut inner = self.lock();
         let entry = inner.entry(pairing).or_default();
-        let changes = BroadcastStream::new(entry.changes.subscribe());
+        let sender = entry
+            .changes
+            .get_or_insert_with(|| broadcast::Sender::new(BACKLOG));
+        let changes = BroadcastStream::new(sender.subscribe());
         // The only error is that some were missed.
         let changes = changes.map(|change| change.unwrap_or(Change::Missed));
         (entry.online(), changes.boxed())
@@ -122,7 +126,12 @@ impl Presence {
 
     /// Forgets pairings that nobody watches and nobody is attached to.
     pub(crate) fn tidy(&self) {
-        self.lock().retain(|_, entry| entry.is_used());
+        self.lock().retain(|_, entry| {
+            if !entry.is_watched() {
+                entry.changes = None;
+            }
+            entry.is_used()
+        });
     }
 
     /// No critical section leaves half a change behind, so a poisoned lock is as good as new.
@@ -164,8 +173,10 @@ impl Entry {
     }
 
     fn tell(&self, role: Role, online: bool) {
-        // It fails if nobody watches.
-        let _ = self.changes.send(Change::Is(role, online));
+        if let Some(changes) = &self.changes {
+            // It fails if nobody watches any more.
+            let _ = changes.send(Change::Is(role, online));
+        }
     }
 
     fn online(&self) -> Online {
@@ -173,16 +184,12 @@ impl Entry {
     }
 
     fn is_used(&self) -> bool {
-        self.online() != [false; 2] || self.changes.receiver_count() > 0
+        self.online() != [false; 2] || self.is_watched()
     }
-}
 
-impl Default for Entry {
-    fn default() -> Self {
-        Self {
-            at: [None, None],
-            changes: broadcast::Sender::new(BACKLOG),
-        }
+    fn is_watched(&self) -> bool {
+        let changes = self.changes.as_ref();
+        changes.is_some_and(|changes| changes.receiver_count() > 0)
     }
 }
 

@@ -54,7 +54,7 @@ impl Default for Config {
         Self {
             limits: Limits::default(),
             hello_timeout: Duration::from_secs(5),
-            hold_bytes: 256 * 1024,
+            hold_bytes: 128 * 1024,
             idle_timeout: Duration::from_secs(60),
             ping_interval: Duration::from_secs(20),
             session: session::Config::default(),

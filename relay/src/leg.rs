@@ -8,7 +8,7 @@
 //!   poll_first           the first frame, a sign of life, or how the leg ended
 //!   poll_turn            the same for all that one read brings; reliable frames stay together as runs
 //!   poll_ready, feed     room for a frame, then the frame; small buffers fill up
-//!   write_run            frames that came together, where both ends are WebSockets
+//!   write_runs           frames that came together, where both ends are WebSockets
 //!   poll_flush           what was fed is handed to the kernel or to QUIC
 //!   hang_up              the last frames, the close reason, and the socket is gone
 //! ```
@@ -19,6 +19,7 @@
 
 use std::net::IpAddr;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use peersox_codec::{Heads, Run};
@@ -157,6 +158,27 @@ impl Leg {
         }
     }
 
+    /// How long a byte and its acknowledgement take, where the leg has windows of its own.
+    pub(crate) fn rtt(&self) -> Option<Duration> {
+        match &self.wire {
+            Wire::Ws(_) => None,
+            Wire::Quic(quic) => Some(quic.rtt()),
+        }
+    }
+
+    /// Whether the peer's program is known to have read since the last call, or nothing tells.
+    pub(crate) fn reads_on(&mut self) -> bool {
+        match &mut self.wire {
+            Wire::Ws(_) => true,
+            Wire::Quic(quic) => quic.reads_on(),
+        }
+    }
+
+    /// Whether what is not read waits in windows of the leg's own, so that little has to wait behind it.
+    pub(crate) fn has_windows(&self) -> bool {
+        matches!(self.wire, Wire::Quic(_))
+    }
+
     /// Permits the peer to send more ahead.
     pub(crate) fn widen_receiving(&mut self) {
         if let Wire::Quic(quic) = &mut self.wire {
@@ -246,20 +268,30 @@ impl Leg {
         }
     }
 
-    /// Takes frames that came together over a WebSocket. Answers how many bytes of them are dealt with. That
-    /// is 0 if this leg is no WebSocket, and also if it takes nothing now; the task is woken when it does.
-    pub(crate) fn write_run(&mut self, cx: &mut Context<'_>, run: Run<&[u8]>) -> usize {
-        match &mut self.wire {
-            Wire::Ws(ws) if !self.broken && run.heads() == Heads::WebSocket => {
-                match ws.write_run(cx, run) {
-                    Ok(written) => written,
-                    Err(Broken) => {
-                        self.broken = true;
-                        0
-                    }
-                }
+    /// What stands in front of each frame of the runs that [`Leg::write_runs`] takes, if it takes any.
+    pub(crate) fn writes_runs(&self) -> Option<Heads> {
+        match &self.wire {
+            Wire::Ws(_) if !self.broken => Some(Heads::WebSocket),
+            Wire::Ws(_) | Wire::Quic(_) => None,
+        }
+    }
+
+    /// Takes frames that came together, with the heads that [`Leg::writes_runs`] names. Answers how many
+    /// bytes of them are dealt with. That is 0 if the leg takes nothing now; the task is woken when it does.
+    pub(crate) fn write_runs<'a>(
+        &mut self,
+        cx: &mut Context<'_>,
+        runs: impl Iterator<Item = Run<&'a [u8]>> + Clone,
+    ) -> usize {
+        let Wire::Ws(ws) = &mut self.wire else {
+            return 0;
+        };
+        match ws.write_runs(cx, runs) {
+            Ok(written) => written,
+            Err(Broken) => {
+                self.broken = true;
+                0
             }
-            Wire::Ws(_) | Wire::Quic(_) => 0,
         }
     }
 

@@ -8,7 +8,7 @@
 //!              poll_write ─────┴──> sink: signals, then datagrams and reliable in turns
 //!
 //!   source ──> pass ──> sink         reliable frames that came together, if nothing waits
-//!                  └──> reliable     what the sink does not take
+//!                  └──> reliable     what the sink does not take; it goes out from where it lies
 //! ```
 //!
 //! What waits survives the leg it waits for: the next leg of the role gets it. What was fed to a
@@ -39,6 +39,10 @@ pub(crate) struct Pump {
     /// What is held while memory is scarce, and otherwise.
     narrow: usize,
     wide: usize,
+    /// The same if the source has windows of its own.
+    windowed: usize,
+    /// Whether it has.
+    has_windows: bool,
     /// Bytes accepted since the last review.
     taken: usize,
     /// Whether a frame was fed since the last review.
@@ -69,6 +73,8 @@ impl Pump {
             signals: Queue::new(limits.signal_mailbox),
             narrow,
             wide,
+            windowed: largest_frame(limits.frame_bytes) + AHEAD,
+            has_windows: false,
             taken: 0,
             moved: false,
             max_frame: limits.frame_bytes,
@@ -101,7 +107,17 @@ impl Pump {
 
     /// How many bytes of reliable frames are held at most.
     pub(crate) fn hold(&self, wide: bool) -> usize {
-        if wide { self.wide } else { self.narrow }
+        match (wide, self.has_windows) {
+            (true, _) => self.wide,
+            (false, true) => self.windowed,
+            (false, false) => self.narrow,
+        }
+    }
+
+    /// The sender has another leg, with windows or without. What waits already stays.
+    pub(crate) fn source_changed(&mut self, has_windows: bool) {
+        self.has_windows = has_windows;
+        self.set_hold(false);
     }
 
     /// Holds more, or less, from now on. What waits already stays.
@@ -114,7 +130,7 @@ impl Pump {
         self.flows() || self.waits()
     }
 
-    /// Whether so much has passed that windows should be wide.
+    /// Whether so much has passed that memory should be taken for it.
     pub(crate) fn flows(&self) -> bool {
         self.taken >= BUSY
     }
@@ -122,6 +138,11 @@ impl Pump {
     /// Whether frames wait.
     pub(crate) fn waits(&self) -> bool {
         !(self.reliable.is_empty() && self.signals.is_empty() && self.datagrams.is_empty())
+    }
+
+    /// Bytes that were taken since the last review.
+    pub(crate) fn passed(&self) -> usize {
+        self.taken
     }
 
     /// Whether anything was taken or fed since the last call.
@@ -185,11 +206,13 @@ impl Pump {
         self.taken += run.payload();
         let mut rest = run;
         if let Some(sink) = sink
+            && sink.writes_runs() == Some(run.heads())
             && self.reliable.is_empty()
             && self.signals.is_empty()
         {
             let written;
-            (written, rest) = run.split(sink.write_run(cx, run));
+            let at = sink.write_runs(cx, std::iter::once(run));
+            (written, rest) = run.split(at);
             tally.forwarded_many(Lane::Reliable, written.frames(), written.payload());
             self.moved |= !written.is_empty();
         }
@@ -226,6 +249,13 @@ impl Pump {
     }
 
     fn write_reliable(&mut self, cx: &mut Context<'_>, sink: &mut Leg, tally: &mut Tally) -> bool {
+        if let Some(heads) = sink.writes_runs()
+            && self.reliable.runs(heads).next().is_some()
+        {
+            let at = sink.write_runs(cx, self.reliable.runs(heads));
+            self.reliable.advance(at, tally);
+            return at > 0;
+        }
         !self.reliable.is_empty()
             && sink.poll_ready(cx).is_ready()
             && Self::feed(&mut self.reliable, sink, tally)
@@ -283,8 +313,10 @@ impl Pump {
     }
 }
 
+/// How much waits behind a source with windows of its own before it is not read, in bytes.
+const AHEAD: usize = 16 * 1024;
 /// So many bytes in passing make a direction busy.
-const BUSY: usize = 64 * 1024;
+pub(crate) const BUSY: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

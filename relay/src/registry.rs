@@ -4,10 +4,12 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+// Its channels have a node for each message; those of tokio, room for 32 from the start.
+use futures_channel::mpsc;
+use futures_util::SinkExt as _;
 use peersox_core::close::CloseReason;
 use peersox_core::id::PairingId;
 use peersox_core::session::Drain;
-use tokio::sync::mpsc::{self, error::TrySendError};
 
 use crate::session::{Attach, Command};
 
@@ -44,21 +46,18 @@ impl Registry {
         if state.revoked.contains(&session) {
             return Placed::Refused(attach, CloseReason::Revoked);
         }
-        let attach = match state.sessions.get(&session) {
-            None => attach,
-            Some(inbox) => match inbox.try_send(Command::Attach(attach)) {
+        let mut command = Command::Attach(attach);
+        if let Some(inbox) = state.sessions.get_mut(&session) {
+            match inbox.try_send(command) {
                 Ok(()) => return Placed::There,
-                Err(TrySendError::Full(command)) => {
-                    return refused(command, CloseReason::Overloaded);
+                Err(error) if error.is_full() => {
+                    return refused(error.into_inner(), CloseReason::Overloaded);
                 }
-                Err(TrySendError::Closed(Command::Attach(attach))) => attach,
-                Err(TrySendError::Closed(command)) => {
-                    return refused(command, CloseReason::Internal);
-                }
-            },
-        };
-        let (inbox, receiver) = mpsc::channel(INBOX);
-        if let Err(error) = inbox.try_send(Command::Attach(attach)) {
+                Err(error) => command = error.into_inner(),
+            }
+        }
+        let (mut inbox, receiver) = mpsc::channel(INBOX);
+        if let Err(error) = inbox.try_send(command) {
             return refused(error.into_inner(), CloseReason::Internal);
         }
         state.sessions.insert(session, inbox);
@@ -119,7 +118,7 @@ impl Registry {
 
 /// Tells every session of `inboxes` to drain.
 pub(crate) async fn tell_draining(inboxes: Vec<mpsc::Sender<Command>>, drain: Drain) {
-    for inbox in inboxes {
+    for mut inbox in inboxes {
         // A session that ended meanwhile needs no telling.
         let _ = inbox.send(Command::Drain(drain)).await;
     }
@@ -132,7 +131,7 @@ fn refused(command: Command, reason: CloseReason) -> Placed {
     }
 }
 
-/// Commands that wait for one session; its task takes them before anything else.
+/// Commands that wait for one session, beside one of each sender; its task takes them before anything else.
 const INBOX: usize = 8;
 /// Ids are never used twice and tickets live for minutes, so the newest are enough.
 const MAX_REVOKED: usize = 4096;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use futures_util::SinkExt as _;
 use peersox_core::close::CloseReason;
 use peersox_core::id::PairingId;
 use peersox_core::limit::{Pool, Rates};
@@ -16,9 +17,10 @@ use peersox_core::ticket::Verifier;
 use peersox_core::time::{Moment, Timestamp};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
+use tokio_util::future::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument as _, debug, info_span, warn};
+use tracing::{debug, warn};
 
 use crate::admit::admit;
 use crate::config::Config;
@@ -146,7 +148,7 @@ impl Relay {
     /// Has the peers of a pairing seek another relay: they are told that this one is stopping, and hung up
     /// after `grace`. Tells whether there was a session.
     pub async fn move_away(&self, session: PairingId, grace: Duration) -> bool {
-        let Some(inbox) = self.0.registry.find(session) else {
+        let Some(mut inbox) = self.0.registry.find(session) else {
             return false;
         };
         let drain = session::Command::Drain(Drain::within(grace));
@@ -155,7 +157,7 @@ impl Relay {
 
     /// Ends the session of a pairing that was deleted, and refuses its tickets from now on.
     pub async fn revoke(&self, session: PairingId) {
-        if let Some(inbox) = self.0.registry.revoke(session) {
+        if let Some(mut inbox) = self.0.registry.revoke(session) {
             // A session that ended meanwhile needs no telling.
             let _ = inbox.send(session::Command::Revoke).await;
         }
@@ -242,14 +244,9 @@ impl Inner {
 
     /// Runs a task in the relay's set.
     pub(crate) fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
-        let aborting = self.aborting.clone();
-        self.tasks.spawn(async move {
-            tokio::select! {
-                biased;
-                () = aborting.cancelled() => {}
-                () = task => {}
-            }
-        });
+        // An async block around it would hold it twice: as it was given, and as it runs.
+        let task = task.with_cancellation_token_owned(self.aborting.clone());
+        self.tasks.spawn(task);
     }
 
     /// Brings a fresh connection to its session, or hangs it up.
@@ -293,7 +290,7 @@ impl Inner {
                         relay.place(Box::new(late));
                     }
                 };
-                self.spawn(task.instrument(info_span!("session", %session)));
+                self.spawn(task);
             }
             Placed::Refused(attach, reason) => self.hang_up(attach.leg, Vec::new(), reason),
         }

@@ -8,13 +8,14 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_channel::mpsc;
+use futures_util::StreamExt as _;
 use peersox_core::close::CloseReason;
 use peersox_core::id::PairingId;
 use peersox_core::role::Role;
 use peersox_core::session::{Action, Drain, Ended, Input, LegId, Session};
 use peersox_core::time::Moment;
 use peersox_proto::v1;
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{debug, info};
 
@@ -54,7 +55,7 @@ pub(crate) async fn run(
     let origin = Instant::now();
     let mut task = Task {
         machine: Session::new(relay.config.session, Moment::default()),
-        wires: Wires::new(Arc::clone(&relay)),
+        wires: Wires::new(id, Arc::clone(&relay)),
         arriving: None,
         relay,
         id,
@@ -63,7 +64,7 @@ pub(crate) async fn run(
         origin,
     };
     let ended = task.run().await;
-    info!(?ended, "session ended");
+    info!(session = %id, ?ended, "session ended");
     drop(counted);
     task.inbox
 }
@@ -102,7 +103,7 @@ impl Task {
             }
             let ended = tokio::select! {
                 biased;
-                command = self.inbox.recv() => self.command(command),
+                command = self.inbox.next() => self.command(command),
                 () = &mut sleep => self.tick(),
                 event = poll_fn(|cx| self.wires.poll(cx)) => self.event(event),
             };
@@ -132,7 +133,7 @@ impl Task {
             Event::Rearm => return None,
             Event::Ended(role, ending) => (role, ending),
         };
-        debug!(%role, ?ending, "leg ended");
+        debug!(session = %self.id, %role, ?ending, "leg ended");
         let id = self.wires.leg(role)?.id;
         match ending {
             Ending::Fault(reason) => self.handle(Input::Fault(role, id, reason)),
@@ -155,7 +156,7 @@ impl Task {
     fn tick(&mut self) -> Option<Ended> {
         for role in Role::BOTH {
             if let Some(silent) = self.wires.silent(role, Instant::now()) {
-                debug!(%role, "leg was silent for too long");
+                debug!(session = %self.id, %role, "leg was silent for too long");
                 let ended = self.handle(Input::Fault(role, silent, CloseReason::IdleTimeout));
                 if ended.is_some() {
                     return ended;
@@ -209,7 +210,7 @@ impl Task {
         let Some(leg) = self.arriving.take_if(|leg| leg.id == id) else {
             unreachable!("the machine admits the leg it was just given");
         };
-        info!(%role, resumed, "leg attached");
+        info!(session = %self.id, %role, resumed, "leg attached");
         self.relay.metrics.admitted();
         let welcome = v1::Welcome {
             role: v1::Role::from(role).into(),
@@ -229,7 +230,7 @@ impl Task {
             if reason == CloseReason::Draining {
                 self.relay.metrics.cut_off();
             }
-            info!(%role, %reason, "leg hung up");
+            info!(session = %self.id, %role, %reason, "leg hung up");
             self.relay.hang_up(leg, last, reason);
         }
     }

@@ -51,7 +51,7 @@ pub struct ServerConfig {
     /// The largest frame in bytes, 4,096 to 1,048,576. Default: 65,536.
     pub max_frame: u32,
     /// Bytes of reliable frames held per direction of a session before its sender is slowed, 65,536 to
-    /// 16,777,216. Default: 262,144.
+    /// 16,777,216. Default: 131,072.
     pub hold: u32,
     /// Bytes of memory for all frames that wait, the buffers of transports included, 4 MiB to 1 TiB. Default:
     /// 512 MiB.
@@ -84,7 +84,7 @@ impl Default for ServerConfig {
             ice_servers: ice::Servers::default(),
             pairing: pairing::Config::default(),
             max_frame: 65_536,
-            hold: 262_144,
+            hold: 131_072,
             relay_memory: 536_870_912,
             leg_rate: 1_073_741_824,
             park_grace: Duration::from_secs(30),

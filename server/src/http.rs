@@ -13,7 +13,7 @@
 use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -30,7 +30,7 @@ use peersox_core::limit::{Full, Networks, Place, Pool};
 use peersox_relay::{Companion, HTTP2_WINDOW};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -101,9 +101,8 @@ impl Http {
                 forwarded: Arc::clone(&forwarded),
                 secure: tls.is_some(),
                 served: AtomicBool::new(false),
-                in_flight: watch::channel(0).0,
+                load: Load::new(place),
                 idle: IDLE,
-                _place: place,
             };
             let (tls, stop) = (tls.clone(), stop.clone());
             tasks.spawn(async move {
@@ -128,27 +127,59 @@ struct Connection {
     secure: bool,
     /// Whether a request has come in.
     served: AtomicBool,
-    /// Requests whose answer is not complete, and legs.
-    in_flight: watch::Sender<usize>,
+    load: Arc<Load>,
     /// How long the connection may carry nothing.
     idle: Duration,
+}
+
+/// What a connection carries. Of a connection that became a leg nothing else is left.
+struct Load {
+    /// Requests whose answer is not complete, and legs.
+    in_flight: AtomicUsize,
+    /// The first of several is there, or the last is gone.
+    changed: Notify,
     /// Given back when the connection and the last leg in it are gone.
     _place: Place,
 }
 
+impl Load {
+    fn new(place: Place) -> Arc<Self> {
+        Arc::new(Self {
+            in_flight: AtomicUsize::new(0),
+            changed: Notify::new(),
+            _place: place,
+        })
+    }
+
+    /// Waits until there is something, or nothing.
+    async fn becomes(&self, busy: bool) {
+        loop {
+            let changed = self.changed.notified();
+            if (self.in_flight.load(Ordering::SeqCst) > 0) == busy {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
 /// A request that is being answered, or the leg that it became.
-struct InFlight(Arc<Connection>);
+struct InFlight(Arc<Load>);
 
 impl InFlight {
-    fn new(connection: &Arc<Connection>) -> Arc<Self> {
-        connection.in_flight.send_modify(|count| *count += 1);
-        Arc::new(Self(Arc::clone(connection)))
+    fn new(load: &Arc<Load>) -> Arc<Self> {
+        if load.in_flight.fetch_add(1, Ordering::SeqCst) == 0 {
+            load.changed.notify_one();
+        }
+        Arc::new(Self(Arc::clone(load)))
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.in_flight.send_modify(|count| *count -= 1);
+        if self.0.in_flight.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.changed.notify_one();
+        }
     }
 }
 
@@ -248,11 +279,9 @@ impl Connection {
 
     /// Resolves when nothing has been in flight for a while.
     async fn idled(&self) {
-        let mut in_flight = self.in_flight.subscribe();
         loop {
-            // The sender is this connection's own, so it is there.
-            let _ = in_flight.wait_for(|count| *count == 0).await;
-            let busy = in_flight.wait_for(|count| *count > 0);
+            self.load.becomes(false).await;
+            let busy = self.load.becomes(true);
             if tokio::time::timeout(self.idle, busy).await.is_err() {
                 return;
             }
@@ -275,7 +304,7 @@ impl Connection {
         }
         let address = self.forwarded.client(self.address.ip(), request.headers());
         request.extensions_mut().insert(ClientAddr(address));
-        let in_flight = InFlight::new(self);
+        let in_flight = InFlight::new(&self.load);
         let companion = Companion::new(Arc::clone(&in_flight) as _);
         request.extensions_mut().insert(companion);
         let named_localhost = is_localhost(&request);
@@ -359,9 +388,8 @@ mod tests {
             forwarded: Arc::default(),
             secure,
             served: AtomicBool::new(false),
-            in_flight: watch::channel(0).0,
+            load: Load::new(pool.take(address.ip(), 1).unwrap()),
             idle,
-            _place: pool.take(address.ip(), 1).unwrap(),
         };
         tokio::spawn(Arc::new(connection).run(stream, None, CancellationToken::new()));
         mine

@@ -9,6 +9,7 @@ mod client;
 mod confirm;
 mod connect;
 mod consent;
+mod crowded;
 mod embed;
 mod ends;
 mod errors;

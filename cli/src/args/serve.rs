@@ -250,7 +250,7 @@ pub(crate) struct Serve {
     pub(crate) max_frame: u32,
 
     /// Bytes of reliable frames held per direction of a session before its sender is slowed.
-    #[arg(long, env = "PEERSOX_HOLD", default_value_t = 262_144, value_name = "BYTES",
+    #[arg(long, env = "PEERSOX_HOLD", default_value_t = 131_072, value_name = "BYTES",
           value_parser = clap::value_parser!(u32).range(65_536..=16_777_216))]
     pub(crate) hold: u32,
 

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use peersox_codec::Heads;
@@ -25,6 +26,8 @@ pub(crate) struct Quic {
     max_frame: usize,
     /// Whether the peer was permitted to send [`WIDE`] bytes ahead. That cannot be taken back.
     is_wide: bool,
+    /// How often the peer has permitted to send it more, when that was last asked for.
+    permitted: u64,
     source: Source,
     sink: Sink,
 }
@@ -66,6 +69,7 @@ impl Quic {
             connection,
             max_frame,
             is_wide: false,
+            permitted: 0,
             source: Source {
                 stream: recv,
                 splitter: Splitter::new(max_frame, Lane::Reliable as u8),
@@ -94,6 +98,17 @@ impl Quic {
         // to two bytes longer than the heads of tiny frames of a WebSocket.
         let window = (if wide { WIDE } else { NARROW }) as usize;
         window + WRITE_BUFFER + 2 * PART + self.max_frame
+    }
+
+    pub(crate) fn rtt(&self) -> Duration {
+        self.connection.rtt()
+    }
+
+    /// Whether the peer has permitted to send it more since the last call, as it does when its program reads.
+    pub(crate) fn reads_on(&mut self) -> bool {
+        let came = self.connection.stats().frame_rx;
+        let permitted = came.max_data + came.max_stream_data;
+        std::mem::replace(&mut self.permitted, permitted) != permitted
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -349,10 +364,10 @@ fn ending(error: &ConnectionError) -> Ending {
 /// The most that is taken from the stream at once, in bytes.
 const READ_CHUNK: usize = 64 * 1024;
 /// How much is collected before it is written without a flush, in bytes.
-const WRITE_BUFFER: usize = 32 * 1024;
+const WRITE_BUFFER: usize = 16 * 1024;
 /// Frames up to this size, in bytes, are copied together.
 const SMALL: usize = 2 * 1024;
 
 /// Windows of a leg, in bytes: while it is idle or memory is scarce, and while it is in use.
-pub(crate) const NARROW: u32 = 64 * 1024;
+pub(crate) const NARROW: u32 = 48 * 1024;
 pub(crate) const WIDE: u32 = 1024 * 1024;

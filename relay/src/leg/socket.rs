@@ -1,7 +1,7 @@
 //! What a WebSocket leg reads and writes. Once HTTP/1.1 has been left, nothing has to stand between the leg
 //! and its socket: hyper hands it back.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -61,6 +61,21 @@ impl AsyncWrite for Socket {
                 // HTTP/2 takes all that it is given, and keeps it.
                 let some = &bytes[..bytes.len().min(HTTP2_WRITE)];
                 Pin::new(socket).poll_write(cx, some)
+            }
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut *self {
+            Self::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
+            Self::Tls(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
+            Self::Other(_) => {
+                let first = slices.iter().find(|slice| !slice.is_empty());
+                self.poll_write(cx, first.map_or(&[], |slice| slice))
             }
         }
     }

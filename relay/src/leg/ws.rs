@@ -11,6 +11,7 @@
 //!    └── rest <─┘ unfinished
 //! ```
 
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -132,31 +133,70 @@ impl Ws {
         }
     }
 
-    /// Writes frames as they lie in the memory of another leg. Answers how many bytes of them are dealt with:
-    /// all that the socket took, and the rest of the frame at whose middle it stopped.
-    pub(crate) fn write_run(
+    /// Writes frames as they lie in other memory. Answers how many bytes of them are dealt with: all that the
+    /// socket took, and the rest of the frame at whose middle it stopped.
+    pub(crate) fn write_runs<'a>(
         &mut self,
         cx: &mut Context<'_>,
-        run: Run<&[u8]>,
+        runs: impl Iterator<Item = Run<&'a [u8]>> + Clone,
     ) -> Result<usize, Broken> {
         if !self.sink.out.is_empty() && self.poll_write(cx)?.is_pending() {
             return Ok(0);
         }
-        let bytes = run.bytes();
         let mut written = 0;
-        while written < bytes.len() {
-            match Pin::new(&mut self.socket).poll_write(cx, &bytes[written..]) {
-                Poll::Ready(Ok(0) | Err(_)) if written == 0 => return Err(Broken),
+        loop {
+            match self.poll_write_behind(cx, written, runs.clone()) {
+                Poll::Ready(Ok(Some(taken @ 1..))) => written += taken,
+                Poll::Ready(Ok(None)) | Poll::Pending => break,
+                Poll::Ready(Ok(Some(0)) | Err(_)) if written == 0 => return Err(Broken),
                 // What was begun is lost with the leg; the next write finds out.
-                Poll::Ready(Ok(0) | Err(_)) | Poll::Pending => break,
-                Poll::Ready(Ok(taken)) => written += taken,
+                Poll::Ready(Ok(Some(0)) | Err(_)) => break,
             }
         }
         self.sink.dirty |= written > 0;
-        let (begun, _) = run.split(written);
-        let begun = begun.bytes();
-        self.sink.out.extend_from_slice(&begun[written..]);
-        Ok(begun.len())
+        let mut dealt_with = 0;
+        for run in runs {
+            if written == dealt_with {
+                break;
+            }
+            let taken = (written - dealt_with).min(run.bytes().len());
+            let (begun, _) = run.split(taken);
+            self.sink.out.extend_from_slice(&begun.bytes()[taken..]);
+            dealt_with += begun.bytes().len();
+            if begun.bytes().len() > taken {
+                break;
+            }
+        }
+        Ok(dealt_with)
+    }
+
+    /// Writes what comes behind the first bytes, unless that is nothing.
+    fn poll_write_behind<'a>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut behind: usize,
+        runs: impl Iterator<Item = Run<&'a [u8]>>,
+    ) -> Poll<io::Result<Option<usize>>> {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let mut count = 0;
+        for run in runs {
+            let skipped = behind.min(run.bytes().len());
+            behind -= skipped;
+            if skipped < run.bytes().len() {
+                slices[count] = IoSlice::new(&run.into_bytes()[skipped..]);
+                count += 1;
+            }
+            if count == SLICES {
+                break;
+            }
+        }
+        let socket = Pin::new(&mut self.socket);
+        let written = match &slices[..count] {
+            [] => return Poll::Ready(Ok(None)),
+            [one] => ready!(socket.poll_write(cx, one)),
+            several => ready!(socket.poll_write_vectored(cx, several)),
+        };
+        Poll::Ready(written.map(Some))
     }
 
     pub(crate) fn ping(&mut self) {
@@ -248,6 +288,8 @@ impl Ws {
 
 /// What is reserved for small frames, in bytes.
 const FEW: usize = 4 * 1024;
+/// So many runs leave in one write.
+const SLICES: usize = 16;
 /// How much is collected before it is written without a flush, in bytes.
 const WRITE_BUFFER: usize = 32 * 1024;
 /// How much is read from a leg that is being hung up, in bytes.

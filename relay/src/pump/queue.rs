@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use peersox_codec::Run;
+use peersox_codec::{Heads, Run};
 use peersox_core::frame::{Frame, Lane};
 
 use crate::config::Bound;
@@ -111,6 +111,32 @@ impl Queue {
         Some(held)
     }
 
+    /// The runs at the front, as far as frames have these heads.
+    pub(crate) fn runs(&self, heads: Heads) -> impl Iterator<Item = Run<&[u8]>> + Clone {
+        self.held.iter().map_while(move |held| match held {
+            Held::Run(run) if run.heads() == heads => Some(run.as_slice()),
+            Held::Run(_) | Held::Frame(_) => None,
+        })
+    }
+
+    /// Lets go of runs at the front up to the frame in which byte `at` - 1 lies, and counts them as
+    /// forwarded.
+    pub(crate) fn advance(&mut self, mut at: usize, tally: &mut Tally) {
+        while at > 0
+            && let Some(Held::Run(run)) = self.held.front_mut()
+        {
+            if at < run.bytes().len() {
+                let first = Held::Run(run.split_to(at));
+                self.bytes -= first.len();
+                return first.count(tally);
+            }
+            at -= run.bytes().len();
+            if let Some(held) = self.pop() {
+                held.count(tally);
+            }
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.held.is_empty()
     }
@@ -194,6 +220,44 @@ mod tests {
             assert_eq!(popped.sum::<usize>(), held);
             assert!(queue.bytes == 0 && held > 0);
         }
+    }
+
+    #[test]
+    fn runs_leave_frame_by_frame_and_are_counted_once() {
+        let (frames, bytes) = (usize::MAX, 100_000);
+        let mut queue = Queue::new(Bound { frames, bytes });
+        // Two runs of three frames with four bytes each, two more of head.
+        let came = [0x82, 0x84, 0, 0, 0, 0, Lane::Reliable as u8, 1, 2, 3].repeat(3);
+        for _ in 0..2 {
+            let mut came = came.clone();
+            let mut buffer = Buffer::new(&mut came);
+            let mut decoder = Decoder::new(4);
+            while let Ok(Some(_)) = decoder.next(&mut buffer) {
+                buffer.keep();
+            }
+            queue.push_run(buffer.take_run());
+        }
+        let wire: Vec<u8> = queue
+            .runs(Heads::WebSocket)
+            .flat_map(|run| run.bytes().to_vec())
+            .collect();
+        assert_eq!(queue.runs(Heads::Length).count(), 0);
+        let mut tally = Tally::default();
+        let mut at = 0;
+        // In the middle of frames, at their ends, across both runs.
+        for (taken, whole) in [(1, 6), (6, 6), (7, 12), (12, 12)] {
+            queue.advance(taken, &mut tally);
+            at += whole;
+            let rest: Vec<u8> = queue
+                .runs(Heads::WebSocket)
+                .flat_map(|run| run.bytes().to_vec())
+                .collect();
+            assert_eq!(rest, wire[at..]);
+        }
+        assert!(queue.is_empty() && queue.bytes == 0);
+        let mut expected = Tally::default();
+        expected.forwarded_many(Lane::Reliable, 6, 24);
+        assert_eq!(tally, expected);
     }
 
     #[test]

@@ -75,6 +75,10 @@ impl Outbox {
         let kind = if let Some(welcome) = self.welcome.take() {
             Kind::Welcome(welcome)
         } else if let Some(notice) = self.presence.pop_front() {
+            if self.presence.is_empty() {
+                // An idle leg holds no memory.
+                self.presence = VecDeque::new();
+            }
             kind(notice)
         } else if let Some(drain) = self.draining.take() {
             kind(Notice::Draining(drain))

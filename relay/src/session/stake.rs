@@ -6,11 +6,16 @@
 //! the one budget of the process ([`Config::memory`]):
 //!
 //! ```text
-//! idle ── 64 KiB have passed ──► wide     while less than half of the budget is used
-//!   │ └── frames wait ─────────► narrow   while there is something
-//!   │                      └───► starved: goes on with what it has; 4015 if nothing moves
-//!   ◄── nothing for a second ─── wide, narrow
+//! idle ── 64 KiB have passed, or frames wait ──► narrow   while there is something
+//!   │                                   │  └───► starved: goes on with what it has; 4015 if nothing moves
+//!   │                                   └──────► wide     while less than half of the budget is used
+//!   ◄── nothing for a while ── wide, narrow
 //! ```
+//!
+//! A direction becomes wide when its windows hold it up: half of a narrow one and more passes in each round
+//! trip, and the receiver's program reads. A reader that has stalled never gets wide windows, however much
+//! its transport takes in before that shows. Where no leg has windows, 64 KiB are enough: only what the relay
+//! holds becomes more.
 //!
 //! [`Config::memory`]: crate::Config::memory
 
@@ -23,7 +28,8 @@ use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::leg::Leg;
-use crate::pump::Pump;
+use crate::leg::quic::NARROW;
+use crate::pump::{BUSY, Pump};
 
 /// What a look at a direction has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +46,8 @@ pub(crate) struct Stake {
     wide: bool,
     /// When to look again. Nothing while the direction is idle.
     review_at: Option<Instant>,
+    /// When it was looked at last.
+    reviewed_at: Option<Instant>,
     /// Since when frames wait without a place and none has moved.
     starved: Option<Instant>,
 }
@@ -57,7 +65,7 @@ impl Stake {
     pub(crate) fn provide(
         &mut self,
         pump: &mut Pump,
-        (source, sink): (Option<&mut Leg>, Option<&mut Leg>),
+        (source, mut sink): (Option<&mut Leg>, Option<&mut Leg>),
         (config, memory): (&Config, &Pool),
         now: Instant,
     ) -> Result<Provided, CloseReason> {
@@ -66,7 +74,8 @@ impl Stake {
             Some(at) if now < at => return Ok(Provided::Nothing),
             None | Some(_) => {}
         }
-        let flows = pump.flows();
+        let passed = pump.passed();
+        let since = self.reviewed_at.replace(now).map(|at| now - at);
         let moved = pump.review();
         if !moved && !pump.waits() {
             *self = Self::default();
@@ -85,7 +94,10 @@ impl Stake {
         let was_wide = self.wide;
         let buffer = sink.as_ref().map_or(0, |sink| sink.send_buffer(false));
         let need = pump.hold(false) + source.unread(false) + buffer;
-        if flows && !self.wide && !memory.is_half_used() {
+        let held_up = sink
+            .as_deref_mut()
+            .is_some_and(|sink| is_held_up((passed, since), source, sink));
+        if held_up && !self.wide && !memory.is_half_used() {
             self.widen(pump, (source, sink), memory, address);
         }
         if self.place.is_none() {
@@ -93,7 +105,8 @@ impl Stake {
         }
         if self.place.is_some() {
             self.starved = None;
-            self.review_at = Some(now + REVIEW);
+            let next = if self.wide { REVIEW } else { SOON };
+            self.review_at = Some(now + next);
             return Ok(if self.wide && !was_wide {
                 Provided::More
             } else {
@@ -139,7 +152,23 @@ impl Stake {
     }
 }
 
-/// How often a direction that is in use is looked at.
+/// Whether windows that are narrow hold a direction up in which so many bytes passed in this time.
+fn is_held_up((passed, since): (usize, Option<Duration>), source: &Leg, sink: &mut Leg) -> bool {
+    // To be asked each time: the answer is about the time since the last one.
+    let reads_on = sink.reads_on();
+    let Some(rtt) = source.rtt().max(sink.rtt()) else {
+        return passed >= BUSY;
+    };
+    let Some(since) = since else {
+        return false;
+    };
+    let in_a_round_trip = passed as u128 * rtt.as_micros() / since.as_micros().max(1);
+    reads_on && in_a_round_trip >= u128::from(NARROW) / 2
+}
+
+/// How often a direction with narrow windows is looked at.
+const SOON: Duration = Duration::from_millis(250);
+/// How often a direction with wide windows is looked at.
 const REVIEW: Duration = Duration::from_secs(1);
 /// How often a direction without memory asks for it.
 const RETRY: Duration = Duration::from_millis(100);

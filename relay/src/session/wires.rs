@@ -1,14 +1,18 @@
 //! Both legs of a session and what waits between them; the part of the task that touches data.
 
+use std::future::Future as _;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use peersox_core::close::CloseReason;
 use peersox_core::frame::{Frame, Lane};
+use peersox_core::id::PairingId;
 use peersox_core::notice::{self, Kind};
 use peersox_core::role::Role;
 use peersox_core::session::{LegId, Notice};
+use tokio::task::yield_now;
 use tokio::time::Instant;
 use tracing::trace;
 
@@ -40,6 +44,7 @@ enum Read {
 
 /// Indexed by role: its leg, what it is told by the relay, and what waits for the other.
 pub(crate) struct Wires {
+    id: PairingId,
     legs: [Option<Leg>; 2],
     outboxes: [Option<Outbox>; 2],
     /// `pumps[role]` carries what `role` sends.
@@ -57,9 +62,10 @@ pub(crate) struct Wires {
 }
 
 impl Wires {
-    pub(crate) fn new(relay: Arc<Inner>) -> Self {
+    pub(crate) fn new(id: PairingId, relay: Arc<Inner>) -> Self {
         let config = &relay.config;
         Self {
+            id,
             legs: [None, None],
             outboxes: [None, None],
             pumps: [Pump::new(config), Pump::new(config)],
@@ -84,6 +90,7 @@ impl Wires {
         }
         let pace = Pace::new(&self.relay, leg.address(), Instant::now());
         self.paces[role.index()] = Some(pace);
+        self.pumps[role.index()].source_changed(leg.has_windows());
         self.outboxes[role.index()] = Some(outbox);
         self.legs[role.index()] = Some(leg);
     }
@@ -145,7 +152,7 @@ impl Wires {
                 break;
             }
             if turn_over || rounds == MAX_ROUNDS {
-                cx.waker().wake_by_ref();
+                yield_turn(cx);
                 break;
             }
         }
@@ -183,6 +190,7 @@ impl Wires {
     /// Reads one batch from the leg of a role.
     fn read(&mut self, cx: &mut Context<'_>, role: Role, now: Instant) -> Result<Read, Ending> {
         let Self {
+            id,
             legs: [first, second],
             outboxes,
             pumps,
@@ -228,7 +236,7 @@ impl Wires {
                 }
                 Came::Item(Item::Frame(bytes)) => {
                     let frame = Frame::parse(bytes).map_err(|why| Ending::Fault(why.into()))?;
-                    trace!(%role, ?frame, "frame");
+                    trace!(session = %id, %role, ?frame, "frame");
                     cost += pace::FRAME + frame.len() as u64;
                     if frame.lane() == Lane::Notice {
                         let nonce =
@@ -247,13 +255,13 @@ impl Wires {
                     pump.accept(frame, online, tally).map_err(Ending::Fault)
                 }
                 Came::Shared(run) => {
-                    trace!(%role, frames = run.frames(), bytes = run.payload(), "frames");
+                    trace!(session = %id, %role, frames = run.frames(), bytes = run.payload(), "frames");
                     cost += pace::FRAME * run.frames() as u64 + run.payload() as u64;
                     pump.accept_run(run, online);
                     Ok(())
                 }
                 Came::Run(run) => {
-                    trace!(%role, frames = run.frames(), bytes = run.payload(), "frames");
+                    trace!(session = %id, %role, frames = run.frames(), bytes = run.payload(), "frames");
                     cost += pace::FRAME * run.frames() as u64 + run.payload() as u64;
                     let sink = sink.as_deref_mut().filter(|_| !news);
                     pump.pass(cx, run, sink, tally);
@@ -385,6 +393,13 @@ impl Wires {
         let all = held_back.chain(reviews).chain(paused).chain(reassuring);
         all.filter(|due| *due > now).min()
     }
+}
+
+/// Has the task polled again, once all others had their turn: those, too, that the system has news for. A
+/// task that wakes itself would be polled up to 60 times before the runtime asks for such news.
+fn yield_turn(cx: &mut Context<'_>) {
+    // What it leaves behind is the wake-up; it has no other state.
+    let _ = pin!(yield_now()).poll(cx);
 }
 
 /// The nonce of a Ping, the only notice a peer may send after Hello.

@@ -134,7 +134,7 @@ async fn a_handshake_that_nobody_finishes_costs_nothing_and_little_is_sent_back(
 
 #[tokio::test]
 async fn pairs_that_do_not_read_share_one_budget_of_memory() {
-    const MEMORY: u64 = 16 * 1024 * 1024;
+    const MEMORY: u64 = 4 * 1024 * 1024;
     let server = Server::start(Config {
         memory: MEMORY,
         starved_for: Duration::from_millis(300),
@@ -200,7 +200,7 @@ async fn memory_is_given_back_when_a_direction_is_idle() {
         assert_eq!(two.recv().await, frame);
         most = most.max(server.relay.snapshot().memory);
     }
-    assert!(most > 2 * 1024 * 1024, "{most}");
+    assert!(most > 128 * 1024, "{most}");
     patiently(async {
         while server.relay.snapshot().memory > 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -211,7 +211,7 @@ async fn memory_is_given_back_when_a_direction_is_idle() {
 
 /// How many bytes a peer gets rid of while the other one reads nothing. Those of frames are counted: packets
 /// that were lost are sent again.
-async fn sent_ahead(mut one: Peer) -> u64 {
+pub async fn sent_ahead(mut one: Peer) -> u64 {
     const LEN: usize = 60_000;
     let sent = AtomicU64::new(0);
     let floods = async {

@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod documented;
+mod fair;
 mod forward;
 mod guards;
 mod limits;
@@ -13,3 +14,4 @@ mod reset;
 mod runs;
 mod stun;
 mod support;
+mod windows;

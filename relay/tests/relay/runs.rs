@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpC
 use crate::support::{EVERY_PAIR, Over, Peer, Server, fresh, hello, hello_with, notice, patiently};
 
 /// A message as a client puts it on the wire.
-fn on_the_wire(message: &Frame) -> Vec<u8> {
+pub fn on_the_wire(message: &Frame) -> Vec<u8> {
     piece(
         OpCode::Data(Data::Binary),
         true,
@@ -57,7 +57,7 @@ fn socket(peer: &mut Peer) -> &mut TcpStream {
     ws.get_mut()
 }
 
-fn reliable(mark: u8, len: usize) -> Frame {
+pub fn reliable(mark: u8, len: usize) -> Frame {
     Frame::new(Lane::Reliable, &vec![mark; len])
 }
 
@@ -333,17 +333,19 @@ async fn what_one_session_sends_reaches_no_other() {
     }
 }
 
+/// Whose allocations are counted.
+pub fn of_this_thread() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().unwrap()
+}
+
 /// The relay runs on a thread whose allocations are counted; the peers use sockets of the system on another
 /// one.
 #[test]
 fn frames_between_websockets_cost_no_allocation_each() {
     const ROUNDS: usize = 200;
     const FRAMES: usize = 50;
-    let runtime = || {
-        let mut builder = tokio::runtime::Builder::new_current_thread();
-        builder.enable_all().build().unwrap()
-    };
-    let runtime = runtime();
+    let runtime = of_this_thread();
     let (one, two, _server) = runtime.block_on(async {
         let server = Server::start(Config::default()).await;
         let (one, two, _) = server.pair((Over::Ws, Over::Ws)).await;
@@ -380,4 +382,36 @@ fn frames_between_websockets_cost_no_allocation_each() {
         cost.count_total < frames / 100,
         "{cost:?} for {frames} frames"
     );
+}
+
+/// What is asked for: not what the allocator makes of it, and without the HTTP of a server.
+#[test]
+fn an_idle_pair_over_websockets_holds_a_few_kibibytes() {
+    const PAIRS: usize = 32;
+    let runtime = of_this_thread();
+    let server = runtime.block_on(Server::start(Config::default()));
+    let attach = |pairs: usize| {
+        runtime.block_on(async {
+            let mut sockets = Vec::new();
+            for _ in 0..pairs {
+                let (mut one, mut two, _) = server.pair((Over::Ws, Over::Ws)).await;
+                one.send(reliable(1, 60_000)).await;
+                assert_eq!(two.recv().await, reliable(1, 60_000));
+                for peer in [one, two] {
+                    let Peer::Ws(ws) = peer else {
+                        unreachable!("a WebSocket was asked for")
+                    };
+                    // The buffers of the client are not the question.
+                    sockets.push(ws.into_inner().into_std().unwrap());
+                }
+            }
+            sockets
+        })
+    };
+    let warm = attach(1);
+    let mut sockets = Vec::with_capacity(2 * PAIRS);
+    let cost = allocation_counter::measure(|| sockets.extend(attach(PAIRS)));
+    let each = cost.bytes_current / PAIRS as i64;
+    assert!(each < 5 * 1024, "{each} bytes each: {cost:?}");
+    drop((warm, sockets));
 }
