@@ -52,7 +52,8 @@ def machine():
     model = next((line.split(":", 1)[1].strip() for line in cpuinfo if line.startswith("model name")), platform.machine())
     kernel = platform.release().split("-")[0]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{os.cpu_count()} processors ({model}), {memory:.0f} GiB, Linux {kernel}"
+    control = pathlib.Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text(encoding="utf-8").strip()
+    return f"{os.cpu_count()} processors ({model}), {memory:.0f} GiB, Linux {kernel}, whose TCP uses {control}; quinn uses CUBIC"
 
 
 def musts(turns):
