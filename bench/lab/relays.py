@@ -98,7 +98,8 @@ class Relays:
 
     def ours(self, port, one, two):
         command = [RELEASE / "peersox", "serve", "--listen", f"127.0.0.1:{port}", "--unmetered", "127.0.0.0/8"]
-        command += ["--log", "warn"]
+        # A thousand pairs over QUIC do not get in with the 512 MiB that a relay has if nobody says more.
+        command += ["--log", "warn", "--relay-memory", 4 << 30]
         scheme = "http"
         if "wss" in (one, two):
             scheme = "https"

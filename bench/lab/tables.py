@@ -95,7 +95,7 @@ def detail(row, results, figure):
     """One line for each relay, one column for each load: medians of the rounds."""
     loads = results.loads()
     targets = list(dict.fromkeys(target for load in loads for target in results.targets(load)))
-    name = UNITS.get(figure) or next((name for name in NAMES if figure_is(figure, name)), "")
+    name = UNITS.get(figure) or next((said for name, said in NAMES.items() if figure_is(figure, name)), "")
     lines = [f"`{row.name}`: {name}, medians{disturbance(results)}.", "", f"| | {' | '.join(loads)} |", "|---" * (len(loads) + 1) + "|"]
     for target in targets:
         cells = [short(results.median(load, target, figure)) for load in loads]

@@ -131,17 +131,20 @@ mod tests {
 
     /// A client's frame, and what a server sends for it.
     fn frame(len: usize, seed: u8) -> (Vec<u8>, Vec<u8>) {
-        let payload: Vec<u8> = (0..len).map(|at| (at as u8).wrapping_mul(seed)).collect();
+        let bytes =
+            std::iter::successors(Some(seed), |it| Some(it.wrapping_mul(5).wrapping_add(1)));
+        let payload: Vec<u8> = bytes.take(len).collect();
         let mask = [seed, 0x5a, 0xff, 3];
+        let eight = (len as u64).to_be_bytes();
         let lens = match len {
-            0..126 => vec![len as u8],
-            126..65_536 => [&[126], &(len as u16).to_be_bytes()[..]].concat(),
-            _ => [&[127], &(len as u64).to_be_bytes()[..]].concat(),
+            0..126 => vec![eight[7]],
+            126..65_536 => [&[126], &eight[6..]].concat(),
+            _ => [&[127], &eight[..]].concat(),
         };
         let mut client = [&[0x82], &lens[..], &mask].concat();
         client[1] |= 0x80;
-        let masked = payload.iter().enumerate();
-        client.extend(masked.map(|(at, byte)| byte ^ mask[at % 4]));
+        let masked = payload.iter().zip(mask.iter().cycle());
+        client.extend(masked.map(|(byte, mask)| byte ^ mask));
         (client, [&[0x82], &lens[..], &payload].concat())
     }
 

@@ -222,13 +222,12 @@ mod tests {
 
     /// A server does not mask.
     fn server_puts(wire: Wire, frame: &[u8], out: &mut Vec<u8>) {
+        let eight = (frame.len() as u64).to_be_bytes();
         let head = match (wire, frame.len()) {
-            (Wire::Length, len) => (len as u32).to_be_bytes().to_vec(),
-            (Wire::Message, len @ 0..126) => vec![0x82, len as u8],
-            (Wire::Message, len @ 126..65_536) => {
-                [&[0x82, 126], &(len as u16).to_be_bytes()[..]].concat()
-            }
-            (Wire::Message, len) => [&[0x82, 127], &(len as u64).to_be_bytes()[..]].concat(),
+            (Wire::Length, _) => eight[4..].to_vec(),
+            (Wire::Message, 0..126) => vec![0x82, eight[7]],
+            (Wire::Message, 126..65_536) => [&[0x82, 126], &eight[6..]].concat(),
+            (Wire::Message, _) => [&[0x82, 127], &eight[..]].concat(),
         };
         out.extend(head);
         out.extend_from_slice(frame);
