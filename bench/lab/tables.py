@@ -1,6 +1,5 @@
 """What a run tells: the table beside its musts, on the terminal and in docs/performance.md."""
 
-import datetime
 import os
 import pathlib
 import platform
@@ -27,21 +26,21 @@ def compare(turns):
     return fine
 
 
-def fill(turns, command):
+def fill(turns):
     """Writes the tables between the marks of the page."""
     page = DOCUMENT.read_text(encoding="utf-8")
     before, rest = page.split(BEGIN)
     _, after = rest.split(END)
-    measured = "\n\n".join([origin(turns, command), musts(turns), losses(turns), details(turns)])
+    measured = "\n\n".join([origin(turns), musts(turns), losses(turns), details(turns)])
     DOCUMENT.write_text(f"{before}{BEGIN}\n\n{measured}\n\n{END}{after}", encoding="utf-8")
     (OUT / "table.md").write_text(f"{measured}\n", encoding="utf-8")
 
 
-def origin(turns, command):
+def origin(turns):
     dates = sorted({turn["date"] for turn in turns})
     commits = sorted({turn["commit"] for turn in turns})
     lines = [
-        f"Measured on {' and '.join(dates) or datetime.date.today().isoformat()} with `{command}`, commit {', '.join(commits)}.",
+        f"Measured on {' and '.join(dates)} by `bench/measure`, commit {', '.join(commits)}.",
         f"Machine: {machine()}.",
     ]
     return " ".join(lines)
@@ -69,7 +68,7 @@ def musts(turns):
 
 
 def losses(turns):
-    """Where a must is missed, and where another relay that does the same is cheaper."""
+    """Where a must is missed."""
     missed = []
     for row in ROWS:
         results = Results.of(row.name, turns)

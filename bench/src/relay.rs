@@ -117,7 +117,13 @@ pub(crate) fn run(load: &Load) -> anyhow::Result<()> {
             // Nothing of one turn lives until the next.
             let mut runtime = tokio::runtime::Builder::new_current_thread();
             let runtime = runtime.enable_all().build()?;
-            let measured = LocalSet::new().block_on(&runtime, load.turn(target));
+            let turn = async {
+                let measured = load.turn(target).await;
+                // So long connections of QUIC need to say that they end; else the relay goes on with them.
+                tokio::time::sleep(FAREWELL).await;
+                measured
+            };
+            let measured = LocalSet::new().block_on(&runtime, turn);
             let measured = measured.map_err(|why| anyhow::anyhow!("{}: {why}", target.name))?;
             let mut line = Map::new();
             line.insert("round".into(), round.into());
@@ -208,3 +214,6 @@ impl<'a> Meter<'a> {
         }
     }
 }
+
+/// Between the end of a turn and that of its runtime.
+const FAREWELL: Duration = Duration::from_millis(100);

@@ -190,19 +190,28 @@ mod tests {
     #[tokio::test]
     async fn frames_are_found_wherever_they_are_cut() {
         for wire in [Wire::Length, Wire::Message] {
-            let mut sent = Vec::new();
-            let lens = [1, 64, 125, 126, 1_000, 65_535, 65_536, 2];
-            for (at, len) in lens.iter().enumerate() {
-                let mut frame = frame(*len);
-                frame[0] = u8::from(at % 3 != 0);
-                server_puts(wire, &frame, &mut sent);
-            }
-            let from_peer: Vec<usize> =
-                (0..8).filter(|at| at % 3 != 0).map(|at| lens[at]).collect();
-            for piece in [1, 3, 10, 777, 1 << 20] {
+            for (piece, last) in [
+                (1, 300),
+                (3, 300),
+                (10, 1_000),
+                (777, 65_536),
+                (1 << 20, 65_536),
+            ] {
+                let lens = [1, 64, 125, 126, 127, 256, 2, last];
+                let lane = |at: usize| u8::from(at % 3 != 0);
+                let mut sent = Vec::new();
+                for (at, len) in lens.iter().enumerate() {
+                    let mut frame = frame(*len);
+                    frame[0] = lane(at);
+                    server_puts(wire, &frame, &mut sent);
+                }
+                let expected: Vec<usize> = (0..8)
+                    .filter(|at| lane(*at) == 1)
+                    .map(|at| lens[at])
+                    .collect();
                 for counted in [true, false] {
                     let mut end =
-                        End::new(wire, Pieces(sent.clone(), piece), tokio::io::sink(), ());
+                        End::new(wire, Pieces(sent.clone(), 0, piece), tokio::io::sink(), ());
                     let (mut lens, mut count) = (Vec::new(), 0);
                     while let Ok(came) = match counted {
                         true => end.receiver.count().await,
@@ -210,11 +219,8 @@ mod tests {
                     } {
                         count += came;
                     }
-                    assert_eq!(count, from_peer.len(), "{wire:?} in pieces of {piece}");
-                    assert!(
-                        counted || lens == from_peer,
-                        "{wire:?} in pieces of {piece}"
-                    );
+                    assert_eq!(count, expected.len(), "{wire:?} in pieces of {piece}");
+                    assert!(counted || lens == expected, "{wire:?} in pieces of {piece}");
                 }
             }
         }
@@ -233,8 +239,8 @@ mod tests {
         out.extend_from_slice(frame);
     }
 
-    /// Hands out at most so many bytes at a time.
-    struct Pieces(Vec<u8>, usize);
+    /// Bytes, how many of them were handed out, and how many are at a time.
+    struct Pieces(Vec<u8>, usize, usize);
 
     impl AsyncRead for Pieces {
         fn poll_read(
@@ -242,9 +248,10 @@ mod tests {
             _: &mut Context<'_>,
             room: &mut ReadBuf<'_>,
         ) -> Poll<io::Result<()>> {
-            let len = self.1.min(self.0.len()).min(room.remaining());
-            room.put_slice(&self.0[..len]);
-            self.0.drain(..len);
+            let rest = &self.0[self.1..];
+            let len = rest.len().min(self.2).min(room.remaining());
+            room.put_slice(&rest[..len]);
+            self.1 += len;
             Poll::Ready(Ok(()))
         }
     }
