@@ -198,7 +198,7 @@ mod tests {
                 (1 << 20, 65_536),
             ] {
                 let lens = [1, 64, 125, 126, 127, 256, 2, last];
-                let lane = |at: usize| u8::from(at % 3 != 0);
+                let lane = |at: usize| u8::from(!at.is_multiple_of(3));
                 let mut sent = Vec::new();
                 for (at, len) in lens.iter().enumerate() {
                     let mut frame = frame(*len);
