@@ -57,8 +57,8 @@ pub(crate) fn host(uri: &Uri) -> io::Result<String> {
     Ok(host.trim_matches(['[', ']']).to_owned())
 }
 
-/// TLS that meets each server for the first time, as a device does that pairs. The cheapest cipher comes first,
-/// as in browsers: it hides least of what a relay itself costs.
+/// TLS that meets each server for the first time, as a device does that pairs. The cheapest cipher comes
+/// first, as in browsers: it hides least of what a relay itself costs.
 pub(crate) fn tls() -> ClientConfig {
     static CONFIG: LazyLock<ClientConfig> = LazyLock::new(|| {
         let mut provider = ring::default_provider();

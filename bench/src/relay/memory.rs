@@ -1,7 +1,7 @@
 //! What a pair takes of a relay's memory: resident memory with all pairs, less that with the first of them.
 //!
-//! After a warm-up a relay has done what it does after somebody came; after a turn every buffer on the way to a
-//! peer that does not read is full.
+//! After a warm-up a relay has done what it does after somebody came; after a turn every buffer on the way to
+//! a peer that does not read is full.
 
 use std::time::Instant;
 
