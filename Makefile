@@ -6,10 +6,12 @@
 #   make check   what can be judged without running the program
 #   make fmt     format the code
 #   make web     build the browser client, target/web/npm, and the page that the server shows, target/web/site
+#   make bench   measure what the relay costs beside others, fill docs/performance.md, and fail if it misses what it must
+#                reach; three quarters of an hour, ARGS=--quick takes less, ARGS="--only quic,wss" measures these rows
 
 SHELL := /bin/bash
 
-.PHONY: serve web test check check-rust check-proto check-licences check-wasm check-web fmt land-proto
+.PHONY: serve web bench test check check-rust check-proto check-licences check-wasm check-web fmt land-proto
 
 serve:
 	@scripts/page || echo "hint: the page could not be built; the server shows what was built last, or a plain status page" >&2
@@ -18,6 +20,9 @@ serve:
 
 web:
 	scripts/page
+
+bench:
+	bench/measure $(ARGS)
 
 test:
 	scripts/test

@@ -110,7 +110,7 @@ impl Ancestor {
         let token = token["token"].as_str().unwrap_or_default();
         let authority = self.uri.authority().map_or("", |it| it.as_str());
         let uri = format!("ws://{authority}/ws").parse().at("WebSocket")?;
-        let mut socket = websocket(&uri, token).await?;
+        let mut socket = websocket(&uri, Some(token)).await?;
         let register = json!({"name": "client.register", "data": pairing});
         let register = Message::Text(format!("§{register}").into());
         socket.send(register).await.at("leg")?;

@@ -1,13 +1,16 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use http::Uri;
 
 use crate::cpu::Process;
+use crate::reference;
+use crate::{impair, relay, sealing};
 
-/// Measures how many pairings and set-ups a deployment of PeerSox carries.
+/// Measures how many pairings and set-ups a deployment of PeerSox carries, and what its relay costs.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -30,16 +33,22 @@ pub(crate) enum Command {
         #[command(flatten)]
         options: Options,
     },
-}
-
-impl Command {
-    /// What is done again and again, and how.
-    pub(crate) const fn parts(&self) -> (Task, &Options) {
-        match self {
-            Self::Pairings { options } => (Task::Pairings, options),
-            Self::Setups { transport, options } => (Task::Setups(*transport), options),
-        }
-    }
+    /// Send frames through relays that run, in turns.
+    #[command(subcommand)]
+    Relay(relay::Load),
+    /// Be a relay that does the least that a relay can do.
+    Reference {
+        /// What it speaks.
+        #[arg(value_enum)]
+        kind: reference::Kind,
+        /// Where it listens.
+        #[arg(long, value_name = "ADDRESS")]
+        listen: SocketAddr,
+    },
+    /// Seal records, without a network.
+    Sealing(sealing::Options),
+    /// Delay and lose packets that the kernel queues for a program.
+    Impair(impair::Options),
 }
 
 /// What every command takes.
@@ -108,7 +117,7 @@ fn server(text: &str) -> Result<Uri, String> {
     }
 }
 
-fn time(text: &str) -> Result<Duration, String> {
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
     let (number, unit) = match text.strip_suffix("ms") {
         Some(number) => (number, 1),
         None => (text.strip_suffix('s').unwrap_or(text), 1_000),

@@ -66,10 +66,7 @@ impl Couple for Devices {
     }
 
     async fn set_up(&mut self, transport: Transport) -> Result<(Leg, Leg), Failure> {
-        let (credential, nameplate) = self.create().await?;
-        let mut one = self.one.attach(credential, transport).await?;
-        let credential = self.two.join(nameplate).await?;
-        let mut two = self.two.attach(credential, transport).await?;
+        let (mut one, mut two) = self.attach([transport; 2]).await?;
         two.send(Frame::new(Lane::Reliable, &MESSAGE)).await?;
         // PeerOnline comes before the message.
         while one.next().await?.lane() != Lane::Reliable {}
@@ -94,6 +91,18 @@ impl Couple for Devices {
 }
 
 impl Devices {
+    /// Makes a pairing and attaches both devices, each by its transport.
+    pub(crate) async fn attach(
+        &mut self,
+        [one, two]: [Transport; 2],
+    ) -> Result<(Leg, Leg), Failure> {
+        let (credential, nameplate) = self.create().await?;
+        let one = self.one.attach(credential, one).await?;
+        let credential = self.two.join(nameplate).await?;
+        let two = self.two.attach(credential, two).await?;
+        Ok((one, two))
+    }
+
     /// Credential and nameplate of a new pairing, on the terms of the command line: two words in the code,
     /// and not kept.
     async fn create(&mut self) -> Result<(Bytes, String), Failure> {

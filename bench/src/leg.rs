@@ -40,8 +40,11 @@ impl Leg {
     ) -> Result<Self, Failure> {
         let uri: Uri = endpoint.url.parse().at("leg")?;
         let mut leg = match endpoint.transport() {
-            v1::Transport::Quic => quic(&uri, socket).await?,
-            _ => Self::WebSocket(Box::new(websocket(&uri, SUBPROTOCOL).await?)),
+            v1::Transport::Quic => {
+                let (connection, to, from) = quic(&uri, PROTOCOL.as_bytes(), socket).await?;
+                Self::Quic(connection, to, from)
+            }
+            _ => Self::WebSocket(Box::new(websocket(&uri, Some(PROTOCOL)).await?)),
         };
         let agent = concat!("peersox-bench/", env!("CARGO_PKG_VERSION")).to_owned();
         let kind = Some(Kind::Hello(v1::Hello { ticket, agent }));
@@ -120,13 +123,15 @@ impl Leg {
     }
 }
 
-/// Opens a WebSocket and offers this subprotocol.
-pub(crate) async fn websocket(uri: &Uri, subprotocol: &str) -> Result<WebSocket, Failure> {
+/// Opens a WebSocket, and offers this subprotocol.
+pub(crate) async fn websocket(uri: &Uri, subprotocol: Option<&str>) -> Result<WebSocket, Failure> {
     let mut request = uri.into_client_request().at("WebSocket")?;
-    let subprotocol = HeaderValue::from_str(subprotocol).at("WebSocket")?;
-    request
-        .headers_mut()
-        .insert("sec-websocket-protocol", subprotocol);
+    if let Some(subprotocol) = subprotocol {
+        let subprotocol = HeaderValue::from_str(subprotocol).at("WebSocket")?;
+        request
+            .headers_mut()
+            .insert("sec-websocket-protocol", subprotocol);
+    }
     let stream = dial(uri, b"http/1.1").await.at("WebSocket")?;
     // Frames are small here, and a buffer costs the generator more than the frame does.
     let config = WebSocketConfig::default().read_buffer_size(4 * 1024);
@@ -135,7 +140,12 @@ pub(crate) async fn websocket(uri: &Uri, subprotocol: &str) -> Result<WebSocket,
     Ok(socket)
 }
 
-async fn quic(uri: &Uri, socket: &mut Option<quinn::Endpoint>) -> Result<Leg, Failure> {
+/// Connects by QUIC, from a socket that is made with the first connection, and opens a stream.
+pub(crate) async fn quic(
+    uri: &Uri,
+    alpn: &[u8],
+    socket: &mut Option<quinn::Endpoint>,
+) -> Result<(quinn::Connection, quinn::SendStream, quinn::RecvStream), Failure> {
     let remote = address(uri).await.at("QUIC")?;
     let local: SocketAddr = match remote {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
@@ -146,7 +156,7 @@ async fn quic(uri: &Uri, socket: &mut Option<quinn::Endpoint>) -> Result<Leg, Fa
     }
     let endpoint = socket.as_ref().expect("it was made above");
     let mut tls = tls();
-    tls.alpn_protocols = vec![SUBPROTOCOL.into()];
+    tls.alpn_protocols = vec![alpn.to_vec()];
     let crypto = QuicClientConfig::try_from(tls).at("QUIC")?;
     // A fresh configuration remembers no token of an earlier connection: each begins with a Retry.
     let config = quinn::ClientConfig::new(Arc::new(crypto));
@@ -154,11 +164,11 @@ async fn quic(uri: &Uri, socket: &mut Option<quinn::Endpoint>) -> Result<Leg, Fa
     let connecting = endpoint.connect_with(config, remote, &name).at("QUIC")?;
     let connection = connecting.await.at("QUIC")?;
     let (send, receive) = connection.open_bi().await.at("QUIC")?;
-    Ok(Leg::Quic(connection, send, receive))
+    Ok((connection, send, receive))
 }
 
 /// The subprotocol of WebSockets, and the ALPN of QUIC.
-const SUBPROTOCOL: &str = "peersox.v1";
+const PROTOCOL: &str = "peersox.v1";
 
 /// Nothing that is sent here is longer.
 const MAX_FRAME_BYTES: usize = 65_536;

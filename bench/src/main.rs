@@ -1,7 +1,10 @@
-//! `peersox-bench`: how many pairings and set-ups a deployment of PeerSox carries, seen from its clients.
+//! `peersox-bench`: how many pairings and set-ups a deployment of PeerSox carries, seen from its clients,
+//! and what its relay costs beside others.
 //!
-//! *Couples* make pairings, each one after the other and all at the same time. A couple is two devices, each
-//! with a connection to control that it keeps.
+//! [`relay`] sends frames through relays, [`reference`] is one that does the least, and [`impair`] makes a
+//! network worse; [`sealing`] needs no network. The rest is about pairings and set-ups: *couples* make pairings,
+//! each one after the other and all at the same time. A couple is two devices, each with a connection to
+//! control that it keeps.
 //!
 //! ```text
 //!   pairings                 setups
@@ -22,36 +25,44 @@ mod couple;
 mod cpu;
 mod dial;
 mod failure;
+mod impair;
 mod leg;
 mod load;
+mod reference;
+mod relay;
 mod report;
+mod sealing;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
 use ancestor::Ancestors;
-use args::{Args, Command};
+use args::{Args, Command, Options, Task};
 use couple::Devices;
-use report::Report;
 
 fn main() -> ExitCode {
-    match run(&Args::parse().command) {
-        Ok(report) if report.is_clean() => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+    let done = match Args::parse().command {
+        Command::Pairings { options } => measure(Task::Pairings, &options),
+        Command::Setups { transport, options } => measure(Task::Setups(transport), &options),
+        Command::Relay(load) => relay::run(&load).map(|()| ExitCode::SUCCESS),
+        Command::Reference { kind, listen } => {
+            reference::run(kind, listen).map(|()| ExitCode::SUCCESS)
         }
-    }
+        Command::Sealing(options) => sealing::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Impair(options) => impair::run(&options).map(|()| ExitCode::SUCCESS),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
 }
 
-/// Measures, and prints what came out.
-fn run(command: &Command) -> anyhow::Result<Report> {
+/// Measures pairings or set-ups, and prints what came out.
+fn measure(task: Task, options: &Options) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    let (task, options) = command.parts();
     let report = runtime.block_on(async {
         match options.ancestor {
             true => load::run::<Ancestors>(task, options).await,
@@ -62,5 +73,8 @@ fn run(command: &Command) -> anyhow::Result<Report> {
         true => println!("{}", report.json()),
         false => println!("{report}"),
     }
-    Ok(report)
+    match report.is_clean() {
+        true => Ok(ExitCode::SUCCESS),
+        false => Ok(ExitCode::FAILURE),
+    }
 }

@@ -1,7 +1,10 @@
 //! What `peersox-bench` says of a server is true, and nothing of it is left.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
-use tokio::process::Command;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
 
 use crate::harness::{Server, binary, quiet, soon};
 use crate::nodes::{Service, ask, until_legs};
@@ -79,4 +82,69 @@ async fn a_server_that_is_not_there_is_named() {
         said.starts_with("error: connect: Connection refused"),
         "{said}"
     );
+}
+
+/// Each kind of load goes through each reference, and through our relay by each transport.
+#[tokio::test]
+async fn every_relay_can_be_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let files = ["certificate", "key"].map(|it| folder.path().join(it));
+    std::fs::write(&files[0], made.cert.pem()).unwrap();
+    std::fs::write(&files[1], made.signing_key.serialize_pem()).unwrap();
+    let [certificate, key] = files.each_ref().map(|it| it.to_str().unwrap());
+    let open = ["--unmetered", "127.0.0.0/8"];
+    let plain = Server::start(&open).await;
+    let tls = ["--tls-cert", certificate, "--tls-key", key];
+    let tls = Server::start(&[&open[..], &tls].concat()).await;
+
+    let mut targets = vec![
+        format!("ours-ws-quic=peersox/ws/quic@{}", plain.url()),
+        format!("ours-wss-wss=peersox/ws/ws@{}", tls.url()),
+    ];
+    let mut references = Vec::new();
+    for kind in ["tcp", "ws", "wss", "quic"] {
+        let (reference, address) = reference(kind).await;
+        references.push(reference);
+        targets.push(format!("{kind}={kind}@{address}"));
+    }
+    for load in [
+        "throughput --pairs 2 --size 65536",
+        "throughput --pairs 2 --batch 1 --window 1",
+        "ping-pong",
+        "paced --pairs 4 --rate 100",
+        "idle --pairs 2",
+        "stalled --pairs 2",
+    ] {
+        let mut command = Command::new(binary().with_file_name("peersox-bench"));
+        command.arg("relay").args(load.split(' '));
+        command.args("--rounds 1 --turn 100ms --warm-up 20ms".split(' '));
+        for target in &targets {
+            command.args(["--target", target]);
+        }
+        let output = soon(quiet(&mut command).output()).await.expect("it runs");
+        assert!(output.status.success(), "{load}: {output:?}");
+        let lines = String::from_utf8(output.stdout).unwrap();
+        let turns = lines.lines().map(serde_json::from_str::<Value>);
+        let turns: Vec<_> = turns.map(|turn| turn.expect("a line of JSON")).collect();
+        let name = |turn: &Value| turn["target"].as_str().map(str::to_owned);
+        let measured: BTreeSet<_> = turns.iter().filter_map(name).collect();
+        assert_eq!(measured.len(), targets.len(), "{load}: {lines}");
+        if !load.starts_with(['i', 's']) {
+            let carried = turns.iter().all(|it| it["frames"].as_u64() > Some(0));
+            assert!(carried, "{load}: {lines}");
+        }
+    }
+}
+
+/// A reference relay, and where it listens.
+async fn reference(kind: &str) -> (Child, String) {
+    let mut command = Command::new(binary().with_file_name("peersox-bench"));
+    command.args(["reference", kind, "--listen", "127.0.0.1:0"]);
+    let mut child = quiet(&mut command).spawn().expect("it starts");
+    let stdout = child.stdout.take().expect("piped");
+    let line = soon(BufReader::new(stdout).lines().next_line()).await;
+    let line = line.expect("readable").expect("it is ready");
+    let address = line.strip_prefix("ready at ").expect("an address");
+    (child, address.to_owned())
 }
