@@ -80,8 +80,9 @@ class Ends:
         programs = wormhole() / "bin"
         mailbox, transit = machine.free_port(), machine.free_port()
         servers = [
-            self.start([programs / "twist", "wormhole-mailbox", f"--port=tcp:{mailbox}:interface=127.0.0.1"]),
-            self.start([programs / "twist", "transitrelay", f"--port=tcp:{transit}:interface=127.0.0.1"]),
+            # They leave a database where they are started.
+            self.start([programs / "twist", "wormhole-mailbox", f"--port=tcp:{mailbox}:interface=127.0.0.1"], cwd=self.source.parent),
+            self.start([programs / "twist", "transitrelay", f"--port=tcp:{transit}:interface=127.0.0.1"], cwd=self.source.parent),
         ]
         try:
             for port in [mailbox, transit]:
@@ -98,10 +99,10 @@ class Ends:
         finally:
             machine.stop(servers)
 
-    def start(self, command, **streams):
-        streams = {"stdout": self.log, "stderr": self.log, **streams}
+    def start(self, command, **more):
+        more = {"stdout": self.log, "stderr": self.log, **more}
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PEERSOX_")}
-        process = subprocess.Popen([*map(str, command)], env=environment, start_new_session=True, **streams)
+        process = subprocess.Popen([*map(str, command)], env=environment, start_new_session=True, **more)
         machine.prefer(process.pid)
         return process
 
