@@ -1,8 +1,8 @@
 //! `peersox-bench`: how many pairings and set-ups a deployment of PeerSox carries, seen from its clients,
 //! and what its relay costs beside others.
 //!
-//! [`relay`] sends frames through relays, [`mod@reference`] is one that does the least, and [`impair`] makes a
-//! network worse; [`sealing`] needs no network. The rest is about pairings and set-ups: *couples* make
+//! [`relay`] sends frames through relays, [`mod@reference`] is one that does the least, and [`impair`]
+//! makes a network worse; [`sealing`] needs no network. The rest is about pairings and set-ups: *couples* make
 //! pairings, each one after the other and all at the same time. A couple is two devices, each with a
 //! connection to control that it keeps.
 //!
