@@ -2,8 +2,8 @@
 //! and what its relay costs beside others.
 //!
 //! [`relay`] sends frames through relays, [`mod@reference`] is one that does the least, and [`impair`]
-//! makes a network worse; [`sealing`] needs no network. The rest is about pairings and set-ups: *couples* make
-//! pairings, each one after the other and all at the same time. A couple is two devices, each with a
+//! makes a network worse; [`sealing`] needs no network. The rest is about pairings and set-ups: *couples*
+//! make pairings, each one after the other and all at the same time. A couple is two devices, each with a
 //! connection to control that it keeps.
 //!
 //! ```text
