@@ -369,5 +369,5 @@ const WRITE_BUFFER: usize = 16 * 1024;
 const SMALL: usize = 2 * 1024;
 
 /// Windows of a leg, in bytes: while it is idle or memory is scarce, and while it is in use.
-pub(crate) const NARROW: u32 = 48 * 1024;
+pub(crate) const NARROW: u32 = 64 * 1024;
 pub(crate) const WIDE: u32 = 1024 * 1024;
