@@ -67,9 +67,11 @@ impl FromStr for Network {
     type Err = BadNetwork;
 
     fn from_str(text: &str) -> Result<Self, BadNetwork> {
-        let parsed = match text.parse::<IpAddr>() {
-            Ok(address) => Some(IpNet::from(address)),
-            Err(_) => text.parse::<IpNet>().ok(),
+        let parsed = match text.split_once('/') {
+            None => text.parse::<IpAddr>().ok().map(IpNet::from),
+            // `ipnet` alone would read 010.0.0.0/8 as decimal, and other programs read it as octal.
+            Some((address, _)) if address.parse::<IpAddr>().is_ok() => text.parse::<IpNet>().ok(),
+            Some(_) => None,
         };
         let network = parsed.ok_or_else(|| BadNetwork(text.to_owned()))?;
         Ok(Self(unmapped(network)))

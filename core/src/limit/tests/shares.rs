@@ -77,6 +77,8 @@ fn networks_are_read_as_operators_write_them() {
     for junk in [
         "",
         "10.0.0.0/33",
+        "010.0.0.0/8",
+        "10.0.0.0/",
         "10.0.0/8",
         "localhost",
         "1.2.3.4:5",
