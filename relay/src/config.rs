@@ -31,6 +31,9 @@ pub struct Config {
     pub max_legs_per_address: usize,
     /// How many connections may be without an accepted Hello.
     pub max_pending: usize,
+    /// How many handshakes of QUIC may be under way whose client has proven its address. Each costs memory
+    /// that no ticket has paid for.
+    pub max_handshakes: usize,
     /// Bytes of memory for frames that wait, those in the buffers of the transports included. While less than
     /// half is in use, a direction gets wide windows; then narrow ones; then its sender is slowed down.
     pub memory: u64,
@@ -62,6 +65,7 @@ impl Default for Config {
             max_legs: 10_000,
             max_legs_per_address: 1_000,
             max_pending: 1_000,
+            max_handshakes: 128,
             memory: 512 * 1024 * 1024,
             starved_for: Duration::from_secs(5),
             leg_rate: Limit::per(LEG_RATE, Duration::from_secs(1)),

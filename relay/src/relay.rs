@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::SinkExt as _;
 use peersox_core::close::CloseReason;
 use peersox_core::id::PairingId;
-use peersox_core::limit::{Pool, Rates};
+use peersox_core::limit::{Place, Pool, Rates};
 use peersox_core::origin::{self, Origin, Refused};
 use peersox_core::role::Role;
 use peersox_core::session::{Drain, LegId};
@@ -240,6 +240,16 @@ impl Inner {
             self.metrics.refused();
             debug!(%address, %reason, "connection refused");
         })
+    }
+
+    /// Takes a place for a handshake of QUIC, unless too many are under way.
+    pub(crate) fn handshake(&self, address: IpAddr) -> Option<Place> {
+        let taken = self.seats.handshake(address);
+        if taken.is_none() {
+            self.metrics.refused();
+            debug!(%address, "handshake refused: too many are under way");
+        }
+        taken
     }
 
     /// Runs a task in the relay's set.

@@ -1,4 +1,4 @@
-//! Room for legs: how many in all, per address, and not admitted yet.
+//! Room for legs: how many in all, per address, not admitted yet, and in a handshake of QUIC.
 //!
 //! A connection takes a [`Seat`] before anything is read from it and keeps it until its socket is
 //! closed; until its Hello is accepted it holds a [`Pending`] as well. Both are given back by
@@ -19,6 +19,7 @@ use crate::metrics::Metrics;
 pub(crate) struct Seats {
     all: Pool,
     pending: Pool,
+    handshakes: Pool,
     addresses: Arc<Mutex<HashMap<Prefix, usize>>>,
     per_address: usize,
     unmetered: Networks,
@@ -31,6 +32,7 @@ impl Seats {
         Self {
             all: pool(config.max_legs),
             pending: pool(config.max_pending),
+            handshakes: pool(config.max_handshakes),
             addresses: Arc::default(),
             per_address: config.max_legs_per_address,
             unmetered: config.unmetered.clone(),
@@ -62,6 +64,13 @@ impl Seats {
             companion: None,
         };
         Some((seat, Pending { _place: pending }))
+    }
+}
+
+impl Seats {
+    /// Takes a place for a handshake of QUIC from this address, unless too many are under way.
+    pub(crate) fn handshake(&self, address: IpAddr) -> Option<Place> {
+        self.handshakes.take(address, 1).ok()
     }
 }
 

@@ -12,7 +12,7 @@ use peersox_core::close::CloseReason;
 use quinn::VarInt;
 use quinn::crypto::rustls::{NoInitialCipherSuite, QuicServerConfig};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::debug;
 
 use crate::leg::Wire;
@@ -26,7 +26,9 @@ pub use endpoint::{Keys, bind, on_socket};
 /// calls [`Relay::serve_quic`].
 ///
 /// Clients have to prove their address first (Retry, RFC 9000, section 8.1.2): a handshake that nobody
-/// finishes costs no memory, and little is sent to an address that never answered.
+/// goes on with costs no memory, and little is sent to an address that never answered. A client that has
+/// proven its address takes a place until its handshake is over, and its memory is free if that failed
+/// ([`Config::max_handshakes`](crate::Config::max_handshakes)). Without a free place it is refused.
 pub async fn serve(relay: Relay, endpoint: quinn::Endpoint) {
     loop {
         let incoming = tokio::select! {
@@ -53,20 +55,33 @@ pub fn accept(relay: &Relay, incoming: quinn::Incoming) {
         incoming.refuse();
         return;
     };
-    let inner = Arc::clone(&relay.0);
+    let Some(place) = relay.0.handshake(address) else {
+        incoming.refuse();
+        return;
+    };
     let deadline = Instant::now() + relay.0.config.hello_timeout;
-    relay.0.spawn(async move {
+    let inner = Arc::clone(&relay.0);
+    let relay = relay.clone();
+    inner.spawn(async move {
         let connecting = match incoming.accept() {
             Ok(connecting) => connecting,
             Err(error) => return debug!(%error, "handshake refused"),
         };
-        let Ok(connection) = timeout_at(deadline, connecting).await else {
-            return;
-        };
-        match connection {
-            Ok(connection) => begin(&inner, connection, seat, deadline).await,
-            Err(error) => debug!(%error, "handshake failed"),
+        match timeout_at(deadline, connecting).await {
+            Ok(Ok(connection)) => {
+                drop(place);
+                return begin(&relay.0, connection, seat, deadline).await;
+            }
+            Ok(Err(error)) => debug!(%error, "handshake failed"),
+            Err(_) => debug!("handshake takes too long"),
         }
+        drop(seat);
+        // The memory is not free before, and others must not take it twice.
+        tokio::select! {
+            () = sleep(CLOSING) => {}
+            () = relay.draining() => {}
+        }
+        drop(place);
     });
 }
 
@@ -155,6 +170,10 @@ pub enum BadCertificate {
     #[error("the TLS provider cannot do QUIC: {0}")]
     Cipher(#[from] NoInitialCipherSuite),
 }
+
+/// How long `quinn` remembers a connection whose handshake has failed: three probe time-outs (RFC 9000,
+/// section 10.2), of one second each while the round trip is not known.
+const CLOSING: Duration = Duration::from_secs(3);
 
 /// Connections whose first packet waits to be looked at.
 const MAX_INCOMING: usize = 1024;

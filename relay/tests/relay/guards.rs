@@ -19,9 +19,7 @@ use tokio::time::{Instant, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{
-    Over, Peer, Server, fresh, hello, patiently, quic_client, quic_server, request,
-};
+use crate::support::{Over, Peer, Server, first_packets, fresh, hello, patiently, request};
 
 /// A leg from an address of this machine that says nothing; nothing if it is refused.
 async fn silent(server: &Server, from: [u8; 4]) -> Option<WebSocketStream<TcpStream>> {
@@ -68,31 +66,6 @@ async fn silent_sockets_of_one_network_leave_room_for_others() {
     assert!(silent(&server, [127, 0, 8, 1]).await.is_some());
 }
 
-/// What a client of QUIC sends first, for many connections.
-async fn first_packets(count: usize) -> Vec<Vec<u8>> {
-    let sink = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let mut endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
-    endpoint.set_default_client_config(quic_client(&quic_server().1));
-    let mut packets = Vec::new();
-    for _ in 0..count {
-        let connecting = endpoint
-            .connect(sink.local_addr().unwrap(), "localhost")
-            .unwrap();
-        let mut packet = vec![0; 2048];
-        let len = patiently(sink.recv(&mut packet)).await.unwrap();
-        packet.truncate(len);
-        packets.push(packet);
-        drop(connecting);
-        // What else was sent for this connection, its end included.
-        let mut waste = [0; 2048];
-        while timeout(Duration::from_millis(5), sink.recv(&mut waste))
-            .await
-            .is_ok()
-        {}
-    }
-    packets
-}
-
 #[tokio::test]
 async fn a_handshake_that_nobody_finishes_costs_nothing_and_little_is_sent_back() {
     let server = Server::start(Config {
@@ -130,6 +103,35 @@ async fn a_handshake_that_nobody_finishes_costs_nothing_and_little_is_sent_back(
     for socket in &sockets {
         assert!(socket.try_recv(&mut [0; 2048]).is_err());
     }
+}
+
+#[tokio::test]
+async fn a_handshake_holds_its_place_no_longer_than_it_lasts() {
+    let server = Server::start(Config {
+        max_handshakes: 1,
+        ..Config::default()
+    })
+    .await;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(patiently(server.attach(Over::Quic, fresh(), Role::Initiator)).await);
+    }
+}
+
+#[tokio::test]
+async fn no_place_for_a_handshake_is_said_at_once_and_other_transports_are_served() {
+    let server = Server::start(Config {
+        max_handshakes: 0,
+        ..Config::default()
+    })
+    .await;
+    let refused = patiently(server.try_quic()).await;
+    assert!(
+        matches!(refused, Err(quinn::ConnectionError::ConnectionClosed(_))),
+        "{refused:?}"
+    );
+    assert_eq!(server.relay.snapshot().refused, 1);
+    patiently(server.attach(Over::Ws, fresh(), Role::Initiator)).await;
 }
 
 #[tokio::test]

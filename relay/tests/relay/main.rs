@@ -3,6 +3,7 @@
 // The lint knows tests by their attribute and would forbid it in their helpers.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 
+mod amplification;
 mod bad_input;
 mod documented;
 mod fair;

@@ -1,5 +1,6 @@
 //! A relay on ports of its own, and peers that say exactly what a test wants.
 
+use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -133,8 +134,11 @@ impl Server {
     }
 
     pub async fn quic(&self) -> quinn::Connection {
-        let connecting = self.client.connect(self.udp, "localhost").unwrap();
-        connecting.await.unwrap()
+        self.try_quic().await.unwrap()
+    }
+
+    pub async fn try_quic(&self) -> Result<quinn::Connection, quinn::ConnectionError> {
+        self.client.connect(self.udp, "localhost").unwrap().await
     }
 }
 
@@ -256,6 +260,25 @@ fn number(error: &quinn::ConnectionError) -> u16 {
         }
         _ => 0,
     }
+}
+
+/// What a client of QUIC sends first, for many connections.
+pub async fn first_packets(count: usize) -> Vec<Vec<u8>> {
+    let sink = tokio::net::UdpSocket::bind(ANY_PORT).await.unwrap();
+    let to = sink.local_addr().unwrap();
+    let client = client_endpoint(UdpSocket::bind(ANY_PORT).unwrap(), &quic_server().1);
+    // By the id that the client has drawn for the server: it also says that it gave up.
+    let mut packets = HashMap::new();
+    while packets.len() < count {
+        let connecting = client.connect(to, "localhost").unwrap();
+        let mut packet = vec![0; 2_048];
+        let len = patiently(sink.recv(&mut packet)).await.unwrap();
+        packet.truncate(len);
+        let id = packet[6..6 + usize::from(packet[5])].to_vec();
+        packets.entry(id).or_insert(packet);
+        drop(connecting);
+    }
+    packets.into_values().collect()
 }
 
 pub async fn patiently<T>(future: impl Future<Output = T>) -> T {
