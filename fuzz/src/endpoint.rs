@@ -107,7 +107,7 @@ impl Shell {
             steps += 1;
             assert!(steps <= 1_000, "it has no end");
             assert!(!self.over, "{action:?} after the end");
-            self.obey(action);
+            self.obey(&action);
         }
         for way in self.leg.map(Way::Leg).into_iter().chain([Way::Direct(1)]) {
             while self.endpoint.poll_transmit(way, self.now).is_some() {
@@ -117,8 +117,8 @@ impl Shell {
         }
     }
 
-    fn obey(&mut self, action: Action) {
-        let news = match action {
+    fn obey(&mut self, action: &Action) {
+        let news = match *action {
             Action::OpenSession { call, .. } => News::SessionOpened {
                 call,
                 session: Session {

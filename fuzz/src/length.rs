@@ -23,7 +23,8 @@ pub(crate) fn run(bytes: &[u8]) {
     let (frames, faulty) = whole;
     let mut encoded = Vec::new();
     for frame in &frames {
-        encoded.extend_from_slice(&(frame.len() as u32).to_be_bytes());
+        let len = u32::try_from(frame.len()).expect("no stream here is longer");
+        encoded.extend_from_slice(&len.to_be_bytes());
         encoded.extend_from_slice(frame);
     }
     let rest = stream.strip_prefix(&encoded[..]);

@@ -64,7 +64,7 @@ async fn whoever_begins_and_does_not_go_on_is_hung_up() {
     let each = (0..EACH).map(async |at| {
         let from = |kind| Ipv4Addr::new(127, 3, kind, 1 + at);
         let silent = begin(port, from(0), b"");
-        let head = async { drip(&mut tcp(port, from(1)).await, UPGRADE[..100].as_bytes()).await };
+        let head = async { drip(&mut tcp(port, from(1)).await, &UPGRADE.as_bytes()[..100]).await };
         let http2 = begin(port, from(2), preface);
         let slow_call = begin(port, from(3), call.as_bytes());
         let half_open = begin(secure.port, from(4), b"");
