@@ -9,14 +9,14 @@ use std::time::Duration;
 use futures_util::SinkExt as _;
 use peersox_core::close::CloseReason;
 use peersox_core::id::PairingId;
-use peersox_core::limit::{Place, Pool, Rates};
+use peersox_core::limit::{Pool, Rates};
 use peersox_core::origin::{self, Origin, Refused};
 use peersox_core::role::Role;
 use peersox_core::session::{Drain, LegId};
 use peersox_core::ticket::Verifier;
 use peersox_core::time::{Moment, Timestamp};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::future::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -28,7 +28,7 @@ use crate::leg::{Ending, Leg, Wire};
 use crate::metrics::{Metrics, Snapshot};
 use crate::pump::Held;
 use crate::registry::{Placed, Registry, tell_draining};
-use crate::seat::{Pending, Seat, Seats};
+use crate::seat::{Handshake, Pending, Seat, Seats};
 use crate::session::{self, Attach};
 
 /// A relay. Clones are handles on the same one.
@@ -242,14 +242,14 @@ impl Inner {
         })
     }
 
-    /// Takes a place for a handshake of QUIC, unless too many are under way.
-    pub(crate) fn handshake(&self, address: IpAddr) -> Option<Place> {
-        let taken = self.seats.handshake(address);
-        if taken.is_none() {
+    /// Waits for a place for a handshake of QUIC until `deadline`.
+    pub(crate) async fn handshake(&self, address: IpAddr, deadline: Instant) -> Option<Handshake> {
+        let taken = timeout_at(deadline, self.seats.handshake(address)).await;
+        if taken.is_err() {
             self.metrics.refused();
             debug!(%address, "handshake refused: too many are under way");
         }
-        taken
+        taken.ok()
     }
 
     /// Runs a task in the relay's set.

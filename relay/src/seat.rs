@@ -8,9 +8,11 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use peersox_core::limit::{Networks, Place, Pool, Prefix};
+use tokio::sync::Notify;
 
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -20,6 +22,8 @@ pub(crate) struct Seats {
     all: Pool,
     pending: Pool,
     handshakes: Pool,
+    /// Told whenever a handshake gives its place back.
+    handshake_over: Arc<Notify>,
     addresses: Arc<Mutex<HashMap<Prefix, usize>>>,
     per_address: usize,
     unmetered: Networks,
@@ -33,6 +37,7 @@ impl Seats {
             all: pool(config.max_legs),
             pending: pool(config.max_pending),
             handshakes: pool(config.max_handshakes),
+            handshake_over: Arc::default(),
             addresses: Arc::default(),
             per_address: config.max_legs_per_address,
             unmetered: config.unmetered.clone(),
@@ -68,9 +73,32 @@ impl Seats {
 }
 
 impl Seats {
-    /// Takes a place for a handshake of QUIC from this address, unless too many are under way.
-    pub(crate) fn handshake(&self, address: IpAddr) -> Option<Place> {
-        self.handshakes.take(address, 1).ok()
+    /// Takes a place for a handshake of QUIC from this address, and waits while too many are under way.
+    pub(crate) async fn handshake(&self, address: IpAddr) -> Handshake {
+        loop {
+            let mut over = pin!(self.handshake_over.notified());
+            // What is given back between the look and the wait counts.
+            over.as_mut().enable();
+            if let Ok(place) = self.handshakes.take(address, 1) {
+                let over = Arc::clone(&self.handshake_over);
+                return Handshake { place: Some(place), over };
+            }
+            over.await;
+        }
+    }
+}
+
+/// A handshake's place. Dropping it gives the place back.
+pub(crate) struct Handshake {
+    place: Option<Place>,
+    over: Arc<Notify>,
+}
+
+impl Drop for Handshake {
+    fn drop(&mut self) {
+        drop(self.place.take());
+        // All of them look: the place may be one that some may not have.
+        self.over.notify_waiters();
     }
 }
 

@@ -28,7 +28,8 @@ pub use endpoint::{Keys, bind, on_socket};
 /// Clients have to prove their address first (Retry, RFC 9000, section 8.1.2): a handshake that nobody
 /// goes on with costs no memory, and little is sent to an address that never answered. A client that has
 /// proven its address takes a place until its handshake is over, and its memory is free if that failed
-/// ([`Config::max_handshakes`](crate::Config::max_handshakes)). Without a free place it is refused.
+/// ([`Config::max_handshakes`](crate::Config::max_handshakes)). It waits for one for
+/// [`Config::hello_timeout`](crate::Config::hello_timeout) and is refused then.
 pub async fn serve(relay: Relay, endpoint: quinn::Endpoint) {
     loop {
         let incoming = tokio::select! {
@@ -55,14 +56,15 @@ pub fn accept(relay: &Relay, incoming: quinn::Incoming) {
         incoming.refuse();
         return;
     };
-    let Some(place) = relay.0.handshake(address) else {
-        incoming.refuse();
-        return;
-    };
-    let deadline = Instant::now() + relay.0.config.hello_timeout;
     let inner = Arc::clone(&relay.0);
     let relay = relay.clone();
     inner.spawn(async move {
+        let patience = relay.0.config.hello_timeout;
+        let Some(place) = relay.0.handshake(address, Instant::now() + patience).await else {
+            incoming.refuse();
+            return;
+        };
+        let deadline = Instant::now() + patience;
         let connecting = match incoming.accept() {
             Ok(connecting) => connecting,
             Err(error) => return debug!(%error, "handshake refused"),

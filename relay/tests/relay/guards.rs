@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::SinkExt as _;
+use futures_util::future::join_all;
 use peersox_core::close::CloseReason;
 use peersox_core::frame::{Frame, Lane};
 use peersox_core::limit::Limit;
@@ -119,9 +120,24 @@ async fn a_handshake_holds_its_place_no_longer_than_it_lasts() {
 }
 
 #[tokio::test]
-async fn no_place_for_a_handshake_is_said_at_once_and_other_transports_are_served() {
+async fn handshakes_wait_for_a_place() {
+    let server = Server::start(Config {
+        max_handshakes: 1,
+        ..Config::default()
+    })
+    .await;
+    let connections = join_all((0..20).map(|_| server.try_quic()));
+    for connection in patiently(connections).await {
+        connection.unwrap();
+    }
+    assert_eq!(server.relay.snapshot().refused, 0);
+}
+
+#[tokio::test]
+async fn without_a_place_for_its_handshake_a_client_is_refused_and_other_transports_are_served() {
     let server = Server::start(Config {
         max_handshakes: 0,
+        hello_timeout: Duration::from_millis(300),
         ..Config::default()
     })
     .await;
