@@ -199,11 +199,31 @@ const words = process.argv.slice(2)
 /** Words that no name of a check has held so far. */
 const unheard = new Set(words)
 
-/** Runs one check and prints one line. What it returns is told with it; `skip` says why it could not run. */
-export async function check(name, act) {
+/** What runs now; only one that is alone, if it is. */
+const running = new Set()
+/** The check that runs alone or is the next to. */
+let loner
+
+/** Resolves when a check may run: with others, or `alone`. */
+async function turn(check, alone) {
+  while (loner) await loner
+  running.add(check)
+  if (!alone) return
+  loner = check
+  while (running.size > 1) await Promise.race([...running].filter((it) => it !== check))
+}
+
+/**
+ * Runs one check and prints one line. What it returns is told with it; `skip` says why it could not run. `alone`
+ * keeps others from running meanwhile: it measures, or changes the network of all.
+ */
+export async function check(name, act, { alone = false } = {}) {
   const held = words.filter((it) => name.includes(it))
   if (words.length > 0 && held.length === 0) return
   held.forEach((it) => unheard.delete(it))
+  let end
+  const over = new Promise((resolve) => (end = resolve))
+  await turn(over, alone)
   const scope = new Scope()
   const started = performance.now()
   let timer
@@ -228,6 +248,9 @@ export async function check(name, act) {
   } finally {
     clearTimeout(timer)
     await scope.end()
+    running.delete(over)
+    if (alone) loner = undefined
+    end()
   }
 }
 

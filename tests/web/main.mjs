@@ -23,28 +23,31 @@ import { restartChecks } from './restart.mjs'
 import { rustChecks } from './rust.mjs'
 import { webSysChecks } from './web-sys.mjs'
 
+// Checks wait more than they compute: those of the package and those of the page go on side by side.
+const clients = [
+  packageChecks,
+  protobufChecks,
+  webSysChecks,
+  rustChecks,
+  nodeChecks,
+  apiChecks,
+  apiLifeChecks,
+  apiFaultChecks,
+  exampleChecks,
+  hostileChecks,
+  keptChecks,
+  pathChecks,
+  relayChecks,
+  apartChecks,
+  restartChecks,
+]
+const pages = [pageFileChecks, pageStateChecks, pageTrustChecks, pageChecks, pageTerminalChecks, pageReturnChecks]
+
 try {
-  await packageChecks()
-  await protobufChecks()
-  await webSysChecks()
-  await rustChecks()
-  await nodeChecks()
-  await apiChecks()
-  await apiLifeChecks()
-  await apiFaultChecks()
-  await exampleChecks()
-  await hostileChecks()
-  await keptChecks()
-  await pathChecks()
-  await relayChecks()
-  await pageChecks()
-  await pageFileChecks()
-  await pageReturnChecks()
-  await pageTrustChecks()
-  await pageStateChecks()
-  await pageTerminalChecks()
-  await apartChecks()
-  await restartChecks()
+  const inTurn = async (groups) => {
+    for (const group of groups) await group()
+  }
+  await Promise.all([clients, pages].map(inTurn))
 } finally {
   await finish()
 }
