@@ -265,7 +265,7 @@ export async function pageStateChecks() {
         return lock
       }
     })
-    const sent = file(scope.directory(), 'long.bin', 60_000_000)
+    const sent = file(scope.directory(), 'long.bin', 150_000_000)
     await a.setInputFiles('#files', sent.path)
     await b.getByRole('button', { name: 'Accept' }).click()
     await b.locator('.transfer.theirs').getByRole('button', { name: 'Pause' }).click()
@@ -289,7 +289,7 @@ export async function pageStateChecks() {
   await check('page: a pause is seen on the other side, and so is giving up meanwhile', async (scope) => {
     const { url } = await scope.server()
     const { a, b } = await meet(scope, url, {}, relayOnly)
-    const sent = file(scope.directory(), 'long.bin', 60_000_000)
+    const sent = file(scope.directory(), 'long.bin', 150_000_000)
     await a.setInputFiles('#files', sent.path)
     await b.getByRole('button', { name: 'Accept' }).click()
     const card = (page) => page.locator('.transfer')
@@ -329,7 +329,7 @@ export async function pageStateChecks() {
     await check(`page: hanging up asks while files are on their way, paused ${paused}, holds at once, and is told there`, async (scope) => {
       const { url } = await scope.server()
       const { a, b } = await meet(scope, url, {}, relayOnly)
-      const sent = file(scope.directory(), 'long.bin', 60_000_000)
+      const sent = file(scope.directory(), 'long.bin', 150_000_000)
       await a.setInputFiles('#files', sent.path)
       await b.getByRole('button', { name: 'Accept' }).click()
       await (paused === 'here' ? a : b).locator('.transfer').getByRole('button', { name: 'Pause' }).click()
