@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use peersox_core::attach::{self, Ended, LegId, Session, Transport, Transports};
+use peersox_core::attach::{self, Ended, LegId, Session, Transports};
 use peersox_core::channel::{ChannelId, Chunk, Kind, Priority, ResetCode, SendError};
 use peersox_core::direct::{self, Channel, Connection, IceCandidate, Mode, SessionDescription};
 use peersox_core::endpoint::{Config, Endpoint, Identity, Input, Way};
@@ -48,7 +48,7 @@ impl Machine {
         };
         let mut config = Config {
             attach: attach::Config {
-                transports: Transport::WebSocket.into(),
+                transports: Transports::BROWSER,
                 ..attach::Config::default()
             },
             direct: match number_of(call.b) {

@@ -10,8 +10,8 @@
 //! One machine decides this for every peer: native programs, browsers, and the simulation. It is the
 //! counterpart of [`session`](crate::session), which decides for the relay. The rules:
 //!
-//! - The transports that both sides speak race: the best one starts alone, each other one [`HEAD_START`]
-//!   later, or at once when the one before has failed. The first that connects says Hello; the others are
+//! - The transports that both sides speak race: the best one starts alone, WebTransport last
+//!   ([`Transports::first`]), each other one [`HEAD_START`] later, or at once when the one before has failed. The first that connects says Hello; the others are
 //!   given up.
 //! - A new leg takes over without a gap: the old one carries until Welcome. The end of the old one as
 //!   [`Replaced`](CloseReason::Replaced), while the Hello of the new one is under way, ends nothing.
@@ -37,7 +37,7 @@
 //! - A leg that breaks while it is idle, every Ping answered, was probably cut by a proxy: the next one pings
 //!   twice in the time after which that happened.
 //! - A leg over a transport that is not the best one offered is replaced by a better one as soon as that
-//!   connects.
+//!   connects; not while a direct path carries.
 
 use std::time::Duration;
 

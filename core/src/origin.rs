@@ -92,6 +92,12 @@ impl Refused {
 }
 
 impl Origin {
+    /// Whether both are of the same host and port, by whichever schemes.
+    #[must_use]
+    pub fn is_beside(&self, other: &Self) -> bool {
+        self.host == other.host && self.port == other.port
+    }
+
     /// Whether a server that is called `authority` has this origin, by whichever scheme. An authority without
     /// a port has the usual port of the origin's scheme.
     fn is_at(&self, authority: &Authority) -> bool {

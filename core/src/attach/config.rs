@@ -18,10 +18,10 @@ pub struct Config {
 }
 
 impl Default for Config {
-    /// Every transport; never gives up, since a closed lid may stay closed for a night; 30 s.
+    /// Those of native programs; never gives up, since a closed lid may stay closed for a night; 30 s.
     fn default() -> Self {
         Self {
-            transports: Transports::ALL,
+            transports: Transports::NATIVE,
             patience: Duration::MAX,
             upgrade_after: Duration::from_secs(30),
         }

@@ -145,6 +145,11 @@ impl Attach {
     /// The stage has lasted long enough.
     pub(super) fn due(&mut self, mut seek: Seek, now: Moment, rng: &mut impl RngCore) {
         match &mut seek.stage {
+            Stage::Pausing { .. } if seek.why == Why::Upgrade && self.has_direct => {
+                // The leg carries next to nothing: that may go on as it is.
+                self.pause(&mut seek, now, rng);
+                self.seek = Some(seek);
+            }
             Stage::Pausing { until } => {
                 // Control may have asked to wait after the pause began.
                 *until = self.not_before;
@@ -208,7 +213,7 @@ impl Attach {
         self.start_next(seek, now);
     }
 
-    /// Starts the best transport that has not started yet.
+    /// Starts the next transport that has not started yet.
     fn start_next(&mut self, seek: &mut Seek, now: Moment) {
         let Stage::Racing {
             racers,
@@ -219,7 +224,7 @@ impl Attach {
         else {
             return;
         };
-        if let Some(transport) = rest.best() {
+        if let Some(transport) = rest.first() {
             let leg = LegId(self.legs);
             self.legs += 1;
             *rest = rest.without(transport);

@@ -4,6 +4,8 @@ use super::*;
 use crate::frame::Lane;
 use crate::testing::Dice;
 
+mod browsers;
+
 mod giving_up;
 
 mod moving;

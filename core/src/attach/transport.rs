@@ -8,19 +8,22 @@ use peersox_proto::v1;
 pub enum Transport {
     /// QUIC (RFC 9000): streams that do not wait for each other, and datagrams.
     Quic = 2,
+    /// WebTransport over HTTP/3: the same for browsers.
+    WebTransport = 3,
     /// WebSocket (RFC 6455), over HTTP/1.1 or HTTP/2.
     WebSocket = 1,
 }
 
 impl Transport {
     /// Every transport, the best first.
-    pub const ALL: [Self; 2] = [Self::Quic, Self::WebSocket];
+    pub const ALL: [Self; 3] = [Self::Quic, Self::WebTransport, Self::WebSocket];
 
     /// The name shown to people and used in logs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Quic => "quic",
+            Self::WebTransport => "webtransport",
             Self::WebSocket => "websocket",
         }
     }
@@ -48,6 +51,7 @@ impl From<Transport> for v1::Transport {
     fn from(transport: Transport) -> Self {
         match transport {
             Transport::Quic => Self::Quic,
+            Transport::WebTransport => Self::Webtransport,
             Transport::WebSocket => Self::Websocket,
         }
     }
@@ -62,7 +66,16 @@ impl Transports {
     pub const NONE: Self = Self(0);
 
     /// Every transport.
-    pub const ALL: Self = Self::NONE.with(Transport::Quic).with(Transport::WebSocket);
+    pub const ALL: Self = Self::NONE
+        .with(Transport::Quic)
+        .with(Transport::WebTransport)
+        .with(Transport::WebSocket);
+
+    /// Those of native programs.
+    pub const NATIVE: Self = Self::ALL.without(Transport::WebTransport);
+
+    /// Those of browsers.
+    pub const BROWSER: Self = Self::ALL.without(Transport::Quic);
 
     /// The set whose bit `1 << number` is set for each transport's number; unknown bits are dropped.
     #[must_use]
@@ -98,6 +111,14 @@ impl Transports {
     #[must_use]
     pub fn best(self) -> Option<Transport> {
         Transport::ALL.into_iter().find(|it| self.has(*it))
+    }
+
+    /// The one to try first. WebTransport comes last: browsers still lose its streams now and then, so that it is
+    /// to improve a leg that there is, and to be had where nothing else passes.
+    #[must_use]
+    pub fn first(self) -> Option<Transport> {
+        let surest = self.without(Transport::WebTransport);
+        surest.best().or(self.best())
     }
 
     /// Those that are better than `transport`.
@@ -136,14 +157,17 @@ mod tests {
         assert_eq!(all.best(), Some(Transport::Quic));
         assert_eq!(
             all.better_than(Transport::WebSocket),
-            Transport::Quic.into()
+            Transports::from(Transport::Quic).with(Transport::WebTransport)
         );
         assert!(all.better_than(Transport::Quic).is_empty());
-        assert_eq!(
-            all.without(Transport::Quic).best(),
-            Some(Transport::WebSocket)
-        );
+        let browser = Transports::BROWSER;
+        assert_eq!(browser.best(), Some(Transport::WebTransport));
+        assert_eq!(browser.first(), Some(Transport::WebSocket));
+        let forced = Transports::from(Transport::WebTransport);
+        assert_eq!(forced.first(), Some(Transport::WebTransport));
+        assert_eq!(all.first(), Some(Transport::Quic));
         assert_eq!(Transports::NONE.best(), None);
+        assert_eq!(Transports::NONE.first(), None);
         assert_eq!(Transports::from_bits(0xff), all);
     }
 

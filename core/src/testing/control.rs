@@ -49,7 +49,7 @@ impl Control {
             mood: Mood::Well,
             until: Moment::default(),
             calls: Vec::new(),
-            offered: Transports::ALL,
+            offered: Transports::NATIVE,
             lifetime: Duration::from_secs(lifetime),
             outlives: outlives.map(Duration::from_secs),
             epoch: 0,

@@ -98,9 +98,9 @@ impl World {
     fn connect(&mut self, who: usize, id: LegId, transport: Transport) {
         let soon = self.now + Duration::from_millis(1 + self.dice.below(150));
         let connecting = match (transport, self.quic) {
-            (Transport::WebSocket, _) | (Transport::Quic, Quic::Passes) => (soon, true),
-            (Transport::Quic, Quic::Fails) => (soon, false),
-            (Transport::Quic, Quic::Vanishes) => (Moment::NEVER, false),
+            (Transport::WebSocket, _) | (_, Quic::Passes) => (soon, true),
+            (_, Quic::Fails) => (soon, false),
+            (_, Quic::Vanishes) => (Moment::NEVER, false),
         };
         let number = self.next_leg;
         self.next_leg += 1;

@@ -122,7 +122,7 @@ impl World {
         control.offered = match dice.below(6) {
             0 => Transport::Quic.into(),
             1 => Transport::WebSocket.into(),
-            _ => Transports::ALL,
+            _ => Transports::NATIVE,
         };
         let restarts_left = if dice.once_in(4) { 2 } else { 0 };
         let session = session::Config {

@@ -64,7 +64,7 @@ enum Out {
 
 impl Legs {
     /// What carries a leg here.
-    pub(crate) const TRANSPORTS: Transports = Transports::ALL;
+    pub(crate) const TRANSPORTS: Transports = Transports::NATIVE;
 
     /// Without any. Legs are connected through `dialer` to relays that `trust` knows.
     pub(crate) fn new(trust: Trust, dialer: Dialer) -> Self {
