@@ -60,25 +60,28 @@ impl Directory {
     }
 
     /// Where a caller who reached control under `authority` (host, and port if it is not the usual
-    /// one) can attach: QUIC first, if there is any, then WebSocket.
+    /// one) can attach: QUIC first, if there is any, then WebSocket, then WebTransport at the port of QUIC.
     ///
     /// # Errors
     /// [`BadAuthority`] if there is no public URL and the authority is missing or none.
     pub fn endpoints(&self, authority: Option<&str>) -> Result<Vec<RelayEndpoint>, BadAuthority> {
         let base = self.base(authority)?;
         let host = base.host_str().ok_or(BadAuthority)?;
-        let mut endpoints = Vec::with_capacity(2);
-        if let Some(quic) = self.config.quic {
-            endpoints.push(RelayEndpoint {
-                transport: Transport::Quic.into(),
-                url: format!("quic://{}", quic.reached_at(&base)?),
-                certificate_hashes: self
-                    .certificates
-                    .borrow()
-                    .iter()
-                    .map(|hash| Bytes::copy_from_slice(hash))
-                    .collect(),
-            });
+        let mut endpoints = Vec::with_capacity(3);
+        let udp = self.config.quic.map(|quic| quic.reached_at(&base));
+        let udp = udp.transpose()?;
+        let at_udp = |transport: Transport, url: String| RelayEndpoint {
+            transport: transport.into(),
+            url,
+            certificate_hashes: self
+                .certificates
+                .borrow()
+                .iter()
+                .map(|hash| Bytes::copy_from_slice(hash))
+                .collect(),
+        };
+        if let Some(address) = &udp {
+            endpoints.push(at_udp(Transport::Quic, format!("quic://{address}")));
         }
         let scheme = if base.scheme() == "https" {
             "wss"
@@ -92,7 +95,18 @@ impl Directory {
             url: format!("{scheme}://{host}{port}{path}/v1/relay"),
             certificate_hashes: Vec::new(),
         });
+        if let Some(address) = &udp {
+            let url = format!("https://{address}/v1/relay");
+            endpoints.push(at_udp(Transport::Webtransport, url));
+        }
         Ok(endpoints)
+    }
+
+    /// What pages have to be permitted to connect to for WebTransport, if the listener of QUIC has a port of its own.
+    #[must_use]
+    pub fn webtransport_origin(&self) -> Option<Origin> {
+        self.config.quic?.port?;
+        webtransport_origin(&self.endpoints(None).ok()?)
     }
 
     /// The digests of the certificates, whenever they change.
@@ -126,7 +140,11 @@ impl Directory {
     #[must_use]
     pub fn transports(&self) -> Vec<Transport> {
         match self.config.quic {
-            Some(_) => vec![Transport::Quic, Transport::Websocket],
+            Some(_) => vec![
+                Transport::Quic,
+                Transport::Websocket,
+                Transport::Webtransport,
+            ],
             None => vec![Transport::Websocket],
         }
     }
@@ -168,6 +186,14 @@ impl Quic {
         let port = self.port.or(base.port_or_known_default());
         Ok(format!("{host}:{}", port.ok_or(BadAuthority)?))
     }
+}
+
+/// The origin of the endpoint for WebTransport, if there is one.
+pub(crate) fn webtransport_origin(endpoints: &[RelayEndpoint]) -> Option<Origin> {
+    let mut endpoints = endpoints.iter();
+    let endpoint = endpoints.find(|it| it.transport() == Transport::Webtransport)?;
+    let url = Url::parse(&endpoint.url).ok()?;
+    url.origin().ascii_serialization().parse().ok()
 }
 
 /// Checks what a caller claims to have connected to and brings it into one form.
@@ -262,13 +288,29 @@ mod tests {
             (
                 &plain,
                 "a.b:3000",
-                vec!["quic://a.b:3000", "ws://a.b:3000/v1/relay"],
+                vec![
+                    "quic://a.b:3000",
+                    "ws://a.b:3000/v1/relay",
+                    "https://a.b:3000/v1/relay",
+                ],
             ),
-            (&plain, "A.b", vec!["quic://a.b:80", "ws://a.b/v1/relay"]),
+            (
+                &plain,
+                "A.b",
+                vec![
+                    "quic://a.b:80",
+                    "ws://a.b/v1/relay",
+                    "https://a.b:80/v1/relay",
+                ],
+            ),
             (
                 &plain,
                 "[::1]:9",
-                vec!["quic://[::1]:9", "ws://[::1]:9/v1/relay"],
+                vec![
+                    "quic://[::1]:9",
+                    "ws://[::1]:9/v1/relay",
+                    "https://[::1]:9/v1/relay",
+                ],
             ),
             (&tls, "a.b", vec!["wss://a.b/v1/relay"]),
         ] {
@@ -278,6 +320,7 @@ mod tests {
         let endpoints = endpoints.endpoints(Some("a.b")).unwrap();
         assert_eq!(endpoints[0].certificate_hashes, [Bytes::from(vec![7; 32])]);
         assert!(endpoints[1].certificate_hashes.is_empty());
+        assert_eq!(endpoints[2].certificate_hashes, [Bytes::from(vec![7; 32])]);
     }
 
     #[test]
@@ -290,8 +333,15 @@ mod tests {
             }),
             ..Config::default()
         };
-        let expected = ["quic://p.example:4433", "wss://p.example/x/v1/relay"];
-        assert_eq!(urls(config, Some("@@@")).unwrap(), expected);
+        let expected = [
+            "quic://p.example:4433",
+            "wss://p.example/x/v1/relay",
+            "https://p.example:4433/v1/relay",
+        ];
+        assert_eq!(urls(config.clone(), Some("@@@")).unwrap(), expected);
+        let directory = Directory::new(config, watch::channel(Vec::new()).1);
+        let origin = directory.webtransport_origin().unwrap();
+        assert_eq!(origin.to_string(), "https://p.example:4433");
         for text in [
             "p.example",
             "ftp://p.example",

@@ -22,6 +22,8 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::directory::webtransport_origin;
+
 /// The relays. A clone is another handle on the same ones.
 #[derive(Clone, Debug)]
 pub(crate) struct Roster(Arc<Mutex<State>>);
@@ -209,11 +211,18 @@ impl Roster {
     /// The origins that pages have to be permitted to connect to.
     pub(crate) fn origins(&self) -> Vec<Origin> {
         let state = self.lock();
-        let origins = state
-            .relays
-            .values()
-            .filter_map(|entry| entry.announced.origin.clone());
-        origins.collect()
+        let mut origins = Vec::new();
+        for Entry { announced, .. } in state.relays.values() {
+            origins.extend(announced.origin.clone());
+            let another = webtransport_origin(&announced.endpoints);
+            // The policy of a page that permits `http://host:1` permits `https://host:1`.
+            let is_new = |it: &Origin| {
+                let known = announced.origin.as_ref();
+                known.is_none_or(|known| !known.is_beside(it))
+            };
+            origins.extend(another.filter(is_new));
+        }
+        origins
     }
 
     /// What all of them carry.

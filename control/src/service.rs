@@ -271,14 +271,14 @@ impl<S: Store> Control<S> {
         self.0.transports()
     }
 
-    /// The origins of the relays that run apart, which pages have to be permitted to connect to.
+    /// The origins that pages have to be permitted to connect to: those of the relays that run apart, and that of
+    /// WebTransport where it has a port of its own.
     #[must_use]
     pub fn relay_origins(&self) -> Vec<Origin> {
-        self.0
-            .roster
-            .as_ref()
-            .map(Roster::origins)
-            .unwrap_or_default()
+        match &self.0.roster {
+            Some(roster) => roster.origins(),
+            None => self.0.directory.webtransport_origin().into_iter().collect(),
+        }
     }
 
     /// How many sessions and legs the relays that run apart carry.

@@ -33,6 +33,7 @@ use crate::seat::Seat;
 
 pub(crate) mod quic;
 mod socket;
+pub(crate) mod webtransport;
 pub(crate) mod ws;
 
 /// One leg. Its fields beside the wire belong to the session task.

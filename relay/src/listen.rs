@@ -2,4 +2,5 @@
 
 pub mod quic;
 pub mod stun;
+pub(crate) mod webtransport;
 pub(crate) mod ws;

@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures_util::SinkExt as _;
+use http::HeaderValue;
 use peersox_core::close::CloseReason;
 use peersox_core::id::PairingId;
 use peersox_core::limit::{Pool, Rates};
-use peersox_core::origin::{self, Origin, Refused};
+use peersox_core::origin::{self, Authority, Origin, Refused};
 use peersox_core::role::Role;
 use peersox_core::session::{Drain, LegId};
 use peersox_core::ticket::Verifier;
@@ -20,7 +21,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::future::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use crate::admit::admit;
 use crate::config::Config;
@@ -321,6 +322,28 @@ impl Inner {
         self.spawn(async move {
             let _ = timeout(linger, leg.part()).await;
         });
+    }
+
+    /// Whether a page may attach whose request has these values of `Origin`, and calls the server `own`. A request
+    /// without any comes from a program that is not a browser.
+    pub(crate) fn admits_page<'a>(
+        &self,
+        origins: impl IntoIterator<Item = &'a HeaderValue>,
+        own: Option<&Authority>,
+    ) -> bool {
+        let Some(allowed) = &self.config.allowed_origins else {
+            return true;
+        };
+        origins.into_iter().all(|value| {
+            let Some(origin) = value.to_str().ok().and_then(|text| text.parse().ok()) else {
+                return false;
+            };
+            let permitted = allowed.permits(&origin, own) || self.also_allows(&origin);
+            if !permitted && self.is_news(&origin) {
+                info!(%origin, "pages of this origin may not connect; it is not on the list");
+            }
+            permitted
+        })
     }
 
     /// Whether pages of an origin may attach, where the configuration does not say so.

@@ -95,7 +95,8 @@ impl Handle {
         self.plane()?.revoke(pairing).await
     }
 
-    /// The origins of relays that run apart, which pages have to be permitted to connect to.
+    /// The origins that pages have to be permitted to connect to: those of relays that run apart, and that of
+    /// WebTransport where it has a port of its own.
     #[must_use]
     pub fn relay_origins(&self) -> Vec<Origin> {
         let control = self.control.as_ref();

@@ -214,7 +214,7 @@ async fn a_session_is_opened_with_a_ticket_and_addresses() {
         assert_eq!(session.ticket_expires_at_millis, start + 300_000);
 
         let port = server.address.port();
-        let [quic, websocket] = &session.endpoints[..] else {
+        let [quic, websocket, webtransport] = &session.endpoints[..] else {
             panic!("{:?}", session.endpoints);
         };
         assert_eq!(quic.url, format!("quic://127.0.0.1:{port}"));
@@ -222,6 +222,10 @@ async fn a_session_is_opened_with_a_ticket_and_addresses() {
         assert_eq!(quic.certificate_hashes, [vec![1; 32], vec![2; 32]]);
         assert_eq!(websocket.url, format!("ws://127.0.0.1:{port}/v1/relay"));
         assert!(websocket.certificate_hashes.is_empty());
+        let url = format!("https://127.0.0.1:{port}/v1/relay");
+        assert_eq!(webtransport.url, url);
+        assert_eq!(webtransport.transport(), Transport::Webtransport);
+        assert_eq!(webtransport.certificate_hashes, quic.certificate_hashes);
     }
 }
 

@@ -1,5 +1,5 @@
 //! A leg over QUIC: one bidirectional stream of length-prefixed frames, and QUIC datagrams
-//! (RFC 9221) for the datagram lane.
+//! (RFC 9221) for the datagram lane. A leg over WebTransport is the same within a [`Session`].
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -15,6 +15,7 @@ use peersox_core::frame::{Frame, Lane};
 use quinn::{ConnectionError, ReadError, SendDatagramError, VarInt};
 use tokio_util::sync::ReusableBoxFuture;
 
+use super::webtransport::{NO_ERROR, Session};
 use super::{Broken, Came, Ending, Item, Sent, Want};
 use crate::pump::{Held, PART};
 
@@ -23,6 +24,8 @@ pub const ALPN: &[u8] = b"peersox.v1";
 
 pub(crate) struct Quic {
     connection: quinn::Connection,
+    /// That of WebTransport, if it is one.
+    session: Option<Session>,
     max_frame: usize,
     /// Whether the peer was permitted to send [`WIDE`] bytes ahead. That cannot be taken back.
     is_wide: bool,
@@ -36,6 +39,8 @@ pub(crate) struct Quic {
 struct Source {
     stream: quinn::RecvStream,
     splitter: Splitter,
+    /// The stream is over; the end of the session is awaited.
+    is_over: bool,
     /// The stream is over; the peer's close is awaited.
     closed: Option<Waiting<ConnectionError>>,
     /// None once the connection is lost, which the stream reports in order.
@@ -60,19 +65,21 @@ type Waiting<T> = ReusableBoxFuture<'static, T>;
 impl Quic {
     pub(crate) fn new(
         connection: quinn::Connection,
-        send: quinn::SendStream,
-        recv: quinn::RecvStream,
+        session: Option<Session>,
+        (send, recv): (quinn::SendStream, quinn::RecvStream),
         max_frame: usize,
     ) -> Self {
         let datagram = ReusableBoxFuture::new(next_datagram(connection.clone()));
         Self {
             connection,
+            session,
             max_frame,
             is_wide: false,
             permitted: 0,
             source: Source {
                 stream: recv,
                 splitter: Splitter::new(max_frame, Lane::Reliable as u8),
+                is_over: false,
                 closed: None,
                 datagram: Some(datagram),
                 stream_first: true,
@@ -112,8 +119,11 @@ impl Quic {
     }
 
     pub(crate) fn is_done(&self) -> bool {
-        let closed = self.connection.close_reason();
-        closed.is_some_and(|error| matches!(ending(&error), Ending::Done | Ending::Moved))
+        let end = match &self.session {
+            Some(session) => session.end(),
+            None => self.connection.close_reason().as_ref().map(ending),
+        };
+        matches!(end, Some(Ending::Done | Ending::Moved))
     }
 
     pub(crate) fn widen_receiving(&mut self) {
@@ -133,6 +143,10 @@ impl Quic {
         want: Want,
         room: usize,
     ) -> Poll<Result<Came<'static>, Ending>> {
+        if let Some(session) = &mut self.session {
+            // Whoever looks at the end later wants to know it.
+            session.poll_end(cx);
+        }
         self.source.stream_first ^= true;
         let stream_first = self.source.stream_first;
         if want != Want::Datagrams && stream_first {
@@ -160,6 +174,10 @@ impl Quic {
     ) -> Poll<Result<Came<'static>, Ending>> {
         let source = &mut self.source;
         loop {
+            if let (Some(session), true) = (&mut self.session, source.is_over) {
+                let end = session.poll_end(cx);
+                return end.map_or(Poll::Pending, |end| Poll::Ready(Err(end)));
+            }
             if let Some(closed) = &mut source.closed {
                 let error = ready!(closed.poll(cx));
                 return Poll::Ready(Err(ending(&error)));
@@ -178,12 +196,18 @@ impl Quic {
             let read = pin!(source.stream.read_chunk(READ_CHUNK, true)).poll(cx);
             match ready!(read) {
                 Ok(Some(chunk)) => source.splitter.push(chunk.bytes),
+                // A browser that ends its session resets the streams of it, too.
+                Ok(None) | Err(ReadError::Reset(_)) if self.session.is_some() => {
+                    source.is_over = true;
+                }
                 Ok(None) => {
                     let connection = self.connection.clone();
                     let closed = async move { connection.closed().await };
                     source.closed = Some(ReusableBoxFuture::new(closed));
                 }
-                Err(ReadError::ConnectionLost(error)) => return Poll::Ready(Err(ending(&error))),
+                Err(ReadError::ConnectionLost(error)) if self.session.is_none() => {
+                    return Poll::Ready(Err(ending(&error)));
+                }
                 Err(_) => return Poll::Ready(Err(Ending::Gone)),
             }
         }
@@ -196,11 +220,22 @@ impl Quic {
         let Some(waiting) = &mut self.source.datagram else {
             return Poll::Pending;
         };
-        let Ok(bytes) = ready!(waiting.poll(cx)) else {
-            self.source.datagram = None;
-            return Poll::Pending;
+        let bytes = loop {
+            let Ok(bytes) = ready!(waiting.poll(cx)) else {
+                self.source.datagram = None;
+                return Poll::Pending;
+            };
+            waiting.set(next_datagram(self.connection.clone()));
+            match &self.session {
+                None => break bytes,
+                // A datagram of another session, which there is not, is lost.
+                Some(session) => {
+                    if let Some(bytes) = session.unwrap(bytes) {
+                        break bytes;
+                    }
+                }
+            }
         };
-        waiting.set(next_datagram(self.connection.clone()));
         if bytes.first() != Some(&(Lane::Datagram as u8)) {
             return Poll::Ready(Err(Ending::Fault(CloseReason::FrameMalformed)));
         }
@@ -225,7 +260,8 @@ impl Quic {
     /// None if the datagram has to go on the stream, because the peer takes none.
     pub(crate) fn poll_datagram(&mut self, cx: &mut Context<'_>, frame: &Frame) -> Option<Sent> {
         let max = self.connection.max_datagram_size()?;
-        if frame.len() > max {
+        let overhead = self.session.as_ref().map_or(0, Session::overhead);
+        if frame.len() + overhead > max {
             return Some(Sent::TooLarge);
         }
         if let Some(waiting) = &mut self.sink.datagram {
@@ -234,7 +270,10 @@ impl Quic {
             }
             self.sink.datagram = None;
         }
-        let bytes = frame.clone().into_bytes();
+        let bytes = match &self.session {
+            Some(session) => session.wrap(&frame.clone().into_bytes()),
+            None => frame.clone().into_bytes(),
+        };
         if self.connection.datagram_send_buffer_space() >= bytes.len() {
             return Some(match self.connection.send_datagram(bytes) {
                 Err(SendDatagramError::TooLarge) => Sent::TooLarge,
@@ -256,6 +295,10 @@ impl Quic {
     pub(crate) async fn hang_up(mut self: Box<Self>, last: Vec<Held>, reason: CloseReason) {
         let closing = Closing {
             connection: self.connection.clone(),
+            number: match self.session {
+                Some(_) => NO_ERROR,
+                None => VarInt::from_u32(reason.number().into()),
+            },
             reason,
         };
         if super::is_graceful(reason) {
@@ -271,24 +314,30 @@ impl Quic {
                 let _ = sink.stream.stopped().await;
             }
         }
+        if let Some(session) = &mut self.session {
+            session.close(reason).await;
+        }
         drop(closing);
     }
 
     /// The connection is closed already.
     pub(crate) fn part(self: Box<Self>) {
-        self.connection.close(VarInt::from_u32(0), b"");
+        let number = self.session.map_or(VarInt::from_u32(0), |_| NO_ERROR);
+        self.connection.close(number, b"");
     }
 }
 
 /// Closes the connection with its reason even if waiting for the last bytes is cut short.
 struct Closing {
     connection: quinn::Connection,
+    number: VarInt,
     reason: CloseReason,
 }
 
 impl Drop for Closing {
     fn drop(&mut self) {
-        close(&self.connection, self.reason);
+        let text = self.reason.text().as_bytes();
+        self.connection.close(self.number, text);
     }
 }
 

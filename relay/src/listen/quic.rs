@@ -1,6 +1,6 @@
-//! QUIC connections (RFC 9000) with ALPN `peersox.v1`.
+//! QUIC connections (RFC 9000) with ALPN `peersox.v1`, or `h3` for WebTransport.
 //!
-//! The client opens one bidirectional stream and says Hello on it. Hello timeout covers everything
+//! The client opens one bidirectional stream, of its session where there is one, and says Hello on it. Hello timeout covers everything
 //! from the accepted handshake on.
 
 mod endpoint;
@@ -9,20 +9,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peersox_core::close::CloseReason;
-use quinn::VarInt;
-use quinn::crypto::rustls::{NoInitialCipherSuite, QuicServerConfig};
+use quinn::crypto::rustls::{HandshakeData, NoInitialCipherSuite, QuicServerConfig};
+use quinn::{RecvStream, SendStream, VarInt};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::debug;
 
 use crate::leg::Wire;
 use crate::leg::quic::{ALPN, NARROW, Quic, WIDE, close};
+use crate::leg::webtransport::Session;
+use crate::listen::webtransport::{self, NoSession};
 use crate::relay::Relay;
 
 pub use endpoint::{Keys, bind, on_socket};
 
 /// Accepts connections until the endpoint is closed or the relay drains. Connections with another
-/// ALPN than [`ALPN`] are closed; a server that speaks more on its endpoint accepts by itself and
+/// ALPN than [`ALPN`] and `h3` are closed; a server that speaks more on its endpoint accepts by itself and
 /// calls [`Relay::serve_quic`].
 ///
 /// Clients have to prove their address first (Retry, RFC 9000, section 8.1.2): a handshake that nobody
@@ -108,20 +110,38 @@ async fn begin(
     seat: (crate::seat::Seat, crate::seat::Pending),
     deadline: Instant,
 ) {
-    let Ok(stream) = timeout_at(deadline, connection.accept_bi()).await else {
+    let Ok(stream) = timeout_at(deadline, stream(relay, &connection)).await else {
         relay.metrics.hung_up(CloseReason::HelloTimeout);
         return close(&connection, CloseReason::HelloTimeout);
     };
-    let Ok((send, recv)) = stream else {
-        return;
+    let (session, stream) = match stream {
+        Ok(it) => it,
+        Err(error) => return debug!(%error, "no leg"),
     };
-    let quic = Quic::new(connection, send, recv, relay.config.limits.frame_bytes);
+    let max_frame = relay.config.limits.frame_bytes;
+    let quic = Quic::new(connection, session, stream, max_frame);
     relay
         .welcome(Wire::Quic(Box::new(quic)), seat, deadline)
         .await;
 }
 
-/// A server configuration with ALPN [`ALPN`] and bounded windows, for this certificate chain.
+/// The stream of the leg, and the session that it is in if the client speaks WebTransport.
+async fn stream(
+    relay: &crate::relay::Inner,
+    connection: &quinn::Connection,
+) -> Result<(Option<Session>, (SendStream, RecvStream)), NoSession> {
+    let shaken: Option<Box<HandshakeData>> = connection
+        .handshake_data()
+        .and_then(|data| data.downcast().ok());
+    let protocol = shaken.and_then(|data| data.protocol);
+    if protocol.as_deref() != Some(webtransport::ALPN) {
+        return Ok((None, connection.accept_bi().await?));
+    }
+    let (session, stream) = webtransport::accept(relay, connection).await?;
+    Ok((Some(session), stream))
+}
+
+/// A server configuration with ALPN [`ALPN`] and that of WebTransport, and bounded windows, for this certificate chain.
 ///
 /// # Errors
 /// [`BadCertificate`] if the key does not fit the certificate or cannot be used.
@@ -134,7 +154,7 @@ pub fn server_config(
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_no_client_auth()
         .with_single_cert(chain, key)?;
-    tls.alpn_protocols = vec![ALPN.to_vec()];
+    tls.alpn_protocols = vec![ALPN.to_vec(), webtransport::ALPN.to_vec()];
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
     config.transport_config(Arc::new(transport_config()));
     config
@@ -152,8 +172,9 @@ pub fn transport_config() -> quinn::TransportConfig {
     transport
         .keep_alive_interval(Some(Duration::from_secs(15)))
         .max_idle_timeout(Some(VarInt::from_u32(30_000).into()))
-        .max_concurrent_bidi_streams(VarInt::from_u32(1))
-        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        // A leg has one; with WebTransport its session has another, and HTTP/3 some of its own.
+        .max_concurrent_bidi_streams(VarInt::from_u32(2))
+        .max_concurrent_uni_streams(VarInt::from_u32(webtransport::STREAMS))
         .stream_receive_window(VarInt::from_u32(WIDE))
         .receive_window(VarInt::from_u32(NARROW))
         .send_window(NARROW.into())

@@ -15,7 +15,7 @@ use hyper::ext::Protocol;
 use peersox_core::origin::Authority;
 use tokio::time::{Instant, timeout_at};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tracing::{debug, info};
+use tracing::debug;
 
 use crate::leg::Wire;
 use crate::leg::ws::{SUBPROTOCOL, Ws};
@@ -129,29 +129,11 @@ impl Relay {
         if !lists(headers, &SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
             return Err(Refusal::NoSubprotocol);
         }
-        if !self.admits_page(request) {
+        let own = authority(request);
+        if !self.0.admits_page(headers.get_all(ORIGIN), own.as_ref()) {
             return Err(Refusal::Origin);
         }
         Ok(accepted)
-    }
-
-    /// Whether a page may open a WebSocket from where this request comes. A request without `Origin` comes
-    /// from a program that is not a browser.
-    fn admits_page<B>(&self, request: &Request<B>) -> bool {
-        let Some(allowed) = &self.0.config.allowed_origins else {
-            return true;
-        };
-        let own = authority(request);
-        request.headers().get_all(ORIGIN).iter().all(|value| {
-            let Some(origin) = value.to_str().ok().and_then(|text| text.parse().ok()) else {
-                return false;
-            };
-            let permitted = allowed.permits(&origin, own.as_ref()) || self.0.also_allows(&origin);
-            if !permitted && self.0.is_news(&origin) {
-                info!(%origin, "pages of this origin may not connect; it is not on the list");
-            }
-            permitted
-        })
     }
 }
 

@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{Over, Peer, Server, first_packets, fresh, hello, patiently, request};
+use crate::support::{EVERY, Over, Peer, Server, first_packets, fresh, hello, patiently, request};
 
 /// A leg from an address of this machine that says nothing; nothing if it is refused.
 async fn silent(server: &Server, from: [u8; 4]) -> Option<WebSocketStream<TcpStream>> {
@@ -278,7 +278,7 @@ async fn a_leg_that_sends_too_fast_is_read_more_slowly_and_loses_nothing() {
         ..Config::default()
     })
     .await;
-    for over in [Over::Ws, Over::Quic] {
+    for over in EVERY {
         let (mut one, mut two, _) = server.pair((over, Over::Ws)).await;
         let begun = Instant::now();
         let sending = tokio::spawn(async move {
@@ -394,7 +394,7 @@ async fn a_peer_that_is_not_read_hears_that_its_leg_lives() {
         ..Config::default()
     })
     .await;
-    for over in [Over::Ws, Over::Quic] {
+    for over in EVERY {
         let (mut one, two, _) = server.pair((over, Over::Ws)).await;
         let frame = Frame::new(Lane::Reliable, &[7; 60_000]);
         // The other side does not read, so sending stops at last.

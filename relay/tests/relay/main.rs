@@ -15,4 +15,5 @@ mod reset;
 mod runs;
 mod stun;
 mod support;
+mod webtransport;
 mod windows;

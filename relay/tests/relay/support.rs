@@ -28,6 +28,9 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
+use url::Url;
+use web_transport_quinn::proto::ConnectRequest;
+use web_transport_quinn::{ClientError, Session, SessionError, WebTransportError};
 
 pub const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
 pub const ANY_PORT: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
@@ -51,13 +54,19 @@ pub struct Server {
 pub enum Over {
     Ws,
     Quic,
+    WebTransport,
 }
 
-pub const EVERY_PAIR: [(Over, Over); 4] = [
+pub const EVERY: [Over; 3] = [Over::Ws, Over::Quic, Over::WebTransport];
+
+pub const EVERY_PAIR: [(Over, Over); 7] = [
     (Over::Ws, Over::Ws),
     (Over::Quic, Over::Quic),
     (Over::Ws, Over::Quic),
     (Over::Quic, Over::Ws),
+    (Over::WebTransport, Over::WebTransport),
+    (Over::WebTransport, Over::Ws),
+    (Over::Quic, Over::WebTransport),
 ];
 
 impl Server {
@@ -130,7 +139,41 @@ impl Server {
                 let (send, recv) = connection.open_bi().await.unwrap();
                 Peer::Quic(connection, send, recv)
             }
+            Over::WebTransport => {
+                let session = self.webtransport("/v1/relay", &[]).await.unwrap();
+                let (send, recv) = session.open_bi().await.unwrap();
+                Peer::WebTransport(Box::new((session, send, recv)))
+            }
         }
+    }
+
+    /// A session of WebTransport that was asked for with these headers.
+    pub async fn webtransport(
+        &self,
+        path: &str,
+        headers: &[(&'static str, &'static str)],
+    ) -> Result<Session, ClientError> {
+        let transport = quinn::TransportConfig::default();
+        self.webtransport_by(transport, path, headers).await
+    }
+
+    /// The same by a client of these transport parameters.
+    pub async fn webtransport_by(
+        &self,
+        transport: quinn::TransportConfig,
+        path: &str,
+        headers: &[(&'static str, &'static str)],
+    ) -> Result<Session, ClientError> {
+        let mut config = quic_client_of(&self.cert, b"h3");
+        config.transport_config(Arc::new(transport));
+        let connecting = self.client.connect_with(config, self.udp, "localhost");
+        let url = format!("https://localhost:{}{path}", self.udp.port());
+        let mut request = ConnectRequest::new(url.parse::<Url>().unwrap());
+        for (name, value) in headers {
+            let value = http::HeaderValue::from_static(value);
+            request = request.with_header(http::HeaderName::from_static(name), value);
+        }
+        Session::connect(connecting.unwrap().await?, request).await
     }
 
     pub async fn quic(&self) -> quinn::Connection {
@@ -146,6 +189,13 @@ impl Server {
 pub enum Peer {
     Ws(Box<WebSocketStream<TcpStream>>),
     Quic(quinn::Connection, quinn::SendStream, quinn::RecvStream),
+    WebTransport(
+        Box<(
+            Session,
+            web_transport_quinn::SendStream,
+            web_transport_quinn::RecvStream,
+        )>,
+    ),
 }
 
 impl Peer {
@@ -163,6 +213,11 @@ impl Peer {
                 let chunks = &mut [Bytes::copy_from_slice(&len), bytes];
                 let _ = send.write_all_chunks(chunks).await;
             }
+            Self::WebTransport(leg) => {
+                let len = u32::try_from(bytes.len()).unwrap().to_be_bytes();
+                let chunks = &mut [Bytes::copy_from_slice(&len), bytes];
+                let _ = leg.1.write_all_chunks(chunks).await;
+            }
         }
     }
 
@@ -172,6 +227,7 @@ impl Peer {
         match self {
             Self::Ws(_) => self.send(frame).await,
             Self::Quic(connection, ..) => connection.send_datagram(frame.into_bytes()).unwrap(),
+            Self::WebTransport(leg) => leg.0.send_datagram(frame.into_bytes()).unwrap(),
         }
     }
 
@@ -218,6 +274,27 @@ impl Peer {
                     None => Err(number(&connection.closed().await)),
                 }
             }
+            Self::WebTransport(leg) => {
+                let (session, _, recv) = &mut **leg;
+                let stream = async {
+                    let mut len = [0; 4];
+                    recv.read_exact(&mut len).await.ok()?;
+                    let mut bytes = vec![0; u32::from_be_bytes(len) as usize];
+                    recv.read_exact(&mut bytes).await.ok()?;
+                    Some(Bytes::from(bytes))
+                };
+                let datagram = async { session.read_datagram().await.ok() };
+                // As above.
+                let got = tokio::select! {
+                    biased;
+                    Some(bytes) = datagram => Some(bytes),
+                    got = stream => got,
+                };
+                match got {
+                    Some(bytes) => Ok(bytes),
+                    None => Err(code(&session.closed().await)),
+                }
+            }
         }
     }
 
@@ -249,7 +326,24 @@ impl Peer {
                 send.stopped().await.unwrap();
                 connection.close(VarInt::from_u32(number.into()), b"");
             }
+            Self::WebTransport(leg) => {
+                let (session, send, _) = &mut **leg;
+                send.finish().unwrap();
+                send.stopped().await.unwrap();
+                session.close(number.into(), b"");
+                session.closed().await;
+            }
         }
+    }
+}
+
+/// With what a session of WebTransport ended; zero if without a number.
+fn code(error: &SessionError) -> u16 {
+    match error {
+        SessionError::WebTransportError(WebTransportError::Closed(code, _)) => {
+            u16::try_from(*code).unwrap()
+        }
+        _ => 0,
     }
 }
 
@@ -376,6 +470,10 @@ fn client_endpoint(socket: UdpSocket, cert: &CertificateDer<'static>) -> quinn::
 }
 
 pub fn quic_client(cert: &CertificateDer<'static>) -> quinn::ClientConfig {
+    quic_client_of(cert, ALPN)
+}
+
+fn quic_client_of(cert: &CertificateDer<'static>, alpn: &[u8]) -> quinn::ClientConfig {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(cert.clone()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -384,7 +482,7 @@ pub fn quic_client(cert: &CertificateDer<'static>) -> quinn::ClientConfig {
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    tls.alpn_protocols = vec![ALPN.to_vec()];
+    tls.alpn_protocols = vec![alpn.to_vec()];
     let crypto = quinn::crypto::rustls::QuicClientConfig::try_from(tls).unwrap();
     quinn::ClientConfig::new(Arc::new(crypto))
 }
