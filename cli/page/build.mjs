@@ -40,6 +40,7 @@ mkdirSync(join(site, 'assets'))
 const wasm = asset('peersox', 'wasm', readFileSync(join(npm, 'peersox.wasm')))
 const transferWasm = asset('transfer', 'wasm', readFileSync(join(npm, 'peersox-transfer.wasm')))
 const transferScript = asset('transfer', 'js', readFileSync(join(npm, 'slim-transfer.js')))
+const webtransportScript = asset('webtransport', 'js', readFileSync(join(npm, 'webtransport.js')))
 const worker = asset('worker', 'js', await bundle('worker.ts', 'iife', {}))
 const urls = { WASM_URL: wasm, TRANSFER_WASM_URL: transferWasm, WORKER_URL: worker }
 const script = asset('page', 'js', await bundle('main.ts', 'esm', urls))
@@ -67,9 +68,13 @@ async function bundle(entry, format, urls) {
     alias: { peersox: join(npm, 'slim.js') },
     plugins: [
       {
-        name: 'transfers',
-        // Loaded when it is needed, from where it is served.
-        setup: (it) => it.onResolve({ filter: /\/slim-transfer\.js$/ }, () => ({ path: `./${transferScript.replace('assets/', '')}`, external: true })),
+        name: 'later',
+        // Loaded when they are needed, from where they are served.
+        setup(it) {
+          const served = (script) => () => ({ path: `./${script.replace('assets/', '')}`, external: true })
+          it.onResolve({ filter: /\/slim-transfer\.js$/ }, served(transferScript))
+          it.onResolve({ filter: /\/webtransport\.js$/ }, served(webtransportScript))
+        },
       },
     ],
     define: Object.fromEntries(Object.entries(urls).map(([name, url]) => [name, JSON.stringify(url)])),

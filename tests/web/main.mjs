@@ -22,6 +22,7 @@ import { relayChecks } from './relay.mjs'
 import { restartChecks } from './restart.mjs'
 import { rustChecks } from './rust.mjs'
 import { webSysChecks } from './web-sys.mjs'
+import { webTransportChecks } from './webtransport.mjs'
 
 // Checks wait more than they compute: those of the package and those of the page go on side by side.
 const clients = [
@@ -38,6 +39,7 @@ const clients = [
   keptChecks,
   pathChecks,
   relayChecks,
+  webTransportChecks,
   apartChecks,
   restartChecks,
 ]

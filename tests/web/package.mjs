@@ -43,7 +43,7 @@ export async function packageChecks() {
   })
 
   await check('its files have lines of bearable length, and maps that name their sources', () => {
-    for (const name of ['peersox', 'slim', 'peersox-transfer', 'slim-transfer']) {
+    for (const name of ['peersox', 'slim', 'peersox-transfer', 'slim-transfer', 'webtransport']) {
       const text = readFileSync(join(npm, `${name}.js`), 'utf8')
       const longest = Math.max(...text.split('\n').map((it) => it.length))
       // A class is not cut between its methods.

@@ -19,7 +19,7 @@ const MESSAGES = {
   DeletePairingResponse: [],
   OpenSessionRequest: ['credential', 'unreached_epoch'],
   OpenSessionResponse: ['ticket', 'ticket_expires_at_millis', 'endpoints', 'ice_servers', 'epoch'],
-  RelayEndpoint: ['transport', 'url'],
+  RelayEndpoint: ['transport', 'url', 'certificate_hashes'],
   IceServer: ['urls', 'username', 'credential'],
   Status: ['details'],
   Any: ['type_url', 'value'],

@@ -10,6 +10,12 @@ export type Role = 'initiator' | 'joiner'
 /** The way that messages take: over the server's relay, or from browser to browser. */
 export type PathKind = 'relay' | 'webrtc'
 
+/** What carries the connection to the relay. */
+export type Transport = 'websocket' | 'webtransport'
+
+/** What may carry it: `auto` begins with a WebSocket, and goes on over WebTransport where that passes. */
+export type TransportChoice = 'auto' | Transport
+
 /** What may be sent as a message. Of a view exactly its part of the buffer is sent, of a `Blob` or `File` its bytes. */
 export type Data = string | ArrayBufferLike | ArrayBufferView | Blob
 
@@ -35,6 +41,8 @@ export interface ClientOptions {
    * `manual` only when {@link PeerSoxClient.upgrade} is called; `off` never, not even if the peer asks.
    */
   webrtc?: 'auto' | 'manual' | 'off' | undefined
+  /** What carries the connection to the relay; by default `auto`. */
+  transport?: TransportChoice | undefined
   /** Servers for ICE beside those that the server names. */
   iceServers?: RTCIceServer[] | undefined
   /** `relay` permits TURN candidates only, so that the peer does not learn this device's addresses. */
@@ -152,6 +160,8 @@ export interface Stats {
   rtt: number | null
   /** From this peer to the relay and back, in milliseconds. */
   relayRtt: number | null
+  /** What carries the connection to the relay. */
+  transport: Transport | null
   /** Bytes per second that arrived, over the last two seconds, with every overhead of ours. */
   receiveRate: number
   /** Bytes per second that were sent, likewise. */

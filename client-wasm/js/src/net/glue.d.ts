@@ -7,6 +7,11 @@ declare module '#engine' {
   export function call(machine: number, op: number, now: number, a: number, b: number, c: number): number
 }
 
+// The file that legs over WebTransport are in; build.mjs makes it of `webtransport.ts`.
+declare module '#webtransport' {
+  export const WebTransportLeg: typeof import('./webtransport.js').WebTransportLeg
+}
+
 /** The version of the package. */
 declare const VERSION: string
 

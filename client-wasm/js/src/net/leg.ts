@@ -1,9 +1,6 @@
 /**
- * One connection to the relay: frames in, frames out. A message of the WebSocket is one frame.
- *
- * Another transport is another class of this shape: WebTransport connects to the endpoint of that kind, sends Hello
- * and reliable frames, length-prefixed, over one bidirectional stream, and datagrams as datagrams, as
- * docs/protocol.md says for QUIC; `hasRoom` is then what the stream's writer says.
+ * One connection to the relay: frames in, frames out. Over a WebSocket a message is one frame; webtransport.ts has the
+ * other transport.
  *
  * @internal
  * @packageDocumentation
@@ -20,7 +17,21 @@ export interface LegListener {
 }
 
 /** See the module. */
-export class Leg {
+export interface Leg {
+  /** Sends a frame. Its bytes are lent. */
+  send(frame: Uint8Array<ArrayBuffer>): void
+  /** Whether another frame may be sent without too much waiting already. */
+  readonly hasRoom: boolean
+  /** Whether so much waits that the leg has to be looked at again: it does not tell when it has room. */
+  readonly isCrowded: boolean
+  /** Whether frames that were sent still wait in this process. */
+  readonly waits: boolean
+  /** Ends it, and says why. What was sent before still leaves; nothing more is told. */
+  hangUp(code?: number): void
+}
+
+/** A leg over a WebSocket. */
+export class WebSocketLeg implements Leg {
   readonly #socket: WebSocket
 
   /** Throws if the browser refuses the URL. */
@@ -45,27 +56,22 @@ export class Leg {
     this.#socket = socket
   }
 
-  /** Sends a frame. Its bytes are lent. */
   send(frame: Uint8Array<ArrayBuffer>): void {
     this.#socket.send(KEEPS ? frame.slice() : frame)
   }
 
-  /** Whether another frame may be sent without too much waiting already. */
   get hasRoom(): boolean {
     return this.#isOpen && this.#socket.bufferedAmount < HIGH_WATER
   }
 
-  /** Whether so much waits that the leg has to be looked at again: a WebSocket does not tell when it has room. */
   get isCrowded(): boolean {
     return this.#isOpen && !this.hasRoom
   }
 
-  /** Whether frames that were sent still wait in this process. */
   get waits(): boolean {
     return this.#socket.bufferedAmount > 0
   }
 
-  /** Ends it, and says why. What was sent before still leaves; nothing more is told. */
   hangUp(code?: number): void {
     const socket = this.#socket
     socket.onopen = socket.onmessage = socket.onerror = socket.onclose = null

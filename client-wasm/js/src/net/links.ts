@@ -10,10 +10,10 @@ import type { OpenSessionResponse } from '#wire'
 import type { UnreachableError } from '../api/errors.js'
 import { unreachable } from './causes.js'
 import { clock, texts } from './door.js'
-import { Leg } from './leg.js'
+import { type Leg, type LegListener, WebSocketLeg } from './leg.js'
 import type { Machine } from './machine.js'
 import { Meter } from './meter.js'
-import { iceServers } from './servers.js'
+import { iceServers, WEBTRANSPORT } from './servers.js'
 import { Wire } from './wire.js'
 
 /** What a machine tells. */
@@ -29,8 +29,8 @@ export class Links {
   readonly #own: RTCConfiguration
   readonly #hear: (act: () => void) => void
   readonly #refused: (error: UnreachableError) => void
-  /** By number. */
-  readonly #legs = new Map<number, Leg>()
+  /** By number; without a value while what a leg needs is loaded. */
+  readonly #legs = new Map<number, Leg | undefined>()
   readonly #wires = new Map<number, Wire>()
 
   /**
@@ -54,7 +54,7 @@ export class Links {
     const wire = this.#wires.get(a)
     switch (told) {
       case Told.Connect:
-        this.#connect(a, b)
+        void this.#connect(a, b)
         return true
       case Told.HangUp:
         this.#hangUp(a, b)
@@ -96,7 +96,7 @@ export class Links {
       any = true
     }
     for (const [number, leg] of this.#legs) {
-      while (leg.hasRoom) {
+      while (leg?.hasRoom) {
         const frame = this.#machine.transmitLeg(number)
         if (!frame) break
         send(leg, frame)
@@ -120,12 +120,12 @@ export class Links {
 
   /** Whether a leg has to be looked at again. */
   get isCrowded(): boolean {
-    return [...this.#legs.values()].some((it) => it.isCrowded)
+    return [...this.#legs.values()].some((it) => it?.isCrowded)
   }
 
   /** Tells the machine of which legs frames wait in this process. */
   tellWaiting(): void {
-    for (const [number, leg] of this.#legs) this.#machine.waiting(number, leg.waits)
+    for (const [number, leg] of this.#legs) this.#machine.waiting(number, !!leg?.waits)
   }
 
   /** `RTCPeerConnection.getStats()` of the connection that is there. */
@@ -135,49 +135,55 @@ export class Links {
 
   /** Ends them all, without a word of the machine's. */
   stop(): void {
-    for (const leg of this.#legs.values()) leg.hangUp()
+    for (const leg of this.#legs.values()) leg?.hangUp()
+    this.#legs.clear()
     for (const wire of this.#wires.values()) wire.close()
   }
 
-  #connect(number: number, transport: number): void {
-    const url = this.session?.endpoints.find((it) => it.transport === transport)?.url ?? ''
+  async #connect(number: number, transport: number): Promise<void> {
+    const endpoint = this.session?.endpoints.find((it) => it.transport === transport)
+    const url = endpoint?.url ?? ''
     let wasOpen = false
     /** It could not be opened. What the browser threw, if it did. */
     const failed = (thrown?: unknown) => {
-      void unreachable(url, thrown ?? new Error(`no WebSocket to ${url} can be opened`)).then((error) => {
+      void unreachable(url, thrown ?? new Error(`no connection to ${url} can be opened`)).then((error) => {
         this.#hear(() => {
           this.#refused(error)
           this.#machine.legEnded(number, -1)
         })
       })
     }
+    const listener: LegListener = {
+      open: () => {
+        wasOpen = true
+        this.#hear(() => this.#machine.legConnected(number))
+      },
+      frame: (bytes) =>
+        this.#hear(() => {
+          this.received.add(bytes.length, clock())
+          this.#machine.takeLeg(number, bytes)
+        }),
+      closed: (code) => {
+        this.#legs.delete(number)
+        if (!wasOpen && code < 0) return failed()
+        this.#hear(() => this.#machine.legEnded(number, code))
+      },
+    }
     try {
-      const leg = new Leg(url, {
-        open: () => {
-          wasOpen = true
-          this.#hear(() => this.#machine.legConnected(number))
-        },
-        frame: (bytes) =>
-          this.#hear(() => {
-            this.received.add(bytes.length, clock())
-            this.#machine.takeLeg(number, bytes)
-          }),
-        closed: (code) => {
-          this.#legs.delete(number)
-          if (!wasOpen && code < 0) return failed()
-          this.#hear(() => this.#machine.legEnded(number, code))
-        },
-      })
-      this.#legs.set(number, leg)
+      this.#legs.set(number, undefined)
+      const Leg = transport === WEBTRANSPORT ? (await import('#webtransport')).WebTransportLeg : WebSocketLeg
+      // It may have been given up meanwhile.
+      if (this.#legs.has(number)) this.#legs.set(number, new Leg(url, listener, endpoint?.certificate_hashes ?? []))
     } catch (thrown) {
+      this.#legs.delete(number)
       failed(thrown)
     }
   }
 
   #hangUp(number: number, code: number): void {
     const leg = this.#legs.get(number)
-    if (!leg) return
     this.#legs.delete(number)
+    if (!leg) return
     if (code < 0) return leg.hangUp()
     // Its last words, whatever waits before them.
     for (let frame = this.#machine.transmitLeg(number); frame; frame = this.#machine.transmitLeg(number)) leg.send(frame)

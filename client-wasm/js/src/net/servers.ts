@@ -6,12 +6,14 @@
  */
 
 import type { OpenSessionResponse } from '#wire'
+import type { Transport, TransportChoice } from '../api/types.js'
 
 type IceServers = OpenSessionResponse['ice_servers']
 
-/** The transports of the endpoints, a bit each. */
-export function offered({ endpoints }: OpenSessionResponse): number {
-  return endpoints.reduce((bits, { transport }) => (transport < BITS ? bits | (1 << transport) : bits), 0)
+/** The transports of the endpoints that may be used, a bit each. */
+export function offered({ endpoints }: OpenSessionResponse, choice: TransportChoice): number {
+  const may = (it: number) => TRANSPORTS[it] && (choice === 'auto' ? it < WEBTRANSPORT || HAS_WEBTRANSPORT() : TRANSPORTS[it] === choice)
+  return endpoints.reduce((bits, { transport }) => (may(transport) ? bits | (1 << transport) : bits), 0)
 }
 
 /** The servers for `RTCPeerConnection`. */
@@ -33,5 +35,8 @@ function usable(servers: IceServers): IceServers {
   return servers.filter((it) => it.credential || !it.urls.some((url) => /^turns?:/i.test(url)))
 }
 
-/** Transports have small numbers. */
-const BITS = 8
+const HAS_WEBTRANSPORT = () => typeof WebTransport === 'function'
+
+/** By their numbers in `peersox.v1.Transport`. */
+export const TRANSPORTS: (Transport | undefined)[] = [, 'websocket', , 'webtransport']
+export const WEBTRANSPORT = 3

@@ -16,14 +16,14 @@ import { CAUSES, Cause, End as Row, ENDS, MODES, Told } from '#tables'
 import type { OpenSessionResponse } from '#wire'
 import type { End } from '../api/end.js'
 import { PairingInvalidError, PeerSoxError, RateLimitedError, type UnreachableError } from '../api/errors.js'
-import type { CloseReason } from '../api/types.js'
+import type { CloseReason, TransportChoice } from '../api/types.js'
 import { Assembler } from './assembler.js'
 import { clock, texts, toText, utf8 } from './door.js'
 import type { Engine } from './engine.js'
 import { failure } from './failure.js'
 import { Links, type News } from './links.js'
 import type { Machine } from './machine.js'
-import { offered, outlives } from './servers.js'
+import { offered, outlives, TRANSPORTS } from './servers.js'
 import { Wake } from './wake.js'
 
 /** Opens a session, which admits a leg; names the epoch at which the relay could not be reached, or 0. */
@@ -37,6 +37,7 @@ export interface ShellOptions {
   secret?: Uint8Array | undefined
   name?: string | undefined
   webrtc: (typeof MODES)[number]
+  transport?: TransportChoice | undefined
   /** For how many milliseconds another leg is sought; never given up if there is none. */
   patience?: number | undefined
   iceServers?: RTCIceServer[] | undefined
@@ -74,6 +75,9 @@ export interface ShellListener {
 /** One endpoint of a pairing at work. */
 export class Shell {
   readonly #open: OpenSession
+  readonly #transport: TransportChoice
+  /** The transport of the leg, as `peersox.v1.Transport` numbers them; 0 without one. */
+  #carrier = 0
   readonly #machine: Machine
   readonly #assembler: Assembler
   readonly #listener: ShellListener
@@ -103,10 +107,11 @@ export class Shell {
 
   /** Makes a peer, and begins to attach to the relay. Throws if the pairing is incomplete. */
   constructor(engine: Engine, options: ShellOptions, listener: ShellListener) {
-    const { id, initiator, secret, code, name = AGENT, webrtc, patience = -1, maxMessage, open } = options
+    const { id, initiator, secret, code, name = AGENT, webrtc, transport = 'auto', patience = -1, maxMessage, open } = options
     const own: RTCConfiguration = { iceServers: options.iceServers ?? [], iceTransportPolicy: options.icePolicy ?? 'all' }
     const mode = MODES.indexOf(HAS_WEBRTC() ? webrtc : 'off')
     this.#open = open
+    this.#transport = transport
     this.#listener = listener
     this.#machine = new engine.Machine({ id, initiator, secret, code, name, agent: AGENT, mode, patience })
     this.#assembler = new Assembler(this.#machine, maxMessage)
@@ -214,6 +219,7 @@ export class Shell {
     return {
       directRtt: this.#isDirect ? this.#machine.rtt() : undefined,
       relayRtt: this.#relayRtt,
+      transport: TRANSPORTS[this.#carrier],
       receiveRate: received.rate(now),
       sendRate: sent.rate(now),
       bytesReceived: received.total,
@@ -297,10 +303,12 @@ export class Shell {
         return this.#end(this.#endOf(a, toText(bytes)))
       case Told.Attached:
         this.everAttached = true
+        this.#carrier = a
         this.#legRefusal = undefined
         return this.#later((to) => to.attached(b > 0))
       case Told.LegLost:
       case Told.AttemptFailed: {
+        if (told === Told.LegLost) this.#carrier = 0
         const error = a === Cause.Control ? this.#refusal : a === Cause.Broken ? this.#legRefusal : undefined
         const why = error?.message ?? toText(bytes)
         return this.#later((to) => to.legLost(CAUSES[a]!, why, orNull(b), orNull(c)))
@@ -361,7 +369,7 @@ export class Shell {
       (session) =>
         this.#hear(() => {
           this.#links.session = session
-          this.#machine.sessionOpened(number, offered(session), outlives(session), session.ticket)
+          this.#machine.sessionOpened(number, offered(session, this.#transport), outlives(session), session.ticket)
         }),
       (error: PeerSoxError) =>
         this.#hear(() => {
