@@ -81,7 +81,10 @@ impl Seats {
             over.as_mut().enable();
             if let Ok(place) = self.handshakes.take(address, 1) {
                 let over = Arc::clone(&self.handshake_over);
-                return Handshake { place: Some(place), over };
+                return Handshake {
+                    place: Some(place),
+                    over,
+                };
             }
             over.await;
         }
