@@ -5,6 +5,7 @@
 //! frames that came together stay together as a [`Run`], which a leg of the same kind sends as it is.
 
 pub mod length;
+mod pieces;
 mod run;
 pub mod websocket;
 
