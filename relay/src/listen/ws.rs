@@ -135,9 +135,9 @@ impl Relay {
         Ok(accepted)
     }
 
-    /// Whether a page may open a WebSocket from where this request comes. A request without `Origin` comes
+    /// Whether a page may attach from where this request comes. A request without `Origin` comes
     /// from a program that is not a browser.
-    fn admits_page<B>(&self, request: &Request<B>) -> bool {
+    pub(super) fn admits_page<B>(&self, request: &Request<B>) -> bool {
         let Some(allowed) = &self.0.config.allowed_origins else {
             return true;
         };
