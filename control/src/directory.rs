@@ -60,14 +60,15 @@ impl Directory {
     }
 
     /// Where a caller who reached control under `authority` (host, and port if it is not the usual
-    /// one) can attach: QUIC first, if there is any, then WebSocket.
+    /// one) can attach: QUIC first, if there is any, then WebSocket, then gRPC unless a proxy serves the
+    /// deployment below a path, where generated code does not find it.
     ///
     /// # Errors
     /// [`BadAuthority`] if there is no public URL and the authority is missing or none.
     pub fn endpoints(&self, authority: Option<&str>) -> Result<Vec<RelayEndpoint>, BadAuthority> {
         let base = self.base(authority)?;
         let host = base.host_str().ok_or(BadAuthority)?;
-        let mut endpoints = Vec::with_capacity(2);
+        let mut endpoints = Vec::with_capacity(3);
         if let Some(quic) = self.config.quic {
             endpoints.push(RelayEndpoint {
                 transport: Transport::Quic.into(),
@@ -92,6 +93,13 @@ impl Directory {
             url: format!("{scheme}://{host}{port}{path}/v1/relay"),
             certificate_hashes: Vec::new(),
         });
+        if path.is_empty() {
+            endpoints.push(RelayEndpoint {
+                transport: Transport::Grpc.into(),
+                url: format!("{}://{host}{port}", base.scheme()),
+                certificate_hashes: Vec::new(),
+            });
+        }
         Ok(endpoints)
     }
 
@@ -125,10 +133,12 @@ impl Directory {
     /// The transports on which the relay can be reached, in the same order.
     #[must_use]
     pub fn transports(&self) -> Vec<Transport> {
-        match self.config.quic {
-            Some(_) => vec![Transport::Quic, Transport::Websocket],
-            None => vec![Transport::Websocket],
-        }
+        let public = self.config.public_url.as_ref();
+        let quic = self.config.quic.map(|_| Transport::Quic);
+        let grpc = public.is_none_or(|public| public.path() == "/");
+        let grpc = grpc.then_some(Transport::Grpc);
+        let all = [quic, Some(Transport::Websocket), grpc];
+        all.into_iter().flatten().collect()
     }
 
     /// Servers for ICE, with credentials for the caller where they are needed: those of the operator, and
@@ -262,15 +272,23 @@ mod tests {
             (
                 &plain,
                 "a.b:3000",
-                vec!["quic://a.b:3000", "ws://a.b:3000/v1/relay"],
+                vec![
+                    "quic://a.b:3000",
+                    "ws://a.b:3000/v1/relay",
+                    "http://a.b:3000",
+                ],
             ),
-            (&plain, "A.b", vec!["quic://a.b:80", "ws://a.b/v1/relay"]),
+            (
+                &plain,
+                "A.b",
+                vec!["quic://a.b:80", "ws://a.b/v1/relay", "http://a.b"],
+            ),
             (
                 &plain,
                 "[::1]:9",
-                vec!["quic://[::1]:9", "ws://[::1]:9/v1/relay"],
+                vec!["quic://[::1]:9", "ws://[::1]:9/v1/relay", "http://[::1]:9"],
             ),
-            (&tls, "a.b", vec!["wss://a.b/v1/relay"]),
+            (&tls, "a.b", vec!["wss://a.b/v1/relay", "https://a.b"]),
         ] {
             assert_eq!(urls(config.clone(), Some(authority)).unwrap(), expected);
         }
