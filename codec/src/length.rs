@@ -4,28 +4,20 @@
 //! are one slice, a [`Run`]. A frame that spans chunks is put together in a buffer of its own, which is the
 //! one copy on this path.
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::Bytes;
 
+use crate::pieces::Pieces;
 use crate::{Heads, Run};
 
 /// Bytes of the length in front of a frame.
 pub const PREFIX: usize = 4;
 
-/// The state between two chunks: `prefix` is complete exactly if `body` is there.
+/// The state between two chunks.
 #[derive(Debug)]
 pub struct Splitter {
     max: usize,
     joined: u8,
-    chunk: Bytes,
-    prefix: [u8; PREFIX],
-    prefix_len: usize,
-    body: Option<Body>,
-}
-
-#[derive(Debug)]
-struct Body {
-    len: usize,
-    bytes: BytesMut,
+    pieces: Pieces<PREFIX>,
 }
 
 /// What a stream holds.
@@ -49,17 +41,13 @@ impl Splitter {
         Self {
             max,
             joined,
-            chunk: Bytes::new(),
-            prefix: [0; PREFIX],
-            prefix_len: 0,
-            body: None,
+            pieces: Pieces::new(),
         }
     }
 
     /// Takes the next chunk. Call only after [`Splitter::split`] answered none.
     pub fn push(&mut self, chunk: Bytes) {
-        debug_assert!(self.chunk.is_empty());
-        self.chunk = chunk;
+        self.pieces.push(chunk);
     }
 
     /// What comes next, if the chunks so far complete it. A run has at most `room` bytes; a single frame may
@@ -68,21 +56,25 @@ impl Splitter {
     /// # Errors
     /// [`TooLarge`] as soon as a length says so.
     pub fn split(&mut self, room: usize) -> Result<Option<Piece>, TooLarge> {
-        if self.prefix_len == 0
-            && let Some(run) = self.run(room)
-        {
+        if let Some(run) = self.run(room) {
             return Ok(Some(Piece::Run(run)));
         }
-        Ok(self.frame()?.map(Piece::Frame))
+        let max = self.max;
+        let frame = self.pieces.next(|prefix| {
+            let len = u32::from_be_bytes(prefix) as usize;
+            (len <= max).then_some(len).ok_or(TooLarge)
+        });
+        Ok(frame?.map(Piece::Frame))
     }
 
     /// The frames at the beginning of the chunk that are whole and are to be joined.
     fn run(&mut self, room: usize) -> Option<Run<Bytes>> {
+        let chunk = self.pieces.between()?;
         let (mut end, mut frames) = (0, 0);
-        while let Some((size, len)) = measure(&self.chunk[end..])
+        while let Some((size, len)) = measure(&chunk[end..])
             && len <= self.max
             && end + size + len <= room
-            && let Some(frame) = self.chunk[end + size..].get(..len)
+            && let Some(frame) = chunk[end + size..].get(..len)
             && frame.first() == Some(&self.joined)
         {
             end += size + len;
@@ -90,45 +82,10 @@ impl Splitter {
         }
         (frames > 0).then(|| Run {
             heads: Heads::Length,
-            bytes: self.chunk.split_to(end),
+            bytes: chunk.split_to(end),
             frames,
             payload: end - frames * PREFIX,
         })
-    }
-
-    fn frame(&mut self) -> Result<Option<Bytes>, TooLarge> {
-        while self.body.is_none() {
-            if self.prefix_len < PREFIX {
-                if self.chunk.is_empty() {
-                    return Ok(None);
-                }
-                self.prefix[self.prefix_len] = self.chunk.get_u8();
-                self.prefix_len += 1;
-                continue;
-            }
-            let len = u32::from_be_bytes(self.prefix) as usize;
-            if len > self.max {
-                return Err(TooLarge);
-            }
-            if self.chunk.len() >= len {
-                self.prefix_len = 0;
-                return Ok(Some(self.chunk.split_to(len)));
-            }
-            let bytes = BytesMut::with_capacity(len);
-            self.body = Some(Body { len, bytes });
-        }
-        let Some(mut body) = self.body.take() else {
-            return Ok(None);
-        };
-        let missing = body.len - body.bytes.len();
-        let part = self.chunk.split_to(missing.min(self.chunk.len()));
-        body.bytes.extend_from_slice(&part);
-        if body.bytes.len() < body.len {
-            self.body = Some(body);
-            return Ok(None);
-        }
-        self.prefix_len = 0;
-        Ok(Some(body.bytes.freeze()))
     }
 }
 

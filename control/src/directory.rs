@@ -60,14 +60,15 @@ impl Directory {
     }
 
     /// Where a caller who reached control under `authority` (host, and port if it is not the usual
-    /// one) can attach: QUIC first, if there is any, then WebSocket, then WebTransport at the port of QUIC.
+    /// one) can attach: QUIC first, if there is any, then WebSocket, then WebTransport at the port of QUIC, then
+    /// gRPC unless a proxy serves the deployment below a path, where generated code does not find it.
     ///
     /// # Errors
     /// [`BadAuthority`] if there is no public URL and the authority is missing or none.
     pub fn endpoints(&self, authority: Option<&str>) -> Result<Vec<RelayEndpoint>, BadAuthority> {
         let base = self.base(authority)?;
         let host = base.host_str().ok_or(BadAuthority)?;
-        let mut endpoints = Vec::with_capacity(3);
+        let mut endpoints = Vec::with_capacity(4);
         let udp = self.config.quic.map(|quic| quic.reached_at(&base));
         let udp = udp.transpose()?;
         let at_udp = |transport: Transport, url: String| RelayEndpoint {
@@ -98,6 +99,13 @@ impl Directory {
         if let Some(address) = &udp {
             let url = format!("https://{address}/v1/relay");
             endpoints.push(at_udp(Transport::Webtransport, url));
+        }
+        if path.is_empty() {
+            endpoints.push(RelayEndpoint {
+                transport: Transport::Grpc.into(),
+                url: format!("{}://{host}{port}", base.scheme()),
+                certificate_hashes: Vec::new(),
+            });
         }
         Ok(endpoints)
     }
@@ -139,14 +147,16 @@ impl Directory {
     /// The transports on which the relay can be reached, in the same order.
     #[must_use]
     pub fn transports(&self) -> Vec<Transport> {
-        match self.config.quic {
-            Some(_) => vec![
-                Transport::Quic,
-                Transport::Websocket,
-                Transport::Webtransport,
-            ],
-            None => vec![Transport::Websocket],
-        }
+        let public = self.config.public_url.as_ref();
+        let udp = |it| self.config.quic.map(|_| it);
+        let grpc = public.is_none_or(|public| public.path() == "/");
+        let all = [
+            udp(Transport::Quic),
+            Some(Transport::Websocket),
+            udp(Transport::Webtransport),
+            grpc.then_some(Transport::Grpc),
+        ];
+        all.into_iter().flatten().collect()
     }
 
     /// Servers for ICE, with credentials for the caller where they are needed: those of the operator, and
@@ -292,6 +302,7 @@ mod tests {
                     "quic://a.b:3000",
                     "ws://a.b:3000/v1/relay",
                     "https://a.b:3000/v1/relay",
+                    "http://a.b:3000",
                 ],
             ),
             (
@@ -301,6 +312,7 @@ mod tests {
                     "quic://a.b:80",
                     "ws://a.b/v1/relay",
                     "https://a.b:80/v1/relay",
+                    "http://a.b",
                 ],
             ),
             (
@@ -310,9 +322,10 @@ mod tests {
                     "quic://[::1]:9",
                     "ws://[::1]:9/v1/relay",
                     "https://[::1]:9/v1/relay",
+                    "http://[::1]:9",
                 ],
             ),
-            (&tls, "a.b", vec!["wss://a.b/v1/relay"]),
+            (&tls, "a.b", vec!["wss://a.b/v1/relay", "https://a.b"]),
         ] {
             assert_eq!(urls(config.clone(), Some(authority)).unwrap(), expected);
         }

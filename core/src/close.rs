@@ -1,7 +1,8 @@
 //! Why a leg ends: one stable number on every transport.
 //!
 //! The number is the WebSocket close code (RFC 6455, private range 4000–4999), the QUIC application
-//! error code (RFC 9000, section 20.2) and, later, the WebTransport session error code. Numbers are
+//! error code (RFC 9000, section 20.2), the field `close` of a call of gRPC and, later, the WebTransport
+//! session error code. Numbers are
 //! never reused. Whoever hangs up names the reason; a transport that ends without one was lost.
 
 /// Declares the table once: variant, number, what the peer does next, the sentence it is shown.

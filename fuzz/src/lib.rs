@@ -8,6 +8,7 @@ mod channel;
 mod code;
 mod endpoint;
 mod frame;
+mod grpc;
 mod input;
 mod length;
 mod names;
@@ -27,11 +28,12 @@ mod websocket;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target. Each has a file in `fuzz_targets` and a folder in `corpus` of its name.
-pub const TARGETS: [Target; 17] = [
+pub const TARGETS: [Target; 18] = [
     ("channel", channel::run),
     ("code", code::run),
     ("endpoint", endpoint::run),
     ("frame", frame::run),
+    ("grpc", grpc::run),
     ("length", length::run),
     ("names", names::run),
     ("notice", notice::run),

@@ -31,6 +31,7 @@ use tokio::time::Instant;
 use crate::pump::Held;
 use crate::seat::Seat;
 
+pub(crate) mod grpc;
 pub(crate) mod quic;
 mod socket;
 pub(crate) mod webtransport;
@@ -55,6 +56,7 @@ pub(crate) struct Leg {
 pub(crate) enum Wire {
     Ws(Box<ws::Ws>),
     Quic(Box<quic::Quic>),
+    Grpc(Box<grpc::Grpc>),
 }
 
 /// What came in.
@@ -148,6 +150,7 @@ impl Leg {
         match &self.wire {
             Wire::Ws(ws) => ws.unread(),
             Wire::Quic(quic) => quic.unread(wide),
+            Wire::Grpc(grpc) => grpc.unread(),
         }
     }
 
@@ -156,13 +159,14 @@ impl Leg {
         match &self.wire {
             Wire::Ws(ws) => ws.send_buffer(),
             Wire::Quic(quic) => quic.send_buffer(wide),
+            Wire::Grpc(grpc) => grpc.send_buffer(),
         }
     }
 
     /// How long a byte and its acknowledgement take, where the leg has windows of its own.
     pub(crate) fn rtt(&self) -> Option<Duration> {
         match &self.wire {
-            Wire::Ws(_) => None,
+            Wire::Ws(_) | Wire::Grpc(_) => None,
             Wire::Quic(quic) => Some(quic.rtt()),
         }
     }
@@ -170,7 +174,7 @@ impl Leg {
     /// Whether the peer's program is known to have read since the last call, or nothing tells.
     pub(crate) fn reads_on(&mut self) -> bool {
         match &mut self.wire {
-            Wire::Ws(_) => true,
+            Wire::Ws(_) | Wire::Grpc(_) => true,
             Wire::Quic(quic) => quic.reads_on(),
         }
     }
@@ -194,9 +198,10 @@ impl Leg {
         }
     }
 
-    /// Whether silence has to be measured here, because the transport does not do it.
+    /// Whether silence has to be measured here, because the transport does not do it. HTTP/2 does, but a
+    /// proxy in between answers in the peer's place.
     pub(crate) fn needs_probes(&self) -> bool {
-        matches!(self.wire, Wire::Ws(_))
+        matches!(self.wire, Wire::Ws(_) | Wire::Grpc(_))
     }
 
     /// The first frame, before anything is passed on.
@@ -211,6 +216,7 @@ impl Leg {
                     Came::Run(_) | Came::Shared(_) => Err(Ending::Fault(CloseReason::HelloInvalid)),
                 })
             }
+            Wire::Grpc(grpc) => grpc.poll_turn(cx).map_ok(Item::Frame),
         }
     }
 
@@ -224,12 +230,16 @@ impl Leg {
         mut take: impl FnMut(&mut Context<'_>, Came<'_>) -> Result<(), Ending>,
     ) -> Poll<Result<(), Ending>> {
         match &mut self.wire {
-            // Everything is in order on a WebSocket.
-            Wire::Ws(_) if want == Want::Datagrams => Poll::Pending,
+            // Everything is in order on a WebSocket and in a call.
+            Wire::Ws(_) | Wire::Grpc(_) if want == Want::Datagrams => Poll::Pending,
             Wire::Ws(ws) => ws.poll_turn(cx, room, &mut take),
             Wire::Quic(quic) => {
                 let came = ready!(quic.poll_turn(cx, want, room))?;
                 Poll::Ready(take(cx, came))
+            }
+            Wire::Grpc(grpc) => {
+                let frame = ready!(grpc.poll_turn(cx))?;
+                Poll::Ready(take(cx, Came::Item(Item::Frame(frame))))
             }
         }
     }
@@ -239,6 +249,8 @@ impl Leg {
         match &self.wire {
             Wire::Ws(ws) => ws.is_done(),
             Wire::Quic(quic) => quic.is_done(),
+            // What a peer says last lies behind all that is not read.
+            Wire::Grpc(_) => false,
         }
     }
 
@@ -250,6 +262,7 @@ impl Leg {
         let ready = match &mut self.wire {
             Wire::Ws(ws) => ws.poll_ready(cx),
             Wire::Quic(quic) => quic.poll_ready(cx),
+            Wire::Grpc(grpc) => grpc.poll_ready(cx),
         };
         match ready {
             Poll::Ready(Ok(())) => Poll::Ready(()),
@@ -266,6 +279,7 @@ impl Leg {
         match &mut self.wire {
             Wire::Ws(ws) => ws.feed(held),
             Wire::Quic(quic) => quic.feed(held),
+            Wire::Grpc(grpc) => grpc.feed(held),
         }
     }
 
@@ -273,7 +287,7 @@ impl Leg {
     pub(crate) fn writes_runs(&self) -> Option<Heads> {
         match &self.wire {
             Wire::Ws(_) if !self.broken => Some(Heads::WebSocket),
-            Wire::Ws(_) | Wire::Quic(_) => None,
+            Wire::Ws(_) | Wire::Quic(_) | Wire::Grpc(_) => None,
         }
     }
 
@@ -310,7 +324,8 @@ impl Leg {
         Sent::Yes
     }
 
-    /// Sends a ping of the transport; only after [`Leg::poll_ready`] was ready.
+    /// Sends a ping of the transport, if it has one; only after [`Leg::poll_ready`] was ready. In a call of
+    /// gRPC it is for the peer to say something in time.
     pub(crate) fn probe(&mut self) {
         if let Wire::Ws(ws) = &mut self.wire {
             ws.ping();
@@ -325,6 +340,7 @@ impl Leg {
         let flushed = match &mut self.wire {
             Wire::Ws(ws) => ws.poll_flush(cx),
             Wire::Quic(quic) => quic.poll_flush(cx),
+            Wire::Grpc(grpc) => grpc.poll_flush(cx),
         };
         self.broken |= matches!(flushed, Poll::Ready(Err(Broken)));
     }
@@ -335,6 +351,7 @@ impl Leg {
         match self.wire {
             Wire::Ws(ws) => ws.hang_up(last, reason).await,
             Wire::Quic(quic) => quic.hang_up(last, reason).await,
+            Wire::Grpc(grpc) => grpc.hang_up(last, reason, self.seat).await,
         }
     }
 
@@ -343,6 +360,7 @@ impl Leg {
         match self.wire {
             Wire::Ws(ws) => ws.part().await,
             Wire::Quic(quic) => quic.part(),
+            Wire::Grpc(grpc) => grpc.part(self.seat).await,
         }
     }
 }

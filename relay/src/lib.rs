@@ -13,8 +13,8 @@
 //! [`Config::hold_bytes`] of reliable frames; when they are full it stops reading from the sender. All
 //! directions together hold no more than [`Config::memory`], the buffers of the transports included.
 //!
-//! [`Relay`] is the whole of it: [`Relay::attach_websocket`] belongs behind a route of an HTTP
-//! server, [`listen::quic::serve`] in front of a QUIC endpoint, whose port may answer STUN
+//! [`Relay`] is the whole of it: [`Relay::attach_websocket`] and [`Relay::attach_grpc`] belong behind
+//! routes of an HTTP server, [`listen::quic::serve`] in front of a QUIC endpoint, whose port may answer STUN
 //! ([`listen::stun`]).
 
 mod admit;
@@ -29,8 +29,10 @@ mod seat;
 mod session;
 
 pub use config::{Bound, Config, Limits};
+pub use leg::grpc::Answer;
 pub use leg::quic::ALPN;
 pub use leg::ws::SUBPROTOCOL;
+pub use listen::grpc::ATTACH;
 pub use listen::ws::HTTP2_WINDOW;
 pub use metrics::{DropReason, Metrics, Snapshot, Stun};
 pub use relay::{PresenceEvent, Relay};

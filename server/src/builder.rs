@@ -92,8 +92,9 @@ impl<S: Store> Builder<S> {
 
     /// Serves these routes on the same port, beside PeerSox's own, which have precedence: paths below
     /// `/peersox.v1.PairingService/` and `/grpc.health.v1.Health/`, those of gRPC reflection with
-    /// [`ServerConfig::reflection`], `/v1/relay`, and [the probes](ServerConfig::probes). The fallback of
-    /// `routes` answers what nobody else does. Called again, it replaces the routes.
+    /// [`ServerConfig::reflection`], `/v1/relay`, `/peersox.v1.RelayService/`, and
+    /// [the probes](ServerConfig::probes). The fallback of `routes` answers what nobody else does. Called
+    /// again, it replaces the routes.
     ///
     /// Requests carry [`ClientAddr`](crate::ClientAddr), the address of the client, behind trusted proxies,
     /// too. Connections are counted, and idle ones closed, as for PeerSox's own; bodies are bounded by what

@@ -25,6 +25,7 @@
 //! ```text
 //!      ┌─ TCP ──► http ── layers ──┬─ /peersox.v1.PairingService/… , /grpc.… ──► control ──► store
 //! port ┤                           ├─ /v1/relay ──────────────────────────────► relay (WebSocket)
+//!      │                           ├─ /peersox.v1.RelayService/Attach ────────► relay (gRPC)
 //!      │                           ├─ /healthz, /readyz, /status.json ────────► probes
 //!      │                           └─ all else ───────────────────────────────► your routes
 //!      └─ UDP ──► quinn ──────────────────────────────────────────────────────► relay (QUIC)

@@ -14,14 +14,14 @@ use axum::Router;
 use axum::body::Body;
 use axum::middleware::map_response;
 use axum::response::Response;
-use axum::routing::{MethodRouter, any};
+use axum::routing::any;
 use peersox_control::directory::PublicUrl;
 use peersox_control::{ClientAddr, Control, Directory, Store};
 use peersox_core::id::PairingId;
 use peersox_core::placement::RelayName;
 use peersox_core::ticket::{Keyring, Verifier};
 use peersox_proto::v1;
-use peersox_relay::{PresenceEvent, Relay};
+use peersox_relay::{ATTACH, PresenceEvent, Relay};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -108,7 +108,7 @@ impl Context {
         });
         let mut router = control.router().layer(map_response(unbuffered));
         if let Some(relay) = &relay {
-            router = router.route(RELAY, attach(relay.clone()));
+            router = router.merge(attaching(relay));
         }
         let keys = control.keys();
         let metrics = Metrics::new(|registry| {
@@ -168,7 +168,7 @@ impl Context {
         });
         let end = CancellationToken::new();
         self.tasks.spawn(bridge.run(presence, end.clone()));
-        let mut router = Router::new().route(RELAY, attach(relay.clone()));
+        let mut router = attaching(&relay);
         if self.config.probes {
             let beside = relay.clone();
             let readiness = move || match (beside.is_draining(), *trusts.borrow()) {
@@ -217,18 +217,25 @@ impl Context {
     }
 }
 
-/// Where WebSockets attach.
-fn attach(relay: Relay) -> MethodRouter {
-    any(move |request: Request<Body>| async move {
-        let client = request
-            .extensions()
-            .get::<ClientAddr>()
-            .map(|client| client.0);
-        let client = client.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
-        relay
-            .attach_websocket(request, SocketAddr::new(client, 0))
-            .map(Body::new)
-    })
+/// Where peers attach over TCP.
+fn attaching(relay: &Relay) -> Router {
+    let (ws, grpc) = (relay.clone(), relay.clone());
+    let websocket = any(move |request: Request<Body>| async move {
+        let client = client(&request);
+        ws.attach_websocket(request, client).map(Body::new)
+    });
+    let call = any(move |request: Request<Body>| async move {
+        let client = client(&request);
+        grpc.attach_grpc(request, client).map(Body::new)
+    });
+    Router::new().route(RELAY, websocket).route(ATTACH, call)
+}
+
+/// Whom a leg is charged to.
+fn client(request: &Request<Body>) -> SocketAddr {
+    let client = request.extensions().get::<ClientAddr>();
+    let address = client.map_or(Ipv4Addr::UNSPECIFIED.into(), |client| client.0);
+    SocketAddr::new(address, 0)
 }
 
 /// Asks proxies that understand it (nginx does) to pass an answer on as it comes: a stream of events that is

@@ -46,9 +46,9 @@ pub(crate) fn router(
 
 fn status(now: Status, quic: bool) -> Response {
     let transports: &[&str] = if quic {
-        &["websocket", "quic"]
+        &["websocket", "quic", "grpc"]
     } else {
-        &["websocket"]
+        &["websocket", "grpc"]
     };
     let status = json!({
         "version": env!("CARGO_PKG_VERSION"),

@@ -5,6 +5,7 @@
 mod admin;
 mod architecture;
 mod bench;
+mod calls;
 mod client;
 mod confirm;
 mod connect;

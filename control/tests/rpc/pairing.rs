@@ -214,7 +214,7 @@ async fn a_session_is_opened_with_a_ticket_and_addresses() {
         assert_eq!(session.ticket_expires_at_millis, start + 300_000);
 
         let port = server.address.port();
-        let [quic, websocket, webtransport] = &session.endpoints[..] else {
+        let [quic, websocket, webtransport, grpc] = &session.endpoints[..] else {
             panic!("{:?}", session.endpoints);
         };
         assert_eq!(quic.url, format!("quic://127.0.0.1:{port}"));
@@ -226,6 +226,9 @@ async fn a_session_is_opened_with_a_ticket_and_addresses() {
         assert_eq!(webtransport.url, url);
         assert_eq!(webtransport.transport(), Transport::Webtransport);
         assert_eq!(webtransport.certificate_hashes, quic.certificate_hashes);
+        assert_eq!(grpc.url, format!("http://127.0.0.1:{port}"));
+        assert_eq!(grpc.transport(), Transport::Grpc);
+        assert!(grpc.certificate_hashes.is_empty());
     }
 }
 
@@ -404,7 +407,7 @@ async fn the_deployment_describes_itself() {
         (config.code_max_seconds, config.unkept_ttl_seconds),
         (86_400, 600)
     );
-    assert_eq!(config.transports, [2, 1]);
+    assert_eq!(config.transports, [2, 1, 4]);
 
     let url = format!("http://{}", server.address);
     let channel = tonic::transport::Endpoint::from_shared(url).unwrap();

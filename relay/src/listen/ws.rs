@@ -138,7 +138,7 @@ impl Relay {
 }
 
 /// What this request calls the server: `:authority` of HTTP/2, or `Host`.
-fn authority<B>(request: &Request<B>) -> Option<Authority> {
+pub(super) fn authority<B>(request: &Request<B>) -> Option<Authority> {
     let asked = request.uri().authority().map(|asked| asked.as_str());
     let host = || request.headers().get(HOST)?.to_str().ok();
     asked.or_else(host)?.parse().ok()

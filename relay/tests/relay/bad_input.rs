@@ -15,7 +15,7 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio_tungstenite::tungstenite::protocol::Message;
 
 use crate::support::{
-    EVERY, EVERY_PAIR, NOW, Over, Peer, SIGNER, Server, fresh, hello_with, notice, patiently,
+    EACH, EVERY_PAIR, NOW, Over, Peer, SIGNER, Server, fresh, hello_with, notice, patiently,
     request, ticket,
 };
 
@@ -71,7 +71,7 @@ fn forbidden() -> Vec<(&'static str, Bytes, CloseReason)> {
 #[tokio::test]
 async fn a_forbidden_frame_ends_its_leg_and_never_reaches_the_other() {
     let server = Server::start(Config::default()).await;
-    for over in EVERY {
+    for over in EACH {
         for (what, bytes, reason) in forbidden() {
             let (mut one, mut two, _) = server.pair((over, Over::Ws)).await;
             one.send_bytes(bytes).await;
@@ -108,7 +108,7 @@ async fn a_bad_hello_is_turned_away_with_its_reason() {
             CloseReason::HelloInvalid,
         ),
     ];
-    for over in EVERY {
+    for over in EACH {
         for (frame, reason) in &rows {
             let mut peer = server.connect(over).await;
             peer.send(frame.clone()).await;
@@ -124,7 +124,7 @@ async fn no_hello_is_a_reason_too() {
         ..Config::default()
     })
     .await;
-    for over in EVERY {
+    for over in EACH {
         let mut peer = server.connect(over).await;
         assert_eq!(peer.closed().await, Some(CloseReason::HelloTimeout));
     }

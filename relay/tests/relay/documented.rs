@@ -5,7 +5,8 @@ use std::path::Path;
 
 use bytes::Bytes;
 use peersox_core::frame::{Frame, Lane};
-use peersox_proto::v1::{self, notice::Kind};
+use peersox_proto::v1::attach_request::Kind as Called;
+use peersox_proto::v1::{self, AttachRequest, notice::Kind};
 use peersox_relay::Config;
 use prost::Message as _;
 
@@ -82,6 +83,15 @@ fn the_examples_of_the_page_are_true() {
         }
         assert_eq!(parsed, frame, "{name} is {}", hex(&frame));
     }
+
+    let called = |kind| {
+        let message = AttachRequest { kind: Some(kind) }.encode_to_vec();
+        let len = u32::try_from(message.len()).unwrap().to_be_bytes();
+        [&[0][..], &len, &message].concat()
+    };
+    let frame = Called::Frame(reliable.clone().into_bytes());
+    assert_eq!(examples["relay-grpc-frame"], called(frame));
+    assert_eq!(examples["relay-grpc-close"], called(Called::Close(4000)));
 
     let mut prefixed = vec![0, 0, 0, 6];
     prefixed.extend_from_slice(&reliable.into_bytes());

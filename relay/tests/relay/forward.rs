@@ -87,8 +87,14 @@ async fn a_paused_receiver_stops_the_sender_and_then_gets_everything_in_order() 
 
 #[tokio::test]
 async fn datagrams_to_a_slow_receiver_are_dropped_and_it_is_told() {
+    for pair in [(Over::Ws, Over::Ws), (Over::Grpc, Over::Grpc)] {
+        datagrams_are_dropped(pair).await;
+    }
+}
+
+async fn datagrams_are_dropped(pair: (Over, Over)) {
     let server = Server::start(Config::default()).await;
-    let (mut one, mut two, _) = server.pair((Over::Ws, Over::Ws)).await;
+    let (mut one, mut two, _) = server.pair(pair).await;
     // Far more than all buffers of a receiver that does not read; the sender never stalls.
     let count: u32 = 30_000;
     for number in 0..count {

@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{EVERY, Over, Peer, Server, first_packets, fresh, hello, patiently, request};
+use crate::support::{EACH, Over, Peer, Server, first_packets, fresh, hello, patiently, request};
 
 /// A leg from an address of this machine that says nothing; nothing if it is refused.
 async fn silent(server: &Server, from: [u8; 4]) -> Option<WebSocketStream<TcpStream>> {
@@ -44,7 +44,7 @@ async fn silent_sockets_of_one_address_leave_room_for_another() {
         held.extend(silent(&server, [127, 0, 0, 2]).await);
     }
     assert_eq!(held.len(), 2, "half is for whoever comes");
-    for over in [Over::Ws, Over::Quic] {
+    for over in EACH {
         patiently(server.attach(over, fresh(), Role::Initiator)).await;
     }
 }
@@ -61,7 +61,7 @@ async fn silent_sockets_of_one_network_leave_room_for_others() {
         held.extend(silent(&server, [127, 0, 9, host]).await);
     }
     assert!((32..=36).contains(&held.len()), "{}", held.len());
-    for over in [Over::Ws, Over::Quic] {
+    for over in EACH {
         patiently(server.attach(over, fresh(), Role::Initiator)).await;
     }
     assert!(silent(&server, [127, 0, 8, 1]).await.is_some());
@@ -278,7 +278,7 @@ async fn a_leg_that_sends_too_fast_is_read_more_slowly_and_loses_nothing() {
         ..Config::default()
     })
     .await;
-    for over in EVERY {
+    for over in EACH {
         let (mut one, mut two, _) = server.pair((over, Over::Ws)).await;
         let begun = Instant::now();
         let sending = tokio::spawn(async move {
@@ -394,7 +394,7 @@ async fn a_peer_that_is_not_read_hears_that_its_leg_lives() {
         ..Config::default()
     })
     .await;
-    for over in EVERY {
+    for over in EACH {
         let (mut one, two, _) = server.pair((over, Over::Ws)).await;
         let frame = Frame::new(Lane::Reliable, &[7; 60_000]);
         // The other side does not read, so sending stops at last.

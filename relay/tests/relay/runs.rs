@@ -16,7 +16,9 @@ use tokio_tungstenite::tungstenite::protocol::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
-use crate::support::{EVERY_PAIR, Over, Peer, Server, fresh, hello, hello_with, notice, patiently};
+use crate::support::{
+    EACH, EVERY_PAIR, Over, Peer, Server, fresh, hello, hello_with, notice, patiently,
+};
 
 /// A message as a client puts it on the wire.
 pub fn on_the_wire(message: &Frame) -> Vec<u8> {
@@ -127,7 +129,7 @@ async fn frames_of_all_lanes_that_come_together_arrive_each_in_its_way() {
 #[tokio::test]
 async fn frames_whole_and_in_pieces_keep_their_order() {
     let server = Server::start(Config::default()).await;
-    for other in [Over::Ws, Over::Quic] {
+    for other in EACH {
         let (mut one, mut two, _) = server.pair((Over::Ws, other)).await;
         let frames: Vec<_> = (0..200).map(|mark| reliable(mark, 10)).collect();
         let bytes = frames.iter().enumerate().map(|(at, frame)| match at % 3 {
@@ -274,7 +276,7 @@ async fn frames_never_overtake_what_the_relay_says() {
 #[tokio::test]
 async fn a_reader_that_stops_and_goes_on_gets_every_frame_of_every_run_in_order() {
     let server = Server::start(Config::default()).await;
-    for other in [Over::Ws, Over::Quic] {
+    for other in EACH {
         let (mut one, mut two, _) = server.pair((Over::Ws, other)).await;
         // More than everything between the two holds, in frames of every size.
         let frames: Vec<_> = (0..4_000_u32)

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
+use http_body_util::Either;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
@@ -18,16 +19,21 @@ use peersox_core::role::Role;
 use peersox_core::session;
 use peersox_core::ticket::{Claims, Signer, Verifier};
 use peersox_core::time::Timestamp;
-use peersox_proto::v1::{self, notice::Kind};
-use peersox_relay::{ALPN, Config, PresenceEvent, Relay, SUBPROTOCOL, listen};
+use peersox_proto::v1::relay_service_client::RelayServiceClient;
+use peersox_proto::v1::{self, AttachRequest, attach_request, attach_response, notice::Kind};
+use peersox_relay::{
+    ALPN, ATTACH, Config, HTTP2_WINDOW, PresenceEvent, Relay, SUBPROTOCOL, listen,
+};
 use prost::Message as _;
 use quinn::VarInt;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
+use tonic::transport::{Channel, Endpoint};
 use url::Url;
 use web_transport_quinn::proto::ConnectRequest;
 use web_transport_quinn::{ClientError, Session, SessionError, WebTransportError};
@@ -55,19 +61,21 @@ pub enum Over {
     Ws,
     Quic,
     WebTransport,
+    Grpc,
 }
 
-pub const EVERY: [Over; 3] = [Over::Ws, Over::Quic, Over::WebTransport];
+/// Every way to connect.
+pub const EACH: [Over; 4] = [Over::Ws, Over::Quic, Over::WebTransport, Over::Grpc];
 
-pub const EVERY_PAIR: [(Over, Over); 7] = [
-    (Over::Ws, Over::Ws),
-    (Over::Quic, Over::Quic),
-    (Over::Ws, Over::Quic),
-    (Over::Quic, Over::Ws),
-    (Over::WebTransport, Over::WebTransport),
-    (Over::WebTransport, Over::Ws),
-    (Over::Quic, Over::WebTransport),
-];
+pub const EVERY_PAIR: [(Over, Over); 16] = {
+    let mut pairs = [(Over::Ws, Over::Ws); 16];
+    let mut at = 0;
+    while at < pairs.len() {
+        pairs[at] = (EACH[at / EACH.len()], EACH[at % EACH.len()]);
+        at += 1;
+    }
+    pairs
+};
 
 impl Server {
     pub async fn start(config: Config) -> Self {
@@ -144,6 +152,7 @@ impl Server {
                 let (send, recv) = session.open_bi().await.unwrap();
                 Peer::WebTransport(Box::new((session, send, recv)))
             }
+            Over::Grpc => Peer::Grpc(Call::begin(self.http2().await).await.unwrap()),
         }
     }
 
@@ -176,6 +185,12 @@ impl Server {
         Session::connect(connecting.unwrap().await?, request).await
     }
 
+    /// A connection of HTTP/2, which carries any number of calls.
+    pub async fn http2(&self) -> Channel {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.tcp)).unwrap();
+        endpoint.connect().await.unwrap()
+    }
+
     pub async fn quic(&self) -> quinn::Connection {
         self.try_quic().await.unwrap()
     }
@@ -196,6 +211,56 @@ pub enum Peer {
             web_transport_quinn::RecvStream,
         )>,
     ),
+    Grpc(Call),
+}
+
+/// A call, as generated code makes it.
+pub struct Call {
+    /// One message waits here, and what HTTP/2 takes beyond.
+    requests: Option<mpsc::Sender<AttachRequest>>,
+    responses: tonic::Streaming<v1::AttachResponse>,
+    /// How the call ended.
+    pub status: Option<tonic::Status>,
+}
+
+impl Call {
+    pub async fn begin(channel: Channel) -> Result<Self, tonic::Status> {
+        let (requests, stream) = mpsc::channel(1);
+        let mut client = RelayServiceClient::new(channel);
+        let responses = client.attach(ReceiverStream::new(stream)).await?;
+        Ok(Self {
+            requests: Some(requests),
+            responses: responses.into_inner(),
+            status: None,
+        })
+    }
+
+    pub async fn say(&self, kind: attach_request::Kind) {
+        let request = AttachRequest { kind: Some(kind) };
+        // A relay that hangs up in between is what some tests are about.
+        let requests = self.requests.as_ref().expect("the request goes on");
+        let _ = requests.send(request).await;
+    }
+
+    /// Ends the request.
+    pub fn finish(&mut self) {
+        self.requests = None;
+    }
+
+    /// The next thing that the relay says.
+    pub async fn hear(&mut self) -> Option<attach_response::Kind> {
+        match self.responses.message().await {
+            Ok(Some(response)) => response.kind,
+            Ok(None) => {
+                self.status = Some(tonic::Status::ok(""));
+                None
+            }
+            Err(status) => {
+                self.status = Some(status);
+                None
+            }
+        }
+    }
 }
 
 impl Peer {
@@ -218,6 +283,7 @@ impl Peer {
                 let chunks = &mut [Bytes::copy_from_slice(&len), bytes];
                 let _ = leg.1.write_all_chunks(chunks).await;
             }
+            Self::Grpc(call) => call.say(attach_request::Kind::Frame(bytes)).await,
         }
     }
 
@@ -225,7 +291,7 @@ impl Peer {
     pub async fn send_datagram(&mut self, payload: &[u8]) {
         let frame = Frame::new(Lane::Datagram, payload);
         match self {
-            Self::Ws(_) => self.send(frame).await,
+            Self::Ws(_) | Self::Grpc(_) => self.send(frame).await,
             Self::Quic(connection, ..) => connection.send_datagram(frame.into_bytes()).unwrap(),
             Self::WebTransport(leg) => leg.0.send_datagram(frame.into_bytes()).unwrap(),
         }
@@ -295,6 +361,14 @@ impl Peer {
                     None => Err(code(&session.closed().await)),
                 }
             }
+            Self::Grpc(call) => match call.hear().await {
+                Some(attach_response::Kind::Frame(bytes)) => Ok(bytes),
+                Some(attach_response::Kind::Close(number)) => {
+                    assert_eq!(call.hear().await, None, "nothing comes behind it");
+                    Err(u16::try_from(number).unwrap())
+                }
+                None => Err(0),
+            },
         }
     }
 
@@ -332,6 +406,10 @@ impl Peer {
                 send.stopped().await.unwrap();
                 session.close(number.into(), b"");
                 session.closed().await;
+            }
+            Self::Grpc(call) => {
+                call.say(attach_request::Kind::Close(number.into())).await;
+                while call.hear().await.is_some() {}
             }
         }
     }
@@ -438,12 +516,21 @@ async fn serve_http(relay: Relay, listener: TcpListener) {
     while let Ok((stream, remote)) = listener.accept().await {
         let relay = relay.clone();
         tokio::spawn(async move {
-            let service = service_fn(|request| {
-                let response = relay.attach_websocket(request, remote);
+            let service = service_fn(|request: http::Request<hyper::body::Incoming>| {
+                let response = match request.uri().path() {
+                    ATTACH => relay.attach_grpc(request, remote).map(Either::Left),
+                    _ => relay.attach_websocket(request, remote).map(Either::Right),
+                };
                 async move { Ok::<_, std::convert::Infallible>(response) }
             });
             let mut builder = auto::Builder::new(TokioExecutor::new());
-            builder.http2().enable_connect_protocol();
+            // As the server does it.
+            builder
+                .http2()
+                .enable_connect_protocol()
+                .initial_stream_window_size(HTTP2_WINDOW)
+                .initial_connection_window_size(4 * HTTP2_WINDOW)
+                .max_send_buf_size(HTTP2_WINDOW as usize);
             let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
             // Garbage is some tests' business.
             let _ = serving.await;

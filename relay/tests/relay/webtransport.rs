@@ -131,11 +131,13 @@ async fn a_stream_of_no_session_is_no_leg() {
     let server = Server::start(Config::default()).await;
     let session = server.webtransport("/v1/relay", &[]).await.unwrap();
     let connection: &quinn::Connection = &session;
-    // It says Hello as over QUIC, outside of its session.
+    // It says Hello on a stream of another session: that of stream 4.
     let (mut send, mut recv) = connection.open_bi().await.unwrap();
     let frame = hello(fresh(), Role::Initiator).into_bytes();
     let len = u32::try_from(frame.len()).unwrap().to_be_bytes();
-    send.write_all(&[&len[..], &frame].concat()).await.unwrap();
+    let head = [0x40, 0x41, 4];
+    let bytes = [&head[..], &len, &frame].concat();
+    send.write_all(&bytes).await.unwrap();
     let mut byte = [0];
     let got = patiently(recv.read(&mut byte)).await;
     assert!(!matches!(got, Ok(Some(_))), "{got:?}");

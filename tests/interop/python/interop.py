@@ -21,8 +21,9 @@ from peersox.v1 import pairing_pb2_grpc, relay_pb2
 import channel
 import secure
 from association import MISMATCH, Association, Burnt, Sealed
-from leg import (DATAGRAM, DONE, PATIENCE, PEER_DONE, RELIABLE, SIGNAL, SUBPROTOCOL, TEXT_MESSAGE,
-                 Leg)
+from leg import (DATAGRAM, DONE, LANE_UNKNOWN, PATIENCE, PEER_DONE, RELIABLE, SIGNAL, TEXT_MESSAGE,
+                 UNKNOWN_LANE, Leg)
+from websocket import SUBPROTOCOL
 
 
 async def main(binary):
@@ -63,11 +64,11 @@ def server(binary):
 
 
 async def configuration(control):
-    """The server tells its limits and that it speaks WebSocket:"""
+    """The server tells its limits and that it speaks WebSocket and gRPC:"""
     config = await control.GetConfig(pairing.GetConfigRequest())
     assert 4 <= config.nameplate_digits <= 12, config
     assert config.relay_limits.max_frame_bytes >= 4096, config
-    assert pairing.TRANSPORT_WEBSOCKET in config.transports, config
+    assert {WEBSOCKET, GRPC} <= set(config.transports), config
 
 
 async def a_code_joins_once(control):
@@ -94,7 +95,11 @@ async def a_code_joins_once(control):
 
 async def frames_cross_the_relay(control):
     """Frames of every lane cross the relay both ways, byte for byte:"""
-    initiator, joiner = await legs(control)
+    for transports in [(WEBSOCKET, WEBSOCKET), (GRPC, WEBSOCKET), (GRPC, GRPC)]:
+        await cross(*await legs(control, transports))
+
+
+async def cross(initiator, joiner):
     assert initiator.welcome.role == pairing.ROLE_INITIATOR
     assert joiner.welcome.role == pairing.ROLE_JOINER and joiner.welcome.peer_online
     await initiator.notice("peer_online")
@@ -115,8 +120,14 @@ async def frames_cross_the_relay(control):
 async def rules_of_the_leg(control):
     """A leg that breaks a rule is refused or hung up with its number:"""
     initiator, joiner = await legs(control)
-    await joiner.socket.send("text")
-    assert await joiner.hung_up() == TEXT_MESSAGE, joiner.socket.close_code
+    await joiner.wire.send("text")
+    assert await joiner.hung_up() == TEXT_MESSAGE
+    await initiator.close(DONE)
+
+    initiator, joiner = await legs(control, (WEBSOCKET, GRPC))
+    await joiner.send(UNKNOWN_LANE, b"")
+    assert await joiner.hung_up() == LANE_UNKNOWN
+    assert await joiner.wire.status() == grpc.StatusCode.INVALID_ARGUMENT
     await initiator.close(DONE)
 
     url, _ = await endpoint(control, (await created(control)).credential)
@@ -129,14 +140,35 @@ async def rules_of_the_leg(control):
             raise AssertionError(f"a socket that offers {offered} is welcome")
 
 
+async def sealed_over_grpc(control):
+    """A peer over gRPC, which needs nothing but generated code, meets one over WebSocket:"""
+    made = await created(control)
+    code = f"{made.nameplate}-tulip-ember"
+    joined = await join(control, code)
+    here, there = [
+        Sealed(await Leg.attach(*await endpoint(control, paired.credential, transport)),
+               Association(role, paired.pairing_id, code))
+        for role, paired, transport in [("initiator", made, GRPC), ("joiner", joined, WEBSOCKET)]]
+    await here.leg.peer_online()
+    await asyncio.gather(here.secure(), there.secure())
+    assert here.association.secret == there.association.secret
+    for one, other in [(here, there), (there, here)]:
+        for lane, plaintext in [(RELIABLE, bytes(range(256)) * 200), (DATAGRAM, b"now"), (RELIABLE, b"x")]:
+            await one.send(lane, plaintext)
+            assert await other.frame(lane) == plaintext, lane
+    await there.leg.close(DONE)
+    assert await here.hung_up() == PEER_DONE
+
+
 async def a_conversation(control):
     """Text and binary go sealed both ways with `peersox connect`:"""
-    async with connect() as process:
-        code = (await event(process, "code"))["code"]
-        joined = await join(control, code)
-        leg = await attach(control, "joiner", joined, code)
-        await leg.secure()
-        await goes_well(leg, process)
+    for transport in [WEBSOCKET, GRPC]:
+        async with connect() as process:
+            code = (await event(process, "code"))["code"]
+            joined = await join(control, code)
+            leg = await attach(control, "joiner", joined, code, transport)
+            await leg.secure()
+            await goes_well(leg, process)
 
 
 async def a_conversation_begun_here(control):
@@ -183,8 +215,9 @@ async def a_wrong_word(control):
         await goes_well(leg, process)
 
 
+WEBSOCKET, GRPC = pairing.TRANSPORT_WEBSOCKET, pairing.TRANSPORT_GRPC
 CHECKS = [configuration, a_code_joins_once, frames_cross_the_relay, rules_of_the_leg,
-          a_conversation, a_conversation_begun_here, a_lost_leg, a_wrong_word]
+          sealed_over_grpc, a_conversation, a_conversation_begun_here, a_lost_leg, a_wrong_word]
 BINARY = ADDRESS = None
 
 
@@ -218,15 +251,15 @@ async def join(control, code):
     return await control.JoinPairing(request)
 
 
-async def attach(control, role, paired, code):
+async def attach(control, role, paired, code, transport=pairing.TRANSPORT_WEBSOCKET):
     """Attaches, to prove the code to the other peer."""
-    leg = await leg_of(control, paired)
+    leg = await leg_of(control, paired, transport)
     return Sealed(leg, Association(role, paired.pairing_id, code))
 
 
-async def leg_of(control, paired):
+async def leg_of(control, paired, transport=pairing.TRANSPORT_WEBSOCKET):
     """Attaches, and waits until the other peer has."""
-    leg = await Leg.attach(*await endpoint(control, paired.credential))
+    leg = await Leg.attach(*await endpoint(control, paired.credential, transport))
     await leg.peer_online()
     return leg
 
@@ -255,24 +288,24 @@ async def created(control):
     return await control.CreatePairing(pairing.CreatePairingRequest())
 
 
-async def legs(control):
+async def legs(control, transports=(pairing.TRANSPORT_WEBSOCKET,) * 2):
     """Pairs, and returns the two legs in one session."""
     first = await created(control)
     request = pairing.JoinPairingRequest(nameplate=first.nameplate)
     second = await control.JoinPairing(request)
-    initiator = await Leg.attach(*await endpoint(control, first.credential))
-    joiner = await Leg.attach(*await endpoint(control, second.credential))
+    initiator = await Leg.attach(*await endpoint(control, first.credential, transports[0]))
+    joiner = await Leg.attach(*await endpoint(control, second.credential, transports[1]))
     return initiator, joiner
 
 
-async def endpoint(control, credential):
-    """Opens a session and returns the URL of its WebSocket leg and the ticket."""
+async def endpoint(control, credential, transport=pairing.TRANSPORT_WEBSOCKET):
+    """Opens a session and returns the URL of a leg over this transport and the ticket."""
     session = await control.OpenSession(pairing.OpenSessionRequest(credential=credential))
     assert session.refresh_at_millis < session.ticket_expires_at_millis, session
     for offered in session.endpoints:
-        if offered.transport == pairing.TRANSPORT_WEBSOCKET:
+        if offered.transport == transport:
             return offered.url, session.ticket
-    raise AssertionError("no WebSocket endpoint")
+    raise AssertionError(f"no endpoint of transport {transport}")
 
 
 async def refused(call, status):

@@ -1,4 +1,4 @@
-"""A leg to the relay over WebSocket, written from docs/protocol.md.
+"""A leg to the relay over WebSocket or gRPC, written from docs/protocol.md.
 
     peer                      relay
       | Notice(Hello{ticket}) |
@@ -6,42 +6,37 @@
       |<-- Notice(Welcome) ---|
       |<====== frames =======>|
 
-A frame is one binary message: a lane byte, then the payload.
+A frame is a lane byte, then the payload. What carries it is in websocket.py and call.py; the latter needs
+no library for WebSockets.
 """
 
 import asyncio
-import contextlib
 
-import websockets
 from peersox.v1 import relay_pb2
 
-NOTICE, RELIABLE, DATAGRAM, SIGNAL = range(4)
-SUBPROTOCOL = "peersox.v1"
-DONE, PEER_DONE, TEXT_MESSAGE = 4000, 4001, 4012
+NOTICE, RELIABLE, DATAGRAM, SIGNAL, UNKNOWN_LANE = range(5)
+DONE, PEER_DONE, TEXT_MESSAGE, LANE_UNKNOWN = 4000, 4001, 4012, 4013
 PATIENCE = 10  # Seconds within which anything that is expected happens.
 
 
 class Leg:
     """An admitted leg."""
 
-    def __init__(self, socket, welcome):
-        self.socket = socket
+    def __init__(self, wire, welcome):
+        self.wire = wire
         self.welcome = welcome
 
     @classmethod
     async def attach(cls, url, ticket):
         """Connects, says Hello, and returns the leg once it is welcome."""
-        socket = await websockets.connect(url, subprotocols=[SUBPROTOCOL], max_size=65536)
-        assert socket.subprotocol == SUBPROTOCOL, socket.subprotocol
-        leg = cls(socket, None)
+        leg = cls(await connect(url), None)
         await leg.notify(hello=relay_pb2.Hello(ticket=ticket, agent="python-interop"))
         leg.welcome = (await leg.notice("welcome")).welcome
         return leg
 
     async def send(self, lane, payload):
         """Sends one frame. Into a leg that has ended, nothing: who reads gets what came before."""
-        with contextlib.suppress(websockets.ConnectionClosed):
-            await self.socket.send(bytes([lane]) + payload)
+        await self.wire.send(bytes([lane]) + payload)
 
     async def notify(self, **kind):
         """Sends one notice, as in `notify(ping=Ping(nonce=1))`."""
@@ -49,9 +44,9 @@ class Leg:
 
     async def receive(self, patience=PATIENCE):
         """Returns lane and payload of the next frame."""
-        message = await asyncio.wait_for(self.socket.recv(), patience)
-        assert isinstance(message, bytes) and message, message
-        return message[0], message[1:]
+        frame = await asyncio.wait_for(self.wire.receive(), patience)
+        assert frame, "a frame has a lane"
+        return frame[0], frame[1:]
 
     async def notice(self, kind):
         """Returns the next notice of this kind; other notices are passed over, frames are not."""
@@ -84,16 +79,25 @@ class Leg:
 
     def abort(self):
         """Ends the connection as a network does that is gone."""
-        self.socket.transport.abort()
+        self.wire.abort()
 
     async def hung_up(self):
         """Waits until the relay hangs up, and returns its number."""
         try:
             while True:
                 await self.receive()
-        except websockets.ConnectionClosed:
-            return self.socket.close_code
+        except EOFError as ended:
+            return ended.args[0]
 
     async def close(self, number=DONE):
         """Hangs up with this number."""
-        await self.socket.close(number)
+        await self.wire.close(number)
+
+
+async def connect(url):
+    """Connects by what the URL says."""
+    if url.startswith("ws"):
+        from websocket import WebSocket
+        return await WebSocket.connect(url)
+    from call import Call
+    return await Call.connect(url)

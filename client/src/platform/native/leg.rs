@@ -54,7 +54,7 @@ impl Leg {
         match endpoint.transport() {
             Wire::Quic => quic::connect(endpoint, trust).await,
             Wire::Websocket => ws::connect(endpoint, dialer).await,
-            Wire::Webtransport | Wire::Unspecified => {
+            Wire::Webtransport | Wire::Grpc | Wire::Unspecified => {
                 Err(End::Lost(format!("{} is not spoken here", endpoint.url)))
             }
         }
