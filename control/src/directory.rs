@@ -60,8 +60,8 @@ impl Directory {
     }
 
     /// Where a caller who reached control under `authority` (host, and port if it is not the usual
-    /// one) can attach: QUIC first, if there is any, then WebSocket, then WebTransport at the port of QUIC, then
-    /// gRPC unless a proxy serves the deployment below a path, where generated code does not find it.
+    /// one) can attach: QUIC first, if there is any, then WebSocket, then WebTransport at the port of QUIC,
+    /// then gRPC unless a proxy serves the deployment below a path, where generated code does not find it.
     ///
     /// # Errors
     /// [`BadAuthority`] if there is no public URL and the authority is missing or none.
@@ -110,7 +110,8 @@ impl Directory {
         Ok(endpoints)
     }
 
-    /// What pages have to be permitted to connect to for WebTransport, if the listener of QUIC has a port of its own.
+    /// What pages have to be permitted to connect to for WebTransport, if the listener of QUIC has a port of
+    /// its own.
     #[must_use]
     pub fn webtransport_origin(&self) -> Option<Origin> {
         self.config.quic?.port?;

@@ -11,8 +11,8 @@
 //! counterpart of [`session`](crate::session), which decides for the relay. The rules:
 //!
 //! - The transports that both sides speak race: the best one starts alone, WebTransport last
-//!   ([`Transports::first`]), each other one [`HEAD_START`] later, or at once when the one before has failed. The first that connects says Hello; the others are
-//!   given up.
+//!   ([`Transports::first`]), each other one [`HEAD_START`] later, or at once when the one before has failed.
+//!   The first that connects says Hello; the others are given up.
 //! - A new leg takes over without a gap: the old one carries until Welcome. The end of the old one as
 //!   [`Replaced`](CloseReason::Replaced), while the Hello of the new one is under way, ends nothing.
 //!   Nor does it for a while after such a leg was given up: its Hello may still be under way.

@@ -324,8 +324,8 @@ impl Inner {
         });
     }
 
-    /// Whether a page may attach whose request has these values of `Origin`, and calls the server `own`. A request
-    /// without any comes from a program that is not a browser.
+    /// Whether a page may attach whose request has these values of `Origin`, and calls the server `own`. A
+    /// request without any comes from a program that is not a browser.
     pub(crate) fn admits_page<'a>(
         &self,
         origins: impl IntoIterator<Item = &'a HeaderValue>,

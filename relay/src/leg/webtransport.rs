@@ -1,5 +1,5 @@
-//! What WebTransport over HTTP/3 (draft-ietf-webtrans-http3-07) adds to a leg over QUIC: a session that ends by a
-//! capsule (RFC 9297), and its number before each datagram.
+//! What WebTransport over HTTP/3 (draft-ietf-webtrans-http3-07) adds to a leg over QUIC: a session that ends
+//! by a capsule (RFC 9297), and its number before each datagram.
 
 use std::task::{Context, Poll};
 

@@ -1,7 +1,7 @@
 //! QUIC connections (RFC 9000) with ALPN `peersox.v1`, or `h3` for WebTransport.
 //!
-//! The client opens one bidirectional stream, of its session where there is one, and says Hello on it. Hello timeout covers everything
-//! from the accepted handshake on.
+//! The client opens one bidirectional stream, of its session where there is one, and says Hello on it. Hello
+//! timeout covers everything from the accepted handshake on.
 
 mod endpoint;
 
@@ -141,7 +141,8 @@ async fn stream(
     Ok((Some(session), stream))
 }
 
-/// A server configuration with ALPN [`ALPN`] and that of WebTransport, and bounded windows, for this certificate chain.
+/// A server configuration with ALPN [`ALPN`] and that of WebTransport, and bounded windows, for this
+/// certificate chain.
 ///
 /// # Errors
 /// [`BadCertificate`] if the key does not fit the certificate or cannot be used.

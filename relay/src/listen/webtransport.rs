@@ -4,7 +4,8 @@
 //!   ALPN h3 ──► SETTINGS, both ways ──► CONNECT /v1/relay, with an Origin ──► 200 ──► the leg's stream
 //! ```
 //!
-//! A connection carries one session, and a session one leg: whatever else a client asks HTTP/3 for is not here.
+//! A connection carries one session, and a session one leg: whatever else a client asks HTTP/3 for is not
+//! here.
 
 use http::StatusCode;
 use http::header::ORIGIN;
@@ -21,7 +22,8 @@ pub(crate) const ALPN: &[u8] = b"h3";
 /// Where a session is asked for.
 const PATH: &str = "/v1/relay";
 
-/// Uni-directional streams that a client may open: its control stream, and two of QPACK (RFC 9114, section 6.2).
+/// Uni-directional streams that a client may open: its control stream, and two of QPACK (RFC 9114,
+/// section 6.2).
 pub(crate) const STREAMS: u32 = 3;
 
 /// Takes the session that the client asks for, and the stream that it opens for its leg.

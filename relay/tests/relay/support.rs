@@ -19,8 +19,7 @@ use peersox_core::role::Role;
 use peersox_core::session;
 use peersox_core::ticket::{Claims, Signer, Verifier};
 use peersox_core::time::Timestamp;
-use peersox_proto::v1::relay_service_client::RelayServiceClient;
-use peersox_proto::v1::{self, AttachRequest, attach_request, attach_response, notice::Kind};
+use peersox_proto::v1::{self, attach_request, attach_response, notice::Kind};
 use peersox_relay::{
     ALPN, ATTACH, Config, HTTP2_WINDOW, PresenceEvent, Relay, SUBPROTOCOL, listen,
 };
@@ -29,14 +28,16 @@ use quinn::VarInt;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 use tonic::transport::{Channel, Endpoint};
-use url::Url;
-use web_transport_quinn::proto::ConnectRequest;
-use web_transport_quinn::{ClientError, Session, SessionError, WebTransportError};
+
+mod call;
+mod within;
+
+pub use call::Call;
+pub use within::Within;
 
 pub const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
 pub const ANY_PORT: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
@@ -149,40 +150,10 @@ impl Server {
             }
             Over::WebTransport => {
                 let session = self.webtransport("/v1/relay", &[]).await.unwrap();
-                let (send, recv) = session.open_bi().await.unwrap();
-                Peer::WebTransport(Box::new((session, send, recv)))
+                Peer::WebTransport(Box::new(Within::begin(session).await))
             }
             Over::Grpc => Peer::Grpc(Call::begin(self.http2().await).await.unwrap()),
         }
-    }
-
-    /// A session of WebTransport that was asked for with these headers.
-    pub async fn webtransport(
-        &self,
-        path: &str,
-        headers: &[(&'static str, &'static str)],
-    ) -> Result<Session, ClientError> {
-        let transport = quinn::TransportConfig::default();
-        self.webtransport_by(transport, path, headers).await
-    }
-
-    /// The same by a client of these transport parameters.
-    pub async fn webtransport_by(
-        &self,
-        transport: quinn::TransportConfig,
-        path: &str,
-        headers: &[(&'static str, &'static str)],
-    ) -> Result<Session, ClientError> {
-        let mut config = quic_client_of(&self.cert, b"h3");
-        config.transport_config(Arc::new(transport));
-        let connecting = self.client.connect_with(config, self.udp, "localhost");
-        let url = format!("https://localhost:{}{path}", self.udp.port());
-        let mut request = ConnectRequest::new(url.parse::<Url>().unwrap());
-        for (name, value) in headers {
-            let value = http::HeaderValue::from_static(value);
-            request = request.with_header(http::HeaderName::from_static(name), value);
-        }
-        Session::connect(connecting.unwrap().await?, request).await
     }
 
     /// A connection of HTTP/2, which carries any number of calls.
@@ -204,63 +175,8 @@ impl Server {
 pub enum Peer {
     Ws(Box<WebSocketStream<TcpStream>>),
     Quic(quinn::Connection, quinn::SendStream, quinn::RecvStream),
-    WebTransport(
-        Box<(
-            Session,
-            web_transport_quinn::SendStream,
-            web_transport_quinn::RecvStream,
-        )>,
-    ),
+    WebTransport(Box<Within>),
     Grpc(Call),
-}
-
-/// A call, as generated code makes it.
-pub struct Call {
-    /// One message waits here, and what HTTP/2 takes beyond.
-    requests: Option<mpsc::Sender<AttachRequest>>,
-    responses: tonic::Streaming<v1::AttachResponse>,
-    /// How the call ended.
-    pub status: Option<tonic::Status>,
-}
-
-impl Call {
-    pub async fn begin(channel: Channel) -> Result<Self, tonic::Status> {
-        let (requests, stream) = mpsc::channel(1);
-        let mut client = RelayServiceClient::new(channel);
-        let responses = client.attach(ReceiverStream::new(stream)).await?;
-        Ok(Self {
-            requests: Some(requests),
-            responses: responses.into_inner(),
-            status: None,
-        })
-    }
-
-    pub async fn say(&self, kind: attach_request::Kind) {
-        let request = AttachRequest { kind: Some(kind) };
-        // A relay that hangs up in between is what some tests are about.
-        let requests = self.requests.as_ref().expect("the request goes on");
-        let _ = requests.send(request).await;
-    }
-
-    /// Ends the request.
-    pub fn finish(&mut self) {
-        self.requests = None;
-    }
-
-    /// The next thing that the relay says.
-    pub async fn hear(&mut self) -> Option<attach_response::Kind> {
-        match self.responses.message().await {
-            Ok(Some(response)) => response.kind,
-            Ok(None) => {
-                self.status = Some(tonic::Status::ok(""));
-                None
-            }
-            Err(status) => {
-                self.status = Some(status);
-                None
-            }
-        }
-    }
 }
 
 impl Peer {
@@ -278,11 +194,7 @@ impl Peer {
                 let chunks = &mut [Bytes::copy_from_slice(&len), bytes];
                 let _ = send.write_all_chunks(chunks).await;
             }
-            Self::WebTransport(leg) => {
-                let len = u32::try_from(bytes.len()).unwrap().to_be_bytes();
-                let chunks = &mut [Bytes::copy_from_slice(&len), bytes];
-                let _ = leg.1.write_all_chunks(chunks).await;
-            }
+            Self::WebTransport(leg) => leg.say(bytes).await,
             Self::Grpc(call) => call.say(attach_request::Kind::Frame(bytes)).await,
         }
     }
@@ -293,7 +205,7 @@ impl Peer {
         match self {
             Self::Ws(_) | Self::Grpc(_) => self.send(frame).await,
             Self::Quic(connection, ..) => connection.send_datagram(frame.into_bytes()).unwrap(),
-            Self::WebTransport(leg) => leg.0.send_datagram(frame.into_bytes()).unwrap(),
+            Self::WebTransport(leg) => leg.session.send_datagram(frame.into_bytes()).unwrap(),
         }
     }
 
@@ -340,27 +252,7 @@ impl Peer {
                     None => Err(number(&connection.closed().await)),
                 }
             }
-            Self::WebTransport(leg) => {
-                let (session, _, recv) = &mut **leg;
-                let stream = async {
-                    let mut len = [0; 4];
-                    recv.read_exact(&mut len).await.ok()?;
-                    let mut bytes = vec![0; u32::from_be_bytes(len) as usize];
-                    recv.read_exact(&mut bytes).await.ok()?;
-                    Some(Bytes::from(bytes))
-                };
-                let datagram = async { session.read_datagram().await.ok() };
-                // As above.
-                let got = tokio::select! {
-                    biased;
-                    Some(bytes) = datagram => Some(bytes),
-                    got = stream => got,
-                };
-                match got {
-                    Some(bytes) => Ok(bytes),
-                    None => Err(code(&session.closed().await)),
-                }
-            }
+            Self::WebTransport(leg) => leg.hear().await,
             Self::Grpc(call) => match call.hear().await {
                 Some(attach_response::Kind::Frame(bytes)) => Ok(bytes),
                 Some(attach_response::Kind::Close(number)) => {
@@ -400,28 +292,12 @@ impl Peer {
                 send.stopped().await.unwrap();
                 connection.close(VarInt::from_u32(number.into()), b"");
             }
-            Self::WebTransport(leg) => {
-                let (session, send, _) = &mut **leg;
-                send.finish().unwrap();
-                send.stopped().await.unwrap();
-                session.close(number.into(), b"");
-                session.closed().await;
-            }
+            Self::WebTransport(leg) => leg.hang_up(number).await,
             Self::Grpc(call) => {
                 call.say(attach_request::Kind::Close(number.into())).await;
                 while call.hear().await.is_some() {}
             }
         }
-    }
-}
-
-/// With what a session of WebTransport ended; zero if without a number.
-fn code(error: &SessionError) -> u16 {
-    match error {
-        SessionError::WebTransportError(WebTransportError::Closed(code, _)) => {
-            u16::try_from(*code).unwrap()
-        }
-        _ => 0,
     }
 }
 

@@ -8,7 +8,7 @@ use peersox_proto::v1::{self, notice::Kind};
 use peersox_relay::Config;
 use web_transport_quinn::{ClientError, ConnectError, Session};
 
-use crate::support::{Over, Peer, Server, fresh, hello, patiently};
+use crate::support::{Over, Peer, Server, Within, fresh, hello, patiently};
 
 /// The status that a session was refused with.
 fn refused(asked: Result<Session, ClientError>) -> u16 {
@@ -64,8 +64,7 @@ async fn a_datagram_that_the_client_does_not_take_is_told_as_dropped() {
     let mut small = quinn::TransportConfig::default();
     small.datagram_receive_buffer_size(Some(500));
     let by = server.webtransport_by(small, "/v1/relay", &[]).await;
-    let (send, recv) = by.as_ref().unwrap().open_bi().await.unwrap();
-    let mut two = Peer::WebTransport(Box::new((by.unwrap(), send, recv)));
+    let mut two = Peer::WebTransport(Box::new(Within::begin(by.unwrap()).await));
     two.send(hello(session, Role::Joiner)).await;
     assert!(matches!(two.notice().await, Kind::Welcome(_)));
     one.notice().await;
@@ -84,7 +83,7 @@ async fn datagrams_of_other_sessions_are_lost_and_harm_nobody() {
     let Peer::WebTransport(leg) = &one else {
         unreachable!("WebTransport was asked for")
     };
-    let connection: &quinn::Connection = &leg.0;
+    let connection: &quinn::Connection = &leg.session;
     let of = |session: u8, text: &[u8]| {
         let frame = Frame::new(Lane::Datagram, text).into_bytes();
         Bytes::from([&[session][..], &frame].concat())

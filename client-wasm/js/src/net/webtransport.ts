@@ -73,9 +73,9 @@ export class WebTransportLeg implements Leg {
     this.#isOver = true
     const end = () => this.#session.close(code === undefined ? {} : { closeCode: code })
     if (code === undefined || !this.#stream) return end()
-    // The end of a session takes with it what is under way.
-    const late = new Promise((resolve) => setTimeout(resolve, PATIENCE))
-    void Promise.race([this.#stream.close(), late]).then(end, end)
+    // The end of a session takes with it what is under way. A stream that is closed waits for the other side to have it
+    // all; with a connection that is dead it fails.
+    void this.#stream.close().then(end, end)
   }
 
   #write(writer: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>> | undefined, bytes: Uint8Array<ArrayBuffer>): void {
@@ -140,5 +140,3 @@ const PREFIX = 4
 const LARGEST = PREFIX + (1 << 20)
 /** Bytes. As for a WebSocket. */
 const HIGH_WATER = 1 << 20
-/** How long the last frames have to leave. Milliseconds. */
-const PATIENCE = 2_000
