@@ -23,6 +23,7 @@ import secure
 from association import MISMATCH, Association, Burnt, Sealed
 from leg import (DATAGRAM, DONE, LANE_UNKNOWN, PATIENCE, PEER_DONE, RELIABLE, SIGNAL, TEXT_MESSAGE,
                  UNKNOWN_LANE, Leg)
+from quic import Quic, Refused, WebTransport, WrongCertificate
 from websocket import SUBPROTOCOL
 
 
@@ -64,11 +65,11 @@ def server(binary):
 
 
 async def configuration(control):
-    """The server tells its limits and that it speaks WebSocket and gRPC:"""
+    """The server tells its limits and that it speaks all four transports:"""
     config = await control.GetConfig(pairing.GetConfigRequest())
     assert 4 <= config.nameplate_digits <= 12, config
     assert config.relay_limits.max_frame_bytes >= 4096, config
-    assert {WEBSOCKET, GRPC} <= set(config.transports), config
+    assert {WEBSOCKET, QUIC, WEBTRANSPORT, GRPC} <= set(config.transports), config
 
 
 async def a_code_joins_once(control):
@@ -95,7 +96,8 @@ async def a_code_joins_once(control):
 
 async def frames_cross_the_relay(control):
     """Frames of every lane cross the relay both ways, byte for byte:"""
-    for transports in [(WEBSOCKET, WEBSOCKET), (GRPC, WEBSOCKET), (GRPC, GRPC)]:
+    for transports in [(WEBSOCKET, WEBSOCKET), (GRPC, WEBSOCKET), (GRPC, GRPC), (QUIC, WEBSOCKET),
+                       (WEBTRANSPORT, QUIC), (WEBTRANSPORT, GRPC), (WEBTRANSPORT, WEBTRANSPORT)]:
         await cross(*await legs(control, transports))
 
 
@@ -130,14 +132,67 @@ async def rules_of_the_leg(control):
     assert await joiner.wire.status() == grpc.StatusCode.INVALID_ARGUMENT
     await initiator.close(DONE)
 
-    url, _ = await endpoint(control, (await created(control)).credential)
+    for transport in [QUIC, WEBTRANSPORT]:
+        initiator, joiner = await legs(control, (WEBSOCKET, transport))
+        await joiner.send(UNKNOWN_LANE, b"")
+        assert await joiner.hung_up() == LANE_UNKNOWN
+        await initiator.close(DONE)
+
+    offer, _ = await endpoint(control, (await created(control)).credential)
     for offered in [None, [SUBPROTOCOL + "1"]]:
         try:
-            await websockets.connect(url, subprotocols=offered)
+            await websockets.connect(offer.url, subprotocols=offered)
         except websockets.InvalidStatus as refusal:
             assert refusal.response.status_code == 400, refusal
         else:
             raise AssertionError(f"a socket that offers {offered} is welcome")
+
+
+async def no_connection(control):
+    """Another ALPN, page, path or certificate than QUIC and WebTransport have get no leg:"""
+    credential = (await created(control)).credential
+    by_quic, _ = await endpoint(control, credential, QUIC)
+    by_http, _ = await endpoint(control, credential, WEBTRANSPORT)
+    await gives(Quic.connect(by_quic, alpn=Quic.ALPN + "1"), Refused, NO_APPLICATION_PROTOCOL)
+    await gives(WebTransport.connect(by_http, headers=[(b"origin", b"https://foreign.example")]), Refused, 403)
+    elsewhere = pairing.RelayEndpoint(url=by_http.url + "/elsewhere", certificate_hashes=by_http.certificate_hashes)
+    await gives(WebTransport.connect(elsewhere), Refused, 404)
+    for wire, offer in [(Quic, by_quic), (WebTransport, by_http)]:
+        forged = pairing.RelayEndpoint(url=offer.url, certificate_hashes=[bytes(32)])
+        await gives(wire.connect(forged), WrongCertificate)
+
+
+async def gives(connecting, error, number=None):
+    """Expects connecting to fail with this error, and its number if it has one."""
+    try:
+        await connecting
+    except error as given:
+        assert getattr(given, "number", None) == number, given
+    else:
+        raise AssertionError(f"connected, and not {error.__name__} {number}")
+
+
+async def a_network_that_is_gone(control):
+    """A leg that falls silent is taken over by the next one:"""
+    # Over WebTransport the relay waits 10 s for a peer that fell silent to acknowledge the capsule, and so would
+    # the end of this program.
+    made = await created(control)
+    joined = await join(control, made.nameplate)
+    initiator = await Leg.attach(*await endpoint(control, made.credential, WEBTRANSPORT))
+    joiner = await leg_of(control, joined, QUIC)
+    await initiator.notice("peer_online")
+    joiner.abort()
+    await joiner.send(RELIABLE, b"into nothing")
+
+    joiner = await leg_of(control, joined, QUIC)
+    assert joiner.welcome.resumed, joiner.welcome
+    await initiator.notice("peer_away")
+    await initiator.notice("peer_online")
+    for one, other in [(initiator, joiner), (joiner, initiator)]:
+        await one.send(RELIABLE, b"again")
+        assert await other.frame(RELIABLE) == b"again"
+    await joiner.close(DONE)
+    assert await initiator.hung_up() == PEER_DONE
 
 
 async def sealed_over_grpc(control):
@@ -162,7 +217,7 @@ async def sealed_over_grpc(control):
 
 async def a_conversation(control):
     """Text and binary go sealed both ways with `peersox connect`:"""
-    for transport in [WEBSOCKET, GRPC]:
+    for transport in [WEBSOCKET, GRPC, WEBTRANSPORT, QUIC]:
         async with connect() as process:
             code = (await event(process, "code"))["code"]
             joined = await join(control, code)
@@ -216,14 +271,16 @@ async def a_wrong_word(control):
 
 
 WEBSOCKET, GRPC = pairing.TRANSPORT_WEBSOCKET, pairing.TRANSPORT_GRPC
-CHECKS = [configuration, a_code_joins_once, frames_cross_the_relay, rules_of_the_leg,
-          sealed_over_grpc, a_conversation, a_conversation_begun_here, a_lost_leg, a_wrong_word]
+QUIC, WEBTRANSPORT = pairing.TRANSPORT_QUIC, pairing.TRANSPORT_WEBTRANSPORT
+NO_APPLICATION_PROTOCOL = 0x100 + 120  # An alert of TLS (RFC 7301) in QUIC (RFC 9001, section 4.8).
+CHECKS = [configuration, a_code_joins_once, frames_cross_the_relay, rules_of_the_leg, no_connection,
+          a_network_that_is_gone, sealed_over_grpc, a_conversation, a_conversation_begun_here, a_lost_leg, a_wrong_word]
 BINARY = ADDRESS = None
 
 
 @contextlib.asynccontextmanager
 async def connect(*code):
-    """Runs `peersox connect`. Over QUIC, so that the two legs of the session differ."""
+    """Runs `peersox connect`. Over QUIC, so that the two legs of most sessions differ."""
     process = await asyncio.create_subprocess_exec(
         BINARY, "connect", "--json", "--server", f"http://{ADDRESS}", "--transport", "quic", *code,
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
@@ -299,12 +356,12 @@ async def legs(control, transports=(pairing.TRANSPORT_WEBSOCKET,) * 2):
 
 
 async def endpoint(control, credential, transport=pairing.TRANSPORT_WEBSOCKET):
-    """Opens a session and returns the URL of a leg over this transport and the ticket."""
+    """Opens a session and returns the endpoint of this transport and the ticket."""
     session = await control.OpenSession(pairing.OpenSessionRequest(credential=credential))
     assert session.refresh_at_millis < session.ticket_expires_at_millis, session
     for offered in session.endpoints:
         if offered.transport == transport:
-            return offered.url, session.ticket
+            return offered, session.ticket
     raise AssertionError(f"no endpoint of transport {transport}")
 
 

@@ -1,4 +1,4 @@
-"""A leg to the relay over WebSocket or gRPC, written from docs/protocol.md.
+"""A leg to the relay over WebSocket, QUIC, WebTransport or gRPC, written from docs/protocol.md.
 
     peer                      relay
       | Notice(Hello{ticket}) |
@@ -6,12 +6,13 @@
       |<-- Notice(Welcome) ---|
       |<====== frames =======>|
 
-A frame is a lane byte, then the payload. What carries it is in websocket.py and call.py; the latter needs
-no library for WebSockets.
+A frame is a lane byte, then the payload. What carries it is in websocket.py, quic.py and call.py; each needs
+no library but its own.
 """
 
 import asyncio
 
+from peersox.v1 import pairing_pb2 as pairing
 from peersox.v1 import relay_pb2
 
 NOTICE, RELIABLE, DATAGRAM, SIGNAL, UNKNOWN_LANE = range(5)
@@ -27,9 +28,9 @@ class Leg:
         self.welcome = welcome
 
     @classmethod
-    async def attach(cls, url, ticket):
+    async def attach(cls, endpoint, ticket):
         """Connects, says Hello, and returns the leg once it is welcome."""
-        leg = cls(await connect(url), None)
+        leg = cls(await connect(endpoint), None)
         await leg.notify(hello=relay_pb2.Hello(ticket=ticket, agent="python-interop"))
         leg.welcome = (await leg.notice("welcome")).welcome
         return leg
@@ -94,10 +95,17 @@ class Leg:
         await self.wire.close(number)
 
 
-async def connect(url):
-    """Connects by what the URL says."""
-    if url.startswith("ws"):
+async def connect(endpoint):
+    """Connects to an endpoint that control told, by its transport."""
+    if endpoint.transport == pairing.TRANSPORT_WEBSOCKET:
         from websocket import WebSocket
-        return await WebSocket.connect(url)
+        return await WebSocket.connect(endpoint.url)
+    if endpoint.transport == pairing.TRANSPORT_QUIC:
+        from quic import Quic
+        return await Quic.connect(endpoint)
+    if endpoint.transport == pairing.TRANSPORT_WEBTRANSPORT:
+        from quic import WebTransport
+        return await WebTransport.connect(endpoint)
+    assert endpoint.transport == pairing.TRANSPORT_GRPC, endpoint
     from call import Call
-    return await Call.connect(url)
+    return await Call.connect(endpoint.url)
