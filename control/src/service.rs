@@ -271,8 +271,8 @@ impl<S: Store> Control<S> {
         self.0.transports()
     }
 
-    /// The origins that pages have to be permitted to connect to: those of the relays that run apart, and that
-    /// of WebTransport where it has a port of its own.
+    /// The origins that pages have to be permitted to connect to: those of the relays that run apart, and
+    /// that of WebTransport where it has a port of its own.
     #[must_use]
     pub fn relay_origins(&self) -> Vec<Origin> {
         match &self.0.roster {

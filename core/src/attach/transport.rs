@@ -113,8 +113,8 @@ impl Transports {
         Transport::ALL.into_iter().find(|it| self.has(*it))
     }
 
-    /// The one to try first. WebTransport comes last: browsers still lose its streams now and then, so that it
-    /// is to improve a leg that there is, and to be had where nothing else passes.
+    /// The one to try first. WebTransport comes last: browsers still lose its streams now and then, so that
+    /// it is to improve a leg that there is, and to be had where nothing else passes.
     #[must_use]
     pub fn first(self) -> Option<Transport> {
         let surest = self.without(Transport::WebTransport);

@@ -2,10 +2,12 @@
 //! by a capsule (RFC 9297), and its number before each datagram.
 
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use peersox_core::close::CloseReason;
 use quinn::{RecvStream, SendStream, VarInt};
+use tokio::time::timeout;
 use tokio_util::sync::ReusableBoxFuture;
 use web_transport_proto::{Capsule, Http3CapsuleReader};
 
@@ -82,7 +84,8 @@ impl Session {
         Some(datagram.split_off(self.prefix.len()))
     }
 
-    /// Tells the peer that the session is over and why, and waits until it knows.
+    /// Tells the peer that the session is over and why, and waits until it knows, but not for long: who is
+    /// gone never knows.
     pub(crate) async fn close(&mut self, reason: CloseReason) {
         let mut capsule = BytesMut::new();
         Capsule::CloseWebTransportSession {
@@ -96,7 +99,7 @@ impl Session {
         varint(capsule.len() as u64).encode(&mut data);
         data.put_slice(&capsule);
         if self.connect.write_all(&data).await.is_ok() && self.connect.finish().is_ok() {
-            let _ = self.connect.stopped().await;
+            let _ = timeout(PATIENCE, self.connect.stopped()).await;
         }
     }
 }
@@ -124,6 +127,9 @@ fn number(stream: &SendStream, by: u64) -> web_transport_proto::VarInt {
 fn varint(number: u64) -> web_transport_proto::VarInt {
     web_transport_proto::VarInt::from_u64(number).unwrap_or(web_transport_proto::VarInt::MAX)
 }
+
+/// How long a peer has to acknowledge the end of its session.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// With what HTTP/3 closes a connection where nothing is wrong: H3_NO_ERROR (RFC 9114, section 8.1).
 pub(crate) const NO_ERROR: VarInt = VarInt::from_u32(0x100);
