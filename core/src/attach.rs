@@ -37,7 +37,8 @@
 //! - A leg that breaks while it is idle, every Ping answered, was probably cut by a proxy: the next one pings
 //!   twice in the time after which that happened.
 //! - A leg over a transport that is not the best one offered is replaced by a better one as soon as that
-//!   connects; not while a direct path carries.
+//!   connects; not while a direct path carries. Not by WebTransport either once [`STUCK`] legs over it were lost
+//!   in silence: browsers have lost its streams.
 
 use std::time::Duration;
 
@@ -65,7 +66,9 @@ mod up;
 pub use action::{Action, End, Event};
 pub use cause::{Cause, Ended};
 pub use config::Config;
-pub use patience::{BLOCKED, FIRST, HEAD_START, PAUSE, PAUSE_AT_MOST, UNCONFIRMED, UNREACHED};
+pub use patience::{
+    BLOCKED, FIRST, HEAD_START, PAUSE, PAUSE_AT_MOST, STUCK, UNCONFIRMED, UNREACHED,
+};
 pub use transport::{Transport, Transports};
 
 use held::Held;
@@ -130,6 +133,9 @@ pub struct Attach {
     proven: bool,
     /// When control first said that the other peer has to let this one in.
     unconfirmed_since: Option<Moment>,
+    /// What carries the leg, and how many legs over WebTransport were lost in silence.
+    carrier: Option<Transport>,
+    stuck: u8,
     /// A direct path carries: what control refuses does not end what the peers say to each other.
     has_direct: bool,
     ended: bool,
@@ -155,6 +161,8 @@ impl Attach {
             not_before: now,
             proven: false,
             unconfirmed_since: None,
+            carrier: None,
+            stuck: 0,
             has_direct: false,
             ended: false,
             actions: Vec::new(),
@@ -413,6 +421,9 @@ impl Attach {
 
     fn lost(&mut self, cause: Cause, now: Moment, rng: &mut impl RngCore) {
         let Some(up) = self.up.take() else { return };
+        if (cause, self.carrier) == (Cause::Silent, Some(Transport::WebTransport)) {
+            self.stuck = self.stuck.saturating_add(1);
+        }
         if cause == Cause::Broken {
             self.ping_within = self.ping_within.min(up.ping_within(now));
         }

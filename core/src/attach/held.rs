@@ -50,6 +50,7 @@ impl Attach {
         } = held;
         up.peer_online = peer_online;
         let leg = up.leg;
+        self.carrier = Some(transport);
         let old = self.up.replace(up);
         self.actions.push(Action::Tell(Event::Attached {
             leg,

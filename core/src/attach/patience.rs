@@ -51,6 +51,9 @@ pub(super) const STRAYS: Duration = Duration::from_secs(60);
 /// An attempt that is older than this begins anew when the program wakes up.
 pub(super) const RESTART_AFTER: Duration = Duration::from_secs(1);
 
+/// So many legs over WebTransport that were lost in silence are the last: one may be a lid that was closed.
+pub const STUCK: u8 = 2;
+
 /// The longest time between two attempts at a better transport, unless the embedder asks for more.
 pub(super) const UPGRADE_AT_MOST: Duration = Duration::from_secs(600);
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rand_core::RngCore;
 
-use super::patience::{ATTEMPT, OPENING, OPENING_WITH_TICKET, UNREACHED, UPGRADE_AT_MOST};
+use super::patience::{ATTEMPT, OPENING, OPENING_WITH_TICKET, STUCK, UNREACHED, UPGRADE_AT_MOST};
 use super::{
     Action, Attach, Cause, End, Event, HEAD_START, LegId, PAUSE, PAUSE_AT_MOST, Transport,
     Transports,
@@ -360,7 +360,10 @@ impl Attach {
     pub(super) fn better(&self, than: Transport) -> Transports {
         let offered = self.session.as_ref().map(|session| session.offered);
         let both = self.config.transports.and(offered.unwrap_or_default());
-        both.better_than(than)
+        match self.stuck < STUCK {
+            true => both.better_than(than),
+            false => both.better_than(than).without(Transport::WebTransport),
+        }
     }
 }
 

@@ -73,3 +73,27 @@ fn no_better_transport_is_tried_while_a_direct_path_carries() {
     leg.attach.set_direct(false);
     assert!(asks(&leg.after(Duration::from_secs(5))));
 }
+
+#[test]
+fn webtransport_that_falls_silent_twice_is_not_taken_up_again() {
+    let mut leg = Leg::new(Config {
+        transports: Transports::BROWSER,
+        upgrade_after: Duration::from_secs(5),
+        ..Config::default()
+    });
+    for _ in 0..STUCK {
+        leg.attach();
+        leg.pause();
+        let opened = leg.opened();
+        assert_eq!(connected_by(&opened), [Transport::WebTransport]);
+        let new = connecting(&opened);
+        leg.connected(new);
+        leg.said(new);
+        leg.welcome(new, 20_000);
+        // The relay answers nothing any more, and another leg is sought.
+        assert!(asks(&leg.after(Duration::from_secs(31))));
+        leg.taken.clear();
+    }
+    leg.attach();
+    assert!(!asks(&leg.after(Duration::from_secs(12))));
+}
