@@ -6,12 +6,13 @@
 #   make check   what can be judged without running the program
 #   make fmt     format the code
 #   make web     build the browser client, target/web/npm, and the page that the server shows, target/web/site
+#   make deb     build a package for Debian and Ubuntu, target/debian/peersox_*.deb; make tarball for other Linuxes
 #   make bench   measure what the relay costs beside others, fill docs/performance.md, and fail if it misses what it must
 #                reach; three quarters of an hour, ARGS=--quick takes less, ARGS="--only quic,wss" measures these rows
 
 SHELL := /bin/bash
 
-.PHONY: serve web bench test check check-rust check-proto check-licences check-wasm check-web fmt land-proto
+.PHONY: serve web deb tarball bench test check check-rust check-proto check-licences check-wasm check-web fmt land-proto
 
 serve:
 	@scripts/page || echo "hint: the page could not be built; the server shows what was built last, or a plain status page" >&2
@@ -20,6 +21,12 @@ serve:
 
 web:
 	scripts/page
+
+deb:
+	scripts/deb
+
+tarball:
+	scripts/tarball
 
 bench:
 	bench/measure $(ARGS)
