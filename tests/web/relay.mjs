@@ -14,7 +14,8 @@ export async function relayChecks() {
 }
 
 async function compare(scope) {
-  const { a, b } = await pair(scope, { a: { webrtc: 'off' } })
+  const over = { webrtc: 'off', transport: 'websocket' }
+  const { a, b } = await pair(scope, { a: over, b: over })
   await dial(a, b, await forwarder(scope))
   const seconds = { client: [], socket: [] }
   // The first round warms both up; from then on either goes first in turn.
