@@ -407,7 +407,7 @@ async fn the_deployment_describes_itself() {
         (config.code_max_seconds, config.unkept_ttl_seconds),
         (86_400, 600)
     );
-    assert_eq!(config.transports, [2, 1, 4]);
+    assert_eq!(config.transports, [2, 1, 3, 4]);
 
     let url = format!("http://{}", server.address);
     let channel = tonic::transport::Endpoint::from_shared(url).unwrap();
