@@ -46,7 +46,7 @@ pub(crate) fn router(
 
 fn status(now: Status, quic: bool) -> Response {
     let transports: &[&str] = if quic {
-        &["websocket", "quic", "grpc"]
+        &["websocket", "quic", "webtransport", "grpc"]
     } else {
         &["websocket", "grpc"]
     };
