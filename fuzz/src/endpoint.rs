@@ -19,9 +19,10 @@ use peersox_core::id::PairingId;
 use peersox_core::peer::Proof;
 use peersox_core::role::Role;
 use peersox_core::secure::PairingSecret;
+use peersox_core::testing::Dice;
 use peersox_core::time::Moment;
 
-use super::input::{Counting, Input};
+use super::input::Input;
 
 pub(crate) fn run(bytes: &[u8]) {
     let mut input = Input(bytes);
@@ -54,7 +55,7 @@ pub(crate) fn run(bytes: &[u8]) {
 /// A peer, and a platform on which everything succeeds.
 struct Shell {
     endpoint: Endpoint,
-    rng: Counting,
+    rng: Dice,
     now: Moment,
     leg: Option<LegId>,
     over: bool,
@@ -62,7 +63,7 @@ struct Shell {
 
 impl Shell {
     fn new(kind: u8) -> Self {
-        let mut rng = Counting(u64::from(kind));
+        let mut rng = Dice::new(u64::from(kind));
         let now = Moment::default();
         let proof = match kind & 1 {
             0 => Proof::Secret(PairingSecret::from_bytes([2; 32])),

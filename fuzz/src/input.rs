@@ -1,7 +1,5 @@
 //! How a target takes its bytes apart: numbers in front, then messages.
 
-use rand_core::{CryptoRng, RngCore};
-
 /// What is left of the bytes of a run. Past their end everything is zero or empty.
 pub(crate) struct Input<'a>(pub(crate) &'a [u8]);
 
@@ -33,28 +31,3 @@ impl<'a> Input<'a> {
         self.0
     }
 }
-
-/// Anything but random: the same in each run.
-pub(crate) struct Counting(pub(crate) u64);
-
-impl RngCore for Counting {
-    fn next_u32(&mut self) -> u32 {
-        (self.next_u64() >> 32) as u32
-    }
-
-    fn next_u64(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        self.0
-    }
-
-    fn fill_bytes(&mut self, dest: &mut [u8]) {
-        rand_core::impls::fill_bytes_via_next(self, dest);
-    }
-
-    fn try_fill_bytes(&mut self, dest: &mut [u8]) -> Result<(), rand_core::Error> {
-        self.fill_bytes(dest);
-        Ok(())
-    }
-}
-
-impl CryptoRng for Counting {}

@@ -17,12 +17,13 @@ use peersox_core::frame::{Frame, Lane};
 use peersox_core::id::PairingId;
 use peersox_core::role::Role;
 use peersox_core::secure::{Association, PairingSecret, State};
+use peersox_core::testing::Dice;
 
-use super::input::{Counting, Input};
+use super::input::Input;
 
 pub(crate) fn run(bytes: &[u8]) {
     let mut input = Input(bytes);
-    let mut rng = Counting(u64::from(input.byte()));
+    let mut rng = Dice::new(u64::from(input.byte()));
     let pairing = PairingId::from_bytes([1; 16]);
     let mut sides = match input.byte() % 2 {
         0 => Role::BOTH.map(|role| {

@@ -8,9 +8,10 @@ use peersox_core::direct::{
     Action, Channel, Connection, Direct, Input as News, Mode, SessionDescription,
 };
 use peersox_core::role::Role;
+use peersox_core::testing::Dice;
 use peersox_core::time::Moment;
 
-use super::input::{Counting, Input};
+use super::input::Input;
 
 pub(crate) fn run(bytes: &[u8]) {
     let mut input = Input(bytes);
@@ -18,7 +19,7 @@ pub(crate) fn run(bytes: &[u8]) {
     let mode = [Mode::Auto, Mode::Manual, Mode::Off][usize::from(kind % 3)];
     let role = Role::BOTH[usize::from(kind >> 7)];
     let mut direct = Direct::new(mode, role);
-    let mut rng = Counting(1);
+    let mut rng = Dice::new(1);
     let mut now = Moment::default() + Duration::from_secs(1);
     direct.relay_up(now);
     while let Some(signal) = input.message() {

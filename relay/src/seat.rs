@@ -70,9 +70,7 @@ impl Seats {
         };
         Some((seat, Pending { _place: pending }))
     }
-}
 
-impl Seats {
     /// Takes a place for a handshake of QUIC from this address, and waits while too many are under way.
     pub(crate) async fn handshake(&self, address: IpAddr) -> Handshake {
         loop {

@@ -28,7 +28,7 @@
 //!      │                           ├─ /peersox.v1.RelayService/Attach ────────► relay (gRPC)
 //!      │                           ├─ /healthz, /readyz, /status.json ────────► probes
 //!      │                           └─ all else ───────────────────────────────► your routes
-//!      └─ UDP ──► quinn ──────────────────────────────────────────────────────► relay (QUIC)
+//!      └─ UDP ──► quinn ──────────────────────────────────────────────────────► relay (QUIC, WebTransport)
 //!
 //! state   ── keys ───────────────────► control, relay   (at start)
 //! control ── public key of tickets ──► relay            (at start)

@@ -90,7 +90,7 @@ pub fn accept(relay: &Relay, incoming: quinn::Incoming) {
 }
 
 impl Relay {
-    /// Serves one connection whose ALPN is [`ALPN`], in a task of the relay.
+    /// Serves one connection whose ALPN is [`ALPN`] or `h3`, in a task of the relay.
     pub fn serve_quic(&self, connection: quinn::Connection) {
         match self.0.seat(connection.remote_address().ip()) {
             Ok(seat) => {

@@ -26,6 +26,7 @@ use peersox_relay::{
 use prost::Message as _;
 use quinn::VarInt;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
@@ -190,9 +191,7 @@ impl Peer {
             // A relay that hangs up in mid-write is what some tests are about.
             Self::Ws(ws) => drop(ws.send(Message::Binary(bytes)).await),
             Self::Quic(_, send, _) => {
-                let len = u32::try_from(bytes.len()).unwrap().to_be_bytes();
-                let chunks = &mut [Bytes::copy_from_slice(&len), bytes];
-                let _ = send.write_all_chunks(chunks).await;
+                let _ = send.write_all_chunks(&mut prefixed(bytes)).await;
             }
             Self::WebTransport(leg) => leg.say(bytes).await,
             Self::Grpc(call) => call.say(attach_request::Kind::Frame(bytes)).await,
@@ -232,26 +231,10 @@ impl Peer {
                     _ => return Err(0),
                 }
             },
-            Self::Quic(connection, _, recv) => {
-                let stream = async {
-                    let mut len = [0; 4];
-                    recv.read_exact(&mut len).await.ok()?;
-                    let mut bytes = vec![0; u32::from_be_bytes(len) as usize];
-                    recv.read_exact(&mut bytes).await.ok()?;
-                    Some(Bytes::from(bytes))
-                };
-                let datagram = async { connection.read_datagram().await.ok() };
-                // Not cancel-safe, but no test has both at once.
-                let got = tokio::select! {
-                    biased;
-                    Some(bytes) = datagram => Some(bytes),
-                    got = stream => got,
-                };
-                match got {
-                    Some(bytes) => Ok(bytes),
-                    None => Err(number(&connection.closed().await)),
-                }
-            }
+            Self::Quic(connection, _, recv) => match next(connection.read_datagram(), recv).await {
+                Some(bytes) => Ok(bytes),
+                None => Err(number(&connection.closed().await)),
+            },
             Self::WebTransport(leg) => leg.hear().await,
             Self::Grpc(call) => match call.hear().await {
                 Some(attach_response::Kind::Frame(bytes)) => Ok(bytes),
@@ -298,6 +281,31 @@ impl Peer {
                 while call.hear().await.is_some() {}
             }
         }
+    }
+}
+
+/// A frame as it stands on a stream of QUIC.
+fn prefixed(frame: Bytes) -> [Bytes; 2] {
+    let len = u32::try_from(frame.len()).unwrap().to_be_bytes();
+    [Bytes::copy_from_slice(&len), frame]
+}
+
+/// The next datagram, or the next frame of the stream. Not cancel-safe, but no test has both at once.
+async fn next<E>(
+    datagram: impl Future<Output = Result<Bytes, E>>,
+    stream: &mut (impl AsyncRead + Unpin),
+) -> Option<Bytes> {
+    let datagram = async { datagram.await.ok() };
+    let frame = async {
+        let len = stream.read_u32().await.ok()?;
+        let mut bytes = vec![0; len as usize];
+        stream.read_exact(&mut bytes).await.ok()?;
+        Some(Bytes::from(bytes))
+    };
+    tokio::select! {
+        biased;
+        Some(bytes) = datagram => Some(bytes),
+        frame = frame => frame,
     }
 }
 

@@ -5,8 +5,21 @@ use super::*;
 fn browser() -> Leg {
     Leg::new(Config {
         transports: Transports::BROWSER,
+        upgrade_after: Duration::from_secs(5),
         ..Config::default()
     })
+}
+
+/// Is admitted by WebTransport, which is all that is tried now; tells what happens then.
+fn goes_on(leg: &mut Leg) -> (LegId, Vec<Action>) {
+    leg.pause();
+    let opened = leg.opened();
+    assert_eq!(connected_by(&opened), [Transport::WebTransport]);
+    let new = connecting(&opened);
+    leg.connected(new);
+    leg.said(new);
+    let told = leg.welcome(new, 20_000);
+    (new, told)
 }
 
 /// What is connected, and by what.
@@ -28,13 +41,7 @@ fn a_leg_is_up_by_websocket_before_webtransport_is_tried_and_is_replaced_then() 
     leg.said(old);
     leg.welcome(old, 20_000);
 
-    leg.pause();
-    let opened = leg.opened();
-    assert_eq!(connected_by(&opened), [Transport::WebTransport]);
-    let new = connecting(&opened);
-    leg.connected(new);
-    leg.said(new);
-    let told = leg.welcome(new, 20_000);
+    let (new, told) = goes_on(&mut leg);
     assert!(told.contains(&Action::HangUp(old, None)), "{told:?}");
     assert_eq!(leg.attach.leg(), Some(new));
 }
@@ -62,11 +69,7 @@ fn a_leg_by_webtransport_that_breaks_is_followed_by_a_websocket() {
 
 #[test]
 fn no_better_transport_is_tried_while_a_direct_path_carries() {
-    let mut leg = Leg::new(Config {
-        transports: Transports::BROWSER,
-        upgrade_after: Duration::from_secs(5),
-        ..Config::default()
-    });
+    let mut leg = browser();
     leg.attach();
     leg.attach.set_direct(true);
     assert!(!asks(&leg.after(Duration::from_secs(12))));
@@ -76,20 +79,10 @@ fn no_better_transport_is_tried_while_a_direct_path_carries() {
 
 #[test]
 fn webtransport_that_falls_silent_twice_is_not_taken_up_again() {
-    let mut leg = Leg::new(Config {
-        transports: Transports::BROWSER,
-        upgrade_after: Duration::from_secs(5),
-        ..Config::default()
-    });
+    let mut leg = browser();
     for _ in 0..STUCK {
         leg.attach();
-        leg.pause();
-        let opened = leg.opened();
-        assert_eq!(connected_by(&opened), [Transport::WebTransport]);
-        let new = connecting(&opened);
-        leg.connected(new);
-        leg.said(new);
-        leg.welcome(new, 20_000);
+        goes_on(&mut leg);
         // The relay answers nothing any more, and another leg is sought.
         assert!(asks(&leg.after(Duration::from_secs(31))));
         leg.taken.clear();

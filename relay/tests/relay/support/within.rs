@@ -9,7 +9,7 @@ use web_transport_quinn::{
     ClientError, RecvStream, SendStream, Session, SessionError, WebTransportError,
 };
 
-use super::{Server, quic_client_of};
+use super::{Server, next, prefixed, quic_client_of};
 
 impl Server {
     /// A session of WebTransport that was asked for with these headers.
@@ -60,30 +60,14 @@ impl Within {
     }
 
     pub async fn say(&mut self, frame: Bytes) {
-        let len = u32::try_from(frame.len()).unwrap().to_be_bytes();
-        let chunks = &mut [Bytes::copy_from_slice(&len), frame];
         // A relay that hangs up in mid-write is what some tests are about.
-        let _ = self.send.write_all_chunks(chunks).await;
+        let _ = self.send.write_all_chunks(&mut prefixed(frame)).await;
     }
 
     /// The next frame, or the number that the session ended with; zero if without one.
     pub async fn hear(&mut self) -> Result<Bytes, u16> {
         let Self { session, recv, .. } = self;
-        let stream = async {
-            let mut len = [0; 4];
-            recv.read_exact(&mut len).await.ok()?;
-            let mut bytes = vec![0; u32::from_be_bytes(len) as usize];
-            recv.read_exact(&mut bytes).await.ok()?;
-            Some(Bytes::from(bytes))
-        };
-        let datagram = async { session.read_datagram().await.ok() };
-        // Not cancel-safe, but no test has both at once.
-        let got = tokio::select! {
-            biased;
-            Some(bytes) = datagram => Some(bytes),
-            got = stream => got,
-        };
-        match got {
+        match next(session.read_datagram(), recv).await {
             Some(bytes) => Ok(bytes),
             None => Err(code(&session.closed().await)),
         }
