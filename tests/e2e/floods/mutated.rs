@@ -15,6 +15,7 @@ use peersox_codec::websocket::{Buffer, Decoder, Kind as Message, Token};
 use peersox_core::frame::{Frame, Lane};
 use peersox_core::notice::{self, Kind};
 use peersox_core::role::Role;
+use peersox_core::testing::Dice;
 use peersox_proto::v1;
 use tokio::time::timeout;
 
@@ -102,11 +103,16 @@ impl Worker {
             over,
             session,
             client: client(Ipv4Addr::LOCALHOST),
-            dice: Dice(seed),
+            dice: Dice::new(seed),
             renewed: Instant::now(),
             refused: 0,
             seed,
         }
+    }
+
+    /// A number below `end`, which is not zero.
+    fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.dice.below(end as u64)).unwrap()
     }
 
     /// Sends until the model says that the leg is over, or enough was sent. Answers how many mutated frames
@@ -117,7 +123,7 @@ impl Worker {
             self.renewed = Instant::now();
         }
         // Many addresses, so that no port is used again too early.
-        let [a, b] = [self.dice.below(250), self.dice.below(250)];
+        let [a, b] = [self.below(250), self.below(250)];
         let from = Ipv4Addr::new(
             127,
             2,
@@ -131,7 +137,7 @@ impl Worker {
         };
         let hello = self.session.hello(Role::Initiator).into_bytes();
         let mut judged = 0;
-        if self.dice.below(4) == 0 {
+        if self.below(4) == 0 {
             let bytes = self.mutated(&hello);
             let mut model = Model::new(self.over);
             model.take(&bytes);
@@ -200,14 +206,14 @@ impl Worker {
 
     /// A frame that a peer may send.
     fn frame(&mut self) -> Frame {
-        let len = match self.dice.below(20) {
+        let len = match self.below(20) {
             0 => 1_000,
-            _ => self.dice.below(100),
+            _ => self.below(100),
         };
-        let payload = noise(len, self.dice.next());
-        match self.dice.below(8) {
+        let payload = noise(len, self.dice.roll());
+        match self.below(8) {
             0 => notice::encode(Kind::Ping(v1::Ping {
-                nonce: self.dice.next(),
+                nonce: self.dice.roll(),
             })),
             1 => Frame::new(Lane::Datagram, &payload),
             2 => Frame::new(Lane::Signal, &payload),
@@ -218,14 +224,14 @@ impl Worker {
     /// A frame as its transport carries it, changed in one to three places, most of them at its beginning.
     fn mutated(&mut self, frame: &Bytes) -> Vec<u8> {
         let mut bytes = encode(self.over, frame);
-        for _ in 0..1 + self.dice.below(3) {
-            let near = [bytes.len(), bytes.len().min(16)][self.dice.below(2)];
+        for _ in 0..1 + self.below(3) {
+            let near = [bytes.len(), bytes.len().min(16)][self.below(2)];
             if near == 0 {
                 break;
             }
-            let at = self.dice.below(near);
-            let byte = self.dice.next().to_le_bytes()[0];
-            match self.dice.below(8) {
+            let at = self.below(near);
+            let byte = self.dice.roll().to_le_bytes()[0];
+            match self.below(8) {
                 0..3 => bytes[at] = byte,
                 3 => bytes[at] ^= 1 << (byte & 7),
                 4 => bytes.insert(at, byte),
@@ -337,20 +343,3 @@ fn may_be_sent(frame: &Bytes) -> bool {
 }
 
 const MAX_FRAME: usize = 65_536;
-
-/// Numbers that a seed gives (SplitMix64).
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end as u64).unwrap()
-    }
-}
