@@ -37,8 +37,8 @@
 //! - A leg that breaks while it is idle, every Ping answered, was probably cut by a proxy: the next one pings
 //!   twice in the time after which that happened.
 //! - A leg over a transport that is not the best one offered is replaced by a better one as soon as that
-//!   connects; not while a direct path carries. Not by WebTransport either once [`STUCK`] legs over it were
-//!   lost in silence: browsers have lost its streams.
+//!   connects; not while the other peer is away or a direct path carries. Not by WebTransport either once
+//!   [`STUCK`] legs over it were lost in silence: browsers have lost its streams.
 
 use std::time::Duration;
 

@@ -145,8 +145,8 @@ impl Attach {
     /// The stage has lasted long enough.
     pub(super) fn due(&mut self, mut seek: Seek, now: Moment, rng: &mut impl RngCore) {
         match &mut seek.stage {
-            Stage::Pausing { .. } if seek.why == Why::Upgrade && self.has_direct => {
-                // The leg carries next to nothing: that may go on as it is.
+            Stage::Pausing { .. } if seek.why == Why::Upgrade && !self.carries() => {
+                // What carries next to nothing may go on as it is.
                 self.pause(&mut seek, now, rng);
                 self.seek = Some(seek);
             }
@@ -354,6 +354,12 @@ impl Attach {
         seek.stage = Stage::Pausing { until };
         seek.since = now;
         until - now
+    }
+
+    /// Whether what the peers say to each other takes the leg.
+    fn carries(&self) -> bool {
+        let peer_online = self.up.as_ref().is_some_and(|up| up.peer_online);
+        peer_online && !self.has_direct
     }
 
     /// The transports that are better than this one and may be had.

@@ -455,6 +455,7 @@ fn a_websocket_gives_way_to_quic_when_that_passes() {
     leg.welcome(ws, 20_000);
     leg.said(ws);
     leg.hear(ws, Kind::Pong(v1::Pong { nonce: 1 }));
+    leg.hear(ws, Kind::PeerOnline(v1::PeerOnline {}));
     assert_eq!(leg.after(29 * SECOND), []);
     leg.said(ws);
     leg.hear(ws, Kind::Pong(v1::Pong { nonce: 2 }));

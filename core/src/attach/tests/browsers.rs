@@ -22,6 +22,10 @@ fn goes_on(leg: &mut Leg) -> (LegId, Vec<Action>) {
     (new, told)
 }
 
+fn online() -> Kind {
+    Kind::PeerOnline(v1::PeerOnline {})
+}
+
 /// What is connected, and by what.
 fn connected_by(actions: &[Action]) -> Vec<Transport> {
     let transport = |action: &Action| match action {
@@ -40,6 +44,7 @@ fn a_leg_is_up_by_websocket_before_webtransport_is_tried_and_is_replaced_then() 
     leg.connected(old);
     leg.said(old);
     leg.welcome(old, 20_000);
+    leg.hear(old, online());
 
     let (new, told) = goes_on(&mut leg);
     assert!(told.contains(&Action::HangUp(old, None)), "{told:?}");
@@ -70,7 +75,8 @@ fn a_leg_by_webtransport_that_breaks_is_followed_by_a_websocket() {
 #[test]
 fn no_better_transport_is_tried_while_a_direct_path_carries() {
     let mut leg = browser();
-    leg.attach();
+    let id = leg.attach();
+    leg.hear(id, online());
     leg.attach.set_direct(true);
     assert!(!asks(&leg.after(Duration::from_secs(12))));
     leg.attach.set_direct(false);
@@ -78,15 +84,26 @@ fn no_better_transport_is_tried_while_a_direct_path_carries() {
 }
 
 #[test]
+fn no_better_transport_is_tried_while_nobody_is_there() {
+    let mut leg = browser();
+    let id = leg.attach();
+    assert!(!asks(&leg.after(Duration::from_secs(12))));
+    leg.hear(id, online());
+    assert!(asks(&leg.after(Duration::from_secs(5))));
+}
+
+#[test]
 fn webtransport_that_falls_silent_twice_is_not_taken_up_again() {
     let mut leg = browser();
     for _ in 0..STUCK {
-        leg.attach();
+        let id = leg.attach();
+        leg.hear(id, online());
         goes_on(&mut leg);
         // The relay answers nothing any more, and another leg is sought.
         assert!(asks(&leg.after(Duration::from_secs(31))));
         leg.taken.clear();
     }
-    leg.attach();
+    let id = leg.attach();
+    leg.hear(id, online());
     assert!(!asks(&leg.after(Duration::from_secs(12))));
 }
