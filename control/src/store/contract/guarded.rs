@@ -10,7 +10,7 @@ pub(super) async fn who_asks_is_kept_until_the_answer_and_all_are_told(store: &i
         let id = pairing.id();
         let commit = put(None, pairing, None);
         store.commit(commit, START).await.unwrap();
-        let mut notices = store.watch(id).await.unwrap();
+        let mut told = Told::watch(store, id).await;
         let join = Join {
             nameplate: created.nameplate.clone(),
             ephemeral: true,
@@ -39,11 +39,7 @@ pub(super) async fn who_asks_is_kept_until_the_answer_and_all_are_told(store: &i
             true => Event::Confirmed,
             false => Event::Revoked,
         };
-        for (number, event) in [(2, Event::Asked), (3, last)] {
-            let Some(Notice::Happened(version, happened)) = notices.next().await else {
-                panic!("{event:?} is told");
-            };
-            assert_eq!((version.number, happened), (number, event));
-        }
+        told.expect(2, Event::Asked).await;
+        told.expect(3, last).await;
     }
 }

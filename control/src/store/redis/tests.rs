@@ -12,7 +12,7 @@ use peersox_test_redis as servers;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::store::contract::{self, CODE_TTL, START, put};
+use crate::store::contract::{self, CODE_TTL, START, Told, put};
 
 async fn connect(url: &str) -> Redis {
     Redis::connect(url.parse().unwrap()).await.unwrap()
@@ -136,7 +136,7 @@ async fn what_one_server_does_the_watches_of_another_hear() {
     one.commit(put(None, pairing.clone(), None), START)
         .await
         .unwrap();
-    let mut notices = two.watch(id).await.unwrap();
+    let mut told = Told::watch(&two, id).await;
     let version = two.load(id, START).await.unwrap().unwrap().version;
     let join = put(
         Some(version),
@@ -144,14 +144,13 @@ async fn what_one_server_does_the_watches_of_another_hear() {
         Some(Event::Joined),
     );
     assert_eq!(one.commit(join, START).await.unwrap(), Outcome::Committed);
-    let told = notices.next().await;
     let joined = two.load(id, START).await.unwrap().unwrap().version;
-    assert_eq!(told, Some(Notice::Happened(joined, Event::Joined)));
+    told.expect(joined.number, Event::Joined).await;
 
     // Redis keeps the channel as long as somebody listens, and no longer.
     let listening = || redis.cli(&["pubsub", "channels"]).lines().count();
     assert_eq!(listening(), 1);
-    drop(notices);
+    drop(told);
     two.sweep(START).await.unwrap();
     until("the channel is given up", async || {
         (listening() == 0).then_some(())
@@ -265,7 +264,7 @@ async fn a_user_needs_no_more_than_the_page_says() {
         .commit(put(None, pairing.clone(), None), START)
         .await
         .unwrap();
-    let mut notices = store.watch(pairing.id()).await.unwrap();
+    let mut told = Told::watch(&store, pairing.id()).await;
     let found = store
         .find(&created.nameplate, START)
         .await
@@ -280,12 +279,9 @@ async fn a_user_needs_no_more_than_the_page_says() {
         store.commit(remove, START).await.unwrap(),
         Outcome::Committed
     );
-    assert!(matches!(
-        notices.next().await,
-        Some(Notice::Happened(_, Event::Revoked))
-    ));
+    told.expect(found.version.number + 1, Event::Revoked).await;
     assert!(store.was_revoked(pairing.id()).await.unwrap());
-    drop(notices);
+    drop(told);
     store.sweep(START).await.unwrap();
     store.census().await.unwrap();
     store.list(None, 10, START).await.unwrap();
