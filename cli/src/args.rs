@@ -137,6 +137,11 @@ pub(crate) struct Remote {
     #[arg(long, env = "PEERSOX_TRANSPORT", value_enum, default_value_t = Transport::Auto)]
     pub(crate) transport: Transport,
 
+    /// Whether data may go straight to the other device. A direct path shows each device the addresses of the
+    /// other.
+    #[arg(long, env = "PEERSOX_PATH", value_enum, default_value_t = Paths::Auto)]
+    pub(crate) path: Paths,
+
     /// Certificate authority in PEM to trust beside those of this machine.
     #[arg(long, env = "PEERSOX_CA_CERT", value_name = "FILE")]
     pub(crate) ca_cert: Option<PathBuf>,
@@ -191,6 +196,16 @@ pub(crate) enum Transport {
     Quic,
     /// WebSocket only.
     Ws,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Paths {
+    /// Over the relay at once, and directly as soon as there is such a path.
+    Auto,
+    /// Over the relay only.
+    Relay,
+    /// Directly; without such a path the command fails.
+    Direct,
 }
 
 /// What a command that makes a code takes.

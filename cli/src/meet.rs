@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use peersox_client::{
-    AGENT, Burnt, Choice, Code, Error, Invite, Options, Pairing, Peer, Presence, Proof, Replaced,
-    Server, Status, Step, Terms, Trust,
+    AGENT, Burnt, Choice, Code, DirectMode, Error, Invite, Options, Pairing, PathKind, Peer,
+    Presence, Proof, Replaced, Server, Status, Step, Terms, Trust, Why,
 };
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::args::{Joiner, NewCode, Partner, Remote, Transport};
+use crate::args::{Joiner, NewCode, Partner, Paths, Remote, Transport};
 use crate::confirm::Question;
 use crate::failure::{self, Failure};
 use crate::fit::Command;
@@ -95,7 +95,23 @@ pub(crate) async fn meet(
         let _ = tokio::time::timeout(FAREWELL, met.peer.close()).await;
         return Err(unfit.into());
     }
+    if remote.path == Paths::Direct {
+        directly(met.peer.status()).await?;
+    }
     Ok(met)
+}
+
+/// Waits until messages take a direct path.
+async fn directly(mut status: watch::Receiver<Status>) -> anyhow::Result<()> {
+    let is_direct = |status: &Status| status.path == Some(PathKind::Direct);
+    let waiting = tokio::time::timeout(DIRECTLY, status.wait_for(is_direct));
+    if let Ok(Ok(_)) = waiting.await {
+        return Ok(());
+    }
+    let why = status.borrow().why_relayed.map_or("", Why::text);
+    let text =
+        format!("there is no direct path to the other device ({why}); --path auto takes the relay");
+    Err(Failure::Unreachable(text).into())
 }
 
 /// Shows a code and waits until the other device has typed it. The rules are those of [`Invite`]: one code
@@ -315,8 +331,12 @@ pub(crate) async fn restore(remote: &Remote, saved: Saved) -> anyhow::Result<Pee
 /// break. A closed lid or a change of networks is no end; a device that never returns is.
 pub(crate) async fn absent(mut status: watch::Receiver<Status>, wait: u64) -> anyhow::Error {
     loop {
-        let is =
-            |presence| move |status: &Status| (status.presence == Presence::Online) == presence;
+        let is = |there| {
+            move |status: &Status| {
+                let is_direct = status.path == Some(PathKind::Direct);
+                (is_direct || status.presence == Presence::Online) == there
+            }
+        };
         if status.wait_for(is(false)).await.is_err() {
             // The peer has ended, and its own reason is better.
             return std::future::pending().await;
@@ -359,6 +379,10 @@ fn options(remote: &Remote, once: Option<Command>) -> Options {
     };
     Options {
         transport,
+        direct: match remote.path {
+            Paths::Relay => DirectMode::Off,
+            Paths::Auto | Paths::Direct => DirectMode::Auto,
+        },
         patience: Duration::from_secs(remote.wait),
         once: once.is_some(),
         agent: once.map_or_else(|| AGENT.to_owned(), Command::agent),
@@ -366,6 +390,8 @@ fn options(remote: &Remote, once: Option<Command>) -> Options {
     }
 }
 
+/// How long a direct path is waited for: an attempt is given up after fifteen seconds.
+const DIRECTLY: Duration = Duration::from_secs(20);
 /// How long a device that is there may take to be seen before this one says that it waits for it.
 const GLANCE: Duration = Duration::from_secs(1);
 /// How long the other side may take to hear that this one ends.

@@ -30,12 +30,12 @@ pub(crate) async fn run(args: Ping) -> anyhow::Result<()> {
     for number in 1..=args.count {
         pace.tick().await;
         let round_trip = peer.ping().await?;
-        let leg = status.borrow().leg;
+        let path = path(&status.borrow());
         measured.round_trips.push(round_trip);
         if args.partner.remote.json {
-            out_json(&json!({"event": "pong", "seq": number, "rtt_us": micros(round_trip)}))?;
+            let rtt = micros(round_trip);
+            out_json(&json!({"event": "pong", "seq": number, "rtt_us": rtt, "path": path}))?;
         } else {
-            let path = path(leg);
             out(&format!(
                 "{number}: {:.3} ms over {path}",
                 millis(round_trip)

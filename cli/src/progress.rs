@@ -117,7 +117,7 @@ impl Progress {
             return;
         }
         self.told = Some(now);
-        let path = path(self.status.borrow().leg);
+        let path = path(&self.status.borrow());
         if let Some(bar) = &self.bar {
             let moved = at.bytes_done.saturating_sub(at.bytes_resumed);
             with(&self.speed, |speed, now| speed.moved(now, moved));
@@ -154,7 +154,7 @@ impl Progress {
         };
         let size = HumanBytes(at.bytes_done);
         let speed = HumanBytes(rate);
-        let path = path(self.status.borrow().leg);
+        let path = path(&self.status.borrow());
         self.voice.say(
             &format!(
                 "{verb} {files}, {size}{again}, in {:.1} s ({speed}/s over {path}); BLAKE3 verified",

@@ -5,7 +5,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::sync::{Mutex, PoisonError};
 
 use indicatif::ProgressBar;
-use peersox_client::{Event, PathKind, Peer, Transport};
+use peersox_client::{Event, PathKind, Peer, Status};
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
@@ -143,12 +143,14 @@ pub(crate) fn out_raw(text: &str) -> anyhow::Result<()> {
     Ok(written.map_err(failure::stdout)?)
 }
 
-/// The path in use, as people see it: `relay·quic`.
-pub(crate) fn path(leg: Option<Transport>) -> String {
-    leg.map_or_else(
-        || "no path".to_owned(),
-        |transport| format!("relay·{transport}"),
-    )
+/// The path in use, as people see it: `direct·quic`, `relay·ws`.
+pub(crate) fn path(status: &Status) -> String {
+    match (status.path, status.leg) {
+        // What carries direct paths of this program.
+        (Some(PathKind::Direct), _) => "direct·quic".to_owned(),
+        (_, Some(transport)) => format!("relay·{transport}"),
+        (_, None) => "no path".to_owned(),
+    }
 }
 
 /// What a terminal can show.

@@ -86,6 +86,7 @@ impl Driver {
                 upgrade_after: options.upgrade_after,
             },
             direct: Direct::mode(options.direct),
+            carrier: Direct::CARRIER,
             once: options.once,
         };
         let code;
@@ -389,8 +390,14 @@ impl Driver {
             }
             endpoint::Event::Secured { sas, hello } => return self.secured(sas, &hello),
             endpoint::Event::Channel(event) => return self.on_channel(event),
-            endpoint::Event::Path(kind) => Event::Path(kind),
-            endpoint::Event::DirectFailed(why) => Event::DirectFailed(why),
+            endpoint::Event::Path(kind) => {
+                self.outlets.path(kind, self.endpoint.why_relayed());
+                Event::Path(kind)
+            }
+            endpoint::Event::DirectFailed(why) => {
+                self.outlets.path(self.endpoint.path(), why);
+                Event::DirectFailed(why)
+            }
         };
         self.outlets.tell(event);
     }

@@ -83,6 +83,8 @@ pub struct Status {
     pub leg: Option<Transport>,
     /// What messages take at present: the relay, or a direct path.
     pub path: Option<Kind>,
+    /// Why messages do not take a direct path, while they take the relay.
+    pub why_relayed: Option<Why>,
     /// Where the other peer is.
     pub presence: Presence,
     /// Whether messages flow.

@@ -65,10 +65,6 @@ pub(crate) enum LegNews {
 
 /// What the connection of an attempt at a direct path reports.
 #[derive(Debug)]
-#[cfg_attr(
-    not(target_arch = "wasm32"),
-    allow(dead_code, reason = "native programs have no direct paths yet")
-)]
 pub(crate) enum DirectNews {
     /// It is in another state, or a step is done.
     Input(direct::Input),

@@ -20,6 +20,9 @@
 //! Credentials for TURN run out. Before candidates are gathered with old ones, another session is opened for
 //! the sake of its servers; if that fails or takes long, the old ones have to do.
 //!
+//! What the connection is depends on the programs: [`Carrier`]. An offer of another carrier is dropped, and the
+//! two stay with the relay.
+//!
 //! The shell owns the connection: it obeys [`Action`]s and reports with [`Input`]s, both of which name the
 //! attempt.
 
@@ -35,11 +38,15 @@ use crate::short::pop_front;
 use crate::time::Moment;
 
 mod attempt;
+mod carrier;
+mod description;
 mod signal;
 #[cfg(test)]
 mod tests;
 mod why;
 
+pub use carrier::Carrier;
+pub use description::{Description, Malformed};
 pub use peersox_proto::v1::{IceCandidate, SessionDescription};
 pub use why::Why;
 
@@ -131,6 +138,7 @@ pub enum Action {
 /// See the module.
 pub struct Direct {
     mode: Mode,
+    carrier: Carrier,
     role: Role,
     /// A direct path is wanted from then on.
     due: Moment,
@@ -146,9 +154,10 @@ pub struct Direct {
 impl Direct {
     /// Without a path.
     #[must_use]
-    pub const fn new(mode: Mode, role: Role) -> Self {
+    pub const fn new(mode: Mode, carrier: Carrier, role: Role) -> Self {
         Self {
             mode,
+            carrier,
             role,
             due: Moment::NEVER,
             attempt: None,
@@ -271,8 +280,10 @@ impl Direct {
             return;
         }
         match kind {
-            Kind::Description(it) if it.r#type == OFFER => self.take_offer(number, it, now),
-            Kind::Description(it) if it.r#type == ANSWER => {
+            Kind::Description(it) if it.r#type == self.carrier.offer() => {
+                self.take_offer(number, it, now)
+            }
+            Kind::Description(it) if it.r#type == self.carrier.answer() => {
                 let waits = |it: &&mut Attempt| it.number == number && it.awaits_answer;
                 if let Some(attempt) = self.attempt.as_mut().filter(waits) {
                     attempt.awaits_answer = false;
@@ -299,7 +310,7 @@ impl Direct {
         match input {
             Input::Described(description) => {
                 attempt.announced = true;
-                attempt.awaits_answer = description.r#type == OFFER;
+                attempt.awaits_answer = description.r#type == self.carrier.offer();
                 self.signal(number, &Kind::Description(description));
                 for candidate in attempt.unsent.drain(..) {
                     self.signal(number, &Kind::Candidate(candidate));
@@ -476,9 +487,6 @@ impl Direct {
         self.actions.push(Action::Signal(signal.into()));
     }
 }
-
-const OFFER: &str = "offer";
-const ANSWER: &str = "answer";
 
 /// How long the joiner leaves it to the initiator to make the offer.
 const JOINER_WAITS: Duration = Duration::from_millis(1_500);

@@ -86,7 +86,7 @@ impl Endpoint {
         let mut endpoint = Self {
             peer: Peer::new(config.peer, role, pairing, proof, hello, now, rng),
             attach: Attach::new(config.attach, agent, now),
-            direct: Direct::new(config.direct, role),
+            direct: Direct::new(config.direct, config.carrier, role),
             leg: None,
             relay: None,
             latest: None,

@@ -1,4 +1,4 @@
-//! Binding of STUN (RFC 8489): what a server tells a peer that asks under which address it is seen.
+//! Binding of STUN (RFC 8489): a peer asks under which address it is seen, and a server tells it.
 //!
 //! ```text
 //! 0             2               4               8                20
@@ -17,8 +17,10 @@
 //!
 //! A request without attributes has 20 bytes, and browsers send it so. Counted with the headers of IP and
 //! UDP, an answer is at most 1.36 times its request: 60 bytes for 48 over IPv4, 92 for 68 over IPv6.
+//!
+//! A peer sends such a request ([`request`]) and takes the answer to it ([`mapped`]), and nothing else.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Whether a datagram that begins with this byte is one of STUN where QUIC and STUN share a port (RFC 9443,
 /// section 3). Those of QUIC begin with 64 or more, unless a peer was told that the fixed bit may be cleared
@@ -26,6 +28,37 @@ use std::net::{IpAddr, SocketAddr};
 #[must_use]
 pub const fn is_stun(first: u8) -> bool {
     first < 4
+}
+
+/// Whether one of the datagrams that a socket received together is one of STUN. One begins every `stride` bytes; the last one
+/// may be shorter.
+#[must_use]
+pub fn is_among(received: &[u8], stride: usize) -> bool {
+    received
+        .iter()
+        .step_by(stride.max(1))
+        .any(|first| is_stun(*first))
+}
+
+/// Hands each datagram of STUN over and moves the others together; how many bytes are left. They keep their
+/// order and their stride.
+pub fn take_out(
+    buffer: &mut [u8],
+    len: usize,
+    stride: usize,
+    mut take: impl FnMut(&[u8]),
+) -> usize {
+    let mut kept = 0;
+    for start in (0..len).step_by(stride.max(1)) {
+        let end = len.min(start + stride.max(1));
+        if is_stun(buffer[start]) {
+            take(&buffer[start..end]);
+        } else {
+            buffer.copy_within(start..end, kept);
+            kept += end - start;
+        }
+    }
+    kept
 }
 
 /// Answers a datagram that came from `from`; nothing if it gets no answer. An IPv6 address to which an IPv4
@@ -37,6 +70,72 @@ pub fn answer(datagram: &[u8], from: SocketAddr) -> Option<Answer> {
         [] => Answer::mapped(request.id, from),
         unknown => Answer::refusal(request.id, unknown),
     })
+}
+
+/// The number of a request, which its answer repeats. It is random, so that nobody who does not see the request
+/// can answer it.
+pub type Transaction = [u8; 12];
+
+/// A request for the address under which its sender is seen, without attributes.
+#[must_use]
+pub fn request(transaction: &Transaction) -> [u8; REQUEST_LEN] {
+    let mut request = [0; REQUEST_LEN];
+    request[..2].copy_from_slice(&REQUEST.to_be_bytes());
+    request[4..8].copy_from_slice(&COOKIE);
+    request[8..].copy_from_slice(transaction);
+    request
+}
+
+/// The request that a datagram answers, and the address that it tells; nothing if it is no such answer.
+#[must_use]
+pub fn mapped(datagram: &[u8]) -> Option<(Transaction, SocketAddr)> {
+    let (head, rest) = datagram.split_first_chunk::<4>()?;
+    let (id, mut rest) = rest.split_first_chunk::<16>()?;
+    let [kind_0, kind_1, len_0, len_1] = *head;
+    let is_answer = u16::from_be_bytes([kind_0, kind_1]) == SUCCESS
+        && usize::from(u16::from_be_bytes([len_0, len_1])) == rest.len()
+        && id.starts_with(&COOKIE);
+    if !is_answer {
+        return None;
+    }
+    let transaction = *id.last_chunk::<12>()?;
+    while !rest.is_empty() {
+        let (kind, value, after) = attribute(rest)?;
+        if kind == XOR_MAPPED_ADDRESS {
+            return Some((transaction, unmask(value, id)?));
+        }
+        rest = after;
+    }
+    None
+}
+
+/// The address in the value of XOR-MAPPED-ADDRESS.
+fn unmask(value: &[u8], id: &Id) -> Option<SocketAddr> {
+    let (&[_, family, port_0, port_1], address) = value.split_first_chunk::<4>()?;
+    let [cookie_0, cookie_1, ..] = *id;
+    let port = u16::from_be_bytes([port_0 ^ cookie_0, port_1 ^ cookie_1]);
+    let mut bytes = [0; 16];
+    for ((byte, masked), mask) in bytes.iter_mut().zip(address).zip(id) {
+        *byte = masked ^ mask;
+    }
+    let ip = match (family, address.len()) {
+        (FAMILY_IPV4, 4) => {
+            let [a, b, c, d, ..] = bytes;
+            IpAddr::from(Ipv4Addr::new(a, b, c, d))
+        }
+        (FAMILY_IPV6, 16) => IpAddr::from(Ipv6Addr::from(bytes)),
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, port))
+}
+
+/// The type and the value of the first attribute, and what follows it.
+fn attribute(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
+    let (&[kind_0, kind_1, len_0, len_1], after) = bytes.split_first_chunk::<4>()?;
+    let len = usize::from(u16::from_be_bytes([len_0, len_1]));
+    let kind = u16::from_be_bytes([kind_0, kind_1]);
+    let rest = after.get(len.next_multiple_of(4)..)?;
+    Some((kind, after.get(..len)?, rest))
 }
 
 /// What is sent back.
@@ -137,11 +236,8 @@ impl<'a> Request<'a> {
         };
         while !rest.is_empty() {
             let before = datagram.len() - rest.len();
-            let (&[kind_0, kind_1, len_0, len_1], after) = rest.split_first_chunk::<4>()?;
-            let kind = u16::from_be_bytes([kind_0, kind_1]);
-            let len = usize::from(u16::from_be_bytes([len_0, len_1]));
-            let value = after.get(..len)?;
-            rest = after.get(len.next_multiple_of(4)..)?;
+            let (kind, value, after) = attribute(rest)?;
+            rest = after;
             if kind == FINGERPRINT {
                 let right = value == fingerprint(&datagram[..before]);
                 // Nothing may follow it.
@@ -173,6 +269,11 @@ fn fingerprint(before: &[u8]) -> [u8; 4] {
     }
     (!crc ^ FINGERPRINT_MASK).to_be_bytes()
 }
+
+/// The port of STUN where an address names none (RFC 8489, section 18.6).
+pub const PORT: u16 = 3478;
+/// The length of a [`request`].
+pub const REQUEST_LEN: usize = HEADER;
 
 /// The longest datagram that is read: what passes everywhere (RFC 8489, section 6.1).
 const LONGEST_REQUEST: usize = 548;

@@ -16,7 +16,7 @@ use super::lent::{Line, halves};
 use super::place::Place;
 use super::pump::{Permit, Pump};
 use super::wire::{self, Answer, Asked, Fault, Request, Told};
-use crate::args::{Remote, Transport};
+use crate::args::{Paths, Remote, Transport};
 use crate::argv;
 use crate::failure::Failure;
 use crate::saved::{Devices, Name};
@@ -310,9 +310,9 @@ impl Visit {
                 }
                 news = told.recv() => match news {
                     Some(Told::Said { sentence, event }) => self.voice.say(&sentence, &event),
-                    Some(Told::Stands { leg, presence, connected }) => {
+                    Some(Told::Stands(stands)) => {
                         self.greeted = true;
-                        self.stands.send_replace(wire::status(leg, presence, connected));
+                        self.stands.send_replace(stands.into());
                     }
                     Some(Told::Pong { id, nanos }) => {
                         if let Some(at) = self.pings.iter().position(|it| it.0 == id) {
@@ -371,6 +371,11 @@ fn start(name: &Name, remote: &Remote) -> anyhow::Result<()> {
         Transport::Auto => "auto",
         Transport::Quic => "quic",
         Transport::Ws => "ws",
+    });
+    command.arg("--path").arg(match remote.path {
+        Paths::Relay => "relay",
+        // Each guest insists by itself.
+        Paths::Auto | Paths::Direct => "auto",
     });
     if let Some(authority) = &remote.ca_cert {
         command.arg("--ca-cert").arg(absolute(authority)?);

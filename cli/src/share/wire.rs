@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use peersox_client::{
-    Chunk, CloseReason, Error, Kind, Presence, ResetCode, Side, Status, Transport,
+    Chunk, CloseReason, Error, Kind, PathKind, Presence, ResetCode, Side, Status, Transport, Why,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -66,22 +66,22 @@ pub(super) enum Asked {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Told {
-    Said {
-        sentence: String,
-        event: Value,
-    },
-    Stands {
-        leg: Option<u8>,
-        presence: u8,
-        connected: bool,
-    },
-    Pong {
-        id: u64,
-        nanos: u64,
-    },
-    Ended {
-        fault: Option<Fault>,
-    },
+    Said { sentence: String, event: Value },
+    Stands(Stands),
+    Pong { id: u64, nanos: u64 },
+    Ended { fault: Option<Fault> },
+}
+
+/// How things stand.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Stands {
+    leg: Option<u8>,
+    /// Whether messages take a direct path; nothing if they take none.
+    direct: Option<bool>,
+    /// The number of the reason why there is no direct path.
+    why_relayed: Option<u8>,
+    presence: u8,
+    connected: bool,
 }
 
 /// The answer to a request for a channel.
@@ -168,29 +168,39 @@ impl From<Fault> for Error {
 
 impl From<&Status> for Told {
     fn from(status: &Status) -> Self {
-        Self::Stands {
+        Self::Stands(Stands {
             leg: status.leg.map(Transport::number),
+            direct: status.path.map(|kind| kind == PathKind::Direct),
+            why_relayed: status.why_relayed.map(|why| why as u8),
             presence: match status.presence {
                 Presence::Absent => 0,
                 Presence::Online => 1,
                 Presence::Away => 2,
             },
             connected: status.connected,
-        }
+        })
     }
 }
 
-/// The status that a [`Told::Stands`] tells.
-pub(super) fn status(leg: Option<u8>, presence: u8, connected: bool) -> Status {
-    Status {
-        leg: leg.and_then(Transport::from_number),
-        presence: match presence {
-            1 => Presence::Online,
-            2 => Presence::Away,
-            _ => Presence::Absent,
-        },
-        connected,
-        ..Status::default()
+impl From<Stands> for Status {
+    fn from(stands: Stands) -> Self {
+        Self {
+            leg: stands.leg.and_then(Transport::from_number),
+            path: stands.direct.map(|direct| match direct {
+                true => PathKind::Direct,
+                false => PathKind::Relay,
+            }),
+            why_relayed: stands
+                .why_relayed
+                .and_then(|why| Why::ALL.get(usize::from(why)).copied()),
+            presence: match stands.presence {
+                1 => Presence::Online,
+                2 => Presence::Away,
+                _ => Presence::Absent,
+            },
+            connected: stands.connected,
+            ..Self::default()
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Where a driver tells what happens.
 
+use peersox_core::connect::Kind;
+use peersox_core::direct::Why;
 use tokio::sync::{broadcast, watch};
 
 use super::Verdict;
@@ -39,6 +41,13 @@ impl Outlets {
                 ..Status::default()
             };
         });
+    }
+
+    /// Notes which path messages take, and why no direct one.
+    pub(super) fn path(&self, kind: Option<Kind>, why: Why) {
+        let why = (kind == Some(Kind::Relay)).then_some(why);
+        self.status
+            .send_if_modified(|status| std::mem::replace(&mut status.why_relayed, why) != why);
     }
 
     /// Notes where the other peer is.

@@ -2,6 +2,8 @@ use super::*;
 use crate::connect::PathId;
 use crate::testing::Dice;
 
+const OFFER: &str = Carrier::WebRtc.offer();
+const ANSWER: &str = Carrier::WebRtc.answer();
 const SECOND: Duration = Duration::from_secs(1);
 
 /// One side, its clock, and what it asked for.
@@ -15,7 +17,7 @@ struct Side {
 impl Side {
     fn new(role: Role) -> Self {
         Self {
-            direct: Direct::new(Mode::Auto, role),
+            direct: Direct::new(Mode::Auto, Carrier::WebRtc, role),
             now: Moment::from_origin(1_000 * SECOND),
             dice: Dice::new(u64::from(role == Role::Joiner)),
             paths: 0,
@@ -285,15 +287,35 @@ fn a_side_that_is_off_neither_offers_nor_answers() {
     let mut a = Side::new(Role::Initiator);
     let (_, offer) = a.offer();
     let mut off = Side::new(Role::Joiner);
-    off.direct = Direct::new(Mode::Off, Role::Joiner);
+    off.direct = Direct::new(Mode::Off, Carrier::WebRtc, Role::Joiner);
     off.direct.dial(off.now);
     assert_eq!(off.after(10 * SECOND), []);
     assert_eq!(off.hear(&offer), []);
     assert!(!off.direct.upgrade(off.now));
     // By hand it answers, and offers when asked.
     let mut manual = Side::new(Role::Joiner);
-    manual.direct = Direct::new(Mode::Manual, Role::Joiner);
+    manual.direct = Direct::new(Mode::Manual, Carrier::WebRtc, Role::Joiner);
     manual.direct.dial(manual.now);
     assert_eq!(manual.after(10 * SECOND), []);
     assert!(!manual.hear(&offer).is_empty());
+}
+
+#[test]
+fn an_offer_of_another_carrier_is_dropped_and_one_of_its_own_is_answered() {
+    let mut quic = Side::new(Role::Joiner);
+    quic.direct = Direct::new(Mode::Auto, Carrier::Quic, Role::Joiner);
+    let (_, offer) = Side::new(Role::Initiator).offer();
+    assert_eq!(quic.hear(&offer), []);
+    let offered = signal::encode(
+        7,
+        &Kind::Description(SessionDescription {
+            r#type: Carrier::Quic.offer().into(),
+            sdp: String::new(),
+        }),
+    );
+    assert!(matches!(
+        quic.hear(&offered)[..],
+        [Action::Make(7), Action::Accept(7, _)]
+    ));
+    assert_eq!(Side::new(Role::Joiner).hear(&offered), []);
 }

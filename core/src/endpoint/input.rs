@@ -19,6 +19,8 @@ pub struct Config {
     pub attach: attach::Config,
     /// When to look for a direct path.
     pub direct: direct::Mode,
+    /// What carries a direct path here.
+    pub carrier: direct::Carrier,
     /// Whether neither side saves the pairing: a peer whose process is gone cannot come back then, because
     /// the code is spent. Once the relay has given the other peer up
     /// ([`PeerLost`](crate::close::CloseReason::PeerLost)), and it is not back [`RETURN`] later, this ends.

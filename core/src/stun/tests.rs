@@ -249,3 +249,89 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #[test]
+    fn a_peer_learns_the_address_that_a_server_saw(
+        transaction: Transaction,
+        ip in address(),
+        port: u16,
+    ) {
+        let seen = SocketAddr::new(ip, port);
+        let answer = answer(&super::request(&transaction), seen).unwrap();
+        let told = SocketAddr::new(seen.ip().to_canonical(), seen.port());
+        prop_assert_eq!(mapped(answer.as_bytes()), Some((transaction, told)));
+    }
+
+    #[test]
+    fn a_damaged_answer_is_none_or_tells_an_address(
+        transaction: Transaction,
+        ip in address(),
+        port: u16,
+        at in 0..LONGEST_ANSWER,
+        byte: u8,
+        len in 0..LONGEST_ANSWER,
+    ) {
+        let seen = SocketAddr::new(ip, port);
+        let answer = answer(&super::request(&transaction), seen).unwrap();
+        let mut bytes = answer.as_bytes().to_vec();
+        if let Some(it) = bytes.get_mut(at) {
+            *it = byte;
+        }
+        bytes.truncate(len);
+        let _ = mapped(&bytes);
+    }
+}
+
+#[test]
+fn the_answers_of_the_rfc_are_read() {
+    let transaction = *bytes("b7e7a701bc34d686fa87dfae").first_chunk().unwrap();
+    for (mapping, address) in [(SAMPLE_IPV4, v4()), (SAMPLE_IPV6, v6())] {
+        // SOFTWARE before it, as in section 2.2.
+        let attributes = format!("8022000b7465737420766563746f7220{mapping}");
+        let mut answer = bytes("010100002112a442b7e7a701bc34d686fa87dfae");
+        answer[3] = u8::try_from(attributes.len() / 2).unwrap();
+        answer.extend(bytes(&attributes));
+        assert_eq!(mapped(&answer), Some((transaction, address)));
+        answer[1] = 0x11;
+        assert_eq!(mapped(&answer), None, "a refusal");
+    }
+    assert_eq!(mapped(&super::request(&transaction)), None, "a request");
+}
+
+proptest! {
+    /// Batches as the kernel hands them over: datagrams of one length, the last one perhaps shorter.
+    #[test]
+    fn what_is_no_stun_is_left_as_it_was(
+        firsts in prop::collection::vec(prop_oneof![0u8..4, 4u8..=255], 1..70),
+        stride in 1usize..64,
+        shorter: prop::sample::Index,
+    ) {
+        let mut datagrams: Vec<Vec<u8>> = (64u8..)
+            .zip(&firsts)
+            .map(|(fill, first)| [&[*first][..], &vec![fill; stride - 1]].concat())
+            .collect();
+        let last = datagrams.last_mut().expect("there is one");
+        last.truncate(1 + shorter.index(stride));
+        let mut buffer = datagrams.concat();
+        let len = buffer.len();
+        // The memory is longer than what arrived.
+        buffer.resize(len + 7, 1);
+
+        let is_stun = |it: &&Vec<u8>| it[0] < 4;
+        let stun: Vec<_> = datagrams.iter().filter(is_stun).cloned().collect();
+        let others: Vec<_> = datagrams.iter().filter(|it| !is_stun(it)).cloned().collect();
+        prop_assert_eq!(is_among(&buffer[..len], stride), !stun.is_empty());
+        let mut taken = Vec::new();
+        let left = take_out(&mut buffer, len, stride, |it| taken.push(it.to_vec()));
+        prop_assert_eq!(taken, stun);
+        let left: Vec<_> = buffer[..left].chunks(stride).map(<[u8]>::to_vec).collect();
+        prop_assert_eq!(left, others);
+    }
+}
+
+#[test]
+fn nothing_received_is_no_stun() {
+    assert!(!is_among(&[], 0));
+    assert_eq!(take_out(&mut [0; 4], 0, 0, |_| panic!("there is none")), 0);
+}

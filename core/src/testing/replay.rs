@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{Dice, record, words};
 use crate::attach::{self, Ended, LegId, Session, Transport, Transports};
 use crate::channel::{self, ChannelId, Chunk, Kind, Limits, Priority, ResetCode};
-use crate::direct::{self, Channel, Connection, IceCandidate, Mode, SessionDescription};
+use crate::direct::{self, Carrier, Channel, Connection, IceCandidate, Mode, SessionDescription};
 use crate::endpoint::{Config, Endpoint, Identity, Input, Way};
 use crate::id::PairingId;
 use crate::peer::{self, Proof};
@@ -72,6 +72,7 @@ impl Replay {
                 "manual" => Mode::Manual,
                 _ => Mode::Auto,
             },
+            carrier: Carrier::WebRtc,
             once: false,
         };
         let secret = hex(&about["secret"]);

@@ -13,7 +13,7 @@ use super::manners::Manners;
 use super::words;
 use crate::attach::{self, LegId};
 use crate::channel::{self, Limits};
-use crate::direct::Mode;
+use crate::direct::{Carrier, Mode};
 use crate::endpoint::{Config, End, Endpoint, Identity};
 use crate::id::PairingId;
 use crate::peer::{self, Proof};
@@ -137,6 +137,7 @@ impl Shell {
             },
             attach: plan.attach,
             direct: plan.direct[who],
+            carrier: Carrier::WebRtc,
             once: false,
         };
         let seed = dice.roll();

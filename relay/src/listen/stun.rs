@@ -146,8 +146,9 @@ impl AsyncUdpSocket for Socket {
         let received = ready!(self.inner.poll_recv(cx, buffers, metas))?;
         for (buffer, meta) in buffers.iter_mut().zip(metas.iter_mut()).take(received) {
             let RecvMeta { len, stride, .. } = *meta;
-            if holds_stun(&buffer[..len], stride) {
-                meta.len = take_out(buffer, len, stride, |datagram| self.reply(datagram, meta));
+            if stun::is_among(&buffer[..len], stride) {
+                meta.len =
+                    stun::take_out(buffer, len, stride, |datagram| self.reply(datagram, meta));
             }
         }
         Poll::Ready(Ok(received))
@@ -170,31 +171,6 @@ impl AsyncUdpSocket for Socket {
     }
 }
 
-/// Whether one of the datagrams in this buffer is one of STUN. One begins every `stride` bytes; the last one
-/// may be shorter.
-fn holds_stun(received: &[u8], stride: usize) -> bool {
-    received
-        .iter()
-        .step_by(stride.max(1))
-        .any(|first| stun::is_stun(*first))
-}
-
-/// Hands each datagram of STUN over and moves the others together; how many bytes are left. They keep their
-/// order and their stride.
-fn take_out(buffer: &mut [u8], len: usize, stride: usize, mut take: impl FnMut(&[u8])) -> usize {
-    let mut kept = 0;
-    for start in (0..len).step_by(stride.max(1)) {
-        let end = len.min(start + stride.max(1));
-        if stun::is_stun(buffer[start]) {
-            take(&buffer[start..end]);
-        } else {
-            buffer.copy_within(start..end, kept);
-            kept += end - start;
-        }
-    }
-    kept
-}
-
 /// Of a host: a browser asks once for each of its addresses, then every ten seconds. Its site and its
 /// network have four and sixteen times as much.
 const HOST: Limit = Limit {
@@ -212,46 +188,7 @@ const MOST_PREFIXES: usize = 4_096;
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-
-    proptest! {
-        /// Batches as the kernel hands them over: datagrams of one length, the last one perhaps shorter.
-        #[test]
-        fn what_is_no_stun_is_left_as_it_was(
-            firsts in prop::collection::vec(prop_oneof![0u8..4, 4u8..=255], 1..70),
-            stride in 1usize..64,
-            shorter: prop::sample::Index,
-        ) {
-            let mut datagrams: Vec<Vec<u8>> = (64u8..)
-                .zip(&firsts)
-                .map(|(fill, first)| [&[*first][..], &vec![fill; stride - 1]].concat())
-                .collect();
-            let last = datagrams.last_mut().expect("there is one");
-            last.truncate(1 + shorter.index(stride));
-            let mut buffer = datagrams.concat();
-            let len = buffer.len();
-            // The memory is longer than what arrived.
-            buffer.resize(len + 7, 1);
-
-            let is_stun = |it: &&Vec<u8>| it[0] < 4;
-            let stun: Vec<_> = datagrams.iter().filter(is_stun).cloned().collect();
-            let others: Vec<_> = datagrams.iter().filter(|it| !is_stun(it)).cloned().collect();
-            prop_assert_eq!(holds_stun(&buffer[..len], stride), !stun.is_empty());
-            let mut taken = Vec::new();
-            let left = take_out(&mut buffer, len, stride, |it| taken.push(it.to_vec()));
-            prop_assert_eq!(taken, stun);
-            let left: Vec<_> = buffer[..left].chunks(stride).map(<[u8]>::to_vec).collect();
-            prop_assert_eq!(left, others);
-        }
-    }
-
-    #[test]
-    fn nothing_received_is_no_stun() {
-        assert!(!holds_stun(&[], 0));
-        assert_eq!(take_out(&mut [0; 4], 0, 0, |_| panic!("there is none")), 0);
-    }
 
     fn taken(budgets: &mut Budgets, address: IpAddr, times: u64, now: Moment) -> u64 {
         (0..times)

@@ -1,46 +1,201 @@
-//! Direct paths, which native programs do not have yet. The driver is ready for them.
+//! Direct paths of native programs: ICE finds a pair of addresses, QUIC carries the frames.
+//!
+//! ```text
+//!   Make, Offer, Accept, Answer, Add, Drop ─► attempt (a task) ─► Described, Candidate, Failed
+//!                                                    └─ connected ─► Open ─► frames
+//! ```
+//!
+//! There is one attempt at a time: the rules drop one before they make the next.
 
-use peersox_core::direct::Mode;
+mod attempt;
+mod gather;
+mod quic;
+mod socket;
+
+use std::collections::VecDeque;
+
+use peersox_core::direct::{Carrier, Channel, Connection, Input, Mode};
 use peersox_core::endpoint::Action;
 use peersox_core::frame::Frame;
 use peersox_proto::v1::IceServer;
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
 
-use crate::platform::DirectNews;
+use self::attempt::{Order, Told};
+use super::leg::Open;
+use crate::platform::{DirectNews, LegNews};
 
-/// The connections of direct paths, each named by its attempt.
-pub(crate) struct Direct;
+/// The connection of the present attempt, and what is to be told.
+pub(crate) struct Direct {
+    attempt: Option<Attempt>,
+    /// What failed at once.
+    failed: VecDeque<u64>,
+}
+
+struct Attempt {
+    number: u64,
+    orders: mpsc::Sender<Order>,
+    told: mpsc::Receiver<Told>,
+    /// The task has said its last word.
+    is_over: bool,
+    open: Option<Box<Open>>,
+    _task: AbortOnDropHandle<()>,
+}
 
 impl Direct {
+    /// What carries a direct path here.
+    pub(crate) const CARRIER: Carrier = Carrier::Quic;
+
     /// When to look for a direct path, if a program wants it so.
-    pub(crate) fn mode(_wanted: Mode) -> Mode {
-        Mode::Off
+    pub(crate) const fn mode(wanted: Mode) -> Mode {
+        wanted
     }
 
-    pub(crate) fn new() -> Self {
-        Self
+    pub(crate) const fn new() -> Self {
+        Self {
+            attempt: None,
+            failed: VecDeque::new(),
+        }
     }
 
-    /// Does one of `Make`, `Offer`, `Accept`, `Answer`, `Add` and `Drop`.
-    #[allow(clippy::needless_pass_by_value, reason = "as on every platform")]
-    pub(crate) fn obey(&mut self, action: Action, _servers: &[IceServer]) {
-        tracing::warn!(?action, "there are no direct paths here");
+    /// Does one of `Make`, `Offer`, `Accept`, `Answer`, `Add` and `Drop`, with these servers.
+    pub(crate) fn obey(&mut self, action: Action, servers: &[IceServer]) {
+        let servers = || servers.to_vec();
+        match action {
+            Action::Make(number) => self.make(number),
+            Action::Offer(number, restart) => {
+                let servers = servers();
+                self.order(number, Order::Offer { restart, servers });
+            }
+            Action::Answer(number) => {
+                let servers = servers();
+                self.order(number, Order::Answer { servers });
+            }
+            Action::Accept(number, description) => {
+                self.order(number, Order::Accept(description));
+            }
+            Action::Add(number, candidate) => self.order(number, Order::Add(candidate)),
+            Action::Drop(number) => {
+                self.attempt.take_if(|it| it.number == number);
+            }
+            Action::OpenSession { .. }
+            | Action::Connect(..)
+            | Action::HangUp(..)
+            | Action::Tell(_)
+            | Action::End(_) => {}
+        }
     }
 
     /// The attempts whose connection takes frames.
     pub(crate) fn open(&self) -> Vec<u64> {
-        Vec::new()
+        let open = self.attempt.iter().filter(|it| it.open.is_some());
+        open.map(|it| it.number).collect()
     }
 
     /// Whether [`Direct::send`] may be called. If not, [`Direct::next`] tells when it may.
-    pub(crate) fn has_room(&mut self, _attempt: u64) -> bool {
-        false
+    pub(crate) fn has_room(&mut self, attempt: u64) -> bool {
+        self.get(attempt).is_some_and(Open::has_room)
     }
 
     /// Sends a frame; the caller has made sure that there is room.
-    pub(crate) fn send(&mut self, _attempt: u64, _frame: Frame) {}
+    pub(crate) fn send(&mut self, attempt: u64, frame: Frame) {
+        if let Some(open) = self.get(attempt) {
+            open.send(frame);
+        }
+    }
 
     /// Waits for news of any connection. Cancelling it loses nothing.
     pub(crate) async fn next(&mut self) -> (u64, DirectNews) {
-        std::future::pending().await
+        if let Some(number) = self.failed.pop_front() {
+            return (number, DirectNews::Input(Input::Failed));
+        }
+        match &mut self.attempt {
+            Some(attempt) => (attempt.number, attempt.next().await),
+            None => std::future::pending().await,
+        }
+    }
+
+    fn make(&mut self, number: u64) {
+        let (told, hears) = mpsc::channel(TOLD);
+        match attempt::Attempt::new(told) {
+            Ok(attempt) => {
+                let (orders, taken) = mpsc::channel(ORDERS);
+                self.attempt = Some(Attempt {
+                    number,
+                    orders,
+                    told: hears,
+                    is_over: false,
+                    open: None,
+                    _task: AbortOnDropHandle::new(tokio::spawn(attempt.run(taken))),
+                });
+            }
+            Err(why) => {
+                tracing::debug!(why, "no direct connection");
+                self.failed.push_back(number);
+            }
+        }
+    }
+
+    fn order(&mut self, attempt: u64, order: Order) {
+        let Some(it) = self.attempt.as_mut().filter(|it| it.number == attempt) else {
+            return;
+        };
+        let is_candidate = matches!(order, Order::Add(_));
+        // More candidates than a sane peer has are of no use; whatever else does not fit is missed.
+        if it.orders.try_send(order).is_err() && !is_candidate && !it.is_over {
+            self.failed.push_back(attempt);
+        }
+    }
+
+    fn get(&mut self, attempt: u64) -> Option<&mut Open> {
+        let present = self.attempt.as_mut().filter(|it| it.number == attempt)?;
+        present.open.as_deref_mut()
     }
 }
+
+impl Attempt {
+    async fn next(&mut self) -> DirectNews {
+        loop {
+            let frames = async {
+                match &mut self.open {
+                    Some(open) => open.next().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                told = self.told.recv(), if !self.is_over => match told {
+                    Some(Told::Input(input)) => return DirectNews::Input(input),
+                    Some(Told::Up(leg)) => {
+                        self.open = Some(Box::new(Open::new(leg)));
+                        return changed(Connection::Connected, Channel::Open);
+                    }
+                    None => {
+                        self.is_over = true;
+                        return DirectNews::Input(Input::Failed);
+                    }
+                },
+                news = frames => match news {
+                    LegNews::Frame(bytes) => return DirectNews::Frame(bytes),
+                    LegNews::Room => return DirectNews::Room,
+                    LegNews::Ended(ended, why) => {
+                        tracing::debug!(?ended, why, "a direct connection ended");
+                        self.open = None;
+                        return changed(Connection::Closed, Channel::Closed);
+                    }
+                    LegNews::Connected => {}
+                },
+            }
+        }
+    }
+}
+
+fn changed(connection: Connection, channel: Channel) -> DirectNews {
+    DirectNews::Input(Input::Changed(connection, channel))
+}
+
+/// Orders that wait: an offer, an answer, and the candidates that came early.
+const ORDERS: usize = 96;
+
+/// What waits to be told: a description and the candidates of this side.
+const TOLD: usize = 32;

@@ -3,7 +3,8 @@
 //! Reading may be cancelled at any await: [`Source::next`] loses nothing. Writing may not, so the
 //! [`Sink`] belongs to a task of its own that is never interrupted half-way through a frame.
 
-mod quic;
+mod open;
+pub(super) mod quic;
 mod ws;
 
 use bytes::Bytes;
@@ -13,6 +14,8 @@ use peersox_proto::v1::RelayEndpoint;
 
 use super::Dialer;
 use super::tls::Trust;
+
+pub(crate) use open::Open;
 
 /// A transport that is connected, before the relay was told who is there.
 pub(crate) struct Leg {

@@ -1,16 +1,23 @@
-//! TLS for the three ways to a server: gRPC, WebSocket and QUIC.
+//! TLS for the three ways to a server, gRPC, WebSocket and QUIC, and for direct paths.
 //!
 //! A certificate is verified against the machine's roots and those added by hand, or, where control
 //! handed out hashes of the relay's certificates, against exactly these. The hashes came over a
-//! connection that was itself verified, so pinning is no weaker than that connection.
+//! connection that was itself verified, so pinning is no weaker than that connection. The two sides of a direct
+//! path pin each other's: the digests came sealed.
 
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig,
+    SignatureScheme,
+};
 use sha2::{Digest as _, Sha256};
 
 /// Which certificate authorities a peer trusts.
@@ -46,11 +53,29 @@ impl Trust {
 pub(crate) fn pinned(hashes: Vec<[u8; 32]>) -> ClientConfig {
     builder()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Pinned {
-            hashes,
-            provider: provider(),
-        }))
+        .with_custom_certificate_verifier(Pinned::new(hashes))
         .with_no_client_auth()
+}
+
+/// The certificate of one side of a direct path, and its key.
+pub(crate) type Shown = (CertificateDer<'static>, PrivateKeyDer<'static>);
+
+/// The side of a direct path that connects: it shows its certificate, and accepts the one with this digest.
+pub(crate) fn caller(shown: Shown, theirs: [u8; 32]) -> Result<ClientConfig, rustls::Error> {
+    let (certificate, key) = shown;
+    builder()
+        .dangerous()
+        .with_custom_certificate_verifier(Pinned::new(vec![theirs]))
+        .with_client_auth_cert(vec![certificate], key)
+}
+
+/// The side of a direct path that is connected to: the same.
+pub(crate) fn callee(shown: Shown, theirs: [u8; 32]) -> Result<ServerConfig, rustls::Error> {
+    let (certificate, key) = shown;
+    ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_client_cert_verifier(Pinned::new(vec![theirs]))
+        .with_single_cert(vec![certificate], key)
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -70,6 +95,25 @@ struct Pinned {
     provider: Arc<CryptoProvider>,
 }
 
+impl Pinned {
+    fn new(hashes: Vec<[u8; 32]>) -> Arc<Self> {
+        let provider = provider();
+        Arc::new(Self { hashes, provider })
+    }
+
+    fn check(&self, certificate: &CertificateDer<'_>) -> Result<(), rustls::Error> {
+        let digest: [u8; 32] = Sha256::digest(certificate).into();
+        match self.hashes.contains(&digest) {
+            true => Ok(()),
+            false => Err(rustls::CertificateError::ApplicationVerificationFailure.into()),
+        }
+    }
+
+    fn algorithms(&self) -> &WebPkiSupportedAlgorithms {
+        &self.provider.signature_verification_algorithms
+    }
+}
+
 impl ServerCertVerifier for Pinned {
     fn verify_server_cert(
         &self,
@@ -79,12 +123,8 @@ impl ServerCertVerifier for Pinned {
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let digest: [u8; 32] = Sha256::digest(end_entity).into();
-        if self.hashes.contains(&digest) {
-            Ok(ServerCertVerified::assertion())
-        } else {
-            Err(rustls::CertificateError::ApplicationVerificationFailure.into())
-        }
+        self.check(end_entity)?;
+        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -93,12 +133,7 @@ impl ServerCertVerifier for Pinned {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(
-            message,
-            cert,
-            dss,
-            &self.provider.signature_verification_algorithms,
-        )
+        verify_tls12_signature(message, cert, dss, self.algorithms())
     }
 
     fn verify_tls13_signature(
@@ -107,17 +142,48 @@ impl ServerCertVerifier for Pinned {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(
-            message,
-            cert,
-            dss,
-            &self.provider.signature_verification_algorithms,
-        )
+        verify_tls13_signature(message, cert, dss, self.algorithms())
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
+        self.algorithms().supported_schemes()
+    }
+}
+
+impl ClientCertVerifier for Pinned {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        self.check(end_entity)?;
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, self.algorithms())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, self.algorithms())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms().supported_schemes()
     }
 }

@@ -15,7 +15,7 @@ use std::task::{Context, Poll};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use peersox_core::direct::{self, Channel, IceCandidate, Input, Mode, SessionDescription};
+use peersox_core::direct::{self, Carrier, Channel, IceCandidate, Input, Mode, SessionDescription};
 use peersox_core::endpoint::Action;
 use peersox_core::frame::{Frame, Lane};
 use peersox_proto::v1;
@@ -43,6 +43,9 @@ struct Attempt {
 }
 
 impl Direct {
+    /// What carries a direct path here.
+    pub(crate) const CARRIER: Carrier = Carrier::WebRtc;
+
     /// When to look for a direct path, if a program wants it so. Workers have no WebRTC.
     pub(crate) fn mode(wanted: Mode) -> Mode {
         match rtc::is_available() {

@@ -32,6 +32,8 @@ pub(crate) struct Sink {
     stream: quinn::SendStream,
     connection: quinn::Connection,
     endpoint: quinn::Endpoint,
+    /// See [`leg`].
+    queue: Option<u64>,
 }
 
 pub(super) async fn connect(endpoint: &RelayEndpoint, trust: &Trust) -> Result<Leg, End> {
@@ -60,26 +62,36 @@ async fn handshake(
         .connect_with(config, address, name)
         .map_err(|error| error.to_string())?;
     let connection = connecting.await.map_err(|error| error.to_string())?;
-    let (stream, receive) = connection
-        .open_bi()
-        .await
-        .map_err(|error| error.to_string())?;
+    let streams = connection.open_bi().await;
+    let streams = streams.map_err(|error| error.to_string())?;
+    Ok(leg(socket, connection, streams, None))
+}
+
+/// Frames on this stream, and as datagrams of its connection. With `queue` what waits to be sent follows the
+/// path, and is at least so many bytes; else it is as much as a stream may hold.
+pub(crate) fn leg(
+    endpoint: quinn::Endpoint,
+    connection: quinn::Connection,
+    (stream, receive): (quinn::SendStream, quinn::RecvStream),
+    queue: Option<u64>,
+) -> Leg {
     let codec = LengthDelimitedCodec::builder()
         .max_frame_length(MAX_FRAME_BYTES)
         .new_codec();
-    Ok(Leg {
+    Leg {
         source: super::Source::Quic(Box::new(Source {
             frames: FramedRead::new(receive, codec),
             connection: connection.clone(),
             is_over: false,
-            _endpoint: socket.clone(),
+            _endpoint: endpoint.clone(),
         })),
         sink: super::Sink::Quic(Sink {
             stream,
             connection,
-            endpoint: socket,
+            endpoint,
+            queue,
         }),
-    })
+    }
 }
 
 impl Source {
@@ -127,6 +139,11 @@ impl Sink {
     }
 
     async fn feed_stream(&mut self, bytes: Bytes) -> Result<(), End> {
+        if let Some(least) = self.queue {
+            let flight = self.connection.stats().path.cwnd;
+            self.connection
+                .set_send_window(flight.saturating_mul(2).max(least));
+        }
         let length = u32::try_from(bytes.len()).map_err(|_| End::Lost("frame too long".into()))?;
         let mut pieces =
             VecDeque::from([BytesMut::from(&length.to_be_bytes()[..]).freeze(), bytes]);

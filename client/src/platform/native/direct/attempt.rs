@@ -1,0 +1,310 @@
+//! One attempt at a direct path: a task that owns the sockets, the agent of ICE and QUIC.
+//!
+//! ```text
+//!   Offer, Answer, Accept, Add ─► task ─┬─ descriptions, candidates ─► Told
+//!   sockets ─────────── STUN ─────────► │
+//!                                       └─ QUIC, once ICE has picked a pair ─► Leg
+//! ```
+//!
+//! The side that offers controls ICE and calls by QUIC; the other one is called. When ICE is restarted it has
+//! other credentials and gathers again, while QUIC goes on over the pair that was picked before.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use data_encoding::BASE64_NOPAD;
+use futures_util::future::OptionFuture;
+use is::stun::{StunMessage, StunPacket};
+use is::{Candidate, IceAgent, IceAgentEvent, IceCreds, Protocol};
+use peersox_core::direct::{Carrier, Description, IceCandidate, Input, SessionDescription};
+use peersox_proto::v1::IceServer;
+use rand_core::RngCore as _;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::gather::{self, Gather};
+use super::quic::Quic;
+use super::socket::{Sockets, Stun};
+use crate::platform::native::leg::Leg;
+use crate::platform::native::{BoxFuture, Random};
+
+/// What the task is asked to do.
+pub(super) enum Order {
+    Offer {
+        restart: bool,
+        servers: Vec<IceServer>,
+    },
+    Answer {
+        servers: Vec<IceServer>,
+    },
+    Accept(SessionDescription),
+    Add(IceCandidate),
+}
+
+/// What it tells.
+pub(super) enum Told {
+    Input(Input),
+    /// QUIC is connected.
+    Up(Leg),
+}
+
+pub(super) struct Attempt {
+    sockets: Arc<Sockets>,
+    stun: mpsc::Receiver<Stun>,
+    agent: IceAgent,
+    gather: Gather,
+    quic: Quic,
+    /// The digest of the other side's certificate, which stays the same for as long as the attempt.
+    theirs: Option<[u8; 32]>,
+    /// A handshake of QUIC that is under way.
+    connecting: OptionFuture<BoxFuture<Result<Leg, String>>>,
+    /// QUIC was begun.
+    begun: bool,
+    /// This side offered.
+    calls: bool,
+    told: mpsc::Sender<Told>,
+}
+
+/// The attempt cannot go on; the text is for the log.
+struct Failed(String);
+
+impl Attempt {
+    /// Binds the sockets.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn new(told: mpsc::Sender<Told>) -> Result<Self, String> {
+        let (sender, stun) = mpsc::channel(STUN_WAITING);
+        let sockets = Sockets::bind(sender).map_err(|error| error.to_string())?;
+        let sockets = Arc::new(sockets);
+        let mut agent = IceAgent::new(credentials());
+        agent.set_control_tie_breaker(Random.next_u64());
+        Ok(Self {
+            quic: Quic::new(Arc::clone(&sockets))?,
+            sockets,
+            stun,
+            agent,
+            gather: Gather::default(),
+            theirs: None,
+            connecting: OptionFuture::from(None),
+            begun: false,
+            calls: false,
+            told,
+        })
+    }
+
+    /// Does what it is asked to until nobody asks any more, or it cannot go on.
+    pub(super) async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+        if let Err(Failed(why)) = self.work(&mut orders).await {
+            tracing::debug!(why, "a direct path cannot be made");
+            let _ = self.told.send(Told::Input(Input::Failed)).await;
+        }
+    }
+
+    async fn work(&mut self, orders: &mut mpsc::Receiver<Order>) -> Result<(), Failed> {
+        loop {
+            self.agent.handle_timeout(now());
+            self.obey_agent();
+            let due = self.agent.poll_timeout().map(Instant::from_std);
+            let due = OptionFuture::from(due.map(tokio::time::sleep_until));
+            tokio::select! {
+                biased;
+                Some(done) = &mut self.connecting => {
+                    self.connecting = OptionFuture::from(None);
+                    let leg = done.map_err(Failed)?;
+                    self.tell(Told::Up(leg)).await?;
+                }
+                order = orders.recv() => match order {
+                    Some(order) => self.obey(order).await?,
+                    None => return Ok(()),
+                },
+                Some(stun) = self.stun.recv() => self.hear(&stun).await?,
+                (server, request) = self.gather.next() => self.sockets.send(None, server, &request),
+                Some(()) = due => {}
+            }
+        }
+    }
+
+    async fn obey(&mut self, order: Order) -> Result<(), Failed> {
+        match order {
+            Order::Offer { restart, servers } => {
+                self.calls = true;
+                self.agent.set_controlling(true);
+                if restart {
+                    self.agent.ice_restart(credentials(), false);
+                }
+                self.describe(Carrier::Quic.offer(), &servers).await
+            }
+            Order::Answer { servers } => self.describe(Carrier::Quic.answer(), &servers).await,
+            Order::Accept(description) => self.accept(&description).await,
+            Order::Add(candidate) => {
+                match theirs(&candidate) {
+                    Ok(candidate) => self.agent.add_remote_candidate(candidate),
+                    // One that does not fit costs nothing but itself.
+                    Err(error) => tracing::debug!(%error, "a candidate is of no use here"),
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Describes this side, then tells its addresses as they become known.
+    async fn describe(&mut self, kind: &str, servers: &[IceServer]) -> Result<(), Failed> {
+        let IceCreds { ufrag, pass } = self.agent.local_credentials().clone();
+        let description = Description {
+            fragment: ufrag,
+            password: pass,
+            fingerprint: self.quic.fingerprint(),
+        };
+        let described = Input::Described(SessionDescription {
+            r#type: kind.to_owned(),
+            sdp: description.to_string(),
+        });
+        self.tell(Told::Input(described)).await?;
+        for ip in gather::own() {
+            let candidate = self
+                .sockets
+                .at(ip)
+                .and_then(|at| Candidate::host(at, UDP).ok());
+            self.add(candidate).await?;
+        }
+        self.gather.begin(servers);
+        Ok(())
+    }
+
+    async fn accept(&mut self, description: &SessionDescription) -> Result<(), Failed> {
+        let Description {
+            fragment,
+            password,
+            fingerprint,
+        } = description
+            .sdp
+            .parse()
+            .map_err(|error: peersox_core::direct::Malformed| Failed(error.to_string()))?;
+        if self.theirs.is_some_and(|known| known != fingerprint) {
+            return Err(Failed("the other side has another certificate".to_owned()));
+        }
+        let is_offer = description.r#type == Carrier::Quic.offer();
+        let known = self.agent.remote_credentials();
+        if is_offer && known.is_some_and(|known| known.ufrag != fragment) {
+            self.agent.ice_restart(credentials(), false);
+        }
+        self.agent.set_remote_credentials(IceCreds {
+            ufrag: fragment,
+            pass: password,
+        });
+        let is_first = self.theirs.replace(fingerprint).is_none();
+        if is_first && !self.calls {
+            self.agent.set_controlling(false);
+            self.begin(self.quic.answer(fingerprint));
+        }
+        self.tell(Told::Input(Input::Accepted)).await
+    }
+
+    /// A datagram of STUN: of a server that was asked, or of the other side.
+    async fn hear(&mut self, stun: &Stun) -> Result<(), Failed> {
+        let Stun { from, to, datagram } = stun;
+        let to = to.and_then(|ip| self.sockets.at(ip));
+        let base = to.or_else(|| self.base(*from));
+        let Some(base) = base else { return Ok(()) };
+        if let Some(address) = self.gather.answered(*from, datagram) {
+            let seen = Candidate::server_reflexive(address, base, UDP);
+            return self.add(seen.ok()).await;
+        }
+        if let Ok(message) = StunMessage::parse(datagram) {
+            let packet = StunPacket {
+                proto: UDP,
+                source: *from,
+                destination: base,
+                message,
+            };
+            self.agent.handle_packet(now(), packet);
+        }
+        Ok(())
+    }
+
+    /// An address of this side of the version of another one, where the system does not say to which a
+    /// datagram came.
+    fn base(&self, from: SocketAddr) -> Option<SocketAddr> {
+        let mut own = self.agent.local_candidates().map(|it| it.local());
+        own.find(|it| it.is_ipv4() == from.is_ipv4())
+    }
+
+    /// Adds an address of this side, and tells it if it is of use.
+    async fn add(&mut self, candidate: Option<Candidate>) -> Result<(), Failed> {
+        let added = candidate.and_then(|it| self.agent.add_local_candidate(it).cloned());
+        let Some(added) = added else { return Ok(()) };
+        let candidate = Input::Candidate(IceCandidate {
+            candidate: added.to_sdp_string(),
+            username_fragment: self.agent.local_credentials().ufrag.clone(),
+            ..IceCandidate::default()
+        });
+        self.tell(Told::Input(candidate)).await
+    }
+
+    /// Sends what the agent wants to send, and takes the pair that it picked.
+    fn obey_agent(&mut self) {
+        while let Some(sent) = self.agent.poll_transmit() {
+            let from: IpAddr = sent.source.ip();
+            self.sockets
+                .send(Some(from), sent.destination, &sent.contents);
+        }
+        while let Some(event) = self.agent.poll_event() {
+            match event {
+                IceAgentEvent::DiscoveredRecv { source, .. } => self.sockets.found(source),
+                IceAgentEvent::NominatedSend {
+                    source,
+                    destination,
+                    ..
+                } => {
+                    tracing::debug!(%source, %destination, "ICE has picked a pair");
+                    self.sockets.route(source, destination);
+                    if let (true, false, Some(theirs)) = (self.calls, self.begun, self.theirs) {
+                        self.begin(self.quic.call(theirs));
+                    }
+                }
+                IceAgentEvent::IceRestart(_) | IceAgentEvent::IceConnectionStateChange(_) => {}
+            }
+        }
+    }
+
+    fn begin(&mut self, connecting: impl Future<Output = Result<Leg, String>> + Send + 'static) {
+        self.begun = true;
+        let connecting: BoxFuture<_> = Box::pin(connecting);
+        self.connecting = OptionFuture::from(Some(connecting));
+    }
+
+    async fn tell(&mut self, told: Told) -> Result<(), Failed> {
+        let sent = self.told.send(told).await;
+        sent.map_err(|_| Failed("nobody wants it any more".to_owned()))
+    }
+}
+
+/// A candidate of the other side.
+fn theirs(candidate: &IceCandidate) -> Result<Candidate, is::IceError> {
+    let mut read = Candidate::from_sdp_string(&candidate.candidate)?;
+    if !candidate.username_fragment.is_empty() {
+        read.set_ufrag(&candidate.username_fragment);
+    }
+    Ok(read)
+}
+
+/// 48 bits that name one side, and 144 that nobody else knows (RFC 8445, section 5.3), in the letters of ICE.
+fn credentials() -> IceCreds {
+    let (mut fragment, mut password) = ([0; 6], [0; 18]);
+    Random.fill_bytes(&mut fragment);
+    Random.fill_bytes(&mut password);
+    IceCreds {
+        ufrag: BASE64_NOPAD.encode(&fragment),
+        pass: BASE64_NOPAD.encode(&password),
+    }
+}
+
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}
+
+const UDP: Protocol = Protocol::Udp;
+
+/// More datagrams of STUN that nobody has read yet are lost; whoever sent them asks again.
+const STUN_WAITING: usize = 64;

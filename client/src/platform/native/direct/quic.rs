@@ -1,0 +1,152 @@
+//! QUIC on the pair of addresses that ICE has picked.
+//!
+//! ```text
+//! the side that offered ─► handshake, each shows its certificate ─► one stream, length-prefixed frames
+//! ```
+//!
+//! Each side accepts the certificate whose digest came sealed, and no other: whoever sits in between, or at one
+//! of the addresses, gets no connection. Frames and datagrams are those of a leg to the relay.
+
+use std::sync::Arc;
+
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::{EndpointConfig, TokioRuntime, TransportConfig, VarInt};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use sha2::{Digest as _, Sha256};
+
+use super::socket::{PEER, Sockets};
+use crate::platform::native::leg::{Leg, quic};
+use crate::platform::native::tls;
+
+/// One side, before it is connected.
+pub(super) struct Quic {
+    endpoint: quinn::Endpoint,
+    certificate: CertificateDer<'static>,
+    key: Vec<u8>,
+}
+
+impl Quic {
+    /// Begins to read the sockets, and makes a certificate that lives as long as this.
+    ///
+    /// # Errors
+    /// What the system or the certificate's maker says.
+    pub(super) fn new(sockets: Arc<Sockets>) -> Result<Self, String> {
+        let made = rcgen::generate_simple_self_signed([NAME.to_owned()]);
+        let made = made.map_err(|error| error.to_string())?;
+        let mut config = EndpointConfig::default();
+        // Otherwise the first byte would not tell QUIC from STUN (RFC 9287, section 3).
+        config.grease_quic_bit(false);
+        let runtime = Arc::new(TokioRuntime);
+        let endpoint = quinn::Endpoint::new_with_abstract_socket(config, None, sockets, runtime);
+        Ok(Self {
+            endpoint: endpoint.map_err(|error| error.to_string())?,
+            certificate: made.cert.into(),
+            key: made.signing_key.serialize_der(),
+        })
+    }
+
+    /// SHA-256 of the certificate.
+    pub(super) fn fingerprint(&self) -> [u8; 32] {
+        Sha256::digest(&self.certificate).into()
+    }
+
+    /// Connects to the side with this certificate, once ICE has picked a pair.
+    pub(super) fn call(
+        &self,
+        theirs: [u8; 32],
+    ) -> impl Future<Output = Result<Leg, String>> + use<> {
+        let config = self.client(theirs);
+        let endpoint = self.endpoint.clone();
+        async move {
+            let connecting = endpoint
+                .connect_with(config?, PEER, NAME)
+                .map_err(|error| error.to_string())?;
+            let connection = connecting.await.map_err(|error| error.to_string())?;
+            let streams = connection.open_bi().await;
+            let streams = streams.map_err(|error| error.to_string())?;
+            Ok(quic::leg(endpoint, connection, streams, Some(QUEUE)))
+        }
+    }
+
+    /// Waits for the side with this certificate. Anybody else is refused.
+    pub(super) fn answer(
+        &self,
+        theirs: [u8; 32],
+    ) -> impl Future<Output = Result<Leg, String>> + use<> {
+        let config = self.server(theirs);
+        let endpoint = self.endpoint.clone();
+        if let Ok(config) = &config {
+            endpoint.set_server_config(Some(config.clone()));
+        }
+        async move {
+            config?;
+            while let Some(incoming) = endpoint.accept().await {
+                let connection = match incoming.await {
+                    Ok(connection) => connection,
+                    Err(error) => {
+                        tracing::debug!(%error, "somebody was refused on a direct path");
+                        continue;
+                    }
+                };
+                // Nobody else is expected.
+                endpoint.set_server_config(None);
+                let streams = connection.accept_bi().await;
+                let streams = streams.map_err(|error| error.to_string())?;
+                return Ok(quic::leg(endpoint, connection, streams, Some(QUEUE)));
+            }
+            Err("the sockets are gone".to_owned())
+        }
+    }
+
+    fn client(&self, theirs: [u8; 32]) -> Result<quinn::ClientConfig, String> {
+        let mut tls = tls::caller(self.shown(), theirs).map_err(|error| error.to_string())?;
+        tls.alpn_protocols = vec![ALPN.to_vec()];
+        let crypto = QuicClientConfig::try_from(tls).map_err(|error| error.to_string())?;
+        let mut config = quinn::ClientConfig::new(Arc::new(crypto));
+        config.transport_config(Arc::new(transport()));
+        Ok(config)
+    }
+
+    fn server(&self, theirs: [u8; 32]) -> Result<quinn::ServerConfig, String> {
+        let mut tls = tls::callee(self.shown(), theirs).map_err(|error| error.to_string())?;
+        tls.alpn_protocols = vec![ALPN.to_vec()];
+        let crypto = QuicServerConfig::try_from(tls).map_err(|error| error.to_string())?;
+        let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
+        config.transport_config(Arc::new(transport()));
+        Ok(config)
+    }
+
+    fn shown(&self) -> tls::Shown {
+        let key = PrivatePkcs8KeyDer::from(self.key.clone());
+        (self.certificate.clone(), PrivateKeyDer::from(key))
+    }
+}
+
+fn transport() -> TransportConfig {
+    let mut transport = TransportConfig::default();
+    transport
+        .max_idle_timeout(Some(VarInt::from_u32(IDLE_MILLIS).into()))
+        .stream_receive_window(WINDOW)
+        .receive_window(WINDOW)
+        .send_window(QUEUE)
+        .datagram_receive_buffer_size(Some(64 * 1024))
+        .max_concurrent_bidi_streams(1u8.into())
+        .max_concurrent_uni_streams(0u8.into());
+    transport
+}
+
+/// See docs/protocol.md.
+const ALPN: &[u8] = b"peersox.direct.v1";
+
+/// The name in certificates, which nobody verifies: digests are.
+const NAME: &str = "peersox";
+
+/// A path that is silent is given up, or mended by ICE, long before: the connection has to live through that.
+const IDLE_MILLIS: u32 = 60_000;
+
+/// What may be under way: 200 ms at 300 Mbit/s.
+const WINDOW: VarInt = VarInt::from_u32(8 << 20);
+
+/// What waits to be sent, at least, in bytes. A probe waits behind it, and three seconds without an answer end
+/// the path: at 1 Mbit/s this is two of them.
+const QUEUE: u64 = 256 << 10;

@@ -1,0 +1,272 @@
+//! The sockets of an attempt, which ICE and QUIC share.
+//!
+//! ```text
+//! kernel ─► first byte ┬─ 0 to 3 ─► ICE
+//!                      └─ others ─► QUIC, if it came from an address at which ICE has found the other side
+//! ```
+//!
+//! QUIC knows one address, [`PEER`]. Its packets leave from and for the pair of addresses that ICE has picked
+//! last: when that picks another pair, the connection does not notice.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use peersox_core::stun;
+use quinn::udp::{RecvMeta, Transmit};
+use quinn::{AsyncUdpSocket, Runtime as _, TokioRuntime, UdpPoller};
+use tokio::sync::mpsc;
+
+/// What QUIC takes for the address of the other side. It is of a network for documentation (RFC 5737), so that
+/// nothing leaves for it by mistake.
+pub(super) const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 443);
+
+/// A socket for each version of IP that there is.
+pub(super) struct Sockets {
+    v4: Option<Socket>,
+    v6: Option<Socket>,
+    /// Which of the two is read first, in turns.
+    v6_first: AtomicBool,
+    stun: mpsc::Sender<Stun>,
+    routes: Mutex<Routes>,
+}
+
+struct Socket {
+    inner: Arc<dyn AsyncUdpSocket>,
+    port: u16,
+}
+
+/// A datagram of STUN.
+pub(super) struct Stun {
+    pub(super) from: SocketAddr,
+    /// The address of this side that it came to, where the system tells it.
+    pub(super) to: Option<IpAddr>,
+    pub(super) datagram: Bytes,
+}
+
+#[derive(Default)]
+struct Routes {
+    /// The addresses of this side and of the other, once ICE has picked a pair.
+    picked: Option<(SocketAddr, SocketAddr)>,
+    /// Where ICE has found the other side.
+    found: HashSet<SocketAddr>,
+}
+
+impl Sockets {
+    /// Binds the sockets; STUN that comes is put into `stun` while that has room.
+    ///
+    /// # Errors
+    /// What the system says if there is neither IPv4 nor IPv6.
+    pub(super) fn bind(stun: mpsc::Sender<Stun>) -> io::Result<Self> {
+        let v4 = Socket::bind(Ipv4Addr::UNSPECIFIED.into());
+        let v6 = Socket::bind(Ipv6Addr::UNSPECIFIED.into());
+        let (v4, v6) = match (v4, v6) {
+            (Err(error), Err(_)) => return Err(error),
+            (v4, v6) => (v4.ok(), v6.ok()),
+        };
+        Ok(Self {
+            v4,
+            v6,
+            v6_first: AtomicBool::new(false),
+            stun,
+            routes: Mutex::default(),
+        })
+    }
+
+    /// The address at which a socket takes what is sent to `ip`, if there is such a socket.
+    pub(super) fn at(&self, ip: IpAddr) -> Option<SocketAddr> {
+        let socket = self.of(ip)?;
+        Some(SocketAddr::new(ip, socket.port))
+    }
+
+    /// Sends a datagram that is not QUIC's. One that the system does not take at once is lost, as any may be.
+    pub(super) fn send(&self, from: Option<IpAddr>, to: SocketAddr, datagram: &[u8]) {
+        let Some(socket) = self.of(to.ip()) else {
+            return;
+        };
+        let sent = socket.inner.try_send(&Transmit {
+            destination: to,
+            ecn: None,
+            contents: datagram,
+            segment_size: None,
+            src_ip: from,
+        });
+        if let Err(error) = sent {
+            tracing::trace!(%to, %error, "a datagram was not sent");
+        }
+    }
+
+    /// From now on QUIC's packets leave from this address of this side for that one of the other.
+    pub(super) fn route(&self, from: SocketAddr, to: SocketAddr) {
+        let mut routes = self.routes();
+        routes.picked = Some((from, to));
+        routes.found.insert(to);
+    }
+
+    /// ICE has found the other side at this address: QUIC takes what comes from there.
+    pub(super) fn found(&self, at: SocketAddr) {
+        let mut routes = self.routes();
+        if routes.found.len() < MOST_FOUND {
+            routes.found.insert(at);
+        }
+    }
+
+    fn of(&self, ip: IpAddr) -> Option<&Socket> {
+        match ip {
+            IpAddr::V4(_) => self.v4.as_ref(),
+            IpAddr::V6(_) => self.v6.as_ref(),
+        }
+    }
+
+    fn both(&self) -> impl Iterator<Item = &Socket> {
+        self.v4.iter().chain(&self.v6)
+    }
+
+    /// Leaves what is QUIC's in the buffer, as if it came from [`PEER`].
+    fn sort(&self, buffer: &mut [u8], meta: &mut RecvMeta) {
+        let RecvMeta { len, stride, .. } = *meta;
+        if stun::is_among(&buffer[..len], stride) {
+            meta.len = stun::take_out(buffer, len, stride, |datagram| {
+                // What does not fit is lost, and asked again.
+                let _ = self.stun.try_send(Stun {
+                    from: meta.addr,
+                    to: meta.dst_ip,
+                    datagram: Bytes::copy_from_slice(datagram),
+                });
+            });
+        }
+        if !self.routes().found.contains(&meta.addr) {
+            meta.len = 0;
+        }
+        meta.addr = PEER;
+        meta.dst_ip = None;
+    }
+
+    /// No critical section leaves half a change behind, so a poisoned lock is as good as new.
+    fn routes(&self) -> MutexGuard<'_, Routes> {
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Socket {
+    fn bind(ip: IpAddr) -> io::Result<Self> {
+        let socket = UdpSocket::bind((ip, 0))?;
+        let port = socket.local_addr()?.port();
+        let inner = TokioRuntime.wrap_udp_socket(socket)?;
+        Ok(Self { inner, port })
+    }
+}
+
+impl AsyncUdpSocket for Sockets {
+    fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
+        let poller = |it: &Socket| Arc::clone(&it.inner).create_io_poller();
+        Box::pin(Poller {
+            v4: self.v4.as_ref().map(poller),
+            v6: self.v6.as_ref().map(poller),
+            sockets: self,
+        })
+    }
+
+    fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        // Before ICE has picked a pair, and where it left a version of IP that is gone, packets are lost.
+        let Some((from, to)) = self.routes().picked else {
+            return Ok(());
+        };
+        let Some(socket) = self.of(to.ip()) else {
+            return Ok(());
+        };
+        socket.inner.try_send(&Transmit {
+            destination: to,
+            src_ip: Some(from.ip()),
+            ecn: transmit.ecn,
+            contents: transmit.contents,
+            segment_size: transmit.segment_size,
+        })
+    }
+
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        buffers: &mut [IoSliceMut<'_>],
+        metas: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        let mut order = [&self.v4, &self.v6];
+        if self.v6_first.fetch_xor(true, Ordering::Relaxed) {
+            order.reverse();
+        }
+        for socket in order.into_iter().flatten() {
+            let Poll::Ready(received) = socket.inner.poll_recv(cx, buffers, metas) else {
+                continue;
+            };
+            let received = received?;
+            for (buffer, meta) in buffers.iter_mut().zip(metas.iter_mut()).take(received) {
+                self.sort(buffer, meta);
+            }
+            return Poll::Ready(Ok(received));
+        }
+        Poll::Pending
+    }
+
+    /// QUIC is told an address of the version of [`PEER`].
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        let port = self.both().map(|it| it.port).next().unwrap_or_default();
+        Ok(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port))
+    }
+
+    fn max_transmit_segments(&self) -> usize {
+        let each = self.both().map(|it| it.inner.max_transmit_segments());
+        each.min().unwrap_or(1)
+    }
+
+    fn max_receive_segments(&self) -> usize {
+        let each = self.both().map(|it| it.inner.max_receive_segments());
+        each.max().unwrap_or(1)
+    }
+
+    fn may_fragment(&self) -> bool {
+        self.both().any(|it| it.inner.may_fragment())
+    }
+}
+
+impl fmt::Debug for Sockets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sockets").finish_non_exhaustive()
+    }
+}
+
+/// Waits until the socket that packets leave by takes more.
+struct Poller {
+    v4: Option<Pin<Box<dyn UdpPoller>>>,
+    v6: Option<Pin<Box<dyn UdpPoller>>>,
+    sockets: Arc<Sockets>,
+}
+
+impl UdpPoller for Poller {
+    fn poll_writable(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let picked = self.sockets.routes().picked;
+        let poller = match picked {
+            Some((_, SocketAddr::V4(_))) => &mut self.v4,
+            Some((_, SocketAddr::V6(_))) => &mut self.v6,
+            None => return Poll::Ready(Ok(())),
+        };
+        match poller {
+            Some(poller) => poller.as_mut().poll_writable(cx),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+impl fmt::Debug for Poller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Poller").finish_non_exhaustive()
+    }
+}
+
+/// A side has a few addresses, and the other side may see it at more: those of routers on the way.
+const MOST_FOUND: usize = 64;
