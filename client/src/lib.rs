@@ -63,7 +63,7 @@
 //! | runs on | a runtime of tokio with IO and time | the page's thread, or a worker's, without a runtime |
 //! | calls the server by | gRPC, or gRPC-Web where HTTP/2 does not pass | gRPC-Web by `fetch` |
 //! | legs to the relay | QUIC, WebSocket | WebSocket |
-//! | direct paths | none yet | WebRTC, but in a worker: [`Options::direct`] |
+//! | direct paths | QUIC on a pair of addresses that ICE finds | WebRTC, but in a worker: [`Options::direct`] |
 //! | proxies, [`Trust`] | chosen by the program | the browser's |
 //! | notices sleep | by itself | by itself |
 //! | notices other networks | when told: [`Peer::wake`] | by itself |

@@ -28,7 +28,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use peersox_proto::v1::signal::Kind;
 use rand_core::RngCore;
 
@@ -37,16 +36,20 @@ use crate::role::Role;
 use crate::short::pop_front;
 use crate::time::Moment;
 
+mod action;
 mod attempt;
 mod carrier;
 mod description;
+mod input;
 mod signal;
 #[cfg(test)]
 mod tests;
 mod why;
 
+pub use action::Action;
 pub use carrier::Carrier;
 pub use description::{Description, Malformed};
+pub use input::{Channel, Connection, Input};
 pub use peersox_proto::v1::{IceCandidate, SessionDescription};
 pub use why::Why;
 
@@ -62,77 +65,6 @@ pub enum Mode {
     /// As soon as there is a relay path, and again after it was lost.
     #[default]
     Auto,
-}
-
-/// What the shell reports of the connection of an attempt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Input {
-    /// [`Action::Offer`] or [`Action::Answer`] is done: this is the local description.
-    Described(SessionDescription),
-    /// [`Action::Accept`] is done.
-    Accepted,
-    /// A candidate of this side.
-    Candidate(IceCandidate),
-    /// The connection, or its reliable channel, is in another state.
-    Changed(Connection, Channel),
-    /// The connection cannot be made, or a step failed.
-    Failed,
-}
-
-/// `RTCPeerConnection.connectionState`, as far as it matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Connection {
-    /// New, connecting, or disconnected: probes tell earlier whether that matters.
-    Pending,
-    /// Connected.
-    Connected,
-    /// ICE found no pair of addresses that works.
-    Failed,
-    /// Closed.
-    Closed,
-}
-
-/// `RTCDataChannel.readyState` of the reliable channel, as far as it matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Channel {
-    /// Not open yet.
-    Pending,
-    /// Open.
-    Open,
-    /// Closed.
-    Closed,
-}
-
-/// What is to be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Make a connection for this attempt, with the servers of the latest session.
-    Make(u64),
-    /// Make an offer and take it as the local description, with the servers of the latest session.
-    Offer {
-        /// The attempt.
-        attempt: u64,
-        /// Whether ICE is to be restarted.
-        restart: bool,
-    },
-    /// Take the description of the other side.
-    Accept(u64, SessionDescription),
-    /// Make an answer and take it as the local description, with the servers of the latest session.
-    Answer(u64),
-    /// Add a candidate of the other side. One that does not fit costs nothing but itself.
-    Add(u64, IceCandidate),
-    /// Close the connection, and tell nothing more of it.
-    Close(u64),
-    /// Open a session for the sake of its servers; report with [`Direct::renewed`].
-    Renew,
-    /// Seal this signal for the other peer.
-    Signal(Bytes),
-    /// The connection is a path from now on; name it by [`Direct::set_path`].
-    Up(u64),
-    /// This path ended.
-    Down(PathId),
-    /// What [`Direct::dial`] asked for could not be made.
-    Failed(Why),
 }
 
 /// See the module.

@@ -6,6 +6,7 @@
 
 mod channel;
 mod code;
+mod description;
 mod endpoint;
 mod frame;
 mod grpc;
@@ -28,9 +29,10 @@ mod websocket;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target. Each has a file in `fuzz_targets` and a folder in `corpus` of its name.
-pub const TARGETS: [Target; 18] = [
+pub const TARGETS: [Target; 19] = [
     ("channel", channel::run),
     ("code", code::run),
+    ("description", description::run),
     ("endpoint", endpoint::run),
     ("frame", frame::run),
     ("grpc", grpc::run),

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use peersox_core::direct::{
-    Action, Channel, Connection, Direct, Input as News, Mode, SessionDescription,
+    Action, Carrier, Channel, Connection, Direct, Input as News, Mode, SessionDescription,
 };
 use peersox_core::role::Role;
 use peersox_core::testing::Dice;
@@ -18,23 +18,27 @@ pub(crate) fn run(bytes: &[u8]) {
     let kind = input.byte();
     let mode = [Mode::Auto, Mode::Manual, Mode::Off][usize::from(kind % 3)];
     let role = Role::BOTH[usize::from(kind >> 7)];
-    let mut direct = Direct::new(mode, role);
+    let carrier = match kind & 0x40 {
+        0 => Carrier::WebRtc,
+        _ => Carrier::Quic,
+    };
+    let mut direct = Direct::new(mode, carrier, role);
     let mut rng = Dice::new(1);
     let mut now = Moment::default() + Duration::from_secs(1);
     direct.relay_up(now);
     while let Some(signal) = input.message() {
         now = now + Duration::from_millis(50 * u64::from(input.byte()));
         direct.handle_timeout(now, true, &mut rng);
-        obey(&mut direct, now);
+        obey(&mut direct, carrier, now);
         direct.handle_signal(signal, now);
-        let steps = obey(&mut direct, now);
+        let steps = obey(&mut direct, carrier, now);
         assert!(steps <= MOST, "{steps} steps for one signal");
         assert!(mode != Mode::Off || steps == 0);
     }
 }
 
 /// Does what a platform does that never fails. Answers how many steps that were.
-fn obey(direct: &mut Direct, now: Moment) -> usize {
+fn obey(direct: &mut Direct, carrier: Carrier, now: Moment) -> usize {
     let mut steps = 0;
     while let Some(action) = direct.poll() {
         steps += 1;
@@ -46,8 +50,12 @@ fn obey(direct: &mut Direct, now: Moment) -> usize {
             })
         };
         match action {
-            Action::Offer { attempt, .. } => direct.handle(attempt, described("offer"), now, true),
-            Action::Answer(attempt) => direct.handle(attempt, described("answer"), now, true),
+            Action::Offer { attempt, .. } => {
+                direct.handle(attempt, described(carrier.offer()), now, true);
+            }
+            Action::Answer(attempt) => {
+                direct.handle(attempt, described(carrier.answer()), now, true);
+            }
             Action::Accept(attempt, _) => {
                 direct.handle(attempt, News::Accepted, now, true);
                 let up = News::Changed(Connection::Connected, Channel::Open);

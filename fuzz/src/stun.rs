@@ -1,11 +1,11 @@
-//! Requests of STUN.
+//! Requests of STUN, and answers.
 //!
 //! Laws: an answer goes to a request only and repeats its transaction id; it is as short as
 //! `docs/security.md` promises, and no answer is answered.
 
 use std::net::SocketAddr;
 
-use peersox_core::stun::{answer, is_stun};
+use peersox_core::stun::{answer, is_stun, mapped};
 
 use super::input::Input;
 
@@ -19,6 +19,7 @@ pub(crate) fn run(bytes: &[u8]) {
         _ => ([0, 0, 0, 0, 0, 0xffff, a.into(), b.into()], port).into(),
     };
     let request = input.rest();
+    let _ = mapped(request);
     let Some(answer_to_it) = answer(request, from) else {
         return;
     };
@@ -31,6 +32,8 @@ pub(crate) fn run(bytes: &[u8]) {
     );
     match answered[..2] {
         [1, 1] => {
+            let told = SocketAddr::new(from.ip().to_canonical(), port);
+            assert_eq!(mapped(answered).map(|(_, told)| told), Some(told));
             let headers = if from.ip().to_canonical().is_ipv4() {
                 28
             } else {

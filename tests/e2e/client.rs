@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use peersox_client::{
-    Choice, CloseReason, Code, Error, Event, Message, Nameplate, Options, PairingEvent, Peer,
-    Priority, Proof, Server as Control, Transport, Trust,
+    Choice, CloseReason, Code, DirectMode, Error, Event, Message, Nameplate, Options, PairingEvent,
+    Peer, Priority, Proof, Server as Control, Transport, Trust,
 };
 use tokio::io::AsyncReadExt as _;
 
@@ -31,14 +31,23 @@ async fn pair_at(url: &str, transport: Choice) -> (Control, Peer, Peer, Bytes) {
 
 /// Two peers that are connected, with the control that they met by and the credential of the first.
 pub async fn try_pair(url: &str, transport: Choice) -> Result<(Control, Peer, Peer, Bytes), Error> {
+    let options = Options {
+        transport,
+        direct: DirectMode::Off,
+        ..Options::default()
+    };
+    try_pair_with(url, options).await
+}
+
+/// The same with these options on both sides.
+pub async fn try_pair_with(
+    url: &str,
+    options: Options,
+) -> Result<(Control, Peer, Peer, Bytes), Error> {
     let control = Control::connect(url, Trust::default()).await?;
     let created = control.create_pairing().await?;
     let joined = control.join_pairing(&created.nameplate).await?;
     let credential = created.pairing.credential.clone();
-    let options = Options {
-        transport,
-        ..Options::default()
-    };
     let attach = async |pairing| {
         let proof = Proof::Code(code(&created.nameplate, "tulip-ember"));
         Peer::attach(control.clone(), pairing, proof, options.clone()).await

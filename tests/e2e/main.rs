@@ -12,6 +12,7 @@ mod connect;
 mod consent;
 mod corpora;
 mod crowded;
+mod direct;
 mod embed;
 mod ends;
 mod errors;

@@ -1,13 +1,13 @@
 //! What every store must keep to. A new store passes [`check`] or it is none.
 
 mod guarded;
+mod told;
 
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use futures_util::stream::BoxStream;
 use peersox_core::code::{Census, Digits, Lengths, Nameplate};
 use peersox_core::id::PairingId;
 use peersox_core::pairing::{
@@ -19,6 +19,8 @@ use peersox_core::time::Timestamp;
 use rand_core::OsRng;
 
 use super::{Commit, Notice, Outcome, Store, StoreError, Version};
+
+pub(crate) use told::Told;
 
 pub(crate) const START: Timestamp = Timestamp::from_millis(1_790_000_000_000);
 pub(crate) const CODE_TTL: Duration = Duration::from_secs(130);
@@ -133,51 +135,6 @@ pub(crate) fn joined(waiting: &Pairing, now: Timestamp) -> Pairing {
     };
     let decision = decide(&Config::default(), Some(waiting), &join, now, &mut OsRng);
     written(decision.unwrap().write)
-}
-
-/// What is told of a pairing to somebody who looks for himself when the store asks for that, which a store may
-/// do at any time.
-pub(crate) struct Told<'a, S> {
-    store: &'a S,
-    id: PairingId,
-    notices: BoxStream<'static, Notice>,
-    /// What is told after this was known before.
-    looked: bool,
-}
-
-impl<'a, S: Store> Told<'a, S> {
-    pub(crate) async fn watch(store: &'a S, id: PairingId) -> Self {
-        let notices = store.watch(id).await.unwrap();
-        Self {
-            store,
-            id,
-            notices,
-            looked: false,
-        }
-    }
-
-    /// Waits until this event was told, or the record shows that it has happened.
-    pub(crate) async fn expect(&mut self, number: u64, event: Event) {
-        loop {
-            match self.notices.next().await {
-                Some(Notice::Happened(version, happened)) => {
-                    if (version.number, happened) == (number, event) {
-                        return;
-                    }
-                    let is_known = self.looked && version.number < number;
-                    assert!(is_known, "{happened:?} is told instead of {event:?}");
-                }
-                Some(Notice::Resync) => {
-                    self.looked = true;
-                    let stored = self.store.load(self.id, START).await.unwrap();
-                    if stored.is_none_or(|it| it.version.number >= number) {
-                        return;
-                    }
-                }
-                None => panic!("{event:?} is told"),
-            }
-        }
-    }
 }
 
 /// The state that a pairing is in.

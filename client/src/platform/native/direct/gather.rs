@@ -1,4 +1,4 @@
-//! The addresses at which this side may be reached: those of its own, and those at which servers of STUN see it.
+//! The addresses at which this side may be reached: its own, and those at which servers of STUN see it.
 //!
 //! ```text
 //! own addresses ──────────────────────────────────► host candidates, at once

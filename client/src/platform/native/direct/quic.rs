@@ -150,3 +150,110 @@ const WINDOW: VarInt = VarInt::from_u32(8 << 20);
 /// What waits to be sent, at least, in bytes. A probe waits behind it, and three seconds without an answer end
 /// the path: at 1 Mbit/s this is two of them.
 const QUEUE: u64 = 256 << 10;
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use peersox_core::frame::Frame;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// Two sides whose packets go to each other, as if ICE had picked this pair.
+    fn pair() -> [Quic; 2] {
+        let sides = [(); 2].map(|()| {
+            // Nobody reads STUN here.
+            let (stun, _) = mpsc::channel(1);
+            Arc::new(Sockets::bind(stun).unwrap())
+        });
+        let ip = IpAddr::from(Ipv4Addr::LOCALHOST);
+        let [one, other] = [&sides[0], &sides[1]].map(|it| it.at(ip).unwrap());
+        sides[0].route(one, other);
+        sides[1].route(other, one);
+        sides.map(|it| Quic::new(it).unwrap())
+    }
+
+    async fn soon<T>(future: impl Future<Output = T>) -> Option<T> {
+        tokio::time::timeout(Duration::from_secs(20), future)
+            .await
+            .ok()
+    }
+
+    fn frame(text: &'static str) -> Frame {
+        let mut bytes = vec![1];
+        bytes.extend(text.as_bytes());
+        Frame::parse(Bytes::from(bytes)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn two_sides_that_know_each_other_exchange_frames() {
+        let [caller, callee] = pair();
+        let answering = callee.answer(caller.fingerprint());
+        let calling = async {
+            let mut leg = caller.call(callee.fingerprint()).await.unwrap();
+            leg.sink.feed(frame("hello")).await.unwrap();
+            leg
+        };
+        let (mut called, answered) = soon(async { tokio::join!(calling, answering) })
+            .await
+            .unwrap();
+        let mut answered = answered.unwrap();
+        let heard = soon(answered.source.next()).await.unwrap().unwrap();
+        assert_eq!(&heard[1..], b"hello");
+        answered.sink.feed(frame("you, too")).await.unwrap();
+        let heard = soon(called.source.next()).await.unwrap().unwrap();
+        assert_eq!(&heard[1..], b"you, too");
+    }
+
+    #[tokio::test]
+    async fn whoever_shows_another_certificate_is_refused() {
+        for the_caller_lies in [false, true] {
+            let [caller, callee] = pair();
+            let [mut theirs, mut ours] = [callee.fingerprint(), caller.fingerprint()];
+            match the_caller_lies {
+                true => ours[31] ^= 1,
+                false => theirs[31] ^= 1,
+            }
+            let answering = callee.answer(ours);
+            let calling = async {
+                // A caller may think that it is connected before it hears that it is not.
+                let mut leg = caller.call(theirs).await?;
+                let sent = leg.sink.feed(frame("secret")).await;
+                sent.map_err(|end| end.to_string())?;
+                let heard = leg.source.next().await;
+                heard.map(|_| ()).map_err(|end| end.to_string())
+            };
+            tokio::select! {
+                _ = answering => panic!("somebody else was let in"),
+                called = soon(calling) => assert!(called.unwrap().is_err()),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn packets_from_an_address_that_ice_has_not_found_never_reach_quic() {
+        let [caller, callee] = pair();
+        let (stun, _) = mpsc::channel(1);
+        let elsewhere = Arc::new(Sockets::bind(stun).unwrap());
+        let ip = IpAddr::from(Ipv4Addr::LOCALHOST);
+        let port = callee.endpoint.local_addr().unwrap().port();
+        elsewhere.route(elsewhere.at(ip).unwrap(), (ip, port).into());
+        let stranger = Quic::new(elsewhere).unwrap();
+        // The right certificates: only the address is wrong.
+        let answering = callee.answer(stranger.fingerprint());
+        let calling = stranger.call(callee.fingerprint());
+        let known = async {
+            // Whoever is refused by certificate shows that packets from the known address do arrive.
+            soon(caller.call(callee.fingerprint())).await
+        };
+        tokio::select! {
+            biased;
+            _ = answering => panic!("a stranger was let in"),
+            _ = calling => panic!("a stranger was answered"),
+            _ = known => {}
+        }
+    }
+}
