@@ -254,7 +254,7 @@ impl Peer {
     }
 
     /// The same; nothing if it ends without.
-    async fn event_or_end(&mut self, name: &str) -> Option<Value> {
+    pub async fn event_or_end(&mut self, name: &str) -> Option<Value> {
         loop {
             let event = self.next().await?;
             if event["event"] == name {

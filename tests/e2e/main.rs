@@ -31,6 +31,7 @@ mod look;
 mod meeting;
 mod metrics;
 mod moves;
+mod nat;
 mod nobody;
 mod nodes;
 mod noon;
