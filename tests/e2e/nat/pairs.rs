@@ -126,16 +126,23 @@ async fn becomes_direct(peer: &mut Peer) -> bool {
     false
 }
 
-/// Sends a file of some megabytes.
+/// Sends a file of some megabytes, directly where there has to be such a path: these commands fail without.
 pub async fn file_arrives(url: &str, here: &Device, there: &Device) -> Result<(), String> {
     let folder = tempfile::tempdir().expect("there is room for a folder");
     let (file, into) = (folder.path().join("file"), folder.path().join("into"));
     let sent = noise(FILE, 7);
     std::fs::write(&file, &sent).expect("there is room");
-    let text = |path: &std::path::Path| path.to_str().expect("a text").to_owned();
-    let mut sender = here.peer(url, &["send", &text(&file)]);
+    let (from, to) = (
+        file.to_str().expect("a text"),
+        into.to_str().expect("a text"),
+    );
+    let way: &[&str] = match expected(here.network, there.network) {
+        Path::Direct => &["--path", "direct"],
+        Path::Relay => &[],
+    };
+    let mut sender = here.peer(url, &[&["send", from], way].concat());
     let code = sender.code().await;
-    let receiver = there.peer(url, &["receive", "-y", &code, "-o", &text(&into)]);
+    let receiver = there.peer(url, &[&["receive", "-y", &code, "-o", to], way].concat());
     let ends = (receiver.end().await, sender.end().await);
     if (ends.0.0, ends.1.0) != (0, 0) {
         return Err(format!("the file does not arrive: {ends:?}"));
