@@ -18,6 +18,7 @@ mod carried;
 mod device;
 mod kinds;
 mod lab;
+mod lasting;
 mod moves;
 mod namespace;
 mod network;

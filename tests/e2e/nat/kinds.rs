@@ -31,12 +31,14 @@ enum Filtering {
     ByAddressAndPort,
 }
 
-/// Kind, family, and what its router does; nothing if no datagram leaves.
-const KINDS: [(Network, bool, Option<(Mapping, Filtering)>); 12] = {
+/// What a router does; nothing if no datagram leaves.
+type Behaviour = Option<(Mapping, Filtering)>;
+
+/// Kind, whether this is about IPv6, and what its router does.
+const KINDS: [(Network, bool, Behaviour); 12] = {
     const V4: bool = false;
     const V6: bool = true;
-    const RESTRICTED: Option<(Mapping, Filtering)> =
-        Some((Mapping::OneForAll, Filtering::ByAddressAndPort));
+    const RESTRICTED: Behaviour = Some((Mapping::OneForAll, Filtering::ByAddressAndPort));
     [
         (Network::Open, V4, Some((Mapping::Own, Filtering::Open))),
         (Network::Open, V6, Some((Mapping::Own, Filtering::Open))),
@@ -118,7 +120,7 @@ async fn homes_that_share_a_nat_meet_there_only_if_it_sends_back() {
     }
 }
 
-async fn observed(lab: &Lab, device: &Device, v6: bool) -> Option<(Mapping, Filtering)> {
+async fn observed(lab: &Lab, device: &Device, v6: bool) -> Behaviour {
     let mut inside = Prober::on(device, v6).await;
     let (mut friend, friend_at) = Prober::outside(lab, v6, 0).await;
     let (mut neighbour, neighbour_at) = Prober::outside(lab, v6, 0).await;
