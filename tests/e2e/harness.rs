@@ -94,8 +94,18 @@ impl Server {
         if !options.contains(&"--listen") {
             command.args(["--listen", address]);
         }
-        let quiet = quiet(&mut command).envs(environment.iter().copied());
-        let mut child = quiet.spawn().expect("the server starts");
+        quiet(&mut command).envs(environment.iter().copied());
+        let scheme = if options.contains(&"--tls-cert") {
+            "https"
+        } else {
+            "http"
+        };
+        Self::run(command, scheme).await
+    }
+
+    /// Runs a [`quiet`] command that becomes a server.
+    pub async fn run(mut command: Command, scheme: &'static str) -> Self {
+        let mut child = command.spawn().expect("the server starts");
         let mut stderr = BufReader::new(child.stderr.take().expect("piped")).lines();
         let greeting = "PeerSox is ready at ";
         let mut said = String::new();
@@ -116,11 +126,7 @@ impl Server {
                 .expect("a port");
         };
         Self {
-            scheme: if options.contains(&"--tls-cert") {
-                "https"
-            } else {
-                "http"
-            },
+            scheme,
             port,
             child,
             said: Some((said, stderr)),
@@ -217,12 +223,17 @@ impl Peer {
     /// The same with variables of its environment set.
     pub fn start_with(url: &str, args: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(binary());
-        command
-            .args(args)
-            .args(["--server", url, "--json"])
-            .stdin(Stdio::piped());
-        let quiet = quiet(&mut command).envs(environment.iter().copied());
-        let mut child = quiet.spawn().expect("the peer starts");
+        command.args(args).args(["--server", url, "--json"]);
+        quiet(&mut command).envs(environment.iter().copied());
+        Self::run(command)
+    }
+
+    /// Runs a [`quiet`] command that becomes a peer and tells its events.
+    pub fn run(mut command: Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("the peer starts");
         let events = BufReader::new(child.stderr.take().expect("piped")).lines();
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
         Self {
@@ -243,7 +254,7 @@ impl Peer {
     }
 
     /// The same; nothing if it ends without.
-    async fn event_or_end(&mut self, name: &str) -> Option<Value> {
+    pub async fn event_or_end(&mut self, name: &str) -> Option<Value> {
         loop {
             let event = self.next().await?;
             if event["event"] == name {

@@ -32,6 +32,7 @@ mod look;
 mod meeting;
 mod metrics;
 mod moves;
+mod nat;
 mod nobody;
 mod nodes;
 mod noon;
