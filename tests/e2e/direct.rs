@@ -96,7 +96,7 @@ async fn a_direct_path_goes_on_without_the_server() {
     let mut status = a.status();
     let direct = status.wait_for(|it| it.path == Some(PathKind::Direct));
     assert_eq!(soon(direct).await.unwrap().why_relayed, None);
-    let mut here = a.open("numbers", Priority::Bulk).await.unwrap();
+    let here = a.open("numbers", Priority::Bulk).await.unwrap();
     let mut there = soon(b.accept()).await.unwrap();
     server.kill().await;
     for number in 0..200u32 {

@@ -52,7 +52,7 @@ impl Device {
     /// A program on it, with pipes; it ends when it is dropped.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = self.namespace.command(program).into();
-        quiet(&mut command);
+        quiet(&mut command).env("PEERSOX_PATH", "auto");
         command
     }
 

@@ -2,7 +2,7 @@
 
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use super::pairs::{DIRECT_PATHS, Path, path};
+use super::pairs::{Path, path};
 use super::{Lab, Network};
 use crate::harness::{Peer, noise, soon};
 
@@ -23,15 +23,35 @@ async fn a_transfer_outlives_its_direct_path() {
     let code = sender.code().await;
     let options = ["receive", "-y", &code, "-o", into.to_str().unwrap()];
     let mut receiver = there.peer(&url, &options);
-    if DIRECT_PATHS {
-        both_on(Path::Direct, &mut sender, &mut receiver).await;
-        lab.block_direct(&here, &there);
-        both_on(Path::Relay, &mut sender, &mut receiver).await;
-        lab.unblock_direct(&here, &there);
-    }
+    both_on(Path::Direct, &mut sender, &mut receiver).await;
+    lab.block_direct(&here, &there);
+    both_on(Path::Relay, &mut sender, &mut receiver).await;
+    lab.unblock_direct(&here, &there);
     receiver.event("done").await;
     assert_eq!((receiver.end().await.0, sender.end().await.0), (0, 0));
     assert!(std::fs::read(into.join("file")).unwrap() == bytes);
+    server.stop().await;
+}
+
+/// A direct path that was cut and works again is found again, however often.
+#[tokio::test]
+async fn a_direct_path_comes_back() {
+    let Some(mut lab) = Lab::new() else { return };
+    let server = lab.serve(&[]).await;
+    let (here, there) = (
+        lab.device(Network::Open),
+        lab.device(Network::PortRestricted),
+    );
+    let mut one = here.peer(&lab.url(), &["ping"]);
+    let code = one.code().await;
+    let mut two = there.peer(&lab.url(), &["ping", &code, "-n", "100000", "-i", "10"]);
+    both_on(Path::Direct, &mut one, &mut two).await;
+    for _ in 0..2 {
+        lab.block_direct(&here, &there);
+        both_on(Path::Relay, &mut one, &mut two).await;
+        lab.unblock_direct(&here, &there);
+        both_on(Path::Direct, &mut one, &mut two).await;
+    }
     server.stop().await;
 }
 
@@ -49,13 +69,9 @@ async fn a_pair_outlives_the_addresses_of_one() {
         let mut two = there.peer(&url, &["ping", &code, "-n", "100000", "-i", "10"]);
         let stdout = two.stdout.take().expect("piped");
         let mut pongs = BufReader::new(stdout).lines();
-        if DIRECT_PATHS {
-            both_on(Path::Direct, &mut one, &mut two).await;
-        }
+        both_on(Path::Direct, &mut one, &mut two).await;
         lab.readdress(&mut there);
-        if DIRECT_PATHS {
-            both_on(Path::Direct, &mut one, &mut two).await;
-        }
+        both_on(Path::Direct, &mut one, &mut two).await;
         // More than can have come before.
         for _ in 0..200 {
             let pong = soon(pongs.next_line()).await.expect("readable");

@@ -14,9 +14,6 @@ pub enum Path {
     Relay,
 }
 
-/// Whether command lines look for direct paths.
-pub const DIRECT_PATHS: bool = false;
-
 /// The path of each pair, in the order of [`Network::ALL`], each pair once: `d` is direct, `r` the relay.
 ///
 /// There are three reasons for `r`. A symmetric NAT gives each destination another port, and one that is
@@ -43,8 +40,8 @@ pub fn expected(one: Network, other: Network) -> Path {
     };
     let (one, other) = (place(one), place(other));
     match PATHS[one.min(other)].as_bytes()[2 * one.max(other)] {
-        b'd' if DIRECT_PATHS => Path::Direct,
-        b'd' | b'r' => Path::Relay,
+        b'd' => Path::Direct,
+        b'r' => Path::Relay,
         _ => panic!("each pair has its path"),
     }
 }

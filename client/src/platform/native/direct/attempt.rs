@@ -242,13 +242,8 @@ impl Attempt {
         self.tell(Told::Input(candidate)).await
     }
 
-    /// Sends what the agent wants to send, and takes the pair that it picked.
+    /// Takes what the agent has found and picked, and sends what it wants to send.
     fn obey_agent(&mut self) {
-        while let Some(sent) = self.agent.poll_transmit() {
-            let from: IpAddr = sent.source.ip();
-            self.sockets
-                .send(Some(from), sent.destination, &sent.contents);
-        }
         while let Some(event) = self.agent.poll_event() {
             match event {
                 IceAgentEvent::DiscoveredRecv { source, .. } => self.sockets.found(source),
@@ -265,6 +260,12 @@ impl Attempt {
                 }
                 IceAgentEvent::IceRestart(_) | IceAgentEvent::IceConnectionStateChange(_) => {}
             }
+        }
+        // After that: who answers such a datagram by QUIC is expected.
+        while let Some(sent) = self.agent.poll_transmit() {
+            let from: IpAddr = sent.source.ip();
+            self.sockets
+                .send(Some(from), sent.destination, &sent.contents);
         }
     }
 

@@ -52,8 +52,9 @@ pub(super) struct Stun {
 
 #[derive(Default)]
 struct Routes {
-    /// The addresses of this side and of the other, once ICE has picked a pair.
-    picked: Option<(SocketAddr, SocketAddr)>,
+    /// The address of this side and that of the other, once ICE has picked a pair, or QUIC came by one before
+    /// this side knew that it is picked.
+    picked: Option<(Option<IpAddr>, SocketAddr)>,
     /// Where ICE has found the other side.
     found: HashSet<SocketAddr>,
 }
@@ -105,7 +106,7 @@ impl Sockets {
     /// From now on QUIC's packets leave from this address of this side for that one of the other.
     pub(super) fn route(&self, from: SocketAddr, to: SocketAddr) {
         let mut routes = self.routes();
-        routes.picked = Some((from, to));
+        routes.picked = Some((Some(from.ip()), to));
         routes.found.insert(to);
     }
 
@@ -141,8 +142,12 @@ impl Sockets {
                 });
             });
         }
-        if !self.routes().found.contains(&meta.addr) {
+        let mut routes = self.routes();
+        if !routes.found.contains(&meta.addr) {
             meta.len = 0;
+        } else if meta.len > 0 && routes.picked.is_none() {
+            // The other side has picked this pair. An answer that was lost would cost a second.
+            routes.picked = Some((meta.dst_ip, meta.addr));
         }
         meta.addr = PEER;
         meta.dst_ip = None;
@@ -183,7 +188,7 @@ impl AsyncUdpSocket for Sockets {
         };
         socket.inner.try_send(&Transmit {
             destination: to,
-            src_ip: Some(from.ip()),
+            src_ip: from,
             ecn: transmit.ecn,
             contents: transmit.contents,
             segment_size: transmit.segment_size,
