@@ -1,8 +1,9 @@
 //! `peersox ping`: how long it takes to the other device and back, through everything in between.
 
+use std::fmt;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::args::Ping;
 use crate::fit::Command;
@@ -31,7 +32,7 @@ pub(crate) async fn run(args: Ping) -> anyhow::Result<()> {
         pace.tick().await;
         let round_trip = peer.ping().await?;
         let path = path(&status.borrow());
-        measured.round_trips.push(round_trip);
+        measured.round_trips.push((path.clone(), round_trip));
         if args.partner.remote.json {
             let rtt = micros(round_trip);
             out_json(&json!({"event": "pong", "seq": number, "rtt_us": rtt, "path": path}))?;
@@ -50,7 +51,8 @@ pub(crate) async fn run(args: Ping) -> anyhow::Result<()> {
 /// What was measured so far. Its summary is also said if the command ends early, by Ctrl-C or with the
 /// connection.
 struct Measured {
-    round_trips: Vec<Duration>,
+    /// Each with the path that was in use when it was over.
+    round_trips: Vec<(String, Duration)>,
     as_json: bool,
 }
 
@@ -62,30 +64,90 @@ impl Drop for Measured {
 }
 
 impl Measured {
+    /// Sums up all round trips, and those of each path if there were several.
     fn summarise(&mut self) -> anyhow::Result<()> {
-        let mut round_trips = std::mem::take(&mut self.round_trips);
-        if round_trips.is_empty() {
+        let measured = std::mem::take(&mut self.round_trips);
+        let mut paths: Vec<&str> = Vec::new();
+        for (path, _) in &measured {
+            if !paths.contains(&path.as_str()) {
+                paths.push(path);
+            }
+        }
+        let of = |path: Option<&str>| {
+            let of_path = measured
+                .iter()
+                .filter(|(it, _)| path.is_none_or(|path| it == path));
+            Summary::of(of_path.map(|(_, round_trip)| *round_trip).collect())
+        };
+        let Some(all) = of(None) else {
             return Ok(());
-        }
-        round_trips.sort_unstable();
-        let at = |percent| rank(&round_trips, percent);
-        let count = u32::try_from(round_trips.len()).unwrap_or(u32::MAX);
-        let mean = round_trips.iter().sum::<Duration>() / count.max(1);
-        let (min, median, p99, max) = (at(0), at(50), at(99), at(100));
+        };
+        let each = paths
+            .iter()
+            .filter_map(|path| Some((*path, of(Some(path))?)));
         if self.as_json {
-            return out_json(&json!({
-                "event": "summary", "count": count, "min_us": micros(min), "mean_us": micros(mean),
-                "p50_us": micros(median), "p99_us": micros(p99), "max_us": micros(max),
-            }));
+            let mut event = all.json();
+            event["event"] = "summary".into();
+            event["paths"] = each
+                .map(|(path, it)| (path.to_owned(), it.json()))
+                .collect();
+            return out_json(&event);
         }
-        out(&format!(
-            "{count} round trips: min {:.3}, mean {:.3}, median {:.3}, p99 {:.3}, max {:.3} ms",
-            millis(min),
-            millis(mean),
-            millis(median),
-            millis(p99),
-            millis(max)
-        ))
+        if paths.len() > 1 {
+            for (path, summary) in each {
+                out(&format!("over {path}: {summary}"))?;
+            }
+        }
+        out(&all.to_string())
+    }
+}
+
+/// The distribution of some round trips.
+struct Summary {
+    count: usize,
+    min: Duration,
+    mean: Duration,
+    median: Duration,
+    p99: Duration,
+    max: Duration,
+}
+
+impl Summary {
+    fn of(mut round_trips: Vec<Duration>) -> Option<Self> {
+        round_trips.sort_unstable();
+        let count = u32::try_from(round_trips.len()).unwrap_or(u32::MAX);
+        let mean = round_trips.iter().sum::<Duration>().checked_div(count)?;
+        let at = |percent| rank(&round_trips, percent);
+        Some(Self {
+            count: round_trips.len(),
+            min: at(0),
+            mean,
+            median: at(50),
+            p99: at(99),
+            max: at(100),
+        })
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "count": self.count, "min_us": micros(self.min), "mean_us": micros(self.mean),
+            "p50_us": micros(self.median), "p99_us": micros(self.p99), "max_us": micros(self.max),
+        })
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} round trips: min {:.3}, mean {:.3}, median {:.3}, p99 {:.3}, max {:.3} ms",
+            self.count,
+            millis(self.min),
+            millis(self.mean),
+            millis(self.median),
+            millis(self.p99),
+            millis(self.max)
+        )
     }
 }
 
@@ -124,5 +186,12 @@ mod tests {
             assert_eq!(found.as_millis(), expected, "{percent} % of {len}");
         }
         assert_eq!(rank(&[], 50), Duration::ZERO);
+    }
+
+    #[test]
+    fn nothing_measured_has_no_summary() {
+        assert!(Summary::of(Vec::new()).is_none());
+        let one = Summary::of(vec![Duration::from_millis(3)]).unwrap();
+        assert_eq!((one.count, one.min, one.max), (1, one.mean, one.median));
     }
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use crate::plain;
-use crate::terminal::{Look, Voice, path, shown, stay_above};
+use crate::terminal::{Look, Voice, path, shown, stay_above, why_relayed};
 
 /// Shows progress on standard error.
 pub(crate) struct Progress {
@@ -154,15 +154,19 @@ impl Progress {
         };
         let size = HumanBytes(at.bytes_done);
         let speed = HumanBytes(rate);
-        let path = path(&self.status.borrow());
+        let (path, why) = {
+            let status = self.status.borrow();
+            (path(&status), why_relayed(&status))
+        };
+        let because = why.map_or_else(String::new, |why| format!(": {why}"));
         self.voice.say(
             &format!(
-                "{verb} {files}, {size}{again}, in {:.1} s ({speed}/s over {path}); BLAKE3 verified",
+                "{verb} {files}, {size}{again}, in {:.1} s ({speed}/s over {path}{because}); BLAKE3 verified",
                 took.as_secs_f64()
             ),
             &json!({"event": "done", "bytes": at.bytes_done, "resumed": at.bytes_resumed,
                     "files": at.files_total, "seconds": took.as_secs_f64(),
-                    "bytes_per_second": rate, "path": path}),
+                    "bytes_per_second": rate, "path": path, "why_relayed": why}),
         );
     }
 

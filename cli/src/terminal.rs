@@ -5,7 +5,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::sync::{Mutex, PoisonError};
 
 use indicatif::ProgressBar;
-use peersox_client::{Event, PathKind, Peer, Status};
+use peersox_client::{Event, PathKind, Peer, Status, Why};
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
@@ -150,6 +150,14 @@ pub(crate) fn path(status: &Status) -> String {
         (Some(PathKind::Direct), _) => "direct·quic".to_owned(),
         (_, Some(transport)) => format!("relay·{transport}"),
         (_, None) => "no path".to_owned(),
+    }
+}
+
+/// Why messages take the relay although a direct path was looked for.
+pub(crate) fn why_relayed(status: &Status) -> Option<&'static str> {
+    match status.why_relayed? {
+        Why::Off | Why::NotAsked | Why::NoPeer | Why::Looking => None,
+        why => Some(why.text()),
     }
 }
 

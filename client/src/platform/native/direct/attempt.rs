@@ -15,10 +15,11 @@ use std::sync::Arc;
 use data_encoding::BASE64_NOPAD;
 use futures_util::future::OptionFuture;
 use is::stun::{StunMessage, StunPacket};
-use is::{Candidate, IceAgent, IceAgentEvent, IceCreds, Protocol};
+use is::{Candidate, IceAgent, IceAgentEvent, IceCreds, Protocol, Sha1HmacProvider};
 use peersox_core::direct::{Carrier, Description, IceCandidate, Input, SessionDescription};
 use peersox_proto::v1::IceServer;
 use rand_core::RngCore as _;
+use ring::hmac;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -77,7 +78,7 @@ impl Attempt {
         let (sender, stun) = mpsc::channel(STUN_WAITING);
         let sockets = Sockets::bind(sender).map_err(|error| error.to_string())?;
         let sockets = Arc::new(sockets);
-        let mut agent = IceAgent::new(credentials());
+        let mut agent = IceAgent::with_hmac(credentials(), &Ring);
         agent.set_control_tie_breaker(Random.next_u64());
         Ok(Self {
             quic: Quic::new(Arc::clone(&sockets))?,
@@ -278,6 +279,23 @@ impl Attempt {
     async fn tell(&mut self, told: Told) -> Result<(), Failed> {
         let sent = self.told.send(told).await;
         sent.map_err(|_| Failed("nobody wants it any more".to_owned()))
+    }
+}
+
+/// HMAC-SHA1 of `ring`, which QUIC brings: STUN authenticates its messages with it (RFC 8489, section 14.5).
+#[derive(Debug)]
+struct Ring;
+
+impl Sha1HmacProvider for Ring {
+    fn sha1_hmac(&self, key: &[u8], payloads: &[&[u8]]) -> [u8; 20] {
+        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key);
+        let mut signing = hmac::Context::with_key(&key);
+        for payload in payloads {
+            signing.update(payload);
+        }
+        let mut tag = [0; 20];
+        tag.copy_from_slice(signing.sign().as_ref());
+        tag
     }
 }
 
