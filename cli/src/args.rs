@@ -204,7 +204,7 @@ pub(crate) enum Paths {
     Auto,
     /// Over the relay only.
     Relay,
-    /// Directly; without such a path the command fails.
+    /// Waits for a direct path, and fails if there is none.
     Direct,
 }
 

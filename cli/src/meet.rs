@@ -95,20 +95,26 @@ pub(crate) async fn meet(
         let _ = tokio::time::timeout(FAREWELL, met.peer.close()).await;
         return Err(unfit.into());
     }
-    if remote.path == Paths::Direct {
-        directly(met.peer.status()).await?;
+    if remote.path == Paths::Direct
+        && let Err(none) = directly(&met.peer).await
+    {
+        let _ = tokio::time::timeout(FAREWELL, met.peer.close()).await;
+        return Err(none);
     }
     Ok(met)
 }
 
 /// Waits until messages take a direct path.
-async fn directly(mut status: watch::Receiver<Status>) -> anyhow::Result<()> {
+async fn directly(peer: &share::Peer) -> anyhow::Result<()> {
+    let mut status = peer.status();
     let is_direct = |status: &Status| status.path == Some(PathKind::Direct);
-    let waiting = tokio::time::timeout(DIRECTLY, status.wait_for(is_direct));
-    if let Ok(Ok(_)) = waiting.await {
-        return Ok(());
+    match tokio::time::timeout(DIRECTLY, status.wait_for(is_direct)).await {
+        Ok(Ok(_)) => return Ok(()),
+        Ok(Err(_)) => return Ok(peer.ended().await?),
+        Err(_) => {}
     }
-    let why = status.borrow().why_relayed.map_or("", Why::text);
+    let why = status.borrow().why_relayed;
+    let why = why.map_or("it was not found in time", Why::text);
     let text =
         format!("there is no direct path to the other device ({why}); --path auto takes the relay");
     Err(Failure::Unreachable(text).into())
@@ -313,6 +319,12 @@ async fn come_back(remote: &Remote, name: &Name, voice: Voice) -> anyhow::Result
         )),
         other => failure::server(other),
     })?;
+    if remote.path == Paths::Relay && lent.looks_for_direct_paths() {
+        return Err(Failure::Usage(format!(
+            "another command uses {name} with direct paths: end it, or give it --path relay"
+        ))
+        .into());
+    }
     Ok(Met {
         peer: share::Peer::Lent(lent),
         server: saved.server,

@@ -156,7 +156,9 @@ impl Driver {
         let verdict = self.verdict(end);
         self.desk.end(&told_to_channels(end, &verdict));
         self.outlets.over();
+        self.direct.hang_up();
         self.legs.finish().await;
+        self.direct.finish().await;
         self.outlets.end.send_replace(Some(verdict));
         drop(self.outlets);
         while let Some(command) = inbox.recv().await {
@@ -168,12 +170,14 @@ impl Driver {
     async fn hang_up(mut self) {
         self.say_done();
         self.legs.finish().await;
+        self.direct.finish().await;
     }
 
     fn say_done(&mut self) {
         for leg in self.legs.open() {
             self.legs.hang_up(leg, Some(CloseReason::Done));
         }
+        self.direct.hang_up();
     }
 
     fn tell(&mut self, input: Input) {
@@ -286,6 +290,8 @@ impl Driver {
                 self.obey(action);
             }
             if !self.transmit() {
+                self.outlets
+                    .path(self.endpoint.path(), self.endpoint.why_relayed());
                 return None;
             }
         }
@@ -297,14 +303,19 @@ impl Driver {
         for leg in self.legs.open() {
             sent |= self.transmit_to(leg);
         }
-        let now = self.clock.now();
         for attempt in self.direct.open() {
-            while self.direct.has_room(attempt)
-                && let Some(frame) = self.endpoint.poll_transmit(Way::Direct(attempt), now)
-            {
-                self.direct.send(attempt, frame);
-                sent = true;
-            }
+            sent |= self.transmit_directly(attempt);
+        }
+        sent
+    }
+
+    fn transmit_directly(&mut self, attempt: u64) -> bool {
+        let (now, mut sent) = (self.clock.now(), false);
+        while self.direct.has_room(attempt)
+            && let Some(frame) = self.endpoint.poll_transmit(Way::Direct(attempt), now)
+        {
+            self.direct.send(attempt, frame);
+            sent = true;
         }
         sent
     }
@@ -343,12 +354,17 @@ impl Driver {
                 }
                 self.legs.hang_up(leg, reason);
             }
+            Action::Drop(attempt) => {
+                if self.direct.open().contains(&attempt) {
+                    self.transmit_directly(attempt);
+                }
+                self.direct.obey(action, &self.ice_servers);
+            }
             action @ (Action::Make(_)
             | Action::Offer(..)
             | Action::Accept(..)
             | Action::Answer(_)
-            | Action::Add(..)
-            | Action::Drop(_)) => self.direct.obey(action, &self.ice_servers),
+            | Action::Add(..)) => self.direct.obey(action, &self.ice_servers),
             Action::Tell(event) => self.on_event(event),
             Action::End(_) => {}
         }
@@ -390,14 +406,8 @@ impl Driver {
             }
             endpoint::Event::Secured { sas, hello } => return self.secured(sas, &hello),
             endpoint::Event::Channel(event) => return self.on_channel(event),
-            endpoint::Event::Path(kind) => {
-                self.outlets.path(kind, self.endpoint.why_relayed());
-                Event::Path(kind)
-            }
-            endpoint::Event::DirectFailed(why) => {
-                self.outlets.path(self.endpoint.path(), why);
-                Event::DirectFailed(why)
-            }
+            endpoint::Event::Path(kind) => Event::Path(kind),
+            endpoint::Event::DirectFailed(why) => Event::DirectFailed(why),
         };
         self.outlets.tell(event);
     }

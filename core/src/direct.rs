@@ -110,6 +110,12 @@ impl Direct {
         self.why
     }
 
+    /// The present attempt, if there is one.
+    #[must_use]
+    pub fn attempt(&self) -> Option<u64> {
+        Some(self.attempt.as_ref()?.number)
+    }
+
     /// The path, while there is one.
     #[must_use]
     pub fn path(&self) -> Option<PathId> {
@@ -149,21 +155,39 @@ impl Direct {
 
     /// A relay path begins: what was signalled before may be lost, and an offer is made anew.
     pub fn relay_up(&mut self, now: Moment) {
-        let negotiates = |it: &Attempt| it.path.is_none() && it.offered;
-        if self.attempt.as_ref().is_some_and(negotiates) {
+        let Some(mut attempt) = self.attempt.take_if(|it| it.offered) else {
+            return;
+        };
+        if attempt.path.is_none() {
+            self.attempt = Some(attempt);
             self.stop();
             self.due = now;
+            return;
         }
+        if std::mem::take(&mut attempt.awaits_answer) {
+            self.restart(&mut attempt, now);
+        }
+        self.attempt = Some(attempt);
     }
 
     /// The program slept for so long, or its network changed: addresses may be others.
     pub fn wake(&mut self, slept: Duration, now: Moment, can_signal: bool) {
         self.stale_at = self.stale_at.earlier(slept);
         if let Some(mut attempt) = self.attempt.take() {
-            if attempt.offered && attempt.open && can_signal {
-                self.begin_step(&mut attempt, Step::Offer { restart: true }, now);
+            if attempt.open && can_signal {
+                self.restart(&mut attempt, now);
             }
             self.attempt = Some(attempt);
+        }
+    }
+
+    /// Has ICE restarted if this side offered: at once, or when the other side has answered the offer before,
+    /// whose answer would be taken for that of the next.
+    fn restart(&mut self, attempt: &mut Attempt, now: Moment) {
+        if attempt.awaits_answer {
+            attempt.again = true;
+        } else if attempt.offered {
+            self.begin_step(attempt, Step::Offer { restart: true }, now);
         }
     }
 
@@ -175,8 +199,8 @@ impl Direct {
         attempt.path = None;
         attempt.until = now + MENDING;
         self.why = Why::Silent;
-        if attempt.offered && can_signal {
-            self.begin_step(&mut attempt, Step::Offer { restart: true }, now);
+        if can_signal {
+            self.restart(&mut attempt, now);
         }
         self.attempt = Some(attempt);
     }
@@ -219,7 +243,7 @@ impl Direct {
                 let waits = |it: &&mut Attempt| it.number == number && it.awaits_answer;
                 if let Some(attempt) = self.attempt.as_mut().filter(waits) {
                     attempt.awaits_answer = false;
-                    attempt.accepting = Some(false);
+                    attempt.take(false);
                     self.actions.push(Action::Accept(number, it));
                 }
             }
@@ -254,6 +278,8 @@ impl Direct {
                 self.actions.extend(early.map(|it| Action::Add(number, it)));
                 if attempt.accepting.take() == Some(true) {
                     self.begin_step(&mut attempt, Step::Answer, now);
+                } else if std::mem::take(&mut attempt.again) {
+                    self.restart(&mut attempt, now);
                 }
             }
             Input::Candidate(candidate) if attempt.announced => {
@@ -346,7 +372,7 @@ impl Direct {
             self.begin(number, false, now);
         }
         if let Some(attempt) = &mut self.attempt {
-            attempt.accepting = Some(true);
+            attempt.take(true);
             self.actions.push(Action::Accept(number, offer));
         }
     }

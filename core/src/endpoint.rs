@@ -467,17 +467,14 @@ impl Endpoint {
             end => end,
         };
         self.attach.stop();
-        self.direct.stop();
         while let Some(action) = self.attach.poll() {
             if let attach::Action::HangUp(leg, reason) = action {
                 self.actions.push(Action::HangUp(leg, reason));
             }
         }
-        while let Some(action) = self.direct.poll() {
-            if let direct::Action::Close(attempt) = action {
-                self.actions.push(Action::Drop(attempt));
-            }
-        }
+        // Its path stays, as the leg does: the last words leave before it is dropped.
+        let attempt = self.direct.attempt();
+        self.actions.extend(attempt.map(Action::Drop));
         self.actions.push(Action::End(end));
         self.ended = true;
     }

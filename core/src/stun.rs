@@ -40,8 +40,8 @@ pub fn is_among(received: &[u8], stride: usize) -> bool {
         .any(|first| is_stun(*first))
 }
 
-/// Hands each datagram of STUN over and moves the others together; how many bytes are left. They keep their
-/// order and their stride.
+/// Hands each datagram of STUN over and moves the others together, in their order and with their stride. Returns
+/// how many bytes are left.
 pub fn take_out(
     buffer: &mut [u8],
     len: usize,

@@ -1,12 +1,14 @@
 //! Direct paths of native programs, on one machine; `nat` has those through networks.
 
 use std::fs;
+use std::time::Duration;
 
 use bytes::Bytes;
 use peersox_client::{DirectMode, Message, Options, PathKind, Priority};
 
 use crate::client::try_pair_with;
 use crate::harness::{Peer, Server, noise, soon};
+use crate::saved::Paired;
 
 /// How many sockets of UDP a process has.
 fn udp_sockets(peer: &Peer) -> usize {
@@ -110,6 +112,11 @@ async fn a_direct_path_goes_on_without_the_server() {
         (status.path, status.connected),
         (Some(PathKind::Direct), true)
     );
+    // Both know that nothing is lost, though no relay tells it: this takes no 30 s, as a farewell without an
+    // answer does.
+    let farewell = async { tokio::join!(a.close(), b.ended()) };
+    let ended = tokio::time::timeout(Duration::from_secs(20), farewell).await;
+    assert_eq!(ended.expect("both end"), (Ok(()), Ok(())));
 }
 
 #[tokio::test]
@@ -128,4 +135,21 @@ async fn only_one_that_offers_finds_one_that_answers() {
             .await
             .unwrap();
     }
+}
+
+/// A guest that keeps to the relay is not served by a holder that does not.
+#[tokio::test]
+async fn a_saved_device_keeps_to_the_relay_for_all_commands_or_says_so() {
+    let paired = Paired::new().await;
+    let waits = |path| ["connect", "--with", "other", "--path", path];
+    let ping = ["ping", "--with", "other", "-n", "1", "--path", "relay"];
+    let _there = paired.start("b", &waits("relay"));
+    let mut first = paired.start("a", &waits("auto"));
+    first.event("connected").await;
+    let (exit, said) = paired.start("a", &ping).end().await;
+    assert_eq!(exit, 2, "{said}");
+    assert!(
+        said.contains("another command uses other with direct paths"),
+        "{said}"
+    );
 }

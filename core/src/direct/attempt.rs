@@ -20,6 +20,10 @@ pub(super) struct Attempt {
     /// A description of the other side is being taken; true if it is an offer.
     pub(super) accepting: Option<bool>,
     pub(super) early: Vec<IceCandidate>,
+    /// How many candidates came since the latest description of the other side.
+    heard: usize,
+    /// ICE is to be restarted once more, when the present offer is answered.
+    pub(super) again: bool,
     /// The other side was told this side's description; this side's candidates wait for that.
     pub(super) announced: bool,
     pub(super) unsent: Vec<IceCandidate>,
@@ -46,6 +50,8 @@ impl Attempt {
             awaits_answer: false,
             accepting: None,
             early: Vec::new(),
+            heard: 0,
+            again: false,
             announced: false,
             unsent: Vec::new(),
             step: None,
@@ -60,14 +66,22 @@ impl Attempt {
         self.step.as_ref().map_or(until, |(_, at)| until.min(*at))
     }
 
+    /// A description of the other side is to be taken, an offer or an answer.
+    pub(super) fn take(&mut self, offer: bool) {
+        self.accepting = Some(offer);
+        self.heard = self.early.len();
+    }
+
     /// A candidate of the other side: to be added now, or kept.
     pub(super) fn heard_candidate(&mut self, candidate: IceCandidate) -> Option<IceCandidate> {
+        self.heard += 1;
+        if self.heard > MAX_CANDIDATES {
+            return None;
+        }
         if self.described {
             return Some(candidate);
         }
-        if self.early.len() < MAX_CANDIDATES {
-            self.early.push(candidate);
-        }
+        self.early.push(candidate);
         None
     }
 
@@ -79,5 +93,5 @@ impl Attempt {
     }
 }
 
-/// Candidates that wait for a description, per side.
+/// Candidates for one description, per side. Each is checked with every address of the other side.
 const MAX_CANDIDATES: usize = 64;

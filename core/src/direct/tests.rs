@@ -203,6 +203,71 @@ fn a_silent_path_is_mended_by_its_offerer_and_given_up_in_time() {
 }
 
 #[test]
+fn each_offer_is_answered_before_the_next_one_is_made() {
+    let (mut a, _, attempt) = pair();
+    let restart = Action::Offer {
+        attempt,
+        restart: true,
+    };
+    let answer = signal::encode(attempt, &Kind::Description(description(ANSWER)));
+    let accept = Action::Accept(attempt, description(ANSWER));
+    a.direct.wake(SECOND, a.now, true);
+    assert_eq!(a.take(), std::slice::from_ref(&restart));
+    a.tell(attempt, Input::Described(description(OFFER)));
+    // Two reasons more, and one offer more.
+    a.direct.wake(SECOND, a.now, true);
+    let path = a.direct.path().unwrap();
+    a.direct.silent(path, a.now, true);
+    assert_eq!(a.take(), []);
+    assert_eq!(a.hear(&answer), std::slice::from_ref(&accept));
+    assert_eq!(
+        a.tell(attempt, Input::Accepted),
+        std::slice::from_ref(&restart)
+    );
+    a.tell(attempt, Input::Described(description(OFFER)));
+    assert_eq!(a.hear(&answer), [accept]);
+    assert_eq!(a.tell(attempt, Input::Accepted), []);
+}
+
+#[test]
+fn a_restart_that_a_lost_leg_may_have_swallowed_is_made_again() {
+    let (mut a, _, attempt) = pair();
+    a.direct.wake(SECOND, a.now, true);
+    a.take();
+    a.tell(attempt, Input::Described(description(OFFER)));
+    a.direct.relay_up(a.now);
+    assert!(matches!(
+        a.take()[..],
+        [Action::Offer { restart: true, .. }]
+    ));
+    a.direct.relay_up(a.now);
+    assert_eq!(a.take(), [], "it is being made");
+}
+
+#[test]
+fn candidates_of_one_description_are_bounded() {
+    let (mut a, _, attempt) = pair();
+    let one = signal::encode(attempt, &Kind::Candidate(candidate("a")));
+    let added = |side: &mut Side| (0..200).map(|_| side.hear(&one).len()).sum::<usize>();
+    assert_eq!(added(&mut a), 64);
+    a.direct.wake(SECOND, a.now, true);
+    a.tell(attempt, Input::Described(description(OFFER)));
+    a.hear(&signal::encode(
+        attempt,
+        &Kind::Description(description(ANSWER)),
+    ));
+    assert_eq!(added(&mut a), 64, "another description");
+    let mut b = Side::new(Role::Joiner);
+    b.hear(&signal::encode(9, &Kind::Description(description(OFFER))));
+    let early = signal::encode(9, &Kind::Candidate(candidate("a")));
+    for _ in 0..200 {
+        assert_eq!(b.hear(&early), []);
+    }
+    let taken = b.tell(9, Input::Accepted);
+    assert_eq!(taken.len(), 64 + 1, "and an answer");
+}
+
+#[test]
 fn an_offer_of_the_attempt_given_up_last_is_dropped() {
     let (mut a, mut b, attempt) = pair();
     b.direct.lost(Why::Closed);

@@ -234,21 +234,25 @@ fn direct(outlives: Option<Duration>) -> (Side, u64) {
         asked.push(side.attach(true, outlives));
     }
     talk(&mut sides);
-    let [mut a, _] = sides;
-    asked.push(a.take());
+    asked.push(sides[0].take());
     let offer = asked.iter().flatten().find_map(|it| match it {
         Action::Offer(attempt, false) => Some(*attempt),
         _ => None,
     });
     let attempt = offer.expect("the initiator offers");
-    let description = SessionDescription {
-        r#type: "offer".into(),
-        ..SessionDescription::default()
+    let described = |kind: &str| {
+        direct::Input::Described(SessionDescription {
+            r#type: kind.into(),
+            ..SessionDescription::default()
+        })
     };
-    a.give(Input::Direct(
-        attempt,
-        direct::Input::Described(description),
-    ));
+    sides[0].give(Input::Direct(attempt, described("offer")));
+    talk(&mut sides);
+    sides[1].give(Input::Direct(attempt, direct::Input::Accepted));
+    sides[1].give(Input::Direct(attempt, described("answer")));
+    talk(&mut sides);
+    let [mut a, _] = sides;
+    a.give(Input::Direct(attempt, direct::Input::Accepted));
     let open = direct::Input::Changed(Connection::Connected, Channel::Open);
     a.give(Input::Direct(attempt, open));
     (a, attempt)

@@ -14,6 +14,9 @@ mod socket;
 
 use std::collections::VecDeque;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use peersox_core::close::CloseReason;
 use peersox_core::direct::{Carrier, Channel, Connection, Input, Mode};
 use peersox_core::endpoint::Action;
 use peersox_core::frame::Frame;
@@ -22,6 +25,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::attempt::{Order, Told};
+use super::BoxFuture;
 use super::leg::Open;
 use crate::platform::{DirectNews, LegNews};
 
@@ -30,6 +34,8 @@ pub(crate) struct Direct {
     attempt: Option<Attempt>,
     /// What failed at once.
     failed: VecDeque<u64>,
+    /// Connections that say goodbye.
+    farewells: FuturesUnordered<BoxFuture<()>>,
 }
 
 struct Attempt {
@@ -51,10 +57,11 @@ impl Direct {
         wanted
     }
 
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             attempt: None,
             failed: VecDeque::new(),
+            farewells: FuturesUnordered::new(),
         }
     }
 
@@ -76,7 +83,8 @@ impl Direct {
             }
             Action::Add(number, candidate) => self.order(number, Order::Add(candidate)),
             Action::Drop(number) => {
-                self.attempt.take_if(|it| it.number == number);
+                let dropped = self.attempt.take_if(|it| it.number == number);
+                self.part(dropped);
             }
             Action::OpenSession { .. }
             | Action::Connect(..)
@@ -109,9 +117,37 @@ impl Direct {
         if let Some(number) = self.failed.pop_front() {
             return (number, DirectNews::Input(Input::Failed));
         }
-        match &mut self.attempt {
-            Some(attempt) => (attempt.number, attempt.next().await),
-            None => std::future::pending().await,
+        let news = async {
+            match &mut self.attempt {
+                Some(attempt) => (attempt.number, attempt.next().await),
+                None => std::future::pending().await,
+            }
+        };
+        let mut news = std::pin::pin!(news);
+        loop {
+            tokio::select! {
+                biased;
+                Some(()) = self.farewells.next(), if !self.farewells.is_empty() => {}
+                news = &mut news => return news,
+            }
+        }
+    }
+
+    /// Ends what there is: the other side is told, after the frames already sent.
+    pub(crate) fn hang_up(&mut self) {
+        let dropped = self.attempt.take();
+        self.part(dropped);
+    }
+
+    /// Waits until the other side has been told, for as long as sockets may take.
+    pub(crate) async fn finish(&mut self) {
+        while self.farewells.next().await.is_some() {}
+    }
+
+    fn part(&mut self, attempt: Option<Attempt>) {
+        if let Some(open) = attempt.and_then(|it| it.open) {
+            self.farewells
+                .push(Box::pin(open.hang_up(CloseReason::Done)));
         }
     }
 

@@ -137,6 +137,14 @@ impl Direct {
         .await
     }
 
+    /// Ends what there is. A browser tells the other side by itself.
+    pub(crate) fn hang_up(&mut self) {
+        self.attempt = None;
+    }
+
+    /// Waits until the other side has been told.
+    pub(crate) async fn finish(&mut self) {}
+
     fn make(&mut self, number: u64, servers: &[v1::IceServer]) {
         match Connection::new(&configuration(servers)) {
             Ok((connection, events)) => {

@@ -16,7 +16,9 @@ use data_encoding::BASE64_NOPAD;
 use futures_util::future::OptionFuture;
 use is::stun::{StunMessage, StunPacket};
 use is::{Candidate, IceAgent, IceAgentEvent, IceCreds, Protocol, Sha1HmacProvider};
-use peersox_core::direct::{Carrier, Description, IceCandidate, Input, SessionDescription};
+use peersox_core::direct::{
+    Carrier, Channel, Connection, Description, IceCandidate, Input, Malformed, SessionDescription,
+};
 use peersox_proto::v1::IceServer;
 use rand_core::RngCore as _;
 use ring::hmac;
@@ -59,8 +61,9 @@ pub(super) struct Attempt {
     theirs: Option<[u8; 32]>,
     /// A handshake of QUIC that is under way.
     connecting: OptionFuture<BoxFuture<Result<Leg, String>>>,
-    /// QUIC was begun.
+    /// QUIC was begun, and is connected.
     begun: bool,
+    is_up: bool,
     /// This side offered.
     calls: bool,
     told: mpsc::Sender<Told>,
@@ -80,6 +83,7 @@ impl Attempt {
         let sockets = Arc::new(sockets);
         let mut agent = IceAgent::with_hmac(credentials(), &Ring);
         agent.set_control_tie_breaker(Random.next_u64());
+        agent.set_max_candidate_pairs(MOST_PAIRS);
         Ok(Self {
             quic: Quic::new(Arc::clone(&sockets))?,
             sockets,
@@ -89,6 +93,7 @@ impl Attempt {
             theirs: None,
             connecting: OptionFuture::from(None),
             begun: false,
+            is_up: false,
             calls: false,
             told,
         })
@@ -104,8 +109,15 @@ impl Attempt {
 
     async fn work(&mut self, orders: &mut mpsc::Receiver<Order>) -> Result<(), Failed> {
         loop {
-            self.agent.handle_timeout(now());
-            self.obey_agent();
+            // Not at each turn: the agent sends a check whenever it is called, and paces them by its own time.
+            let is_due = |at: std::time::Instant| at <= now();
+            if self.agent.poll_timeout().is_none_or(is_due) {
+                self.agent.handle_timeout(now());
+            }
+            if self.obey_agent() {
+                let mended = Input::Changed(Connection::Connected, Channel::Open);
+                self.tell(Told::Input(mended)).await?;
+            }
             let due = self.agent.poll_timeout().map(Instant::from_std);
             let due = OptionFuture::from(due.map(tokio::time::sleep_until));
             tokio::select! {
@@ -113,6 +125,7 @@ impl Attempt {
                 Some(done) = &mut self.connecting => {
                     self.connecting = OptionFuture::from(None);
                     let leg = done.map_err(Failed)?;
+                    self.is_up = true;
                     self.tell(Told::Up(leg)).await?;
                 }
                 order = orders.recv() => match order {
@@ -181,7 +194,7 @@ impl Attempt {
         } = description
             .sdp
             .parse()
-            .map_err(|error: peersox_core::direct::Malformed| Failed(error.to_string()))?;
+            .map_err(|error: Malformed| Failed(error.to_string()))?;
         if self.theirs.is_some_and(|known| known != fingerprint) {
             return Err(Failed("the other side has another certificate".to_owned()));
         }
@@ -212,6 +225,9 @@ impl Attempt {
             let seen = Candidate::server_reflexive(address, base, UDP);
             return self.add(seen.ok()).await;
         }
+        if self.knows_enough_but(*from) {
+            return Ok(());
+        }
         if let Ok(message) = StunMessage::parse(datagram) {
             let packet = StunPacket {
                 proto: UDP,
@@ -222,6 +238,13 @@ impl Attempt {
             self.agent.handle_packet(now(), packet);
         }
         Ok(())
+    }
+
+    /// Whether the other side has many addresses and this is none of them. Whoever knows the password may send
+    /// from anywhere, and a device has a few addresses.
+    fn knows_enough_but(&self, at: SocketAddr) -> bool {
+        let mut known = self.agent.remote_candidates();
+        known.clone().count() >= MOST_REMOTE && !known.any(|it| it.addr() == at)
     }
 
     /// An address of this side of the version of another one, where the system does not say to which a
@@ -243,8 +266,10 @@ impl Attempt {
         self.tell(Told::Input(candidate)).await
     }
 
-    /// Takes what the agent has found and picked, and sends what it wants to send.
-    fn obey_agent(&mut self) {
+    /// Takes what the agent has found and picked, and sends what it wants to send. True if it has picked
+    /// another pair while QUIC is connected.
+    fn obey_agent(&mut self) -> bool {
+        let mut is_mended = false;
         while let Some(event) = self.agent.poll_event() {
             match event {
                 IceAgentEvent::DiscoveredRecv { source, .. } => self.sockets.found(source),
@@ -255,6 +280,7 @@ impl Attempt {
                 } => {
                     tracing::debug!(%source, %destination, "ICE has picked a pair");
                     self.sockets.route(source, destination);
+                    is_mended |= self.is_up;
                     if let (true, false, Some(theirs)) = (self.calls, self.begun, self.theirs) {
                         self.begin(self.quic.call(theirs));
                     }
@@ -262,12 +288,13 @@ impl Attempt {
                 IceAgentEvent::IceRestart(_) | IceAgentEvent::IceConnectionStateChange(_) => {}
             }
         }
-        // After that: who answers such a datagram by QUIC is expected.
+        // Addresses are noted before replies leave, so that packets of QUIC that answer them are taken.
         while let Some(sent) = self.agent.poll_transmit() {
             let from: IpAddr = sent.source.ip();
             self.sockets
                 .send(Some(from), sent.destination, &sent.contents);
         }
+        is_mended
     }
 
     fn begin(&mut self, connecting: impl Future<Output = Result<Leg, String>> + Send + 'static) {
@@ -302,10 +329,25 @@ impl Sha1HmacProvider for Ring {
 /// A candidate of the other side.
 fn theirs(candidate: &IceCandidate) -> Result<Candidate, is::IceError> {
     let mut read = Candidate::from_sdp_string(&candidate.candidate)?;
+    if !may_be_checked(read.addr()) {
+        let what = format!("no device is to be sought at {}", read.addr().ip());
+        return Err(is::IceError::BadCandidate(what));
+    }
     if !candidate.username_fragment.is_empty() {
         read.set_ufrag(&candidate.username_fragment);
     }
     Ok(read)
+}
+
+/// Whether a datagram may be sent to an address that the other side names: it goes to one device at most.
+fn may_be_checked(at: SocketAddr) -> bool {
+    let is_one = match at.ip() {
+        IpAddr::V4(ip) => !ip.is_unspecified() && !ip.is_multicast() && !ip.is_broadcast(),
+        IpAddr::V6(ip) => {
+            !ip.is_unspecified() && !ip.is_multicast() && ip.to_ipv4_mapped().is_none()
+        }
+    };
+    is_one && at.port() != 0
 }
 
 /// 48 bits that name one side, and 144 that nobody else knows (RFC 8445, section 5.3), in the letters of ICE.
@@ -325,5 +367,55 @@ fn now() -> std::time::Instant {
 
 const UDP: Protocol = Protocol::Udp;
 
+/// Candidates of the other side: those that it told ([`peersox_core::direct`] bounds them), and those that it
+/// was seen at.
+const MOST_REMOTE: usize = 128;
+
+/// A pair for each address of this side and each of the other, those seen by servers included.
+const MOST_PAIRS: usize = 200;
+
 /// More datagrams of STUN that nobody has read yet are lost; whoever sent them asks again.
 const STUN_WAITING: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_candidate_names_one_device() {
+        let read = |at: &str| {
+            theirs(&IceCandidate {
+                candidate: format!("candidate:1 1 udp 2113929471 {at} typ host"),
+                ..IceCandidate::default()
+            })
+        };
+        for one in ["192.0.2.1 9", "2001:db8::1 9", "127.0.0.1 9", "fe80::1 9"] {
+            assert!(read(one).is_ok(), "{one}");
+        }
+        for none in [
+            "224.0.0.251 5353",
+            "255.255.255.255 9",
+            "0.0.0.0 9",
+            "192.0.2.1 0",
+            "ff02::1 9",
+            ":: 9",
+            "::ffff:192.0.2.1 9",
+            "0b5f2a9e.local 9",
+            "",
+        ] {
+            assert!(read(none).is_err(), "{none}");
+        }
+    }
+
+    #[test]
+    fn credentials_are_long_and_in_the_letters_of_ice() {
+        let IceCreds { ufrag, pass } = credentials();
+        let description = Description {
+            fragment: ufrag,
+            password: pass,
+            fingerprint: [0; 32],
+        };
+        assert_eq!(description.to_string().parse(), Ok(description));
+        assert_ne!(credentials(), credentials());
+    }
+}

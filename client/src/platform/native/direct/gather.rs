@@ -7,7 +7,7 @@
 //!
 //! Servers of TURN are not used: a relay of our own is there already.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use peersox_core::stun::{self, Transaction};
@@ -119,8 +119,8 @@ impl Asked {
     }
 }
 
-/// The addresses of this device that another one may reach: none of a network card alone, and the one of the
-/// device itself if there is no other.
+/// The addresses of this device that another one may reach: no link-local ones, and loopback only if there is
+/// nothing else. Those that packets to elsewhere leave from come first.
 pub(super) fn own() -> Vec<IpAddr> {
     let interfaces = match if_addrs::get_if_addrs() {
         Ok(interfaces) => interfaces,
@@ -138,8 +138,21 @@ pub(super) fn own() -> Vec<IpAddr> {
     } else {
         reachable
     };
+    let first = [outward(ELSEWHERE_V4), outward(ELSEWHERE_V6)];
+    own.sort_by_key(|ip| !first.contains(&Some(*ip)));
     own.truncate(MOST_OWN);
     own
+}
+
+/// The address that a packet to this one would leave from. None is sent.
+fn outward(to: IpAddr) -> Option<IpAddr> {
+    let any: IpAddr = match to {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect((to, stun::PORT)).ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }
 
 /// An address that means something on one network card only.
@@ -166,8 +179,12 @@ fn server(url: &str) -> Option<(String, u16)> {
 }
 
 const MOST_SERVERS: usize = 4;
-/// Each makes a candidate, and each pair of candidates is checked.
-const MOST_OWN: usize = 16;
+/// Each makes a candidate, and every pair of candidates is checked, a pair each 50 ms. A device with more has
+/// virtual network cards.
+const MOST_OWN: usize = 6;
+/// Addresses that are not of this network, whichever it is: of networks for documentation (RFC 5737, RFC 3849).
+const ELSEWHERE_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
+const ELSEWHERE_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
 /// How long the address of a server is looked for.
 const RESOLVING: Duration = Duration::from_secs(3);
 /// A server is asked again after this time, and twice that and so on: RTO in RFC 8489, section 6.2.1.

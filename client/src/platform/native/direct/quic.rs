@@ -8,6 +8,7 @@
 //! of the addresses, gets no connection. Frames and datagrams are those of a leg to the relay.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{EndpointConfig, TokioRuntime, TransportConfig, VarInt};
@@ -81,12 +82,13 @@ impl Quic {
         async move {
             config?;
             while let Some(incoming) = endpoint.accept().await {
-                let connection = match incoming.await {
-                    Ok(connection) => connection,
-                    Err(error) => {
+                let connection = match tokio::time::timeout(HANDSHAKE, incoming).await {
+                    Ok(Ok(connection)) => connection,
+                    Ok(Err(error)) => {
                         tracing::debug!(%error, "somebody was refused on a direct path");
                         continue;
                     }
+                    Err(_) => continue,
                 };
                 // Nobody else is expected.
                 endpoint.set_server_config(None);
@@ -129,7 +131,8 @@ fn transport() -> TransportConfig {
         .stream_receive_window(WINDOW)
         .receive_window(WINDOW)
         .send_window(QUEUE)
-        .datagram_receive_buffer_size(Some(64 * 1024))
+        .datagram_receive_buffer_size(Some(DATAGRAMS))
+        .datagram_send_buffer_size(DATAGRAMS)
         .max_concurrent_bidi_streams(1u8.into())
         .max_concurrent_uni_streams(0u8.into());
     transport
@@ -144,6 +147,12 @@ const NAME: &str = "peersox";
 /// A path that is silent is given up, or mended by ICE, long before: the connection has to live through that.
 const IDLE_MILLIS: u32 = 60_000;
 
+/// A handshake that takes longer is no obstacle to the next one: whoever forges an address may begin one.
+const HANDSHAKE: Duration = Duration::from_secs(3);
+
+/// Older datagrams are not worth sending, in bytes.
+const DATAGRAMS: usize = 64 * 1024;
+
 /// What may be under way: 200 ms at 300 Mbit/s.
 const WINDOW: VarInt = VarInt::from_u32(8 << 20);
 
@@ -154,7 +163,6 @@ const QUEUE: u64 = 256 << 10;
 #[cfg(test)]
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
-    use std::time::Duration;
 
     use bytes::Bytes;
     use peersox_core::frame::Frame;

@@ -224,9 +224,11 @@ impl AsyncUdpSocket for Sockets {
         Ok(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port))
     }
 
+    /// Of the socket in use: one that has met an address that it cannot send to sends one by one from then on.
     fn max_transmit_segments(&self) -> usize {
-        let each = self.both().map(|it| it.inner.max_transmit_segments());
-        each.min().unwrap_or(1)
+        let picked = self.routes().picked;
+        let socket = picked.and_then(|(_, to)| self.of(to.ip()));
+        socket.map_or(1, |it| it.inner.max_transmit_segments())
     }
 
     fn max_receive_segments(&self) -> usize {
