@@ -109,7 +109,7 @@ impl Attempt {
 
     async fn work(&mut self, orders: &mut mpsc::Receiver<Order>) -> Result<(), Failed> {
         loop {
-            // Not at each turn: the agent sends a check whenever it is called, and paces them by its own time.
+            // Not at each turn: the agent sends a check whenever it is called, and paces them by its time.
             let is_due = |at: std::time::Instant| at <= now();
             if self.agent.poll_timeout().is_none_or(is_due) {
                 self.agent.handle_timeout(now());
@@ -240,8 +240,8 @@ impl Attempt {
         Ok(())
     }
 
-    /// Whether the other side has many addresses and this is none of them. Whoever knows the password may send
-    /// from anywhere, and a device has a few addresses.
+    /// Whether the other side has many addresses and this is none of them. Whoever knows the password may
+    /// send from anywhere, and a device has a few addresses.
     fn knows_enough_but(&self, at: SocketAddr) -> bool {
         let mut known = self.agent.remote_candidates();
         known.clone().count() >= MOST_REMOTE && !known.any(|it| it.addr() == at)

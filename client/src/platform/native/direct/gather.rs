@@ -182,7 +182,7 @@ const MOST_SERVERS: usize = 4;
 /// Each makes a candidate, and every pair of candidates is checked, a pair each 50 ms. A device with more has
 /// virtual network cards.
 const MOST_OWN: usize = 6;
-/// Addresses that are not of this network, whichever it is: of networks for documentation (RFC 5737, RFC 3849).
+/// Addresses that are not of this network, whichever it is: they are for documentation (RFC 5737, RFC 3849).
 const ELSEWHERE_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
 const ELSEWHERE_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
 /// How long the address of a server is looked for.
