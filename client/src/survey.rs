@@ -91,11 +91,14 @@ impl Server {
         let session = session?;
 
         let urls = session.ice_servers.iter().flat_map(|it| &it.urls);
-        let mut servers: Vec<_> = urls.filter_map(|it| stun_server(it)).take(MOST_TOLD).collect();
+        let mut servers: Vec<_> = urls
+            .filter_map(|it| stun_server(it))
+            .take(MOST_TOLD)
+            .collect();
         servers.extend(also.iter().map(|it| (it.host.clone(), it.port)));
         let by = |wire| relayed(wire, &session.endpoints, self.trust(), self.dialer());
         let (heard, quic, websocket) =
-            futures_util::join!(ask(&servers), by(Wire::Quic), by(Wire::Websocket));
+            tokio::join!(ask(&servers), by(Wire::Quic), by(Wire::Websocket));
         Ok(Survey {
             version,
             call: calls.get(CALLS / 2).copied().unwrap_or_default(),
@@ -112,16 +115,21 @@ impl FromStr for StunServer {
     type Err = NotAStunServer;
 
     fn from_str(text: &str) -> Result<Self, NotAStunServer> {
-        let is_url = text.get(..5).is_some_and(|it| it.eq_ignore_ascii_case("stun:"));
+        let is_url = text
+            .get(..5)
+            .is_some_and(|it| it.eq_ignore_ascii_case("stun:"));
         let parsed = match is_url {
             true => stun_server(text),
             false => stun_server(&format!("stun:{text}")),
         };
         let (host, port) = parsed.ok_or(NotAStunServer)?;
-        if port == 0 || host.contains(|c: char| c.is_whitespace() || c.is_control() || "/@?#".contains(c)) {
-            return Err(NotAStunServer);
+        let is_wrong = |c: char| c.is_whitespace() || c.is_control() || "/@?#".contains(c);
+        // An address of IPv6 without brackets leaves open where its port begins.
+        let is_bare = host.contains(':') && !text.contains('[');
+        match port == 0 || is_bare || host.contains(is_wrong) {
+            true => Err(NotAStunServer),
+            false => Ok(Self { host, port }),
         }
-        Ok(Self { host, port })
     }
 }
 
@@ -154,6 +162,7 @@ mod tests {
             ("turn:p.example", Err(NotAStunServer)),
             ("https://p.example", Err(NotAStunServer)),
             ("p example:1", Err(NotAStunServer)),
+            ("2001:db8::1", Err(NotAStunServer)),
         ] {
             assert_eq!(text.parse(), expected, "{text}");
         }
