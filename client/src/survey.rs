@@ -3,7 +3,7 @@
 //! ```text
 //! GetConfig, several times ────────────────► round trip of a call
 //! CreatePairing, OpenSession, DeletePairing ─► servers of STUN, endpoints of the relay
-//!                             └─ all measured at the same time ─► Survey
+//!                             └─ STUN, then both ways to the relay ─► Survey
 //! ```
 //!
 //! Where to ask is what any peer is told, and only a session tells it. So a pairing is made, and revoked before
@@ -97,8 +97,9 @@ impl Server {
             .collect();
         servers.extend(also.iter().map(|it| (it.host.clone(), it.port)));
         let by = |wire| relayed(wire, &session.endpoints, self.trust(), self.dialer());
-        let (heard, quic, websocket) =
-            tokio::join!(ask(&servers), by(Wire::Quic), by(Wire::Websocket));
+        // One after the other: handshakes compute, which would delay answers that are timed.
+        let heard = ask(&servers).await;
+        let (quic, websocket) = tokio::join!(by(Wire::Quic), by(Wire::Websocket));
         Ok(Survey {
             version,
             call: calls.get(CALLS / 2).copied().unwrap_or_default(),
