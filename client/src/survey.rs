@@ -6,8 +6,8 @@
 //!                             └─ STUN, then both ways to the relay ─► Survey
 //! ```
 //!
-//! Where to ask is what any peer is told, and only a session tells it. So a pairing is made, and revoked before
-//! anything is measured; nobody learns its code.
+//! Where to ask is what any peer is told, and only a session tells it. So a pairing is made, and revoked
+//! before anything is measured; nobody learns its code.
 
 use std::str::FromStr;
 use std::time::Duration;

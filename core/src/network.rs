@@ -1,4 +1,5 @@
-//! What a network allows for direct paths, judged from how servers of STUN see one socket of each version of IP.
+//! What a network allows for direct paths, judged from how servers of STUN see one socket of each version
+//! of IP.
 //!
 //! ```text
 //! own addresses, answers over IPv4 ─► Family ─► Mapping ─┐
@@ -7,10 +8,10 @@
 //! ```
 //!
 //! A NAT gives a socket another address. One that gives it the same address towards all destinations
-//! (*endpoint-independent mapping*, RFC 4787, section 4.1) leaves it where the other side was told to send. One
-//! that gives it another address for each destination (*symmetric*) does not, and two destinations are needed
-//! to tell the two apart. A server in the network of this device is on this side of the NAT: what it sees says
-//! nothing of the internet.
+//! (*endpoint-independent mapping*, RFC 4787, section 4.1) leaves it where the other side was told to send.
+//! One that gives it another address for each destination (*symmetric*) does not, and two destinations are
+//! needed to tell the two apart. A server in the network of this device is on this side of the NAT: what it
+//! sees says nothing of the internet.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -190,8 +191,8 @@ impl Verdict {
     }
 }
 
-/// An address that the internet does not know: private, of this machine, of a network card, or of a provider's
-/// customers (RFC 6598).
+/// An address that the internet does not know: private, of this machine, of a network card, or of a
+/// provider's customers (RFC 6598).
 fn is_inside(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => {

@@ -6,7 +6,8 @@ use super::wires::{SERVER_V4, SERVER_V6};
 use super::{Device, Lab, Network};
 use crate::harness::{Peer, Server, quiet, soon};
 
-/// Kind; the mapping over IPv4 and over IPv6 if two destinations were asked; with whom direct paths are likely.
+/// Kind; the mapping over IPv4 and over IPv6 if two destinations are asked; with whom direct paths are
+/// likely.
 const KINDS: [(Network, &str, &str, &str); 10] = [
     (Network::Open, "own", "own", "most"),
     (Network::FullCone, "independent", "unseen", "most"),

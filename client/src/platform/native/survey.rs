@@ -132,8 +132,8 @@ async fn source(any: IpAddr, server: SocketAddr) -> Option<IpAddr> {
     Some(socket.local_addr().ok()?.ip())
 }
 
-/// Sends requests until every server has answered, or the last pause is over. Each request has a number of its
-/// own, so that an answer tells the round trip of the request that it belongs to.
+/// Sends requests until every server has answered, or the last pause is over. Each request has a number of
+/// its own, so that an answer tells the round trip of the request that it belongs to.
 async fn listen(socket: &UdpSocket, family: &mut Family) {
     let mut sent = HashMap::<Transaction, (SocketAddr, Instant)>::new();
     let mut waiting = family.asked.clone();
