@@ -12,7 +12,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use peersox_core::network::{Family, Reach, Verdict, judge};
+use peersox_core::network::{Family, Verdict, judge};
 use peersox_proto::v1::Transport as Wire;
 
 use crate::platform::{Clock, Relayed, ask, relayed, stun_server};
@@ -54,11 +54,7 @@ impl Survey {
     /// With whom a device in this network may find a direct path.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        let quic = match self.quic {
-            Relayed::NotOffered => Reach::NotOffered,
-            Relayed::Fails(_) => Reach::Fails,
-            Relayed::Works { .. } => Reach::Works,
-        };
+        let quic = matches!(self.quic, Relayed::Works { .. });
         judge(&self.v4, &self.v6, quic)
     }
 }

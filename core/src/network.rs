@@ -60,17 +60,6 @@ pub enum Mapping {
     Unknown,
 }
 
-/// Whether QUIC reaches the relay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
-    /// The server offers no QUIC, or a proxy is in between.
-    NotOffered,
-    /// It does not connect.
-    Fails,
-    /// It connects.
-    Works,
-}
-
 /// With whom a device in this network may find a direct path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -92,9 +81,10 @@ pub enum Verdict {
     Blocked,
 }
 
-/// Judges what was measured.
+/// Judges what was measured. `quic`: QUIC reaches the relay, so UDP passes. That it does not may have other
+/// reasons than UDP.
 #[must_use]
-pub fn judge(v4: &Family, v6: &Family, quic: Reach) -> Verdict {
+pub fn judge(v4: &Family, v6: &Family, quic: bool) -> Verdict {
     use Mapping::{Independent, Inside, Own, Symmetric, Unknown, Unseen};
     match (v4.mapping(), v6.mapping()) {
         (Own | Independent, _) => Verdict::Most,
@@ -105,13 +95,8 @@ pub fn judge(v4: &Family, v6: &Family, quic: Reach) -> Verdict {
         (Unseen | Inside, Symmetric) => Verdict::Open,
         (Unseen | Inside, Unknown) => Verdict::Unknown,
         (Inside, Unseen | Inside) | (Unseen, Inside) => Verdict::Inside,
-        (Unseen, Unseen) => {
-            let tried = quic == Reach::Fails || !v4.asked.is_empty() || !v6.asked.is_empty();
-            match quic {
-                Reach::NotOffered | Reach::Fails if tried => Verdict::Blocked,
-                Reach::NotOffered | Reach::Fails | Reach::Works => Verdict::Unseen,
-            }
-        }
+        (Unseen, Unseen) if quic || (v4.asked.is_empty() && v6.asked.is_empty()) => Verdict::Unseen,
+        (Unseen, Unseen) => Verdict::Blocked,
     }
 }
 

@@ -98,26 +98,25 @@ fn a_verdict_takes_the_better_version_of_ip() {
         (&inside, &unseen, Verdict::Inside),
         (&unseen, &inside, Verdict::Inside),
     ] {
-        for quic in [Reach::NotOffered, Reach::Fails, Reach::Works] {
+        for quic in [false, true] {
             assert_eq!(judge(v4, v6, quic), expected, "{v4:?}, {v6:?}");
         }
     }
 }
 
 #[test]
-fn udp_is_blocked_only_if_it_was_tried_and_nothing_came_back() {
+fn udp_is_blocked_only_if_somebody_was_asked_and_nothing_came_back() {
     let nobody = family(&[]);
     let asked = Family {
         asked: vec!["198.51.100.1:3478".parse().unwrap()],
         ..family(&[])
     };
     for (v4, v6, quic, expected) in [
-        (&asked, &nobody, Reach::Fails, Verdict::Blocked),
-        (&asked, &nobody, Reach::NotOffered, Verdict::Blocked),
-        (&nobody, &asked, Reach::NotOffered, Verdict::Blocked),
-        (&nobody, &nobody, Reach::Fails, Verdict::Blocked),
-        (&nobody, &nobody, Reach::NotOffered, Verdict::Unseen),
-        (&asked, &asked, Reach::Works, Verdict::Unseen),
+        (&asked, &nobody, false, Verdict::Blocked),
+        (&nobody, &asked, false, Verdict::Blocked),
+        (&nobody, &nobody, false, Verdict::Unseen),
+        (&nobody, &nobody, true, Verdict::Unseen),
+        (&asked, &asked, true, Verdict::Unseen),
     ] {
         assert_eq!(judge(v4, v6, quic), expected, "{v4:?}, {v6:?}, {quic:?}");
     }
@@ -156,6 +155,6 @@ proptest! {
         more.seen.push(Seen { at: "203.0.113.200:1".parse().unwrap(), ..before.seen[0] });
         prop_assert_eq!(more.mapping(), Mapping::Symmetric);
         let other = family(&[]);
-        prop_assert_eq!(judge(&more, &other, Reach::Works), Verdict::Open);
+        prop_assert_eq!(judge(&more, &other, true), Verdict::Open);
     }
 }
