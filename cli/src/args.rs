@@ -2,6 +2,7 @@
 
 pub(crate) mod admin;
 mod devices;
+mod doctor;
 mod serve;
 
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use peersox_client::{Label, NotALabel};
 use crate::saved::Name;
 
 pub(crate) use devices::{Devices, Forget, Hold, Pair};
+pub(crate) use doctor::Doctor;
 pub(crate) use serve::{ProxyHeader, Role, Serve};
 
 /// Two devices, one short code, one channel over the best path the network allows.
@@ -41,6 +43,8 @@ pub(crate) enum Command {
     Connect(Connect),
     /// Measure the round trip to another device.
     Ping(Ping),
+    /// Say what this network allows: direct paths, and the ways to the relay.
+    Doctor(Doctor),
     /// Carry TCP connections to a port here to a port of another device.
     Forward(Forward),
     /// Pair with another device for good, so that no code is needed from then on.
@@ -87,6 +91,7 @@ impl Command {
             Self::Forward(args) => Some(&mut args.partner.code),
             Self::Pair(args) => Some(&mut args.code),
             Self::Send(_)
+            | Self::Doctor(_)
             | Self::Devices(_)
             | Self::Forget(_)
             | Self::Serve(_)
@@ -109,6 +114,7 @@ impl Command {
             Self::Receive(args) => args.remote.json,
             Self::Connect(args) => args.partner.remote.json,
             Self::Ping(args) => args.partner.remote.json,
+            Self::Doctor(args) => args.json,
             Self::Forward(args) => args.partner.remote.json,
             Self::Pair(args) => args.remote.json,
             Self::Devices(args) => args.remote.json,

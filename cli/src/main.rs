@@ -1,7 +1,8 @@
 //! `peersox`: two devices, one short code, one channel.
 //!
 //! One binary carries the server (`serve`), what its operator asks it (`status`, `pairings`, `revoke`,
-//! `rotate`, `drain`, `log`), and the peers (`send`, `receive`, `connect`, `ping`, `forward`, `pair`).
+//! `rotate`, `drain`, `log`), the peers (`send`, `receive`, `connect`, `ping`, `forward`, `pair`), and what
+//! looks at the network for them (`doctor`).
 //! Standard output is for data; everything said to people, or to scripts with `--json`, goes to
 //! standard error.
 
@@ -10,6 +11,7 @@ mod args;
 mod argv;
 mod confirm;
 mod connect;
+mod doctor;
 mod failure;
 mod fit;
 mod forward;
@@ -96,6 +98,7 @@ fn run(mut command: Command, filter: telemetry::Filter) -> anyhow::Result<()> {
             Command::Receive(args) => until_stopped(transfer::receive(args)).await,
             Command::Connect(args) => until_stopped(connect::run(args)).await,
             Command::Ping(args) => until_stopped(ping::run(args)).await,
+            Command::Doctor(args) => until_stopped(doctor::run(args)).await,
             Command::Forward(args) => until_stopped(forward::run(args)).await,
             Command::Pair(args) => until_stopped(pair::run(args)).await,
             Command::Devices(args) if args.names => manual::names(),

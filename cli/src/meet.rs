@@ -1,5 +1,6 @@
 //! Meeting the other device: showing a code and waiting, typing one, or coming back to a saved one.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -373,7 +374,12 @@ pub(crate) async fn server(remote: &Remote, url: &str) -> anyhow::Result<Server>
 
 /// What the command line says about certificates.
 pub(crate) async fn trust(remote: &Remote) -> anyhow::Result<Trust> {
-    let Some(path) = &remote.ca_cert else {
+    trust_in(remote.ca_cert.as_deref()).await
+}
+
+/// Trusts the authorities in this file, if there is one, beside those of the machine.
+pub(crate) async fn trust_in(file: Option<&Path>) -> anyhow::Result<Trust> {
+    let Some(path) = file else {
         return Ok(Trust::default());
     };
     let pem = tokio::fs::read(path).await;

@@ -63,8 +63,9 @@
 //! | runs on | a runtime of tokio with IO and time | the page's thread, or a worker's, without a runtime |
 //! | calls the server by | gRPC, or gRPC-Web where HTTP/2 does not pass | gRPC-Web by `fetch` |
 //! | legs to the relay | QUIC, WebSocket | WebSocket |
-//! | direct paths | QUIC on a pair of addresses that ICE finds | WebRTC, but in a worker: [`Options::direct`] |
+//! | direct paths | QUIC, between addresses that ICE finds | WebRTC, but in a worker: [`Options::direct`] |
 //! | proxies, [`Trust`] | chosen by the program | the browser's |
+//! | measures its network | [`Server::survey`] | no |
 //! | notices sleep | by itself | by itself |
 //! | notices other networks | when told: [`Peer::wake`] | by itself |
 //! | futures | are `Send` | stay on the thread: `wasm_bindgen_futures::spawn_local` runs them |
@@ -84,6 +85,8 @@ mod peer;
 mod platform;
 mod rpc;
 mod server;
+#[cfg(not(target_arch = "wasm32"))]
+mod survey;
 
 /// Handles are `Send` on every target.
 const _: () = {
@@ -110,16 +113,20 @@ pub use peersox_core::code::{Code, Nameplate, Words};
 pub use peersox_core::connect::Kind as PathKind;
 pub use peersox_core::direct::{Mode as DirectMode, Why};
 pub use peersox_core::id::PairingId;
+#[cfg(not(target_arch = "wasm32"))]
+pub use peersox_core::network::{Family, Mapping, Seen, Verdict};
 pub use peersox_core::pairing::{Label, NotALabel};
 pub use peersox_core::role::Role;
 pub use peersox_core::secure::{Burnt, PairingSecret, Sas};
 pub use peersox_core::time::Timestamp;
-#[cfg(not(target_arch = "wasm32"))]
-pub use platform::Proxies;
 pub use platform::{MaybeSend, Trust};
+#[cfg(not(target_arch = "wasm32"))]
+pub use platform::{Proxies, Relayed};
 /// The system's random numbers, for [`Words::random`].
 pub use rand_core::OsRng;
 pub use server::{Created, News, Pairing, PairingEvent, Server, State, Terms};
+#[cfg(not(target_arch = "wasm32"))]
+pub use survey::{NotAStunServer, StunServer, Survey};
 
 /// Name and version of this software, told to servers and relays and, unless [`Options::agent`] says
 /// otherwise, sealed to the other peer.

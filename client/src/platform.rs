@@ -16,6 +16,8 @@
 //! | [`Dialer`], and natively `Proxies` | the way to servers and relays |
 //! | [`Url`] | takes addresses apart |
 //! | [`Trust`] | which servers to trust |
+//!
+//! A native one measures what its network lets through, too: `ask` and `relayed`.
 
 use bytes::Bytes;
 use peersox_core::attach::Ended;
@@ -36,7 +38,9 @@ pub(crate) use here::{
     BoxFuture, Calls, Clock, Dialer, Direct, Http, Legs, Random, Url, Wakes, spawn, timeout,
 };
 #[cfg(not(target_arch = "wasm32"))]
-pub use native::Proxies;
+pub use native::{Proxies, Relayed};
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use native::{ask, relayed, stun_server};
 
 /// `Send` natively; every type in a page, which has one thread.
 #[cfg(not(target_arch = "wasm32"))]

@@ -20,8 +20,8 @@
 //! Credentials for TURN run out. Before candidates are gathered with old ones, another session is opened for
 //! the sake of its servers; if that fails or takes long, the old ones have to do.
 //!
-//! What the connection is depends on the programs: [`Carrier`]. An offer of another carrier is dropped, and the
-//! two stay with the relay.
+//! What the connection is depends on the programs: [`Carrier`]. An offer of another carrier is dropped, and
+//! the two stay with the relay.
 //!
 //! The shell owns the connection: it obeys [`Action`]s and reports with [`Input`]s, both of which name the
 //! attempt.

@@ -10,7 +10,8 @@
 //! [`limit`]; by [`stun`] a server tells peers under which address it sees them. Between the peers,
 //! opaque to the relay, [`secure`] agrees on keys and seals, a [`channel`] carries messages without
 //! loss over the path that [`connect`] chooses, and a [`transfer`] carries files over a channel. A
-//! [`peer`] is the first three in one machine: what the native client and the browser drive.
+//! [`peer`] is the first three in one machine: what the native client and the browser drive. What a
+//! [`network`] allows for direct paths is judged from what servers of STUN see.
 
 pub mod attach;
 pub mod channel;
@@ -24,6 +25,7 @@ pub mod frame;
 pub mod id;
 pub mod invite;
 pub mod limit;
+pub mod network;
 pub mod notice;
 pub mod origin;
 pub mod pairing;

@@ -30,8 +30,8 @@ pub const fn is_stun(first: u8) -> bool {
     first < 4
 }
 
-/// Whether one of the datagrams that a socket received together is one of STUN. One begins every `stride` bytes; the last one
-/// may be shorter.
+/// Whether one of the datagrams that a socket received together is one of STUN. One begins every `stride`
+/// bytes; the last one may be shorter.
 #[must_use]
 pub fn is_among(received: &[u8], stride: usize) -> bool {
     received
@@ -40,8 +40,8 @@ pub fn is_among(received: &[u8], stride: usize) -> bool {
         .any(|first| is_stun(*first))
 }
 
-/// Hands each datagram of STUN over and moves the others together, in their order and with their stride. Returns
-/// how many bytes are left.
+/// Hands each datagram of STUN over and moves the others together, in their order and with their stride.
+/// Returns how many bytes are left.
 pub fn take_out(
     buffer: &mut [u8],
     len: usize,
@@ -72,8 +72,8 @@ pub fn answer(datagram: &[u8], from: SocketAddr) -> Option<Answer> {
     })
 }
 
-/// The number of a request, which its answer repeats. It is random, so that nobody who does not see the request
-/// can answer it.
+/// The number of a request, which its answer repeats. It is random, so that nobody who does not see the
+/// request can answer it.
 pub type Transaction = [u8; 12];
 
 /// A request for the address under which its sender is seen, without attributes.

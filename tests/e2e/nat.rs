@@ -16,6 +16,7 @@
 
 mod carried;
 mod device;
+mod doctor;
 mod kinds;
 mod lab;
 mod lasting;

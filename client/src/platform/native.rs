@@ -10,6 +10,7 @@ mod http;
 mod leg;
 mod legs;
 mod proxy;
+mod survey;
 mod tls;
 
 use std::pin::Pin;
@@ -19,11 +20,13 @@ use self::dial::{Speak, Stream};
 
 pub(crate) use self::clock::{Clock, Wakes};
 pub(crate) use self::dial::Dialer;
-pub(crate) use self::direct::Direct;
+pub(crate) use self::direct::{Direct, stun_server};
 pub(crate) use self::grpc::Calls;
 pub(crate) use self::http::Http;
 pub(crate) use self::legs::Legs;
 pub use self::proxy::Proxies;
+pub use self::survey::Relayed;
+pub(crate) use self::survey::{ask, relayed};
 pub use self::tls::Trust;
 pub(crate) use rand_core::OsRng as Random;
 pub(crate) use url::Url;

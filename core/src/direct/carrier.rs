@@ -1,7 +1,7 @@
 //! What carries a direct path.
 
-/// What carries a direct path. Two programs without a common one stay with the relay: each drops the offers of
-/// the other.
+/// What carries a direct path. Two programs without a common one stay with the relay: each drops the offers
+/// of the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Carrier {
     /// Data channels of WebRTC, which browsers have. Descriptions are sessions of SDP (RFC 8829).

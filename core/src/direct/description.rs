@@ -189,7 +189,9 @@ mod tests {
         }
 
         #[test]
-        fn anything_is_read_or_refused(text in "(a=(ice-ufrag|ice-pwd|fingerprint|x):?[ -~]{0,40}\r?\n){0,6}") {
+        fn anything_is_read_or_refused(
+            text in "(a=(ice-ufrag|ice-pwd|fingerprint|x):?[ -~]{0,40}\r?\n){0,6}",
+        ) {
             let _ = text.parse::<Description>();
         }
     }

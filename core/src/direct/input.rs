@@ -5,7 +5,8 @@ use super::{IceCandidate, SessionDescription};
 /// What the shell reports of the connection of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// [`Action::Offer`](super::Action::Offer) or [`Action::Answer`](super::Action::Answer) is done: this is the local description.
+    /// [`Action::Offer`](super::Action::Offer) or [`Action::Answer`](super::Action::Answer) is done: this is
+    /// the local description.
     Described(SessionDescription),
     /// [`Action::Accept`](super::Action::Accept) is done.
     Accepted,

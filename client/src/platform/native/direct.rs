@@ -29,6 +29,9 @@ use super::BoxFuture;
 use super::leg::Open;
 use crate::platform::{DirectNews, LegNews};
 
+pub(crate) use self::gather::server as stun_server;
+pub(super) use self::gather::{own as own_addresses, resolve};
+
 /// The connection of the present attempt, and what is to be told.
 pub(crate) struct Direct {
     attempt: Option<Attempt>,

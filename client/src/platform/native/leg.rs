@@ -7,6 +7,8 @@ mod open;
 pub(super) mod quic;
 mod ws;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use peersox_core::close::CloseReason;
 use peersox_core::frame::Frame;
@@ -70,6 +72,15 @@ impl Source {
         match self {
             Self::Quic(source) => source.next().await,
             Self::WebSocket(source) => source.next().await,
+        }
+    }
+
+    /// The round trip, and the largest packet of UDP that was seen to pass, in bytes of payload; nothing
+    /// where the transport does not measure them.
+    pub(super) fn measured(&self) -> Option<(Duration, u16)> {
+        match self {
+            Self::Quic(source) => Some(source.measured()),
+            Self::WebSocket(_) => None,
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! A certificate is verified against the machine's roots and those added by hand, or, where control
 //! handed out hashes of the relay's certificates, against exactly these. The hashes came over a
-//! connection that was itself verified, so pinning is no weaker than that connection. The two sides of a direct
-//! path pin each other's: the digests came sealed.
+//! connection that was itself verified, so pinning is no weaker than that connection. The two sides
+//! of a direct path pin each other's: the digests came sealed.
 
 use std::sync::Arc;
 

@@ -44,14 +44,8 @@ impl Gather {
         self.resolving = Some(Box::pin(async move {
             let mut found = Vec::new();
             for (host, port) in servers {
-                let resolved = tokio::net::lookup_host((host.as_str(), port));
-                let Ok(Ok(addresses)) = tokio::time::timeout(RESOLVING, resolved).await else {
-                    tracing::debug!(host, "a server of STUN has no address");
-                    continue;
-                };
                 // One of each version of IP: what the others would tell is the same.
-                let (v4, v6) = addresses.partition::<Vec<_>, _>(SocketAddr::is_ipv4);
-                found.extend(v4.into_iter().take(1).chain(v6.into_iter().take(1)));
+                found.extend(resolve(&host, port, 1).await);
             }
             found
         }));
@@ -119,9 +113,25 @@ impl Asked {
     }
 }
 
+/// The addresses of a server, at most `each` of each version of IP.
+pub(in crate::platform::native) async fn resolve(
+    host: &str,
+    port: u16,
+    each: usize,
+) -> Vec<SocketAddr> {
+    let resolved = tokio::net::lookup_host((host, port));
+    let Ok(Ok(addresses)) = tokio::time::timeout(RESOLVING, resolved).await else {
+        tracing::debug!(host, "a server of STUN has no address");
+        return Vec::new();
+    };
+    let (v4, v6) = addresses.partition::<Vec<_>, _>(SocketAddr::is_ipv4);
+    let (v4, v6) = (v4.into_iter().take(each), v6.into_iter().take(each));
+    v4.chain(v6).collect()
+}
+
 /// The addresses of this device that another one may reach: no link-local ones, and loopback only if there is
 /// nothing else. Those that packets to elsewhere leave from come first.
-pub(super) fn own() -> Vec<IpAddr> {
+pub(in crate::platform::native) fn own() -> Vec<IpAddr> {
     let interfaces = match if_addrs::get_if_addrs() {
         Ok(interfaces) => interfaces,
         Err(error) => {
@@ -164,7 +174,7 @@ fn is_link_local(ip: IpAddr) -> bool {
 }
 
 /// The host and the port of a URL of a server of STUN over UDP (RFC 7064).
-fn server(url: &str) -> Option<(String, u16)> {
+pub(crate) fn server(url: &str) -> Option<(String, u16)> {
     let (scheme, rest) = url.split_once(':')?;
     if !scheme.eq_ignore_ascii_case("stun") {
         return None;

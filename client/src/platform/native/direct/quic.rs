@@ -4,8 +4,8 @@
 //! the side that offered ─► handshake, each shows its certificate ─► one stream, length-prefixed frames
 //! ```
 //!
-//! Each side accepts the certificate whose digest came sealed, and no other: whoever sits in between, or at one
-//! of the addresses, gets no connection. Frames and datagrams are those of a leg to the relay.
+//! Each side accepts the certificate whose digest came sealed, and no other: whoever sits in between, or at
+//! one of the addresses, gets no connection. Frames and datagrams are those of a leg to the relay.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -156,8 +156,8 @@ const DATAGRAMS: usize = 64 * 1024;
 /// What may be under way: 200 ms at 300 Mbit/s.
 const WINDOW: VarInt = VarInt::from_u32(8 << 20);
 
-/// What waits to be sent, at least, in bytes. A probe waits behind it, and three seconds without an answer end
-/// the path: at 1 Mbit/s this is two of them.
+/// What waits to be sent, at least, in bytes. A probe waits behind it, and three seconds without an answer
+/// end the path: at 1 Mbit/s this is two of them.
 const QUEUE: u64 = 256 << 10;
 
 #[cfg(test)]

@@ -23,8 +23,8 @@ use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, Runtime as _, TokioRuntime, UdpPoller};
 use tokio::sync::mpsc;
 
-/// What QUIC takes for the address of the other side. It is of a network for documentation (RFC 5737), so that
-/// nothing leaves for it by mistake.
+/// What QUIC takes for the address of the other side. It is of a network for documentation (RFC 5737), so
+/// that nothing leaves for it by mistake.
 pub(super) const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 443);
 
 /// A socket for each version of IP that there is.
@@ -224,7 +224,7 @@ impl AsyncUdpSocket for Sockets {
         Ok(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port))
     }
 
-    /// Of the socket in use: one that has met an address that it cannot send to sends one by one from then on.
+    /// Of the socket in use: one that has met an address that it cannot send to sends one by one then.
     fn max_transmit_segments(&self) -> usize {
         let picked = self.routes().picked;
         let socket = picked.and_then(|(_, to)| self.of(to.ip()));

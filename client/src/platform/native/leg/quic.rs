@@ -112,6 +112,11 @@ impl Source {
         }
     }
 
+    pub(super) fn measured(&self) -> (Duration, u16) {
+        let path = self.connection.stats().path;
+        (path.rtt, path.current_mtu)
+    }
+
     /// The reason the connection gives, which the stream's error hides. It follows the end of the
     /// stream at once, if it comes at all.
     async fn end(&self, otherwise: &str) -> End {
