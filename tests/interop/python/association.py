@@ -21,7 +21,7 @@ import os
 
 import secure
 from cryptography.exceptions import InvalidTag
-from leg import RELIABLE
+from leg import RELIABLE, SIGNAL
 from secure import (BURNT, COMMITMENT, ELEMENT_X, ELEMENT_Y, FIRST, HANDSHAKE, INITIATOR_CONFIRMS,
                     JOINER_CONFIRMS, PAKE, RECORD, SECOND, SEND_AGAIN)
 
@@ -269,8 +269,10 @@ class Sealed:
         return await self.leg.hung_up()
 
     async def take(self, lane, payload):
+        """Returns the plaintext of a record. This peer has no direct paths: it opens signals and drops them."""
         try:
-            return self.association.handle(lane, payload)
+            plaintext = self.association.handle(lane, payload)
+            return None if lane == SIGNAL else plaintext
         finally:
             await self.flush()
 
