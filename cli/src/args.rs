@@ -143,8 +143,8 @@ pub(crate) struct Remote {
     #[arg(long, env = "PEERSOX_TRANSPORT", value_enum, default_value_t = Transport::Auto)]
     pub(crate) transport: Transport,
 
-    /// Whether data may go straight to the other device. A direct path shows each device the addresses of the
-    /// other.
+    /// Whether data may go straight to the other device. Looking for a direct path shows each device the
+    /// addresses of the other.
     #[arg(long, env = "PEERSOX_PATH", value_enum, default_value_t = Paths::Auto)]
     pub(crate) path: Paths,
 

@@ -143,8 +143,7 @@ fn verdict(survey: &Survey) -> (String, Value) {
         }
         Verdict::Blocked => "not possible: UDP is blocked",
     };
-    let works = |relayed: &Relayed| matches!(relayed, Relayed::Works { .. });
-    let (otherwise, relay) = match (works(&survey.quic), works(&survey.websocket)) {
+    let (otherwise, relay) = match (survey.quic.works(), survey.websocket.works()) {
         (true, _) => (
             "other data goes over the relay by QUIC",
             Some(Transport::Quic),

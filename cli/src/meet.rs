@@ -109,10 +109,13 @@ pub(crate) async fn meet(
 async fn directly(peer: &share::Peer) -> anyhow::Result<()> {
     let mut status = peer.status();
     let is_direct = |status: &Status| status.path == Some(PathKind::Direct);
-    match tokio::time::timeout(DIRECTLY, status.wait_for(is_direct)).await {
-        Ok(Ok(_)) => return Ok(()),
+    // A holder that keeps to the relay will not look for one.
+    let is_off = |status: &Status| status.why_relayed == Some(Why::Off);
+    let waiting = status.wait_for(|status| is_direct(status) || is_off(status));
+    match tokio::time::timeout(DIRECTLY, waiting).await {
+        Ok(Ok(status)) if is_direct(&status) => return Ok(()),
         Ok(Err(_)) => return Ok(peer.ended().await?),
-        Err(_) => {}
+        Ok(Ok(_)) | Err(_) => {}
     }
     let why = status.borrow().why_relayed;
     let why = why.map_or("it was not found in time", Why::text);
@@ -320,7 +323,7 @@ async fn come_back(remote: &Remote, name: &Name, voice: Voice) -> anyhow::Result
         )),
         other => failure::server(other),
     })?;
-    if remote.path == Paths::Relay && lent.looks_for_direct_paths() {
+    if remote.path == Paths::Relay && lent.looks_for_direct_paths().await {
         return Err(Failure::Usage(format!(
             "another command uses {name} with direct paths: end it, or give it --path relay"
         ))

@@ -29,7 +29,7 @@ pub struct Options {
     /// After how long on a WebSocket QUIC is tried again, doubled with each failure up to ten
     /// minutes; with [`Choice::Auto`] only.
     pub upgrade_after: Duration,
-    /// When to look for a direct path, which shows each of the two peers the addresses of the other. Native
+    /// When to look for a direct path. Looking shows each of the two peers the addresses of the other. Native
     /// programs find one to native programs, pages to pages.
     pub direct: DirectMode,
     /// Windows and sizes of the channel layer.

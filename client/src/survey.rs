@@ -54,8 +54,7 @@ impl Survey {
     /// With whom a device in this network may find a direct path.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        let quic = matches!(self.quic, Relayed::Works { .. });
-        judge(&self.v4, &self.v6, quic)
+        judge(&self.v4, &self.v6, self.quic.works())
     }
 }
 

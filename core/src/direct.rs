@@ -38,6 +38,7 @@ use crate::time::Moment;
 
 mod action;
 mod attempt;
+mod candidate;
 mod carrier;
 mod description;
 mod input;
@@ -47,6 +48,7 @@ mod tests;
 mod why;
 
 pub use action::Action;
+pub use candidate::{is_link_local, may_be_sought};
 pub use carrier::Carrier;
 pub use description::{Description, Malformed};
 pub use input::{Channel, Connection, Input};
@@ -159,8 +161,7 @@ impl Direct {
             return;
         };
         if attempt.path.is_none() {
-            self.attempt = Some(attempt);
-            self.stop();
+            self.actions.push(Action::Close(attempt.number));
             self.due = now;
             return;
         }
@@ -220,7 +221,7 @@ impl Direct {
     }
 
     /// Ends what there is; nothing is told.
-    pub fn stop(&mut self) {
+    fn stop(&mut self) {
         if let Some(attempt) = self.attempt.take() {
             self.actions.push(Action::Close(attempt.number));
         }

@@ -104,23 +104,19 @@ impl Family {
     /// How the network maps the address of the socket.
     #[must_use]
     pub fn mapping(&self) -> Mapping {
-        let mut outside = self.seen.iter().filter(|it| !is_inside(it.at.ip()));
-        let Some(first) = outside.next() else {
+        let outside = self.seen.iter().filter(|it| !is_inside(it.at.ip()));
+        let outside: Vec<_> = outside.collect();
+        let Some(first) = outside.first() else {
             return match self.seen.is_empty() {
                 true => Mapping::Unseen,
                 false => Mapping::Inside,
             };
         };
-        let mut all = std::iter::once(first).chain(outside.clone());
-        if all.all(|it| self.is_own(it.at)) {
+        if outside.iter().all(|it| self.is_own(it.at)) {
             Mapping::Own
-        } else if outside.any(|it| it.at != first.at) {
+        } else if outside.iter().any(|it| it.at != first.at) {
             Mapping::Symmetric
-        } else if self
-            .seen
-            .iter()
-            .any(|it| it.by != first.by && it.at == first.at)
-        {
+        } else if outside.iter().any(|it| it.by != first.by) {
             Mapping::Independent
         } else {
             Mapping::Unknown

@@ -251,6 +251,7 @@ async fn a_websocket_gives_way_to_quic_as_soon_as_it_passes_and_nothing_is_lost(
         gate.url(),
         Options {
             upgrade_after: Duration::from_millis(200),
+            direct: DirectMode::Off,
             ..Options::default()
         },
     );

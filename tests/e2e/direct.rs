@@ -142,14 +142,28 @@ async fn only_one_that_offers_finds_one_that_answers() {
 async fn a_saved_device_keeps_to_the_relay_for_all_commands_or_says_so() {
     let paired = Paired::new().await;
     let waits = |path| ["connect", "--with", "other", "--path", path];
-    let ping = ["ping", "--with", "other", "-n", "1", "--path", "relay"];
+    let ping = |path| ["ping", "--with", "other", "-n", "1", "--path", path];
     let _there = paired.start("b", &waits("relay"));
-    let mut first = paired.start("a", &waits("auto"));
-    first.event("connected").await;
-    let (exit, said) = paired.start("a", &ping).end().await;
-    assert_eq!(exit, 2, "{said}");
-    assert!(
-        said.contains("another command uses other with direct paths"),
-        "{said}"
-    );
+    for (holds, asks, exit, says) in [
+        (
+            "auto",
+            "relay",
+            2,
+            "another command uses other with direct paths",
+        ),
+        (
+            "relay",
+            "direct",
+            5,
+            "direct paths are turned off on this side",
+        ),
+        ("relay", "relay", 0, ""),
+    ] {
+        let mut first = paired.start("a", &waits(holds));
+        first.event("connected").await;
+        let ended = paired.start("a", &ping(asks)).end().await;
+        assert_eq!(ended.0, exit, "{}", ended.1);
+        assert!(ended.1.contains(says), "{}", ended.1);
+        assert_eq!(first.end().await, (0, String::new()));
+    }
 }

@@ -24,17 +24,23 @@ pub struct Description {
     pub fingerprint: [u8; 32],
 }
 
-/// A text that is no description: a line is missing, is there twice, or holds something else.
+/// A text that is no description.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a description of a direct path: {0} is missing, doubled or malformed")]
-pub struct Malformed(&'static str);
+pub enum Malformed {
+    /// Of this line.
+    #[error("not a description of a direct path: {0} is missing, doubled or malformed")]
+    Line(&'static str),
+    /// Of the whole.
+    #[error("not a description of a direct path: it is longer than {LONGEST} bytes")]
+    TooLong,
+}
 
 impl FromStr for Description {
     type Err = Malformed;
 
     fn from_str(text: &str) -> Result<Self, Malformed> {
         if text.len() > LONGEST {
-            return Err(Malformed("everything beyond 2,048 bytes"));
+            return Err(Malformed::TooLong);
         }
         let (mut fragment, mut password, mut fingerprint) = (None, None, None);
         for line in text.lines() {
@@ -50,9 +56,9 @@ impl FromStr for Description {
             }
         }
         Ok(Self {
-            fragment: fragment.ok_or(Malformed(FRAGMENT))?,
-            password: password.ok_or(Malformed(PASSWORD))?,
-            fingerprint: fingerprint.ok_or(Malformed(FINGERPRINT))?,
+            fragment: fragment.ok_or(Malformed::Line(FRAGMENT))?,
+            password: password.ok_or(Malformed::Line(PASSWORD))?,
+            fingerprint: fingerprint.ok_or(Malformed::Line(FINGERPRINT))?,
         })
     }
 }
@@ -81,10 +87,10 @@ impl fmt::Debug for Description {
 
 /// Keeps the value of an attribute that was not there before.
 fn set<T>(place: &mut Option<T>, name: &'static str, value: Option<T>) -> Result<(), Malformed> {
-    let value = value.ok_or(Malformed(name))?;
+    let value = value.ok_or(Malformed::Line(name))?;
     match place.replace(value) {
         None => Ok(()),
-        Some(_) => Err(Malformed(name)),
+        Some(_) => Err(Malformed::Line(name)),
     }
 }
 
@@ -132,7 +138,11 @@ mod tests {
     }
 
     fn malformed(text: &str, name: &'static str) {
-        assert_eq!(text.parse::<Description>(), Err(Malformed(name)), "{text}");
+        assert_eq!(
+            text.parse::<Description>(),
+            Err(Malformed::Line(name)),
+            "{text}"
+        );
     }
 
     #[test]
@@ -169,7 +179,7 @@ mod tests {
             malformed(&text.replace(from, to), FINGERPRINT);
         }
         let long = format!("{text}{}", "a=x:\r\n".repeat(400));
-        assert!(long.parse::<Description>().is_err());
+        assert_eq!(long.parse::<Description>(), Err(Malformed::TooLong));
     }
 
     #[test]

@@ -30,7 +30,7 @@ use super::leg::Open;
 use crate::platform::{DirectNews, LegNews};
 
 pub(crate) use self::gather::server as stun_server;
-pub(super) use self::gather::{own as own_addresses, resolve};
+pub(super) use self::gather::{outward, own as own_addresses, resolve};
 
 /// The connection of the present attempt, and what is to be told.
 pub(crate) struct Direct {
@@ -70,17 +70,13 @@ impl Direct {
 
     /// Does one of `Make`, `Offer`, `Accept`, `Answer`, `Add` and `Drop`, with these servers.
     pub(crate) fn obey(&mut self, action: Action, servers: &[IceServer]) {
-        let servers = || servers.to_vec();
+        let servers = servers.to_vec();
         match action {
             Action::Make(number) => self.make(number),
             Action::Offer(number, restart) => {
-                let servers = servers();
                 self.order(number, Order::Offer { restart, servers });
             }
-            Action::Answer(number) => {
-                let servers = servers();
-                self.order(number, Order::Answer { servers });
-            }
+            Action::Answer(number) => self.order(number, Order::Answer { servers }),
             Action::Accept(number, description) => {
                 self.order(number, Order::Accept(description));
             }

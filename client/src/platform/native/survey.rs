@@ -20,7 +20,7 @@ use rand_core::RngCore as _;
 use tokio::net::UdpSocket;
 use tokio::time::Instant;
 
-use super::direct::{own_addresses, resolve};
+use super::direct::{outward, own_addresses, resolve};
 use super::leg::Leg;
 use super::{Dialer, Random, Trust};
 
@@ -38,6 +38,14 @@ pub enum Relayed {
         /// The largest packet of UDP that was seen to pass, in bytes of payload; only QUIC looks for it.
         udp_payload: Option<u16>,
     },
+}
+
+impl Relayed {
+    /// Whether it connects.
+    #[must_use]
+    pub const fn works(&self) -> bool {
+        matches!(self, Self::Works { .. })
+    }
 }
 
 /// What STUN told.
@@ -109,7 +117,7 @@ async fn family(any: IpAddr, servers: Vec<SocketAddr>) -> Family {
     };
     family.port = socket.local_addr().map_or(0, |it| it.port());
     for server in servers {
-        let Some(from) = source(any, server).await else {
+        let Some(from) = outward(server) else {
             continue;
         };
         if family.asked.contains(&server) {
@@ -122,14 +130,6 @@ async fn family(any: IpAddr, servers: Vec<SocketAddr>) -> Family {
     }
     listen(&socket, &mut family).await;
     family
-}
-
-/// The address that packets to a server leave from; nothing if no route leads there. Nothing is sent: to
-/// connect a socket of UDP only chooses a route.
-async fn source(any: IpAddr, server: SocketAddr) -> Option<IpAddr> {
-    let socket = UdpSocket::bind((any, 0)).await.ok()?;
-    socket.connect(server).await.ok()?;
-    Some(socket.local_addr().ok()?.ip())
 }
 
 /// Sends requests until every server has answered, or the last pause is over. Each request has a number of

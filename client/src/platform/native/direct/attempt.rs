@@ -11,6 +11,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use data_encoding::BASE64_NOPAD;
 use futures_util::future::OptionFuture;
@@ -18,6 +19,7 @@ use is::stun::{StunMessage, StunPacket};
 use is::{Candidate, IceAgent, IceAgentEvent, IceCreds, Protocol, Sha1HmacProvider};
 use peersox_core::direct::{
     Carrier, Channel, Connection, Description, IceCandidate, Input, Malformed, SessionDescription,
+    may_be_sought,
 };
 use peersox_proto::v1::IceServer;
 use rand_core::RngCore as _;
@@ -84,6 +86,7 @@ impl Attempt {
         let mut agent = IceAgent::with_hmac(credentials(), &Ring);
         agent.set_control_tie_breaker(Random.next_u64());
         agent.set_max_candidate_pairs(MOST_PAIRS);
+        agent.set_timing_advance(PACE);
         Ok(Self {
             quic: Quic::new(Arc::clone(&sockets))?,
             sockets,
@@ -329,7 +332,7 @@ impl Sha1HmacProvider for Ring {
 /// A candidate of the other side.
 fn theirs(candidate: &IceCandidate) -> Result<Candidate, is::IceError> {
     let mut read = Candidate::from_sdp_string(&candidate.candidate)?;
-    if !may_be_checked(read.addr()) {
+    if !may_be_sought(read.addr()) {
         let what = format!("no device is to be sought at {}", read.addr().ip());
         return Err(is::IceError::BadCandidate(what));
     }
@@ -337,17 +340,6 @@ fn theirs(candidate: &IceCandidate) -> Result<Candidate, is::IceError> {
         read.set_ufrag(&candidate.username_fragment);
     }
     Ok(read)
-}
-
-/// Whether a datagram may be sent to an address that the other side names: it goes to one device at most.
-fn may_be_checked(at: SocketAddr) -> bool {
-    let is_one = match at.ip() {
-        IpAddr::V4(ip) => !ip.is_unspecified() && !ip.is_multicast() && !ip.is_broadcast(),
-        IpAddr::V6(ip) => {
-            !ip.is_unspecified() && !ip.is_multicast() && ip.to_ipv4_mapped().is_none()
-        }
-    };
-    is_one && at.port() != 0
 }
 
 /// 48 bits that name one side, and 144 that nobody else knows (RFC 8445, section 5.3), in the letters of ICE.
@@ -367,6 +359,9 @@ fn now() -> std::time::Instant {
 
 const UDP: Protocol = Protocol::Udp;
 
+/// The pause between two checks: Ta in RFC 8445, section 14. docs/security.md promises it.
+const PACE: Duration = Duration::from_millis(50);
+
 /// Candidates of the other side: those that it told ([`peersox_core::direct`] bounds them), and those that it
 /// was seen at.
 const MOST_REMOTE: usize = 128;
@@ -382,29 +377,69 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_candidate_names_one_device() {
+    fn a_candidate_is_an_address_that_may_be_sought() {
         let read = |at: &str| {
             theirs(&IceCandidate {
                 candidate: format!("candidate:1 1 udp 2113929471 {at} typ host"),
                 ..IceCandidate::default()
             })
         };
-        for one in ["192.0.2.1 9", "2001:db8::1 9", "127.0.0.1 9", "fe80::1 9"] {
-            assert!(read(one).is_ok(), "{one}");
-        }
-        for none in [
-            "224.0.0.251 5353",
-            "255.255.255.255 9",
-            "0.0.0.0 9",
-            "192.0.2.1 0",
-            "ff02::1 9",
-            ":: 9",
-            "::ffff:192.0.2.1 9",
-            "0b5f2a9e.local 9",
-            "",
-        ] {
+        assert!(read("192.0.2.1 9").is_ok() && read("2001:db8::1 9").is_ok());
+        for none in ["224.0.0.251 5353", "192.0.2.1 0", "0b5f2a9e.local 9", ""] {
             assert!(read(none).is_err(), "{none}");
         }
+    }
+
+    /// However many addresses the other side names, and however often something else happens meanwhile.
+    #[tokio::test]
+    async fn checks_are_paced() {
+        let (told, mut hears) = mpsc::channel(256);
+        let (orders, taken) = mpsc::channel(256);
+        let run = Attempt::new(told).unwrap().run(taken);
+        let _task = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(run));
+        let begun = Instant::now();
+        let answer = Description {
+            fragment: "F7gI".into(),
+            password: "x9cml/YzichV2+XlhiMu8g".into(),
+            fingerprint: [7; 32],
+        };
+        let offer = Order::Offer {
+            restart: false,
+            servers: Vec::new(),
+        };
+        let accept = Order::Accept(SessionDescription {
+            r#type: Carrier::Quic.answer().into(),
+            sdp: answer.to_string(),
+        });
+        for order in [offer, accept] {
+            assert!(orders.send(order).await.is_ok());
+        }
+        let ip = gather::own().into_iter().find(IpAddr::is_ipv4).unwrap();
+        let sought = [(); 64].map(|()| std::net::UdpSocket::bind((ip, 0)).unwrap());
+        while begun.elapsed() < 20 * PACE {
+            for sought in &sought {
+                let port = sought.local_addr().unwrap().port();
+                let add = Order::Add(IceCandidate {
+                    candidate: format!("candidate:1 1 udp 1 {ip} {port} typ host"),
+                    ..IceCandidate::default()
+                });
+                assert!(orders.send(add).await.is_ok());
+                while hears.try_recv().is_ok() {}
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        let mut checks = 0;
+        for sought in &sought {
+            sought.set_nonblocking(true).unwrap();
+            while sought.recv(&mut [0; 1_500]).is_ok() {
+                checks += 1;
+            }
+        }
+        let paces = begun.elapsed().as_millis() / PACE.as_millis();
+        assert!(
+            (1..=paces + 2).contains(&checks),
+            "{checks} checks in {paces} times the pace"
+        );
     }
 
     #[test]

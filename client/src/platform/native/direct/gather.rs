@@ -10,6 +10,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
+use peersox_core::direct::is_link_local;
 use peersox_core::stun::{self, Transaction};
 use peersox_proto::v1::IceServer;
 use rand_core::RngCore as _;
@@ -139,7 +140,8 @@ pub(in crate::platform::native) fn own() -> Vec<IpAddr> {
             return Vec::new();
         }
     };
-    let all = interfaces.iter().map(if_addrs::Interface::ip);
+    let running = interfaces.iter().filter(|it| it.is_oper_up());
+    let all = running.map(if_addrs::Interface::ip);
     let (here, reachable): (Vec<_>, Vec<_>) = all
         .filter(|ip| !is_link_local(*ip))
         .partition(IpAddr::is_loopback);
@@ -148,29 +150,22 @@ pub(in crate::platform::native) fn own() -> Vec<IpAddr> {
     } else {
         reachable
     };
-    let first = [outward(ELSEWHERE_V4), outward(ELSEWHERE_V6)];
+    let first = ELSEWHERE.map(|ip| outward((ip, stun::PORT).into()));
     own.sort_by_key(|ip| !first.contains(&Some(*ip)));
     own.truncate(MOST_OWN);
     own
 }
 
-/// The address that a packet to this one would leave from. None is sent.
-fn outward(to: IpAddr) -> Option<IpAddr> {
+/// The address that packets to this one leave from; nothing if no route leads there. Nothing is sent: to connect
+/// a socket of UDP only chooses a route.
+pub(in crate::platform::native) fn outward(to: SocketAddr) -> Option<IpAddr> {
     let any: IpAddr = match to {
-        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
     let socket = UdpSocket::bind((any, 0)).ok()?;
-    socket.connect((to, stun::PORT)).ok()?;
+    socket.connect(to).ok()?;
     Some(socket.local_addr().ok()?.ip())
-}
-
-/// An address that means something on one network card only.
-fn is_link_local(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_unicast_link_local(),
-    }
 }
 
 /// The host and the port of a URL of a server of STUN over UDP (RFC 7064).
@@ -193,8 +188,10 @@ const MOST_SERVERS: usize = 4;
 /// virtual network cards.
 const MOST_OWN: usize = 6;
 /// Addresses that are not of this network, whichever it is: they are for documentation (RFC 5737, RFC 3849).
-const ELSEWHERE_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
-const ELSEWHERE_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
+const ELSEWHERE: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1)),
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
+];
 /// How long the address of a server is looked for.
 const RESOLVING: Duration = Duration::from_secs(3);
 /// A server is asked again after this time, and twice that and so on: RTO in RFC 8489, section 6.2.1.

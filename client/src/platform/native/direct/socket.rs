@@ -34,6 +34,8 @@ pub(super) struct Sockets {
     /// Which of the two is read first, in turns.
     v6_first: AtomicBool,
     stun: mpsc::Sender<Stun>,
+    /// Of two tasks: that of ICE writes, that of QUIC reads once for each batch of packets. Nobody holds it while
+    /// it waits.
     routes: Mutex<Routes>,
 }
 
@@ -277,3 +279,56 @@ impl fmt::Debug for Poller {
 
 /// A side has a few addresses, and the other side may see it at more: those of routers on the way.
 const MOST_FOUND: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is left for QUIC of eight bytes that came from there, and from where it takes them to come.
+    fn sorted(sockets: &Sockets, first: u8, from: SocketAddr) -> (usize, SocketAddr) {
+        let mut buffer = [first; 8];
+        let mut meta = RecvMeta {
+            addr: from,
+            len: 8,
+            stride: 8,
+            ..RecvMeta::default()
+        };
+        sockets.sort(&mut buffer, &mut meta);
+        (meta.len, meta.addr)
+    }
+
+    #[tokio::test]
+    async fn packets_from_where_ice_has_not_found_the_other_side_never_reach_quic() {
+        let (sender, mut stun) = mpsc::channel(8);
+        let sockets = Sockets::bind(sender).unwrap();
+        let [here, there] = [1, 2].map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        assert_eq!(sorted(&sockets, 64, here).0, 0);
+        sockets.found(here);
+        assert_eq!(sorted(&sockets, 64, here), (8, PEER));
+        assert_eq!(sorted(&sockets, 64, there).0, 0, "another port");
+        assert!(stun.try_recv().is_err());
+        // STUN goes to ICE, whoever sends it.
+        for from in [here, there] {
+            assert_eq!(sorted(&sockets, 0, from).0, 0);
+            assert_eq!(stun.try_recv().unwrap().from, from);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_first_packet_tells_the_pair_that_the_other_side_has_picked() {
+        let (sender, _stun) = mpsc::channel(8);
+        let sockets = Sockets::bind(sender).unwrap();
+        let [first, later] = [1, 2].map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        for at in [first, later] {
+            sockets.found(at);
+        }
+        assert_eq!(sockets.routes().picked, None);
+        for at in [first, later] {
+            sorted(&sockets, 64, at);
+            assert_eq!(sockets.routes().picked, Some((None, first)));
+        }
+        let own = sockets.at(later.ip()).unwrap();
+        sockets.route(own, later);
+        assert_eq!(sockets.routes().picked, Some((Some(own.ip()), later)));
+    }
+}

@@ -34,6 +34,8 @@ pub(crate) struct Sink {
     endpoint: quinn::Endpoint,
     /// See [`leg`].
     queue: Option<u64>,
+    /// What may wait at present, where it follows the path.
+    window: u64,
 }
 
 pub(super) async fn connect(endpoint: &RelayEndpoint, trust: &Trust) -> Result<Leg, End> {
@@ -90,6 +92,7 @@ pub(crate) fn leg(
             connection,
             endpoint,
             queue,
+            window: 0,
         }),
     }
 }
@@ -146,8 +149,11 @@ impl Sink {
     async fn feed_stream(&mut self, bytes: Bytes) -> Result<(), End> {
         if let Some(least) = self.queue {
             let flight = self.connection.stats().path.cwnd;
-            self.connection
-                .set_send_window(flight.saturating_mul(2).max(least));
+            let window = flight.saturating_mul(2).max(least);
+            // Setting it wakes the connection.
+            if std::mem::replace(&mut self.window, window) != window {
+                self.connection.set_send_window(window);
+            }
         }
         let length = u32::try_from(bytes.len()).map_err(|_| End::Lost("frame too long".into()))?;
         let mut pieces =
