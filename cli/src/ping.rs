@@ -140,8 +140,13 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} round trips: min {:.3}, mean {:.3}, median {:.3}, p99 {:.3}, max {:.3} ms",
+            "{} {}: min {:.3}, mean {:.3}, median {:.3}, p99 {:.3}, max {:.3} ms",
             self.count,
+            if self.count == 1 {
+                "round trip"
+            } else {
+                "round trips"
+            },
             millis(self.min),
             millis(self.mean),
             millis(self.median),
@@ -193,5 +198,9 @@ mod tests {
         assert!(Summary::of(Vec::new()).is_none());
         let one = Summary::of(vec![Duration::from_millis(3)]).unwrap();
         assert_eq!((one.count, one.min, one.max), (1, one.mean, one.median));
+        assert!(
+            one.to_string().starts_with("1 round trip: min 3.000, "),
+            "{one}"
+        );
     }
 }
