@@ -323,7 +323,7 @@ async fn come_back(remote: &Remote, name: &Name, voice: Voice) -> anyhow::Result
         )),
         other => failure::server(other),
     })?;
-    if remote.path == Paths::Relay && lent.looks_for_direct_paths().await {
+    if remote.path == Paths::Relay && lent.looks_for_direct_paths() {
         return Err(Failure::Usage(format!(
             "another command uses {name} with direct paths: end it, or give it --path relay"
         ))

@@ -143,7 +143,6 @@ async fn a_saved_device_keeps_to_the_relay_for_all_commands_or_says_so() {
     let paired = Paired::new().await;
     let waits = |path| ["connect", "--with", "other", "--path", path];
     let ping = |path| ["ping", "--with", "other", "-n", "1", "--path", path];
-    let _there = paired.start("b", &waits("relay"));
     for (holds, asks, exit, says) in [
         (
             "auto",
@@ -159,11 +158,16 @@ async fn a_saved_device_keeps_to_the_relay_for_all_commands_or_says_so() {
         ),
         ("relay", "relay", 0, ""),
     ] {
+        let mut there = paired.start("b", &waits("relay"));
         let mut first = paired.start("a", &waits(holds));
         first.event("connected").await;
         let ended = paired.start("a", &ping(asks)).end().await;
         assert_eq!(ended.0, exit, "{}", ended.1);
         assert!(ended.1.contains(says), "{}", ended.1);
-        assert_eq!(first.end().await, (0, String::new()));
+        // Both have said all that they had to say.
+        drop((first.stdin.take(), there.stdin.take()));
+        for peer in [first, there] {
+            assert_eq!(peer.end().await, (0, String::new()));
+        }
     }
 }

@@ -16,7 +16,8 @@ pub(crate) struct Doctor {
     #[arg(long, env = "PEERSOX_SERVER", value_name = "URL")]
     pub(crate) server: Option<String>,
 
-    /// Another server of STUN to ask beside those that the server names. May be repeated; eight are asked in all.
+    /// Another server of STUN to ask beside those that the server names. May be repeated; eight are asked in
+    /// all.
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) stun: Vec<StunServer>,
 

@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use peersox_client::{Error, PathKind, Priority, ResetCode, Side, Status, Why};
+use peersox_client::{Error, Priority, ResetCode, Side, Status};
 use rand_core::{OsRng, RngCore as _};
 use tokio::io::BufReader;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -35,6 +36,8 @@ pub(crate) struct Peer {
 pub(crate) struct Lender {
     place: Arc<Place>,
     status: watch::Receiver<Status>,
+    /// The holder looks for direct paths.
+    looks: Arc<AtomicBool>,
     end: watch::Receiver<Option<Result<(), Error>>>,
     /// Each channel holds a copy; [`Peer::gone`] ends with the last of them.
     alive: mpsc::Sender<()>,
@@ -58,7 +61,9 @@ pub(crate) async fn attach(
     let (asks, asked) = mpsc::channel(1);
     let (stands, status) = watch::channel(Status::default());
     let (ends, end) = watch::channel(None);
+    let looks = Arc::new(AtomicBool::new(false));
     let visit = Visit {
+        looks: Arc::clone(&looks),
         place: Arc::clone(&place),
         remote: remote.clone(),
         voice,
@@ -76,6 +81,7 @@ pub(crate) async fn attach(
     let lender = Lender {
         place,
         status,
+        looks,
         end,
         alive,
     };
@@ -118,12 +124,9 @@ impl Peer {
         }
     }
 
-    /// Whether the holder looks for direct paths, once messages flow.
-    pub(crate) async fn looks_for_direct_paths(&self) -> bool {
-        let mut status = self.status();
-        let is_told = |it: &Status| it.path == Some(PathKind::Direct) || it.why_relayed.is_some();
-        let told = status.wait_for(is_told).await;
-        told.is_ok_and(|it| it.why_relayed != Some(Why::Off))
+    /// Whether the holder looks for direct paths, once messages have flowed.
+    pub(crate) fn looks_for_direct_paths(&self) -> bool {
+        self.lender.looks.load(Ordering::Relaxed)
     }
 
     pub(super) fn status(&self) -> watch::Receiver<Status> {
@@ -253,6 +256,7 @@ struct Visit {
     voice: Voice,
     asked: mpsc::Receiver<Ask>,
     stands: watch::Sender<Status>,
+    looks: Arc<AtomicBool>,
     pings: Vec<(u64, oneshot::Sender<Duration>)>,
     /// The present holder has said how things stand, which it does first.
     greeted: bool,
@@ -320,6 +324,7 @@ impl Visit {
                     Some(Told::Said { sentence, event }) => self.voice.say(&sentence, &event),
                     Some(Told::Stands(stands)) => {
                         self.greeted = true;
+                        self.looks.store(stands.looks, Ordering::Relaxed);
                         self.stands.send_replace(stands.into());
                     }
                     Some(Told::Pong { id, nanos }) => {

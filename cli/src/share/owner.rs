@@ -19,7 +19,7 @@ use super::lasting::{self, Row};
 use super::lent::lend;
 use super::place::Place;
 use super::wire::{self, Answer, Asked, Fault, Request, Told};
-use crate::args::Hold;
+use crate::args::{Hold, Paths};
 use crate::failure;
 use crate::fit;
 use crate::meet;
@@ -58,6 +58,7 @@ pub(crate) async fn run(args: Hold) -> anyhow::Result<()> {
         unserved: VecDeque::new(),
         wanting: VecDeque::new(),
         phrase: None,
+        looks: args.remote.path != Paths::Relay,
     };
     let parting = match meet::restore(&args.remote, saved).await {
         Ok(peer) => desk.serve(peer).await,
@@ -132,6 +133,8 @@ struct Desk {
     wanting: VecDeque<(Wanted, Line, OwnedWriteHalf)>,
     /// What was said about the verification phrase, for guests that come later.
     phrase: Option<Told>,
+    /// Whether the peer looks for direct paths.
+    looks: bool,
 }
 
 impl Desk {
@@ -150,7 +153,7 @@ impl Desk {
                     connected_before |= event == Event::Connected;
                 }
                 Ok(()) = status.changed() => {
-                    let stands = Told::from(&*status.borrow_and_update());
+                    let stands = Told::stands(&status.borrow_and_update(), self.looks);
                     let _ = self.told.send(stands);
                 }
                 letter = self.inbox.recv() => match letter {
@@ -234,7 +237,7 @@ impl Desk {
             let sentence = "connected".to_owned();
             greeting.push(Told::Said { sentence, event });
         }
-        greeting.push(Told::from(&status));
+        greeting.push(Told::stands(&status, self.looks));
         greeting
     }
 

@@ -76,6 +76,8 @@ pub(super) enum Told {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Stands {
     leg: Option<u8>,
+    /// Whether the holder looks for direct paths.
+    pub(super) looks: bool,
     /// Whether messages take a direct path; nothing if they take none.
     direct: Option<bool>,
     /// The number of the reason why there is no direct path.
@@ -166,9 +168,11 @@ impl From<Fault> for Error {
     }
 }
 
-impl From<&Status> for Told {
-    fn from(status: &Status) -> Self {
+impl Told {
+    /// How things stand with a holder that looks for direct paths, or does not.
+    pub(super) fn stands(status: &Status, looks: bool) -> Self {
         Self::Stands(Stands {
+            looks,
             leg: status.leg.map(Transport::number),
             direct: status.path.map(|kind| kind == PathKind::Direct),
             why_relayed: status.why_relayed.map(|why| why as u8),

@@ -2,9 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-/// Whether datagrams may be sent to an address that the other side names. They go to one device at most, and to
-/// none that only this network card knows: no address that is unspecified, multicast, broadcast, link-local or
-/// of IPv4 mapped to IPv6, and not port 0.
+/// Whether datagrams may be sent to an address that the other side names. They go to one device at most, and
+/// to none that only this network card knows: not to an address that is unspecified, multicast, broadcast,
+/// link-local or of IPv4 mapped to IPv6, and not to port 0.
 #[must_use]
 pub fn may_be_sought(at: SocketAddr) -> bool {
     let ip = at.ip();

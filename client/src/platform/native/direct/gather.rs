@@ -156,8 +156,8 @@ pub(in crate::platform::native) fn own() -> Vec<IpAddr> {
     own
 }
 
-/// The address that packets to this one leave from; nothing if no route leads there. Nothing is sent: to connect
-/// a socket of UDP only chooses a route.
+/// The address that packets to this one leave from; nothing if no route leads there. Nothing is sent: to
+/// connect a socket of UDP only chooses a route.
 pub(in crate::platform::native) fn outward(to: SocketAddr) -> Option<IpAddr> {
     let any: IpAddr = match to {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),

@@ -34,8 +34,8 @@ pub(super) struct Sockets {
     /// Which of the two is read first, in turns.
     v6_first: AtomicBool,
     stun: mpsc::Sender<Stun>,
-    /// Of two tasks: that of ICE writes, that of QUIC reads once for each batch of packets. Nobody holds it while
-    /// it waits.
+    /// Of two tasks: that of ICE writes, that of QUIC reads once for each batch of packets. Nobody holds it
+    /// while it waits.
     routes: Mutex<Routes>,
 }
 
