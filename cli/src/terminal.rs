@@ -143,11 +143,13 @@ pub(crate) fn out_raw(text: &str) -> anyhow::Result<()> {
     Ok(written.map_err(failure::stdout)?)
 }
 
-/// The path in use, as people see it: `direct·quic`, `relay·ws`.
+/// The path in use, as people see it: `direct·quic`, `direct·webrtc`, `relay·ws`.
 pub(crate) fn path(status: &Status) -> String {
     match (status.path, status.leg) {
-        // What carries direct paths of this program.
-        (Some(PathKind::Direct), _) => "direct·quic".to_owned(),
+        (Some(PathKind::Direct), _) => match status.carrier {
+            Some(carrier) => format!("direct·{}", carrier.as_str()),
+            None => "direct".to_owned(),
+        },
         (_, Some(transport)) => format!("relay·{transport}"),
         (_, None) => "no path".to_owned(),
     }

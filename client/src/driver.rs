@@ -290,8 +290,9 @@ impl Driver {
                 self.obey(action);
             }
             if !self.transmit() {
-                self.outlets
-                    .path(self.endpoint.path(), self.endpoint.why_relayed());
+                let endpoint = &self.endpoint;
+                let (path, why) = (endpoint.path(), endpoint.why_relayed());
+                self.outlets.path(path, why, endpoint.carrier());
                 return None;
             }
         }
@@ -360,7 +361,7 @@ impl Driver {
                 }
                 self.direct.obey(action, &self.ice_servers);
             }
-            action @ (Action::Make(_)
+            action @ (Action::Make(..)
             | Action::Offer(..)
             | Action::Accept(..)
             | Action::Answer(_)

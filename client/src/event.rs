@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use peersox_core::attach::{Cause, Transport};
 use peersox_core::connect::Kind;
-use peersox_core::direct::Why;
+use peersox_core::direct::{Carrier, Why};
 use peersox_core::secure::{PairingSecret, Sas};
 
 /// What happens to a peer, for people and logs.
@@ -83,6 +83,8 @@ pub struct Status {
     pub leg: Option<Transport>,
     /// What messages take at present: the relay, or a direct path.
     pub path: Option<Kind>,
+    /// What carries the direct path, while messages take one.
+    pub carrier: Option<Carrier>,
     /// Why messages do not take a direct path, while they take the relay.
     pub why_relayed: Option<Why>,
     /// Where the other peer is.

@@ -111,7 +111,7 @@ pub use peersox_core::channel::{
 pub use peersox_core::close::CloseReason;
 pub use peersox_core::code::{Code, Nameplate, Words};
 pub use peersox_core::connect::Kind as PathKind;
-pub use peersox_core::direct::{Mode as DirectMode, Why};
+pub use peersox_core::direct::{Carrier, Mode as DirectMode, Why};
 pub use peersox_core::id::PairingId;
 #[cfg(not(target_arch = "wasm32"))]
 pub use peersox_core::network::{Family, Mapping, Seen, Verdict};

@@ -30,7 +30,7 @@ pub struct Options {
     /// minutes; with [`Choice::Auto`] only.
     pub upgrade_after: Duration,
     /// When to look for a direct path. Looking shows each of the two peers the addresses of the other. Native
-    /// programs find one to native programs, pages to pages.
+    /// programs and pages find one to each other.
     pub direct: DirectMode,
     /// Windows and sizes of the channel layer.
     pub channels: channel::Config,

@@ -20,8 +20,10 @@
 //! Credentials for TURN run out. Before candidates are gathered with old ones, another session is opened for
 //! the sake of its servers; if that fails or takes long, the old ones have to do.
 //!
-//! What the connection is depends on the programs: [`Carrier`]. An offer of another carrier is dropped, and
-//! the two stay with the relay.
+//! What the connection is depends on the programs: [`Carrier`]. Neither knows what the other one has. A native
+//! program offers QUIC first. A page drops that, and makes its own offer at once if it would have waited; it
+//! is no glare then, and the native program takes it. An offer that nobody has answered is followed by one of
+//! the other carrier.
 //!
 //! The shell owns the connection: it obeys [`Action`]s and reports with [`Input`]s, both of which name the
 //! attempt.
@@ -42,6 +44,7 @@ mod candidate;
 mod carrier;
 mod description;
 mod input;
+mod sdp;
 mod signal;
 #[cfg(test)]
 mod tests;
@@ -53,9 +56,11 @@ pub use carrier::Carrier;
 pub use description::{Description, Malformed};
 pub use input::{Channel, Connection, Input};
 pub use peersox_proto::v1::{IceCandidate, SessionDescription};
+pub use sdp::{DataSession, Setup};
 pub use why::Why;
 
 use attempt::{Attempt, Step};
+use carrier::Half;
 
 /// When to look for a direct path. A peer that does not say `Off` answers the offers of the other peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,6 +78,8 @@ pub enum Mode {
 pub struct Direct {
     mode: Mode,
     carrier: Carrier,
+    /// What the next offer is of.
+    offers: Carrier,
     role: Role,
     /// A direct path is wanted from then on.
     due: Moment,
@@ -86,12 +93,13 @@ pub struct Direct {
 }
 
 impl Direct {
-    /// Without a path.
+    /// Without a path, of a program that offers this carrier first.
     #[must_use]
     pub const fn new(mode: Mode, carrier: Carrier, role: Role) -> Self {
         Self {
             mode,
             carrier,
+            offers: carrier,
             role,
             due: Moment::NEVER,
             attempt: None,
@@ -122,6 +130,13 @@ impl Direct {
     #[must_use]
     pub fn path(&self) -> Option<PathId> {
         self.attempt.as_ref()?.path
+    }
+
+    /// What carries the path, while there is one.
+    #[must_use]
+    pub fn carrier(&self) -> Option<Carrier> {
+        let with_path = self.attempt.as_ref().filter(|it| it.path.is_some())?;
+        Some(with_path.carrier)
     }
 
     /// The path of this attempt, while there is one.
@@ -214,6 +229,13 @@ impl Direct {
         self.actions.push(Action::Close(attempt.number));
         self.why = why;
         self.given_up = attempt.number;
+        if attempt.offered && !attempt.described {
+            // Whoever does not answer may not know this carrier.
+            self.offers = match self.offers {
+                Carrier::WebRtc => self.carrier,
+                Carrier::Quic => Carrier::WebRtc,
+            };
+        }
         self.actions.push(match attempt.path {
             Some(path) => Action::Down(path),
             None => Action::Failed(why),
@@ -237,18 +259,15 @@ impl Direct {
             return;
         }
         match kind {
-            Kind::Description(it) if it.r#type == self.carrier.offer() => {
-                self.take_offer(number, it, now)
-            }
-            Kind::Description(it) if it.r#type == self.carrier.answer() => {
-                let waits = |it: &&mut Attempt| it.number == number && it.awaits_answer;
-                if let Some(attempt) = self.attempt.as_mut().filter(waits) {
-                    attempt.awaits_answer = false;
-                    attempt.take(false);
-                    self.actions.push(Action::Accept(number, it));
+            Kind::Description(it) => match Carrier::of(&it.r#type) {
+                Some((carrier, Half::Offer)) if self.carrier.takes(carrier) => {
+                    self.take_offer(number, carrier, it, now);
                 }
-            }
-            Kind::Description(_) => {}
+                Some((carrier, Half::Answer)) => self.take_answer(number, carrier, it),
+                // The other side looks for a direct path, and waits for an offer that it gets.
+                _ if self.due != Moment::NEVER => self.due = now,
+                _ => {}
+            },
             Kind::Candidate(candidate) => {
                 if let Some(attempt) = self.attempt.as_mut().filter(|it| it.number == number) {
                     let add = attempt.heard_candidate(candidate);
@@ -267,7 +286,7 @@ impl Direct {
         match input {
             Input::Described(description) => {
                 attempt.announced = true;
-                attempt.awaits_answer = description.r#type == self.carrier.offer();
+                attempt.awaits_answer = description.r#type == attempt.carrier.offer();
                 self.signal(number, &Kind::Description(description));
                 for candidate in attempt.unsent.drain(..) {
                     self.signal(number, &Kind::Candidate(candidate));
@@ -353,15 +372,25 @@ impl Direct {
             if self.attempt.is_none() {
                 // From 1 to 2^53 − 1, so that JavaScript holds it.
                 let number = (rng.next_u64() >> 11).max(1);
-                self.begin(number, true, now);
+                self.begin(number, self.offers, true, now);
             }
         }
     }
 
-    fn take_offer(&mut self, number: u64, offer: SessionDescription, now: Moment) {
+    fn take_offer(
+        &mut self,
+        number: u64,
+        carrier: Carrier,
+        offer: SessionDescription,
+        now: Moment,
+    ) {
         let ours = self.attempt.as_ref();
         let is_known = ours.is_some_and(|it| it.number == number);
-        let glare = ours.is_some_and(|it| it.offered && !it.described);
+        if is_known && ours.is_some_and(|it| it.carrier != carrier) {
+            return;
+        }
+        // A side that offers another carrier has dropped the offer of this one.
+        let glare = ours.is_some_and(|it| it.offered && !it.described && it.carrier == carrier);
         if number == self.given_up || (!is_known && glare && self.role == Role::Initiator) {
             return;
         }
@@ -370,7 +399,7 @@ impl Direct {
                 self.actions.push(Action::Down(path));
             }
             self.stop();
-            self.begin(number, false, now);
+            self.begin(number, carrier, false, now);
         }
         if let Some(attempt) = &mut self.attempt {
             attempt.take(true);
@@ -378,11 +407,21 @@ impl Direct {
         }
     }
 
+    fn take_answer(&mut self, number: u64, carrier: Carrier, answer: SessionDescription) {
+        let is_asked =
+            |it: &&mut Attempt| it.number == number && it.awaits_answer && it.carrier == carrier;
+        if let Some(attempt) = self.attempt.as_mut().filter(is_asked) {
+            attempt.awaits_answer = false;
+            attempt.take(false);
+            self.actions.push(Action::Accept(number, answer));
+        }
+    }
+
     /// Has a connection made; the side that offers also makes its offer.
-    fn begin(&mut self, number: u64, offered: bool, now: Moment) {
-        let mut attempt = Attempt::new(number, offered, now + MAKING);
+    fn begin(&mut self, number: u64, carrier: Carrier, offered: bool, now: Moment) {
+        let mut attempt = Attempt::new(number, carrier, offered, now + MAKING);
         self.why = Why::Looking;
-        self.actions.push(Action::Make(number));
+        self.actions.push(Action::Make(number, carrier));
         if offered {
             self.begin_step(&mut attempt, Step::Offer { restart: false }, now);
         }

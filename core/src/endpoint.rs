@@ -352,7 +352,7 @@ impl Endpoint {
 
     fn on_direct(&mut self, action: direct::Action, now: Moment, rng: &mut impl CryptoRngCore) {
         let action = match action {
-            direct::Action::Make(attempt) => Action::Make(attempt),
+            direct::Action::Make(attempt, carrier) => Action::Make(attempt, carrier),
             direct::Action::Offer { attempt, restart } => Action::Offer(attempt, restart),
             direct::Action::Accept(attempt, description) => Action::Accept(attempt, description),
             direct::Action::Answer(attempt) => Action::Answer(attempt),

@@ -1,13 +1,18 @@
 //! Descriptions of direct paths, as the other peer writes them.
 //!
-//! Laws: what is read is written so that the same is read again, and holds nothing but what ICE allows.
+//! Laws: what is read is written so that the same is read again, and holds nothing but what ICE allows; of QUIC
+//! and of WebRTC.
 
-use peersox_core::direct::Description;
+use peersox_core::direct::{DataSession, Description};
 
 pub(crate) fn run(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;
     };
+    if let Ok(read) = text.parse::<DataSession>() {
+        assert!(!read.mid.is_empty() && read.mid.len() <= 64);
+        assert!(read.to_string().parse() == Ok(read));
+    }
     let Ok(read) = text.parse::<Description>() else {
         return;
     };

@@ -139,7 +139,7 @@ impl Shell {
             Action::Tell(Event::Secured { .. } | Event::Channel(_)) => {
                 panic!("somebody was taken for the other peer");
             }
-            Action::Make(_)
+            Action::Make(..)
             | Action::Offer(..)
             | Action::Accept(..)
             | Action::Answer(_)

@@ -62,7 +62,7 @@ fn obey(direct: &mut Direct, carrier: Carrier, now: Moment) -> usize {
                 direct.handle(attempt, up, now, true);
             }
             Action::Renew => direct.renewed(),
-            Action::Make(_)
+            Action::Make(..)
             | Action::Add(..)
             | Action::Close(_)
             | Action::Signal(_)

@@ -18,6 +18,9 @@ export const root = join(here, '../..')
 export const binary = process.env.PEERSOX_BINARY
 export const ownNetwork = process.env.PEERSOX_NETWORK === 'own'
 
+// What checks do to relays would not be noticed on a direct path: programs look for one only where it is the matter.
+process.env.PEERSOX_PATH ??= 'relay'
+
 /** Far more than anything takes on a busy machine: a check that hangs fails instead of hanging everything. */
 const PATIENCE = 300_000
 

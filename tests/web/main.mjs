@@ -10,6 +10,7 @@ import { hostileChecks } from './hostile.mjs'
 import { keptChecks } from './kept.mjs'
 import { nodeChecks } from './node.mjs'
 import { packageChecks } from './package.mjs'
+import { pageDirectChecks } from './page-direct.mjs'
 import { pageFileChecks } from './page-files.mjs'
 import { pageReturnChecks } from './page-return.mjs'
 import { pageStateChecks } from './page-states.mjs'
@@ -43,7 +44,7 @@ const clients = [
   apartChecks,
   restartChecks,
 ]
-const pages = [pageFileChecks, pageStateChecks, pageTrustChecks, pageChecks, pageTerminalChecks, pageReturnChecks]
+const pages = [pageFileChecks, pageStateChecks, pageTrustChecks, pageChecks, pageTerminalChecks, pageDirectChecks, pageReturnChecks]
 
 try {
   const inTurn = async (groups) => {

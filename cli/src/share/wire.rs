@@ -18,7 +18,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use peersox_client::{
-    Chunk, CloseReason, Error, Kind, PathKind, Presence, ResetCode, Side, Status, Transport, Why,
+    Carrier, Chunk, CloseReason, Error, Kind, PathKind, Presence, ResetCode, Side, Status,
+    Transport, Why,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -80,6 +81,8 @@ pub(super) struct Stands {
     pub(super) looks: bool,
     /// Whether messages take a direct path; nothing if they take none.
     direct: Option<bool>,
+    /// Whether QUIC carries it, or WebRTC; nothing if there is none.
+    quic: Option<bool>,
     /// The number of the reason why there is no direct path.
     why_relayed: Option<u8>,
     presence: u8,
@@ -175,6 +178,7 @@ impl Told {
             looks,
             leg: status.leg.map(Transport::number),
             direct: status.path.map(|kind| kind == PathKind::Direct),
+            quic: status.carrier.map(|carrier| carrier == Carrier::Quic),
             why_relayed: status.why_relayed.map(|why| why as u8),
             presence: match status.presence {
                 Presence::Absent => 0,
@@ -193,6 +197,10 @@ impl From<Stands> for Status {
             path: stands.direct.map(|direct| match direct {
                 true => PathKind::Direct,
                 false => PathKind::Relay,
+            }),
+            carrier: stands.quic.map(|quic| match quic {
+                true => Carrier::Quic,
+                false => Carrier::WebRtc,
             }),
             why_relayed: stands
                 .why_relayed

@@ -26,7 +26,7 @@ impl Machine {
                 b: reason.map_or(NONE, |it| it.number().into()),
                 ..told(Told::HangUp, leg.number())
             },
-            Action::Make(attempt) => of(Told::Make, attempt),
+            Action::Make(attempt, _) => of(Told::Make, attempt),
             Action::Offer(attempt, restart) => Reply {
                 b: restart.into(),
                 ..of(Told::Offer, attempt)

@@ -1,7 +1,7 @@
 //! Where a driver tells what happens.
 
 use peersox_core::connect::Kind;
-use peersox_core::direct::Why;
+use peersox_core::direct::{Carrier, Why};
 use tokio::sync::{broadcast, watch};
 
 use super::Verdict;
@@ -43,11 +43,14 @@ impl Outlets {
         });
     }
 
-    /// Notes which path messages take, and why no direct one.
-    pub(super) fn path(&self, kind: Option<Kind>, why: Why) {
+    /// Notes what carries the direct path that messages take, or why they take none.
+    pub(super) fn path(&self, kind: Option<Kind>, why: Why, carrier: Option<Carrier>) {
         let why = (kind == Some(Kind::Relay)).then_some(why);
-        self.status
-            .send_if_modified(|status| std::mem::replace(&mut status.why_relayed, why) != why);
+        self.status.send_if_modified(|status| {
+            let before = (status.why_relayed, status.carrier);
+            (status.why_relayed, status.carrier) = (why, carrier);
+            before != (why, carrier)
+        });
     }
 
     /// Notes where the other peer is.

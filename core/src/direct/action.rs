@@ -2,14 +2,14 @@
 
 use bytes::Bytes;
 
-use super::{IceCandidate, SessionDescription, Why};
+use super::{Carrier, IceCandidate, SessionDescription, Why};
 use crate::connect::PathId;
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Make a connection for this attempt, with the servers of the latest session.
-    Make(u64),
+    /// Make a connection of this carrier for this attempt, with the servers of the latest session.
+    Make(u64, Carrier),
     /// Make an offer and take it as the local description, with the servers of the latest session.
     Offer {
         /// The attempt.

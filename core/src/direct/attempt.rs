@@ -1,11 +1,12 @@
 //! One connection being made, in use, or being mended.
 
-use super::IceCandidate;
+use super::{Carrier, IceCandidate};
 use crate::connect::PathId;
 use crate::time::Moment;
 
 pub(super) struct Attempt {
     pub(super) number: u64,
+    pub(super) carrier: Carrier,
     /// This side made the offer, and restarts ICE.
     pub(super) offered: bool,
     /// The reliable channel is open, or was.
@@ -39,9 +40,10 @@ pub(super) enum Step {
 }
 
 impl Attempt {
-    pub(super) fn new(number: u64, offered: bool, until: Moment) -> Self {
+    pub(super) fn new(number: u64, carrier: Carrier, offered: bool, until: Moment) -> Self {
         Self {
             number,
+            carrier,
             offered,
             open: false,
             path: None,

@@ -31,16 +31,23 @@ pub enum Malformed {
     #[error("not a description of a direct path: {0} is missing, doubled or malformed")]
     Line(&'static str),
     /// Of the whole.
-    #[error("not a description of a direct path: it is longer than {LONGEST} bytes")]
-    TooLong,
+    #[error("not a description of a direct path: it is longer than {0} bytes")]
+    TooLong(usize),
 }
 
 impl FromStr for Description {
     type Err = Malformed;
 
     fn from_str(text: &str) -> Result<Self, Malformed> {
-        if text.len() > LONGEST {
-            return Err(Malformed::TooLong);
+        Self::read(text, LONGEST)
+    }
+}
+
+impl Description {
+    /// Reads a text of at most so many bytes.
+    pub(super) fn read(text: &str, longest: usize) -> Result<Self, Malformed> {
+        if text.len() > longest {
+            return Err(Malformed::TooLong(longest));
         }
         let (mut fragment, mut password, mut fingerprint) = (None, None, None);
         for line in text.lines() {
@@ -86,7 +93,11 @@ impl fmt::Debug for Description {
 }
 
 /// Keeps the value of an attribute that was not there before.
-fn set<T>(place: &mut Option<T>, name: &'static str, value: Option<T>) -> Result<(), Malformed> {
+pub(super) fn set<T>(
+    place: &mut Option<T>,
+    name: &'static str,
+    value: Option<T>,
+) -> Result<(), Malformed> {
     let value = value.ok_or(Malformed::Line(name))?;
     match place.replace(value) {
         None => Ok(()),
@@ -179,7 +190,10 @@ mod tests {
             malformed(&text.replace(from, to), FINGERPRINT);
         }
         let long = format!("{text}{}", "a=x:\r\n".repeat(400));
-        assert_eq!(long.parse::<Description>(), Err(Malformed::TooLong));
+        assert_eq!(
+            long.parse::<Description>(),
+            Err(Malformed::TooLong(LONGEST))
+        );
     }
 
     #[test]

@@ -60,10 +60,14 @@ impl Side {
     fn offer(&mut self) -> (u64, Bytes) {
         self.direct.dial(self.now);
         let asked = self.after(JOINER_WAITS);
-        let [Action::Make(attempt), Action::Offer { restart: false, .. }] = asked[..] else {
+        let [
+            Action::Make(attempt, carrier),
+            Action::Offer { restart: false, .. },
+        ] = asked[..]
+        else {
             panic!("{asked:?}");
         };
-        let told = self.tell(attempt, Input::Described(description(OFFER)));
+        let told = self.tell(attempt, Input::Described(description(carrier.offer())));
         (attempt, signal(&told))
     }
 
@@ -138,7 +142,7 @@ fn candidates_wait_for_the_description_they_belong_to() {
     let (mut a, mut b) = (Side::new(Role::Initiator), Side::new(Role::Joiner));
     a.direct.dial(a.now);
     let attempt = match a.after(SECOND)[..] {
-        [Action::Make(attempt), _] => attempt,
+        [Action::Make(attempt, _), _] => attempt,
         ref other => panic!("{other:?}"),
     };
     // This side's wait until it has told its description.
@@ -286,7 +290,7 @@ fn stale_credentials_are_renewed_before_candidates_are_gathered() {
         a.direct.set_servers(a.now);
         a.direct.dial(a.now);
         let asked = a.after(SECOND);
-        let [Action::Make(attempt), Action::Renew] = asked[..] else {
+        let [Action::Make(attempt, _), Action::Renew] = asked[..] else {
             panic!("{asked:?}");
         };
         let offer = Action::Offer {
@@ -326,7 +330,7 @@ fn a_new_relay_path_begins_an_unfinished_offer_anew() {
     assert_eq!(a.take(), [Action::Close(attempt)]);
     let asked = a.after(Duration::ZERO);
     assert!(
-        matches!(asked[..], [Action::Make(other), _] if other != attempt),
+        matches!(asked[..], [Action::Make(other, _), _] if other != attempt),
         "{asked:?}"
     );
 }
@@ -367,22 +371,107 @@ fn a_side_that_is_off_neither_offers_nor_answers() {
     assert!(!manual.hear(&offer).is_empty());
 }
 
+/// A native program.
+fn native(role: Role) -> Side {
+    let mut side = Side::new(role);
+    side.direct = Direct::new(Mode::Auto, Carrier::Quic, role);
+    side
+}
+
+fn offer_of(carrier: Carrier, attempt: u64) -> Vec<u8> {
+    signal::encode(attempt, &Kind::Description(description(carrier.offer())))
+}
+
 #[test]
-fn an_offer_of_another_carrier_is_dropped_and_one_of_its_own_is_answered() {
-    let mut quic = Side::new(Role::Joiner);
-    quic.direct = Direct::new(Mode::Auto, Carrier::Quic, Role::Joiner);
-    let (_, offer) = Side::new(Role::Initiator).offer();
-    assert_eq!(quic.hear(&offer), []);
-    let offered = signal::encode(
-        7,
-        &Kind::Description(SessionDescription {
-            r#type: Carrier::Quic.offer().into(),
-            sdp: String::new(),
-        }),
-    );
+fn a_native_program_takes_what_is_offered_and_a_page_what_it_has() {
+    for carrier in [Carrier::WebRtc, Carrier::Quic] {
+        let mut native = native(Role::Joiner);
+        let heard = native.hear(&offer_of(carrier, 7));
+        assert!(matches!(
+            heard[..],
+            [Action::Make(7, made), Action::Accept(7, _)] if made == carrier
+        ));
+        let asked = native.tell(7, Input::Accepted);
+        assert_eq!(asked, [Action::Answer(7)]);
+        // Another carrier is no offer of the same connection.
+        let other = match carrier {
+            Carrier::WebRtc => Carrier::Quic,
+            Carrier::Quic => Carrier::WebRtc,
+        };
+        assert_eq!(native.hear(&offer_of(other, 7)), []);
+    }
+    let mut page = Side::new(Role::Joiner);
+    assert_eq!(page.hear(&offer_of(Carrier::Quic, 7)), []);
+    assert!(!page.hear(&offer_of(Carrier::WebRtc, 8)).is_empty());
+}
+
+#[test]
+fn a_page_that_waits_for_an_offer_makes_its_own_when_one_comes_that_it_cannot_take() {
+    let mut page = Side::new(Role::Joiner);
+    page.direct.dial(page.now);
+    assert_eq!(page.after(Duration::ZERO), []);
+    assert_eq!(page.hear(&offer_of(Carrier::Quic, 7)), []);
+    let asked = page.after(Duration::ZERO);
     assert!(matches!(
-        quic.hear(&offered)[..],
-        [Action::Make(7), Action::Accept(7, _)]
+        asked[..],
+        [Action::Make(_, Carrier::WebRtc), Action::Offer { .. }]
     ));
-    assert_eq!(Side::new(Role::Joiner).hear(&offered), []);
+    // It does not look because the other side does.
+    let mut page = Side::new(Role::Joiner);
+    assert_eq!(page.hear(&offer_of(Carrier::Quic, 7)), []);
+    assert_eq!(page.after(10 * SECOND), []);
+}
+
+#[test]
+fn a_native_initiator_leaves_its_own_offer_for_that_of_a_page() {
+    let mut native = native(Role::Initiator);
+    let (attempt, _) = native.offer();
+    let heard = native.hear(&offer_of(Carrier::WebRtc, 7));
+    assert!(matches!(
+        heard[..],
+        [Action::Close(closed), Action::Make(7, Carrier::WebRtc), Action::Accept(7, _)]
+            if closed == attempt
+    ));
+    // An offer of QUIC is of a native joiner, which drops its own.
+    let mut native = self::native(Role::Initiator);
+    native.offer();
+    assert_eq!(native.hear(&offer_of(Carrier::Quic, 7)), []);
+}
+
+#[test]
+fn an_offer_that_nobody_answers_is_followed_by_one_of_the_other_carrier() {
+    let mut native = native(Role::Initiator);
+    for carrier in [Carrier::Quic, Carrier::WebRtc, Carrier::Quic] {
+        native.direct.dial(native.now);
+        let asked = native.after(Duration::ZERO);
+        let [Action::Make(attempt, made), Action::Offer { .. }] = asked[..] else {
+            panic!("{asked:?}");
+        };
+        assert_eq!(made, carrier);
+        native.tell(attempt, Input::Described(description(carrier.offer())));
+        assert!(
+            native
+                .after(MAKING)
+                .contains(&Action::Failed(Why::Unreachable))
+        );
+    }
+    // A page has one.
+    let mut page = Side::new(Role::Initiator);
+    for _ in 0..2 {
+        page.direct.dial(page.now);
+        let asked = page.after(Duration::ZERO);
+        assert!(matches!(asked[..], [Action::Make(_, Carrier::WebRtc), _]));
+        page.after(MAKING);
+    }
+}
+
+#[test]
+fn an_answer_of_another_carrier_is_none() {
+    let mut native = native(Role::Initiator);
+    let (attempt, _) = native.offer();
+    let answer = |carrier: Carrier| {
+        signal::encode(attempt, &Kind::Description(description(carrier.answer())))
+    };
+    assert_eq!(native.hear(&answer(Carrier::WebRtc)), []);
+    assert!(!native.hear(&answer(Carrier::Quic)).is_empty());
 }

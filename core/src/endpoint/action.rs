@@ -8,7 +8,7 @@ use crate::attach::{Cause, LegId, Transport};
 use crate::channel;
 use crate::close::CloseReason;
 use crate::connect::Kind as PathKind;
-use crate::direct::{IceCandidate, SessionDescription, Why};
+use crate::direct::{Carrier, IceCandidate, SessionDescription, Why};
 use crate::peer;
 use crate::secure::Sas;
 
@@ -27,8 +27,8 @@ pub enum Action {
     /// End this leg and tell nothing more of it. With a reason: after the frames that
     /// [`Endpoint::poll_transmit`](super::Endpoint::poll_transmit) still has for it.
     HangUp(LegId, Option<CloseReason>),
-    /// Make a connection for this attempt.
-    Make(u64),
+    /// Make a connection of this carrier for this attempt.
+    Make(u64, Carrier),
     /// Make an offer on it, and take it as the local description; `true` restarts ICE.
     Offer(u64, bool),
     /// Take the description of the other side.

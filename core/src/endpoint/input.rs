@@ -19,7 +19,7 @@ pub struct Config {
     pub attach: attach::Config,
     /// When to look for a direct path.
     pub direct: direct::Mode,
-    /// What carries a direct path here.
+    /// What carries direct paths here, and is offered first.
     pub carrier: direct::Carrier,
     /// Whether neither side saves the pairing: a peer whose process is gone cannot come back then, because
     /// the code is spent. Once the relay has given the other peer up

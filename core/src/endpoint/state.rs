@@ -6,7 +6,7 @@ use rand_core::CryptoRngCore;
 
 use super::Endpoint;
 use crate::connect::Kind as PathKind;
-use crate::direct::Why;
+use crate::direct::{Carrier, Why};
 use crate::secure::PairingSecret;
 use crate::time::Moment;
 
@@ -42,6 +42,13 @@ impl Endpoint {
     #[must_use]
     pub fn path(&self) -> Option<PathKind> {
         self.peer.kind(self.peer.selected()?)
+    }
+
+    /// What carries the direct path, while records take one.
+    #[must_use]
+    pub fn carrier(&self) -> Option<Carrier> {
+        let is_direct = self.path() == Some(PathKind::Direct);
+        self.direct.carrier().filter(|_| is_direct)
     }
 
     /// How long the latest probe of the direct path took.

@@ -115,7 +115,7 @@ impl Manners {
                 check(legs == 0, || format!("{legs} legs are left over"))?;
             }
             Action::Tell(_)
-            | Action::Make(_)
+            | Action::Make(..)
             | Action::Offer(..)
             | Action::Accept(..)
             | Action::Answer(_)

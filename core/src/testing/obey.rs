@@ -72,7 +72,7 @@ impl World {
             }
             Action::Connect(id, transport) => self.connect(who, id, transport),
             Action::HangUp(id, reason) => self.hang_up(who, id, reason)?,
-            Action::Make(attempt) => self.direct.make(who, attempt)?,
+            Action::Make(attempt, _) => self.direct.make(who, attempt)?,
             Action::Offer(attempt, restart) => {
                 let step = Step::Offer { restart };
                 let dice = &mut self.dice;

@@ -116,7 +116,7 @@ pub(super) fn action(action: &Action) -> Value {
             let number = reason.map(CloseReason::number);
             json!({ "do": "hang-up", "leg": leg.number(), "number": number })
         }
-        Action::Make(attempt) => json!({ "do": "make", "attempt": attempt }),
+        Action::Make(attempt, _) => json!({ "do": "make", "attempt": attempt }),
         Action::Offer(attempt, restart) => {
             json!({ "do": "offer", "attempt": attempt, "restart": restart })
         }

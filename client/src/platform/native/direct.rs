@@ -1,4 +1,4 @@
-//! Direct paths of native programs: ICE finds a pair of addresses, QUIC carries the frames.
+//! Direct paths of native programs: ICE finds a pair of addresses, QUIC or WebRTC carries the frames.
 //!
 //! ```text
 //!   Make, Offer, Accept, Answer, Add, Drop ─► attempt (a task) ─► Described, Candidate, Failed
@@ -8,9 +8,11 @@
 //! There is one attempt at a time: the rules drop one before they make the next.
 
 mod attempt;
+mod engine;
 mod gather;
 mod quic;
 mod socket;
+pub(super) mod webrtc;
 
 use std::collections::VecDeque;
 
@@ -52,7 +54,7 @@ struct Attempt {
 }
 
 impl Direct {
-    /// What carries a direct path here.
+    /// What carries direct paths here, and is offered first.
     pub(crate) const CARRIER: Carrier = Carrier::Quic;
 
     /// When to look for a direct path, if a program wants it so.
@@ -72,7 +74,7 @@ impl Direct {
     pub(crate) fn obey(&mut self, action: Action, servers: &[IceServer]) {
         let servers = servers.to_vec();
         match action {
-            Action::Make(number) => self.make(number),
+            Action::Make(number, carrier) => self.make(number, carrier),
             Action::Offer(number, restart) => {
                 self.order(number, Order::Offer { restart, servers });
             }
@@ -150,9 +152,9 @@ impl Direct {
         }
     }
 
-    fn make(&mut self, number: u64) {
+    fn make(&mut self, number: u64, carrier: Carrier) {
         let (told, hears) = mpsc::channel(TOLD);
-        match attempt::Attempt::new(told) {
+        match attempt::Attempt::new(carrier, told) {
             Ok(attempt) => {
                 let (orders, taken) = mpsc::channel(ORDERS);
                 self.attempt = Some(Attempt {

@@ -15,6 +15,7 @@ use peersox_core::frame::Frame;
 use peersox_proto::v1::RelayEndpoint;
 
 use super::Dialer;
+use super::direct::webrtc;
 use super::tls::Trust;
 
 pub(crate) use open::Open;
@@ -29,12 +30,14 @@ pub(crate) struct Leg {
 pub(crate) enum Source {
     Quic(Box<quic::Source>),
     WebSocket(Box<ws::Source>),
+    WebRtc(webrtc::Source),
 }
 
 /// The sending half.
 pub(crate) enum Sink {
     Quic(quic::Sink),
     WebSocket(Box<ws::Sink>),
+    WebRtc(webrtc::Sink),
 }
 
 /// Why a leg ended, or could not begin.
@@ -72,6 +75,7 @@ impl Source {
         match self {
             Self::Quic(source) => source.next().await,
             Self::WebSocket(source) => source.next().await,
+            Self::WebRtc(source) => source.next().await,
         }
     }
 
@@ -80,7 +84,7 @@ impl Source {
     pub(super) fn measured(&self) -> Option<(Duration, u16)> {
         match self {
             Self::Quic(source) => Some(source.measured()),
-            Self::WebSocket(_) => None,
+            Self::WebSocket(_) | Self::WebRtc(_) => None,
         }
     }
 }
@@ -91,14 +95,15 @@ impl Sink {
         match self {
             Self::Quic(sink) => sink.feed(frame).await,
             Self::WebSocket(sink) => sink.feed(frame).await,
+            Self::WebRtc(sink) => sink.feed(frame).await,
         }
     }
 
     /// Lets everything fed so far leave.
     pub(crate) async fn flush(&mut self) -> Result<(), End> {
         match self {
-            // A QUIC stream sends what it has by itself.
-            Self::Quic(_) => Ok(()),
+            // These send what they have by themselves.
+            Self::Quic(_) | Self::WebRtc(_) => Ok(()),
             Self::WebSocket(sink) => sink.flush().await,
         }
     }
@@ -108,6 +113,7 @@ impl Sink {
         match self {
             Self::Quic(sink) => sink.hang_up(reason).await,
             Self::WebSocket(sink) => sink.hang_up(reason).await,
+            Self::WebRtc(sink) => sink.hang_up().await,
         }
     }
 }

@@ -43,7 +43,7 @@ struct Attempt {
 }
 
 impl Direct {
-    /// What carries a direct path here.
+    /// What carries direct paths here, and is offered first.
     pub(crate) const CARRIER: Carrier = Carrier::WebRtc;
 
     /// When to look for a direct path, if a program wants it so. Workers have no WebRTC.
@@ -64,7 +64,7 @@ impl Direct {
     /// Does one of `Make`, `Offer`, `Accept`, `Answer`, `Add` and `Drop`, with these servers.
     pub(crate) fn obey(&mut self, action: Action, servers: &[v1::IceServer]) {
         match action {
-            Action::Make(number) => self.make(number, servers),
+            Action::Make(number, _) => self.make(number, servers),
             Action::Offer(number, restart) => self.step(number, |connection| {
                 renew(&connection, servers);
                 let offer = connection.create_offer(restart);

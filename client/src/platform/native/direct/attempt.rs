@@ -1,13 +1,13 @@
-//! One attempt at a direct path: a task that owns the sockets, the agent of ICE and QUIC.
+//! One attempt at a direct path: a task that owns the sockets, the agent of ICE and what carries frames.
 //!
 //! ```text
 //!   Offer, Answer, Accept, Add ─► task ─┬─ descriptions, candidates ─► Told
 //!   sockets ─────────── STUN ─────────► │
-//!                                       └─ QUIC, once ICE has picked a pair ─► Leg
+//!                                       └─ QUIC or WebRTC, once ICE has picked a pair ─► Leg
 //! ```
 //!
-//! The side that offers controls ICE and calls by QUIC; the other one is called. When ICE is restarted it has
-//! other credentials and gathers again, while QUIC goes on over the pair that was picked before.
+//! The side that offers controls ICE. When ICE is restarted it has other credentials and gathers again, while
+//! the connection goes on over the pair that was picked before.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -18,8 +18,7 @@ use futures_util::future::OptionFuture;
 use is::stun::{StunMessage, StunPacket};
 use is::{Candidate, IceAgent, IceAgentEvent, IceCreds, Protocol, Sha1HmacProvider};
 use peersox_core::direct::{
-    Carrier, Channel, Connection, Description, IceCandidate, Input, Malformed, SessionDescription,
-    may_be_sought,
+    Carrier, Channel, Connection, IceCandidate, Input, SessionDescription, may_be_sought,
 };
 use peersox_proto::v1::IceServer;
 use rand_core::RngCore as _;
@@ -27,8 +26,8 @@ use ring::hmac;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::engine::{Engine, Heard};
 use super::gather::{self, Gather};
-use super::quic::Quic;
 use super::socket::{Sockets, Stun};
 use crate::platform::native::leg::Leg;
 use crate::platform::native::{BoxFuture, Random};
@@ -49,7 +48,7 @@ pub(super) enum Order {
 /// What it tells.
 pub(super) enum Told {
     Input(Input),
-    /// QUIC is connected.
+    /// Frames flow.
     Up(Leg),
 }
 
@@ -58,16 +57,18 @@ pub(super) struct Attempt {
     stun: mpsc::Receiver<Stun>,
     agent: IceAgent,
     gather: Gather,
-    quic: Quic,
+    engine: Engine,
     /// The digest of the other side's certificate, which stays the same for as long as the attempt.
     theirs: Option<[u8; 32]>,
-    /// A handshake of QUIC that is under way.
+    /// A handshake that is under way.
     connecting: OptionFuture<BoxFuture<Result<Leg, String>>>,
-    /// QUIC was begun, and is connected.
+    /// The handshake was begun, and has led to a connection.
     begun: bool,
     is_up: bool,
+    /// This side begins the handshake, as soon as there is a pair.
+    begins: bool,
     /// This side offered.
-    calls: bool,
+    offered: bool,
     told: mpsc::Sender<Told>,
 }
 
@@ -79,7 +80,7 @@ impl Attempt {
     ///
     /// # Errors
     /// What the system says.
-    pub(super) fn new(told: mpsc::Sender<Told>) -> Result<Self, String> {
+    pub(super) fn new(carrier: Carrier, told: mpsc::Sender<Told>) -> Result<Self, String> {
         let (sender, stun) = mpsc::channel(STUN_WAITING);
         let sockets = Sockets::bind(sender).map_err(|error| error.to_string())?;
         let sockets = Arc::new(sockets);
@@ -88,7 +89,7 @@ impl Attempt {
         agent.set_max_candidate_pairs(MOST_PAIRS);
         agent.set_timing_advance(PACE);
         Ok(Self {
-            quic: Quic::new(Arc::clone(&sockets))?,
+            engine: Engine::new(carrier, Arc::clone(&sockets))?,
             sockets,
             stun,
             agent,
@@ -97,7 +98,8 @@ impl Attempt {
             connecting: OptionFuture::from(None),
             begun: false,
             is_up: false,
-            calls: false,
+            begins: false,
+            offered: false,
             told,
         })
     }
@@ -145,14 +147,14 @@ impl Attempt {
     async fn obey(&mut self, order: Order) -> Result<(), Failed> {
         match order {
             Order::Offer { restart, servers } => {
-                self.calls = true;
+                self.offered = true;
                 self.agent.set_controlling(true);
                 if restart {
                     self.agent.ice_restart(credentials(), false);
                 }
-                self.describe(Carrier::Quic.offer(), &servers).await
+                self.describe(true, &servers).await
             }
-            Order::Answer { servers } => self.describe(Carrier::Quic.answer(), &servers).await,
+            Order::Answer { servers } => self.describe(false, &servers).await,
             Order::Accept(description) => self.accept(&description).await,
             Order::Add(candidate) => {
                 match theirs(&candidate) {
@@ -166,17 +168,9 @@ impl Attempt {
     }
 
     /// Describes this side, then tells its addresses as they become known.
-    async fn describe(&mut self, kind: &str, servers: &[IceServer]) -> Result<(), Failed> {
+    async fn describe(&mut self, offers: bool, servers: &[IceServer]) -> Result<(), Failed> {
         let IceCreds { ufrag, pass } = self.agent.local_credentials().clone();
-        let description = Description {
-            fragment: ufrag,
-            password: pass,
-            fingerprint: self.quic.fingerprint(),
-        };
-        let described = Input::Described(SessionDescription {
-            r#type: kind.to_owned(),
-            sdp: description.to_string(),
-        });
+        let described = Input::Described(self.engine.describe(offers, ufrag, pass));
         self.tell(Told::Input(described)).await?;
         for ip in gather::own() {
             let candidate = self
@@ -190,30 +184,34 @@ impl Attempt {
     }
 
     async fn accept(&mut self, description: &SessionDescription) -> Result<(), Failed> {
-        let Description {
+        let Heard {
             fragment,
             password,
             fingerprint,
-        } = description
-            .sdp
-            .parse()
-            .map_err(|error: Malformed| Failed(error.to_string()))?;
+            begins,
+        } = self
+            .engine
+            .hear(description, self.offered)
+            .map_err(Failed)?;
         if self.theirs.is_some_and(|known| known != fingerprint) {
             return Err(Failed("the other side has another certificate".to_owned()));
         }
-        let is_offer = description.r#type == Carrier::Quic.offer();
         let known = self.agent.remote_credentials();
-        if is_offer && known.is_some_and(|known| known.ufrag != fragment) {
+        if !self.offered && known.is_some_and(|known| known.ufrag != fragment) {
             self.agent.ice_restart(credentials(), false);
         }
         self.agent.set_remote_credentials(IceCreds {
             ufrag: fragment,
             pass: password,
         });
-        let is_first = self.theirs.replace(fingerprint).is_none();
-        if is_first && !self.calls {
-            self.agent.set_controlling(false);
-            self.begin(self.quic.answer(fingerprint));
+        if self.theirs.replace(fingerprint).is_none() {
+            self.begins = begins;
+            if !self.offered {
+                self.agent.set_controlling(false);
+            }
+            if !begins {
+                self.begin(fingerprint);
+            }
         }
         self.tell(Told::Input(Input::Accepted)).await
     }
@@ -263,6 +261,7 @@ impl Attempt {
         let Some(added) = added else { return Ok(()) };
         let candidate = Input::Candidate(IceCandidate {
             candidate: added.to_sdp_string(),
+            sdp_mid: self.engine.section().to_owned(),
             username_fragment: self.agent.local_credentials().ufrag.clone(),
             ..IceCandidate::default()
         });
@@ -270,7 +269,7 @@ impl Attempt {
     }
 
     /// Takes what the agent has found and picked, and sends what it wants to send. True if it has picked
-    /// another pair while QUIC is connected.
+    /// another pair while there is a connection.
     fn obey_agent(&mut self) -> bool {
         let mut is_mended = false;
         while let Some(event) = self.agent.poll_event() {
@@ -284,14 +283,14 @@ impl Attempt {
                     tracing::debug!(%source, %destination, "ICE has picked a pair");
                     self.sockets.route(source, destination);
                     is_mended |= self.is_up;
-                    if let (true, false, Some(theirs)) = (self.calls, self.begun, self.theirs) {
-                        self.begin(self.quic.call(theirs));
+                    if let (true, false, Some(theirs)) = (self.begins, self.begun, self.theirs) {
+                        self.begin(theirs);
                     }
                 }
                 IceAgentEvent::IceRestart(_) | IceAgentEvent::IceConnectionStateChange(_) => {}
             }
         }
-        // Addresses are noted before replies leave, so that packets of QUIC that answer them are taken.
+        // Addresses are noted before replies leave, so that packets that answer them are taken.
         while let Some(sent) = self.agent.poll_transmit() {
             let from: IpAddr = sent.source.ip();
             self.sockets
@@ -300,9 +299,9 @@ impl Attempt {
         is_mended
     }
 
-    fn begin(&mut self, connecting: impl Future<Output = Result<Leg, String>> + Send + 'static) {
+    fn begin(&mut self, theirs: [u8; 32]) {
         self.begun = true;
-        let connecting: BoxFuture<_> = Box::pin(connecting);
+        let connecting = self.engine.connect(theirs, self.begins);
         self.connecting = OptionFuture::from(Some(connecting));
     }
 
@@ -374,6 +373,8 @@ const STUN_WAITING: usize = 64;
 
 #[cfg(test)]
 mod tests {
+    use peersox_core::direct::Description;
+
     use super::*;
 
     #[test]
@@ -395,7 +396,7 @@ mod tests {
     async fn checks_are_paced() {
         let (told, mut hears) = mpsc::channel(256);
         let (orders, taken) = mpsc::channel(256);
-        let run = Attempt::new(told).unwrap().run(taken);
+        let run = Attempt::new(Carrier::Quic, told).unwrap().run(taken);
         let _task = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(run));
         let begun = Instant::now();
         let answer = Description {

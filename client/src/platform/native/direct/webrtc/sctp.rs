@@ -1,0 +1,373 @@
+//! The association of SCTP with its two channels (RFC 8831), without a socket and without a clock.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use peersox_core::frame::{Frame, Lane};
+use sctp_proto::{
+    Association, AssociationHandle, ClientConfig, DatagramEvent, Endpoint, EndpointConfig, Error,
+    Event, Payload, PayloadProtocolIdentifier, ReliabilityType, ServerConfig, Transmit,
+    TransportConfig,
+};
+
+pub(super) struct Sctp {
+    endpoint: Endpoint,
+    association: Option<(AssociationHandle, Association)>,
+    state: State,
+    /// Packets that were made and not asked for.
+    packets: std::vec::IntoIter<Bytes>,
+    /// The channel that is read first, in turns.
+    next: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// The association, or its channels, are not there yet.
+    Opening,
+    /// Frames flow.
+    Open,
+    /// The other side closed it, or a channel.
+    Closed,
+}
+
+impl Sctp {
+    /// Of packets that hold so many bytes at most.
+    pub(super) fn new(largest_packet: u32) -> Self {
+        let mut config = EndpointConfig::new();
+        config.max_payload_size(largest_packet);
+        let mut server = ServerConfig::new();
+        server.transport = transport();
+        Self {
+            endpoint: Endpoint::new(Arc::new(config), Some(Arc::new(server))),
+            association: None,
+            state: State::Opening,
+            packets: Vec::new().into_iter(),
+            next: 0,
+        }
+    }
+
+    /// Begins the association; the other side may as well.
+    ///
+    /// # Errors
+    /// What the library says.
+    pub(super) fn connect(&mut self) -> Result<(), String> {
+        let mut config = ClientConfig::new();
+        config.transport = transport();
+        let made = self.endpoint.connect(config, NOWHERE);
+        self.association = Some(made.map_err(|error| error.to_string())?);
+        Ok(())
+    }
+
+    pub(super) const fn state(&self) -> State {
+        self.state
+    }
+
+    /// Takes a packet of the other side.
+    pub(super) fn handle(&mut self, now: Instant, packet: Bytes) {
+        let handled = self.endpoint.handle(now, NOWHERE, None, None, packet);
+        match (handled, &mut self.association) {
+            (Some((handle, DatagramEvent::NewAssociation(made))), it @ None) => {
+                *it = Some((handle, made));
+            }
+            (Some((_, DatagramEvent::AssociationEvent(event))), Some((_, association))) => {
+                association.handle_event(event);
+            }
+            // An association that is there stays.
+            _ => {}
+        }
+        self.advance();
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        if let Some((_, association)) = &mut self.association {
+            association.handle_timeout(now);
+        }
+        self.advance();
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.association.as_ref()?.1.poll_timeout()
+    }
+
+    /// The next packet for the other side.
+    pub(super) fn poll_transmit(&mut self, now: Instant) -> Option<Bytes> {
+        loop {
+            if let Some(packet) = self.packets.next() {
+                return Some(packet);
+            }
+            let association = self.association.as_mut();
+            let made = self
+                .endpoint
+                .poll_transmit()
+                .or_else(|| association?.1.poll_transmit(now))?;
+            if let Transmit {
+                payload: Payload::RawEncode(packets),
+                ..
+            } = made
+            {
+                self.packets = packets.into_iter();
+            }
+        }
+    }
+
+    /// How many bytes of frames wait in a channel, or were not acknowledged.
+    fn waiting(&mut self, channel: u16) -> usize {
+        let Some((_, association)) = &mut self.association else {
+            return 0;
+        };
+        let stream = association.stream(channel);
+        stream.map_or(0, |it| it.buffered_amount().unwrap_or(0))
+    }
+
+    /// Whether the reliable channel takes another frame.
+    pub(super) fn has_room(&mut self) -> bool {
+        self.state == State::Open && self.waiting(RELIABLE) < QUEUE
+    }
+
+    /// Whether everything sent has arrived.
+    pub(super) fn is_idle(&mut self) -> bool {
+        self.waiting(RELIABLE) == 0
+    }
+
+    /// Sends a frame. A datagram that finds many before it is dropped, as is a frame without a channel.
+    ///
+    /// # Errors
+    /// What the library says.
+    pub(super) fn send(&mut self, frame: Frame) -> Result<(), Error> {
+        let channel = match frame.lane() {
+            Lane::Datagram if self.waiting(DATAGRAMS) >= DATAGRAMS_WAITING => return Ok(()),
+            Lane::Datagram => DATAGRAMS,
+            _ => RELIABLE,
+        };
+        if let Some((_, association)) = &mut self.association {
+            let mut stream = association.stream(channel)?;
+            stream.write_sctp(&frame.into_bytes(), PayloadProtocolIdentifier::Binary)?;
+        }
+        Ok(())
+    }
+
+    /// The next frame of the other side. Those that are not asked for narrow its window.
+    pub(super) fn read(&mut self) -> Option<Bytes> {
+        let (_, association) = self.association.as_mut()?;
+        for _ in CHANNELS {
+            let channel = CHANNELS[self.next % CHANNELS.len()];
+            let Some(message) = association
+                .stream(channel)
+                .ok()
+                .and_then(|mut it| it.read_sctp().ok().flatten())
+            else {
+                self.next += 1;
+                continue;
+            };
+            let mut bytes = vec![0; message.len()];
+            // Text and empty messages are no frames, which their receiver finds.
+            return match message.read(&mut bytes) {
+                Ok(_) => Some(bytes.into()),
+                Err(_) => Some(Bytes::new()),
+            };
+        }
+        None
+    }
+
+    /// Ends it without a word, as nobody would hear it: DTLS says goodbye.
+    pub(super) fn close(&mut self) {
+        if let Some((_, association)) = &mut self.association {
+            let _ = association.close();
+        }
+        self.state = State::Closed;
+    }
+
+    /// Passes on what the two halves of the library tell each other, and takes what they tell.
+    fn advance(&mut self) {
+        let Some((handle, association)) = &mut self.association else {
+            return;
+        };
+        while let Some(event) = association.poll_endpoint_event() {
+            if let Some(event) = self.endpoint.handle_event(*handle, event) {
+                association.handle_event(event);
+            }
+        }
+        while let Some(event) = association.poll() {
+            match event {
+                Event::Connected if open(association).is_ok() => self.state = State::Open,
+                Event::Connected
+                | Event::HandshakeFailed { .. }
+                | Event::AssociationLost { .. }
+                | Event::Stream(
+                    sctp_proto::StreamEvent::Finished { id: RELIABLE }
+                    | sctp_proto::StreamEvent::Stopped { id: RELIABLE, .. },
+                ) => self.state = State::Closed,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Opens both channels, one of which the other side may have opened by sending on it.
+fn open(association: &mut Association) -> Result<(), Error> {
+    for channel in CHANNELS {
+        let opened = association.open_stream(channel, PayloadProtocolIdentifier::Binary);
+        let mut stream = match opened {
+            Err(Error::ErrStreamAlreadyExist) => association.stream(channel)?,
+            opened => opened?,
+        };
+        if channel == DATAGRAMS {
+            stream.set_reliability_params(true, ReliabilityType::Rexmit, 0)?;
+        }
+    }
+    Ok(())
+}
+
+fn transport() -> Arc<TransportConfig> {
+    let config = TransportConfig::default()
+        .with_max_init_retransmits(None)
+        .with_max_data_retransmits(None)
+        .with_max_receive_buffer_size(WINDOW)
+        .with_max_receive_message_size(LARGEST_MESSAGE)
+        .with_max_send_message_size(LARGEST_MESSAGE)
+        .with_rto_initial_ms(FIRST_TIMEOUT_MILLIS)
+        .with_rto_min_ms(LEAST_TIMEOUT_MILLIS)
+        .with_rto_max_ms(LONGEST_TIMEOUT_MILLIS);
+    Arc::new(config)
+}
+
+/// The channel that orders and loses nothing: docs/protocol.md.
+const RELIABLE: u16 = 0;
+/// The one that does neither.
+const DATAGRAMS: u16 = 1;
+const CHANNELS: [u16; 2] = [RELIABLE, DATAGRAMS];
+
+/// The library wants an address. There is one association and ICE knows where it leads.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 5_000);
+
+/// What may be under way to this side, in bytes: 200 ms at 160 Mbit/s.
+const WINDOW: u32 = 4 << 20;
+
+/// What this side's description says.
+const LARGEST_MESSAGE: u32 = 262_144;
+
+/// What waits to be acknowledged, at most, in bytes: enough for 20 ms at 400 Mbit/s. A probe waits behind it,
+/// and three seconds without an answer end the path: at 3 Mbit/s this is that.
+const QUEUE: usize = 1 << 20;
+
+/// Datagrams that are older than that are not worth sending, in bytes.
+const DATAGRAMS_WAITING: usize = 64 << 10;
+
+/// Those of browsers. RFC 9260 takes 1 s and 3 s, which a short loss would cost each time.
+const FIRST_TIMEOUT_MILLIS: u64 = 500;
+const LEAST_TIMEOUT_MILLIS: u64 = 400;
+const LONGEST_TIMEOUT_MILLIS: u64 = 3_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(lane: u8, number: u32, len: usize) -> Frame {
+        let mut bytes = vec![0; len];
+        bytes[0] = lane;
+        bytes[1..5].copy_from_slice(&number.to_be_bytes());
+        Frame::parse(Bytes::from(bytes)).unwrap()
+    }
+
+    /// Brings packets across until there are none, all but those that `loses` takes.
+    fn exchange(sides: &mut [Sctp; 2], now: Instant, mut loses: impl FnMut(&Bytes) -> bool) {
+        loop {
+            let mut is_moved = false;
+            for from in [0, 1] {
+                while let Some(packet) = sides[from].poll_transmit(now) {
+                    is_moved = true;
+                    if !loses(&packet) {
+                        sides[1 - from].handle(now, packet);
+                    }
+                }
+            }
+            if !is_moved {
+                return;
+            }
+        }
+    }
+
+    fn connected(now: Instant) -> [Sctp; 2] {
+        let mut sides = [Sctp::new(1_120), Sctp::new(1_120)];
+        sides[1].connect().unwrap();
+        exchange(&mut sides, now, |_| false);
+        assert!(sides.iter().all(|it| it.state() == State::Open));
+        sides
+    }
+
+    #[test]
+    fn datagrams_that_find_many_before_them_are_dropped_and_hold_nothing_up() {
+        let now = Instant::now();
+        let mut sides = connected(now);
+        for number in 0..1_000 {
+            sides[0].send(frame(2, number, 1_000)).unwrap();
+        }
+        sides[0].send(frame(1, 0, 100)).unwrap();
+        exchange(&mut sides, now, |_| false);
+        let mut lanes = [0; 3];
+        while let Some(frame) = sides[1].read() {
+            lanes[usize::from(frame[0])] += 1;
+        }
+        assert_eq!(lanes, [0, 1, DATAGRAMS_WAITING.div_ceil(1_000)]);
+    }
+
+    #[test]
+    fn a_lost_datagram_is_not_sent_again_and_a_lost_frame_is() {
+        let now = Instant::now();
+        let mut sides = connected(now);
+        for number in 0..4 {
+            for lane in [1, 2] {
+                sides[0].send(frame(lane, number, 1_000)).unwrap();
+            }
+        }
+        let mut sent = 0;
+        exchange(&mut sides, now, |packet| {
+            sent += usize::from(packet.len() > 900);
+            packet.len() > 900 && sent <= 2
+        });
+        for seconds in 1..30 {
+            let now = now + std::time::Duration::from_secs(seconds);
+            sides.iter_mut().for_each(|it| it.handle_timeout(now));
+            exchange(&mut sides, now, |_| false);
+        }
+        let (mut frames, mut datagrams) = (Vec::new(), 0);
+        while let Some(frame) = sides[1].read() {
+            match frame[0] {
+                1 => frames.push(frame[4]),
+                _ => datagrams += 1,
+            }
+        }
+        assert_eq!(frames, [0, 1, 2, 3]);
+        assert!(datagrams < 4, "{datagrams}");
+    }
+
+    #[test]
+    fn frames_that_nobody_reads_hold_the_other_side_up() {
+        let now = Instant::now();
+        let mut sides = connected(now);
+        let mut sent = 0;
+        while sides[0].has_room() {
+            sides[0].send(frame(1, sent, 65_536)).unwrap();
+            exchange(&mut sides, now, |_| false);
+            sent += 1;
+        }
+        let most = (WINDOW as usize + QUEUE) / 65_536 + 2;
+        assert!((sent as usize) <= most, "{sent} frames wait");
+        for number in 0..sent {
+            let mut late = now;
+            let heard = loop {
+                match sides[1].read() {
+                    Some(heard) => break heard,
+                    None => {
+                        late += std::time::Duration::from_secs(1);
+                        sides.iter_mut().for_each(|it| it.handle_timeout(late));
+                        exchange(&mut sides, late, |_| false);
+                    }
+                }
+            };
+            assert!(heard == frame(1, number, 65_536).into_bytes(), "{number}");
+        }
+    }
+}
