@@ -19,7 +19,8 @@ await check('picture of the page', async (scope) => {
   await say(phone, 'Are these all the photos?')
   await heard(laptop, 'Are these all the photos?')
   const folder = scope.directory()
-  const photos = ['beach.jpg', 'dunes.jpg', 'lighthouse.jpg'].map((name, at) => file(folder, name, 2_400_000 + 700_000 * at).path)
+  const names = ['beach.jpg', 'dunes.jpg', 'lighthouse.jpg']
+  const photos = names.map((name, at) => file(folder, name, 2_400_000 + 700_000 * at).path)
   await say(laptop, 'Here they are.')
   await laptop.setInputFiles('#files', photos)
   await phone.getByRole('button', { name: 'Accept' }).click()

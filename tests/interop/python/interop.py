@@ -254,23 +254,26 @@ async def the_guide(control):
     environment = os.environ | {"PEERSOX_SERVER": f"http://{ADDRESS}",
                                 "PATH": f"{Path(BINARY).parent}:{os.environ['PATH']}"}
 
-    async def start(name, *arguments):
-        return await asyncio.create_subprocess_exec(
-            sys.executable, Path(__file__).with_name(name), *arguments,
-            env=environment, stdout=asyncio.subprocess.PIPE)
+    async with contextlib.AsyncExitStack() as all_of_them:
+        async def start(name, *arguments):
+            program = await asyncio.create_subprocess_exec(
+                sys.executable, Path(__file__).with_name(name), *arguments,
+                env=environment, stdout=asyncio.subprocess.PIPE)
+            all_of_them.callback(lambda: program.returncode is None and program.kill())
+            return program
 
-    async def end(program):
-        told, _ = await program.communicate()
-        assert program.returncode == 0, told
-        return told.decode().splitlines()
+        async def end(program):
+            told, _ = await program.communicate()
+            assert program.returncode == 0, told
+            return told.decode().splitlines()
 
-    phrase, heard = await end(await start("hello.py", ADDRESS))
-    assert phrase.startswith("both see: ") and heard == "heard: hello", (phrase, heard)
-    here = await start("pipe.py")
-    code = (await here.stdout.readline()).decode().removeprefix("code: ").strip()
-    there = await start("pipe.py", code)
-    told = await asyncio.gather(end(here), end(there))
-    assert told[0] == told[1] and told[0][1] == "heard: hello from Python", told
+        phrase, heard = await end(await start("hello.py", ADDRESS))
+        assert phrase.startswith("both see: ") and heard == "heard: hello", (phrase, heard)
+        here = await start("pipe.py")
+        code = (await here.stdout.readline()).decode().removeprefix("code: ").strip()
+        there = await start("pipe.py", code)
+        told = await asyncio.gather(end(here), end(there))
+        assert told[0] == told[1] and told[0][1] == "heard: hello from Python", told
 
 
 async def a_wrong_word(control):
