@@ -1,7 +1,8 @@
 //! Keeps what the map promises: arrows between crates point down (law 6), the core decides and
 //! touches no socket (law 1), and reads neither clock nor randomness (law 4). A shell decides nothing
-//! (law 7). Documents name files that exist.
+//! (law 7). Documents name files that exist, and are a book.
 
+mod book;
 mod text;
 
 use std::collections::BTreeSet;

@@ -24,6 +24,7 @@ mod folders;
 mod forward;
 mod gate;
 mod guards;
+mod guides;
 mod harness;
 mod hostile;
 mod joins;

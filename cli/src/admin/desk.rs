@@ -190,13 +190,15 @@ impl Clerk {
                 },
                 _ => return,
             };
-            let read = tokio::time::timeout(IDLE, tell(&mut stream, &told));
-            let Ok(Ok(())) = read.await else { return };
+            let read = tokio::time::timeout(IDLE, tell(&mut stream, &told)).await;
             if matches!(told, Told::Draining) {
+                // A server without peers ends at once, so the answer has to leave before.
+                self.drain.notify_one();
                 // The system closes it with the process, which is what the other side waits for.
                 std::mem::forget(stream);
                 return;
             }
+            let Ok(Ok(())) = read else { return };
         }
     }
 
@@ -236,7 +238,6 @@ impl Clerk {
             Ask::Rotate => self.rotate().await,
             Ask::Drain => {
                 tracing::info!("the operator asks to drain");
-                self.drain.notify_one();
                 Told::Draining
             }
         }

@@ -72,8 +72,8 @@ fn no_file_names_somebodys_machine() {
     assert_none(&wrong);
 }
 
-/// A document names a file by its path in backticks, or by a link. Decisions describe the state on their day
-/// and may name what is gone.
+/// A document names a file by its path in backticks; [`super::book`] looks at links. Decisions describe the
+/// state on their day and may name what is gone.
 #[test]
 fn documents_name_files_that_exist() {
     let docs = root().join("docs");
@@ -92,12 +92,7 @@ fn documents_name_files_that_exist() {
             let is_ours = !["", "target"].contains(&folder) && root().join(folder).is_dir();
             is_ours && !word.contains('*')
         });
-        let links = prose.split("](").skip(1);
-        let links = links.filter_map(|rest| rest.split([')', '#']).next());
-        let links = links.filter(|link| !link.is_empty() && !link.contains("://"));
-        let folder = page.parent().expect("a page is in a folder");
-        let linked = links.map(|link| folder.join(link));
-        let named = paths.map(|path| root().join(path)).chain(linked);
+        let named = paths.map(|path| root().join(path));
         for path in named.filter(|path| !path.exists()) {
             wrong.push(format!("{}: {}", page.display(), path.display()));
         }

@@ -8,10 +8,12 @@ usage: interop.py PATH-OF-PEERSOX
 import asyncio
 import contextlib
 import json
+import os
 import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import grpc
 import websockets
@@ -247,6 +249,33 @@ async def a_lost_leg(control):
         await loses_a_leg(control, "initiator", made, code, process)
 
 
+async def the_guide(control):
+    """The two programs of docs/guides/python.md say hello:"""
+    environment = os.environ | {"PEERSOX_SERVER": f"http://{ADDRESS}",
+                                "PATH": f"{Path(BINARY).parent}:{os.environ['PATH']}"}
+
+    async with contextlib.AsyncExitStack() as all_of_them:
+        async def start(name, *arguments):
+            program = await asyncio.create_subprocess_exec(
+                sys.executable, Path(__file__).with_name(name), *arguments,
+                env=environment, stdout=asyncio.subprocess.PIPE)
+            all_of_them.callback(lambda: program.returncode is None and program.kill())
+            return program
+
+        async def end(program):
+            told, _ = await program.communicate()
+            assert program.returncode == 0, told
+            return told.decode().splitlines()
+
+        phrase, heard = await end(await start("hello.py", ADDRESS))
+        assert phrase.startswith("both see: ") and heard == "heard: hello", (phrase, heard)
+        here = await start("pipe.py")
+        code = (await here.stdout.readline()).decode().removeprefix("code: ").strip()
+        there = await start("pipe.py", code)
+        told = await asyncio.gather(end(here), end(there))
+        assert told[0] == told[1] and told[0][1] == "heard: hello from Python", told
+
+
 async def a_wrong_word(control):
     """A wrong word spends the code, both are told, and the next code works:"""
     async with connect() as process:
@@ -274,7 +303,8 @@ WEBSOCKET, GRPC = pairing.TRANSPORT_WEBSOCKET, pairing.TRANSPORT_GRPC
 QUIC, WEBTRANSPORT = pairing.TRANSPORT_QUIC, pairing.TRANSPORT_WEBTRANSPORT
 NO_APPLICATION_PROTOCOL = 0x100 + 120  # An alert of TLS (RFC 7301) in QUIC (RFC 9001, section 4.8).
 CHECKS = [configuration, a_code_joins_once, frames_cross_the_relay, rules_of_the_leg, no_connection,
-          a_network_that_is_gone, sealed_over_grpc, a_conversation, a_conversation_begun_here, a_lost_leg, a_wrong_word]
+          a_network_that_is_gone, sealed_over_grpc, a_conversation, a_conversation_begun_here, a_lost_leg,
+          the_guide, a_wrong_word]
 BINARY = ADDRESS = None
 
 
