@@ -22,8 +22,8 @@
 //!
 //! What the connection is depends on the programs: [`Carrier`]. Neither knows what the other one has. A native
 //! program offers QUIC first. A page drops that, and makes its own offer at once if it would have waited; it
-//! is no glare then, and the native program takes it. An offer that nobody has answered is followed by one of
-//! the other carrier.
+//! is no glare then, and the native program takes it. An offer that nobody has answered in time is followed by
+//! one of the other carrier, until the other side is known to have the first.
 //!
 //! The shell owns the connection: it obeys [`Action`]s and reports with [`Input`]s, both of which name the
 //! attempt.
@@ -44,6 +44,7 @@ mod candidate;
 mod carrier;
 mod description;
 mod input;
+mod negotiation;
 mod sdp;
 mod signal;
 #[cfg(test)]
@@ -60,7 +61,6 @@ pub use sdp::{DataSession, Setup};
 pub use why::Why;
 
 use attempt::{Attempt, Step};
-use carrier::Half;
 
 /// When to look for a direct path. A peer that does not say `Off` answers the offers of the other peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -229,13 +229,13 @@ impl Direct {
         self.actions.push(Action::Close(attempt.number));
         self.why = why;
         self.given_up = attempt.number;
-        if attempt.offered && !attempt.described {
+        self.offers = match (why, self.offers) {
             // Whoever does not answer may not know this carrier.
-            self.offers = match self.offers {
-                Carrier::WebRtc => self.carrier,
-                Carrier::Quic => Carrier::WebRtc,
-            };
-        }
+            (Why::Unreachable, Carrier::Quic) if attempt.is_unanswered() => Carrier::WebRtc,
+            (Why::Unreachable, Carrier::WebRtc) if attempt.is_unanswered() => self.carrier,
+            (Why::PeerRestarted, _) => self.carrier,
+            (_, as_before) => as_before,
+        };
         self.actions.push(match attempt.path {
             Some(path) => Action::Down(path),
             None => Action::Failed(why),
@@ -259,15 +259,7 @@ impl Direct {
             return;
         }
         match kind {
-            Kind::Description(it) => match Carrier::of(&it.r#type) {
-                Some((carrier, Half::Offer)) if self.carrier.takes(carrier) => {
-                    self.take_offer(number, carrier, it, now);
-                }
-                Some((carrier, Half::Answer)) => self.take_answer(number, carrier, it),
-                // The other side looks for a direct path, and waits for an offer that it gets.
-                _ if self.due != Moment::NEVER => self.due = now,
-                _ => {}
-            },
+            Kind::Description(it) => self.take_description(number, it, now),
             Kind::Candidate(candidate) => {
                 if let Some(attempt) = self.attempt.as_mut().filter(|it| it.number == number) {
                     let add = attempt.heard_candidate(candidate);
@@ -374,46 +366,6 @@ impl Direct {
                 let number = (rng.next_u64() >> 11).max(1);
                 self.begin(number, self.offers, true, now);
             }
-        }
-    }
-
-    fn take_offer(
-        &mut self,
-        number: u64,
-        carrier: Carrier,
-        offer: SessionDescription,
-        now: Moment,
-    ) {
-        let ours = self.attempt.as_ref();
-        let is_known = ours.is_some_and(|it| it.number == number);
-        if is_known && ours.is_some_and(|it| it.carrier != carrier) {
-            return;
-        }
-        // A side that offers another carrier has dropped the offer of this one.
-        let glare = ours.is_some_and(|it| it.offered && !it.described && it.carrier == carrier);
-        if number == self.given_up || (!is_known && glare && self.role == Role::Initiator) {
-            return;
-        }
-        if !is_known {
-            if let Some(path) = self.path() {
-                self.actions.push(Action::Down(path));
-            }
-            self.stop();
-            self.begin(number, carrier, false, now);
-        }
-        if let Some(attempt) = &mut self.attempt {
-            attempt.take(true);
-            self.actions.push(Action::Accept(number, offer));
-        }
-    }
-
-    fn take_answer(&mut self, number: u64, carrier: Carrier, answer: SessionDescription) {
-        let is_asked =
-            |it: &&mut Attempt| it.number == number && it.awaits_answer && it.carrier == carrier;
-        if let Some(attempt) = self.attempt.as_mut().filter(is_asked) {
-            attempt.awaits_answer = false;
-            attempt.take(false);
-            self.actions.push(Action::Accept(number, answer));
         }
     }
 

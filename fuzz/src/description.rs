@@ -1,7 +1,7 @@
 //! Descriptions of direct paths, as the other peer writes them.
 //!
-//! Laws: what is read is written so that the same is read again, and holds nothing but what ICE allows; of QUIC
-//! and of WebRTC.
+//! Laws, of QUIC and of WebRTC: what is read is written so that the same is read again, and holds nothing but
+//! what ICE allows.
 
 use peersox_core::direct::{DataSession, Description};
 

@@ -60,6 +60,11 @@ impl Attempt {
         }
     }
 
+    /// This side has offered, and the other one has said nothing to that.
+    pub(super) const fn is_unanswered(&self) -> bool {
+        self.offered && !self.described
+    }
+
     pub(super) fn timeout(&self) -> Moment {
         let until = match self.path {
             Some(_) => Moment::NEVER,

@@ -3,7 +3,7 @@
 /// What carries direct paths, and what a program offers first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Carrier {
-    /// Data channels of WebRTC, the only ones that browsers have. Descriptions are sessions of SDP (RFC 8829).
+    /// Data channels of WebRTC, which is what browsers have. Descriptions are sessions of SDP (RFC 8829).
     #[default]
     WebRtc,
     /// QUIC on the pair of addresses that ICE picks. Descriptions are a [`Description`](super::Description).

@@ -1,4 +1,4 @@
-//! What the two sides of a direct path over QUIC tell each other of themselves.
+//! What the two sides of a direct path tell each other of themselves: of QUIC all, of WebRTC a part.
 //!
 //! ```text
 //! a=ice-ufrag:F7gI                                             RFC 8839, section 5.4

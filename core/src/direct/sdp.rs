@@ -68,7 +68,7 @@ impl FromStr for DataSession {
             if let Some(media) = line.strip_prefix("m=") {
                 set(&mut section, "m", is_data_channel(media).then_some(()))?;
             } else if let Some(origin) = line.strip_prefix("o=") {
-                // Nobody but this side counts with it.
+                // Only the side that writes it has a use for it: what is no number counts as 0.
                 let number = origin.split(' ').nth(2);
                 version = number.and_then(|it| it.parse().ok()).unwrap_or(0);
             } else if let Some((name, value)) =

@@ -455,6 +455,26 @@ fn an_offer_that_nobody_answers_is_followed_by_one_of_the_other_carrier() {
                 .contains(&Action::Failed(Why::Unreachable))
         );
     }
+    // Whoever is known to have the first carrier is offered that again, as is whoever was restarted.
+    let unanswered = |native: &mut Side| {
+        native.offer();
+        native.after(MAKING);
+        native.direct.offers
+    };
+    assert_eq!(native.direct.offers, Carrier::WebRtc);
+    native.hear(&offer_of(Carrier::Quic, 7));
+    assert_eq!(native.direct.offers, Carrier::Quic);
+    native.direct.lost(Why::NoPair);
+    native.take();
+    assert_eq!(unanswered(&mut native), Carrier::WebRtc);
+    native.offer();
+    native.direct.lost(Why::PeerRestarted);
+    assert_eq!(native.direct.offers, Carrier::Quic);
+    // What failed on this side says nothing of the other one.
+    native.take();
+    native.offer();
+    native.direct.lost(Why::Refused);
+    assert_eq!(native.direct.offers, Carrier::Quic);
     // A page has one.
     let mut page = Side::new(Role::Initiator);
     for _ in 0..2 {

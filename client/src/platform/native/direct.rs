@@ -8,6 +8,7 @@
 //! There is one attempt at a time: the rules drop one before they make the next.
 
 mod attempt;
+mod certificate;
 mod engine;
 mod gather;
 mod quic;

@@ -1,4 +1,4 @@
-//! One connection to the relay: frames in, frames out, over whichever transport.
+//! One connection, to the relay or straight to the other peer: frames in, frames out, over any transport.
 //!
 //! Reading may be cancelled at any await: [`Source::next`] loses nothing. Writing may not, so the
 //! [`Sink`] belongs to a task of its own that is never interrupted half-way through a frame.
@@ -70,7 +70,7 @@ impl Leg {
 }
 
 impl Source {
-    /// The next frame from the relay. Cancelling it loses nothing.
+    /// The next frame from the other end. Cancelling it loses nothing.
     pub(crate) async fn next(&mut self) -> Result<Bytes, End> {
         match self {
             Self::Quic(source) => source.next().await,
@@ -108,7 +108,7 @@ impl Sink {
         }
     }
 
-    /// Tells the relay why this leg ends, and waits a moment for it to arrive.
+    /// Tells the other end why this ends, and waits a moment for it to arrive.
     pub(crate) async fn hang_up(self, reason: CloseReason) {
         match self {
             Self::Quic(sink) => sink.hang_up(reason).await,

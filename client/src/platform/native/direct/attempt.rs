@@ -62,8 +62,9 @@ pub(super) struct Attempt {
     theirs: Option<[u8; 32]>,
     /// A handshake that is under way.
     connecting: OptionFuture<BoxFuture<Result<Leg, String>>>,
-    /// The handshake was begun, and has led to a connection.
+    /// The handshake was begun.
     begun: bool,
+    /// It has led to a connection.
     is_up: bool,
     /// This side begins the handshake, as soon as there is a pair.
     begins: bool,

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{EndpointConfig, TokioRuntime, TransportConfig, VarInt};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use sha2::{Digest as _, Sha256};
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
+use super::certificate::{Certificate, NAME};
 use super::socket::{PEER, Sockets};
 use crate::platform::native::leg::{Leg, quic};
 use crate::platform::native::tls;
@@ -22,8 +22,7 @@ use crate::platform::native::tls;
 /// One side, before it is connected.
 pub(super) struct Quic {
     endpoint: quinn::Endpoint,
-    certificate: CertificateDer<'static>,
-    key: Vec<u8>,
+    certificate: Certificate,
 }
 
 impl Quic {
@@ -32,8 +31,6 @@ impl Quic {
     /// # Errors
     /// What the system or the certificate's maker says.
     pub(super) fn new(sockets: Arc<Sockets>) -> Result<Self, String> {
-        let made = rcgen::generate_simple_self_signed([NAME.to_owned()]);
-        let made = made.map_err(|error| error.to_string())?;
         let mut config = EndpointConfig::default();
         // Otherwise the first byte would not tell QUIC from STUN (RFC 9287, section 3).
         config.grease_quic_bit(false);
@@ -41,14 +38,13 @@ impl Quic {
         let endpoint = quinn::Endpoint::new_with_abstract_socket(config, None, sockets, runtime);
         Ok(Self {
             endpoint: endpoint.map_err(|error| error.to_string())?,
-            certificate: made.cert.into(),
-            key: made.signing_key.serialize_der(),
+            certificate: Certificate::make()?,
         })
     }
 
     /// SHA-256 of the certificate.
     pub(super) fn fingerprint(&self) -> [u8; 32] {
-        Sha256::digest(&self.certificate).into()
+        self.certificate.fingerprint()
     }
 
     /// Connects to the side with this certificate, once ICE has picked a pair.
@@ -119,8 +115,9 @@ impl Quic {
     }
 
     fn shown(&self) -> tls::Shown {
-        let key = PrivatePkcs8KeyDer::from(self.key.clone());
-        (self.certificate.clone(), PrivateKeyDer::from(key))
+        let Certificate { der, key } = &self.certificate;
+        let key = PrivatePkcs8KeyDer::from(key.clone());
+        (der.clone(), PrivateKeyDer::from(key))
     }
 }
 
@@ -140,9 +137,6 @@ fn transport() -> TransportConfig {
 
 /// See docs/protocol.md.
 const ALPN: &[u8] = b"peersox.direct.v1";
-
-/// The name in certificates, which nobody verifies: digests are.
-const NAME: &str = "peersox";
 
 /// A path that is silent is given up, or mended by ICE, long before: the connection has to live through that.
 const IDLE_MILLIS: u32 = 60_000;

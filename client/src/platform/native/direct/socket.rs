@@ -1,12 +1,12 @@
-//! The sockets of an attempt, which ICE and QUIC share.
+//! The sockets of an attempt, which ICE and the carrier share.
 //!
 //! ```text
 //! kernel ─► first byte ┬─ 0 to 3 ─► ICE
-//!                      └─ others ─► QUIC, if it came from an address at which ICE has found the other side
+//!                      └─ others ─► carrier, if it came from where ICE has found the other side
 //! ```
 //!
-//! QUIC knows one address, [`PEER`]. Its packets leave from and for the pair of addresses that ICE has picked
-//! last: when that picks another pair, the connection does not notice.
+//! The carrier knows one address, [`PEER`]. Its packets leave from and for the pair of addresses that ICE has
+//! picked last: when that picks another pair, the connection does not notice.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -23,8 +23,8 @@ use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, Runtime as _, TokioRuntime, UdpPoller};
 use tokio::sync::mpsc;
 
-/// What QUIC takes for the address of the other side. It is of a network for documentation (RFC 5737), so
-/// that nothing leaves for it by mistake.
+/// What the carrier takes for the address of the other side. It is of a network for documentation (RFC 5737),
+/// so that nothing leaves for it by mistake.
 pub(super) const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 443);
 
 /// A socket for each version of IP that there is.
@@ -34,8 +34,8 @@ pub(super) struct Sockets {
     /// Which of the two is read first, in turns.
     v6_first: AtomicBool,
     stun: mpsc::Sender<Stun>,
-    /// Of two tasks: that of ICE writes, that of QUIC reads once for each batch of packets. Nobody holds it
-    /// while it waits.
+    /// Of two tasks: that of ICE writes, that of the carrier reads once for each batch of packets. Nobody holds
+    /// it while it waits.
     routes: Mutex<Routes>,
 }
 
@@ -54,8 +54,8 @@ pub(super) struct Stun {
 
 #[derive(Default)]
 struct Routes {
-    /// The address of this side and that of the other, once ICE has picked a pair, or QUIC came by one before
-    /// this side knew that it is picked.
+    /// The address of this side and that of the other, once ICE has picked a pair, or the carrier came by one
+    /// before this side knew that it is picked.
     picked: Option<(Option<IpAddr>, SocketAddr)>,
     /// Where ICE has found the other side.
     found: HashSet<SocketAddr>,
@@ -88,7 +88,8 @@ impl Sockets {
         Some(SocketAddr::new(ip, socket.port))
     }
 
-    /// Sends a datagram that is not QUIC's. One that the system does not take at once is lost, as any may be.
+    /// Sends a datagram that is not the carrier's. One that the system does not take at once is lost, as any may
+    /// be.
     pub(super) fn send(&self, from: Option<IpAddr>, to: SocketAddr, datagram: &[u8]) {
         let Some(socket) = self.of(to.ip()) else {
             return;
@@ -105,14 +106,14 @@ impl Sockets {
         }
     }
 
-    /// From now on QUIC's packets leave from this address of this side for that one of the other.
+    /// From now on packets of the carrier leave from this address of this side for that one of the other.
     pub(super) fn route(&self, from: SocketAddr, to: SocketAddr) {
         let mut routes = self.routes();
         routes.picked = Some((Some(from.ip()), to));
         routes.found.insert(to);
     }
 
-    /// ICE has found the other side at this address: QUIC takes what comes from there.
+    /// ICE has found the other side at this address: the carrier takes what comes from there.
     pub(super) fn found(&self, at: SocketAddr) {
         let mut routes = self.routes();
         if routes.found.len() < MOST_FOUND {
@@ -131,7 +132,7 @@ impl Sockets {
         self.v4.iter().chain(&self.v6)
     }
 
-    /// Leaves what is QUIC's in the buffer, as if it came from [`PEER`].
+    /// Leaves what is the carrier's in the buffer, as if it came from [`PEER`].
     fn sort(&self, buffer: &mut [u8], meta: &mut RecvMeta) {
         let RecvMeta { len, stride, .. } = *meta;
         if stun::is_among(&buffer[..len], stride) {
@@ -220,7 +221,7 @@ impl AsyncUdpSocket for Sockets {
         Poll::Pending
     }
 
-    /// QUIC is told an address of the version of [`PEER`].
+    /// The carrier is told an address of the version of [`PEER`].
     fn local_addr(&self) -> io::Result<SocketAddr> {
         let port = self.both().map(|it| it.port).next().unwrap_or_default();
         Ok(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port))
@@ -284,7 +285,7 @@ const MOST_FOUND: usize = 64;
 mod tests {
     use super::*;
 
-    /// What is left for QUIC of eight bytes that came from there, and from where it takes them to come.
+    /// What is left for the carrier of eight bytes that came from there, and where it takes them to come from.
     fn sorted(sockets: &Sockets, first: u8, from: SocketAddr) -> (usize, SocketAddr) {
         let mut buffer = [first; 8];
         let mut meta = RecvMeta {
@@ -298,7 +299,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn packets_from_where_ice_has_not_found_the_other_side_never_reach_quic() {
+    async fn packets_from_where_ice_has_not_found_the_other_side_never_reach_the_carrier() {
         let (sender, mut stun) = mpsc::channel(8);
         let sockets = Sockets::bind(sender).unwrap();
         let [here, there] = [1, 2].map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));

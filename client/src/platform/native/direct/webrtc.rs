@@ -19,10 +19,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use dimpl::DtlsCertificate;
 use peersox_core::frame::Frame;
-use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
 use self::pump::{Order, Pump};
+use super::certificate::Certificate;
 use super::socket::Sockets;
 use crate::platform::native::leg::{self, End, Leg};
 
@@ -48,13 +48,15 @@ impl WebRtc {
     /// # Errors
     /// What the system or the certificate's maker says.
     pub(super) fn new(sockets: Arc<Sockets>) -> Result<Self, String> {
-        let made = rcgen::generate_simple_self_signed([NAME.to_owned()]);
-        let made = made.map_err(|error| error.to_string())?;
+        Self::with(sockets, Certificate::make()?)
+    }
+
+    fn with(sockets: Arc<Sockets>, certificate: Certificate) -> Result<Self, String> {
+        let fingerprint = certificate.fingerprint();
         let certificate = DtlsCertificate {
-            certificate: made.cert.der().to_vec(),
-            private_key: made.signing_key.serialize_der(),
+            certificate: certificate.der.to_vec(),
+            private_key: certificate.key,
         };
-        let fingerprint = Sha256::digest(&certificate.certificate).into();
         let (orders, taken) = mpsc::channel(ORDERS);
         let pump = Pump::new(sockets, certificate)?;
         // It ends when nobody is left who could ask it anything.
@@ -129,9 +131,6 @@ impl Sink {
     }
 }
 
-/// The name in certificates, which nobody verifies: digests are.
-const NAME: &str = "peersox";
-
 /// Frames that the task has not taken yet.
 const ORDERS: usize = 4;
 
@@ -149,6 +148,11 @@ mod tests {
 
     /// Two sides whose datagrams go to each other, as if ICE had picked this pair.
     fn pair() -> [WebRtc; 2] {
+        pair_with(Certificate::make().unwrap())
+    }
+
+    /// The second one shows this certificate.
+    fn pair_with(certificate: Certificate) -> [WebRtc; 2] {
         let sides = [(); 2].map(|()| {
             // Nobody reads STUN here.
             let (stun, _) = mpsc::channel(1);
@@ -158,7 +162,11 @@ mod tests {
         let [one, other] = [&sides[0], &sides[1]].map(|it| it.at(ip).unwrap());
         sides[0].route(one, other);
         sides[1].route(other, one);
-        sides.map(|it| WebRtc::new(it).unwrap())
+        let [one, other] = sides;
+        [
+            WebRtc::new(one).unwrap(),
+            WebRtc::with(other, certificate).unwrap(),
+        ]
     }
 
     async fn soon<T>(future: impl Future<Output = T>) -> T {
@@ -220,6 +228,27 @@ mod tests {
             assert!(source.next().await.is_err());
         };
         soon(async { tokio::join!(farewell, hears) }).await;
+    }
+
+    #[tokio::test]
+    async fn a_certificate_in_many_datagrams_is_a_certificate() {
+        let names: Vec<_> = (0..400).map(|it| format!("{it}.example")).collect();
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        for begins in [false, true] {
+            let certificate = Certificate {
+                key: made.signing_key.serialize_der(),
+                der: made.cert.der().clone(),
+            };
+            assert!(certificate.der.len() > 4_000);
+            let [one, other] = pair_with(certificate);
+            let sides = [
+                one.connect(other.fingerprint(), !begins),
+                other.connect(one.fingerprint(), begins),
+            ];
+            for side in soon(futures_util::future::join_all(sides)).await {
+                assert!(side.is_ok(), "{:?}", side.err());
+            }
+        }
     }
 
     #[tokio::test]

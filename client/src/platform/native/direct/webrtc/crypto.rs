@@ -32,16 +32,17 @@ pub(super) const PROVIDER: CryptoProvider = CryptoProvider {
     secure_random: &Ring,
     hash_provider: &Ring,
     hmac_provider: &Ring,
+    // In the order in which this side likes them: with AES the library draws nonces, and here it counts.
     cipher_suites: &[
-        &Suite {
-            suite: Dtls12CipherSuite::ECDHE_ECDSA_AES128_GCM_SHA256,
-            algorithm: &aead::AES_128_GCM,
-            fixed_nonce: 4,
-        },
         &Suite {
             suite: Dtls12CipherSuite::ECDHE_ECDSA_CHACHA20_POLY1305_SHA256,
             algorithm: &aead::CHACHA20_POLY1305,
             fixed_nonce: aead::NONCE_LEN,
+        },
+        &Suite {
+            suite: Dtls12CipherSuite::ECDHE_ECDSA_AES128_GCM_SHA256,
+            algorithm: &aead::AES_128_GCM,
+            fixed_nonce: 4,
         },
     ],
     dtls13_cipher_suites: &[&Newer],

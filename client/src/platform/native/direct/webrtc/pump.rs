@@ -51,9 +51,11 @@ pub(super) struct Pump {
     dtls_due: Instant,
     /// What leaves.
     trains: Trains,
-    /// The farewell has been asked for, until then.
+    /// Whom to tell that the farewell is over, and when to stop waiting for the frames before it.
     parting: Option<(oneshot::Sender<()>, Instant)>,
-    /// For one record of DTLS.
+    /// Whom to tell that the farewell has left.
+    parted: Option<oneshot::Sender<()>>,
+    /// For what DTLS gives at once.
     record: Vec<u8>,
     buffers: Vec<Vec<u8>>,
 }
@@ -77,6 +79,7 @@ impl Pump {
             .mtu(DATAGRAM)
             // ICE has proven where the other side is.
             .use_server_cookie(false)
+            .flight_start_rto(FIRST_TIMEOUT)
             .handshake_timeout(HANDSHAKE)
             .with_crypto_provider(PROVIDER)
             .build()
@@ -92,7 +95,8 @@ impl Pump {
             dtls_due: now,
             trains: Trains::default(),
             parting: None,
-            record: vec![0; DATAGRAM],
+            parted: None,
+            record: vec![0; RECORD],
             buffers: vec![vec![0; buffer]; BATCH],
         })
     }
@@ -100,6 +104,13 @@ impl Pump {
     /// Works until nobody asks any more, or the connection is over.
     pub(super) async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
         let Err(Over(why)) = self.work(&mut orders).await;
+        // However it ends, the other side is told. Nobody asks for it again, so it may be lost.
+        let _ = self.dtls.close();
+        let _ = self.poll_dtls();
+        self.send();
+        if let Some(done) = self.parted {
+            let _ = done.send(());
+        }
         let Some(other) = self.other else { return };
         // Whatever arrived before the end is read before it.
         while let Some(frame) = self.sctp.read() {
@@ -117,6 +128,8 @@ impl Pump {
         loop {
             self.advance()?;
             let is_unread = self.deliver();
+            // Reading may have shown that it is over.
+            self.sctp_state()?;
             let takes_orders =
                 self.parting.is_none() && (self.other.is_none() || self.sctp.has_room());
             let due = self.due();
@@ -199,6 +212,10 @@ impl Pump {
                 break;
             }
             for datagram in buffer[..meta.len].chunks(meta.stride.max(1)) {
+                // A longer one is none of a browser's, and might hold more than a record of this side.
+                if datagram.len() > LARGEST_DATAGRAM {
+                    continue;
+                }
                 taken = taken.and_then(|()| {
                     self.dtls.handle_timeout(now)?;
                     self.dtls.handle_packet(datagram)?;
@@ -246,28 +263,27 @@ impl Pump {
                 break;
             }
         }
-        match self.sctp.state() {
-            State::Opening => {}
-            State::Open => {
-                if let Some(up) = self.other.as_mut().and_then(|it| it.up.take()) {
-                    let _ = up.send(());
-                }
-            }
-            State::Closed => return Err(Over("the other side ended the connection".to_owned())),
+        if self.sctp_state()? == State::Open
+            && let Some(up) = self.other.as_mut().and_then(|it| it.up.take())
+        {
+            let _ = up.send(());
         }
         let is_over = |until: Instant, sctp: &mut Sctp| sctp.is_idle() || until <= now;
         if let Some((done, _)) = self
             .parting
             .take_if(|(_, until)| is_over(*until, &mut self.sctp))
         {
-            self.sctp.close();
-            self.dtls.close()?;
-            self.poll_dtls()?;
-            self.send();
-            let _ = done.send(());
+            self.parted = Some(done);
             return Err(Over("this side ended the connection".to_owned()));
         }
         Ok(())
+    }
+
+    fn sctp_state(&self) -> Result<State, Over> {
+        match self.sctp.state() {
+            State::Closed => Err(Over("the other side ended the connection".to_owned())),
+            state => Ok(state),
+        }
     }
 
     /// Takes what DTLS has for the other side, and from it.
@@ -377,11 +393,16 @@ impl From<dimpl::Error> for Over {
 const DATAGRAM: usize = 1_200;
 
 /// What is left of it for SCTP: a record of DTLS takes 13 bytes, a nonce of 8 and a tag of 16 (RFC 6347,
-/// RFC 5288); the library counts without the headers of SCTP, of 28 bytes.
+/// RFC 5288). The library counts without the header of SCTP and without that of the last of several chunks,
+/// 28 bytes together. Where it puts many small chunks in a packet, that may be longer.
 const PACKET: u32 = 1_120;
 
 /// Others may send larger ones.
 const LARGEST_DATAGRAM: usize = 1_500;
+
+/// The largest that DTLS gives at once: a certificate may come in all the datagrams that it holds, 30 of
+/// them.
+const RECORD: usize = 64 << 10;
 
 /// Buffers of datagrams that are read at once.
 const BATCH: usize = 4;
@@ -389,10 +410,15 @@ const BATCH: usize = 4;
 /// Datagrams that are sent at once.
 const TRAIN: usize = 16;
 
+/// After it a lost flight of the handshake is sent again, twice as late each time. ICE has proven that there
+/// is a way.
+const FIRST_TIMEOUT: Duration = Duration::from_millis(300);
+
 /// The rules give an attempt up before.
 const HANDSHAKE: Duration = Duration::from_secs(20);
 
 /// For how long frames are waited for at the end.
 const PARTING: Duration = Duration::from_millis(1_500);
 
+/// Until something happens there is nothing to do.
 const IDLE: Duration = Duration::from_secs(60);

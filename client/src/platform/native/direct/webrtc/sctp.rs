@@ -1,5 +1,6 @@
 //! The association of SCTP with its two channels (RFC 8831), without a socket and without a clock.
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,14 +9,16 @@ use bytes::Bytes;
 use peersox_core::frame::{Frame, Lane};
 use sctp_proto::{
     Association, AssociationHandle, ClientConfig, DatagramEvent, Endpoint, EndpointConfig, Error,
-    Event, Payload, PayloadProtocolIdentifier, ReliabilityType, ServerConfig, Transmit,
-    TransportConfig,
+    Event, Payload, PayloadProtocolIdentifier, ReliabilityType, ServerConfig, StreamEvent,
+    Transmit, TransportConfig,
 };
 
 pub(super) struct Sctp {
     endpoint: Endpoint,
     association: Option<(AssociationHandle, Association)>,
     state: State,
+    /// What was read before the other side broke the association off.
+    read: VecDeque<Bytes>,
     /// Packets that were made and not asked for.
     packets: std::vec::IntoIter<Bytes>,
     /// The channel that is read first, in turns.
@@ -43,12 +46,14 @@ impl Sctp {
             endpoint: Endpoint::new(Arc::new(config), Some(Arc::new(server))),
             association: None,
             state: State::Opening,
+            read: VecDeque::new(),
             packets: Vec::new().into_iter(),
             next: 0,
         }
     }
 
-    /// Begins the association; the other side may as well.
+    /// Begins the association. Another one of the other side is not taken: whoever begins one, too, answers
+    /// this (RFC 9260, section 5.2.1).
     ///
     /// # Errors
     /// What the library says.
@@ -57,6 +62,7 @@ impl Sctp {
         config.transport = transport();
         let made = self.endpoint.connect(config, NOWHERE);
         self.association = Some(made.map_err(|error| error.to_string())?);
+        self.endpoint.reject_new_associations();
         Ok(())
     }
 
@@ -66,12 +72,30 @@ impl Sctp {
 
     /// Takes a packet of the other side.
     pub(super) fn handle(&mut self, now: Instant, packet: Bytes) {
+        for (kind, length) in chunks(&packet) {
+            match kind {
+                // Without data it costs memory and no window (RFC 9260, section 3.3.1 forbids it).
+                DATA if length <= DATA_HEADER => return,
+                // A late one would end what it began.
+                INIT if self.state == State::Open => return,
+                // It takes along what nobody has read.
+                ABORT => {
+                    while let Some(frame) = self.read_association() {
+                        self.read.push_back(frame);
+                    }
+                }
+                _ => {}
+            }
+        }
         let handled = self.endpoint.handle(now, NOWHERE, None, None, packet);
         match (handled, &mut self.association) {
             (Some((handle, DatagramEvent::NewAssociation(made))), it @ None) => {
                 *it = Some((handle, made));
+                self.endpoint.reject_new_associations();
             }
-            (Some((_, DatagramEvent::AssociationEvent(event))), Some((_, association))) => {
+            (Some((of, DatagramEvent::AssociationEvent(event))), Some((handle, association)))
+                if of == *handle =>
+            {
                 association.handle_event(event);
             }
             // An association that is there stays.
@@ -131,7 +155,7 @@ impl Sctp {
         self.waiting(RELIABLE) == 0
     }
 
-    /// Sends a frame. A datagram that finds many before it is dropped, as is a frame without a channel.
+    /// Sends a frame. A datagram that finds many before it, or no channel, is dropped.
     ///
     /// # Errors
     /// What the library says.
@@ -142,7 +166,10 @@ impl Sctp {
             _ => RELIABLE,
         };
         if let Some((_, association)) = &mut self.association {
-            let mut stream = association.stream(channel)?;
+            let mut stream = match association.stream(channel) {
+                Err(_) if channel == DATAGRAMS => return Ok(()),
+                stream => stream?,
+            };
             stream.write_sctp(&frame.into_bytes(), PayloadProtocolIdentifier::Binary)?;
         }
         Ok(())
@@ -150,6 +177,15 @@ impl Sctp {
 
     /// The next frame of the other side. Those that are not asked for narrow its window.
     pub(super) fn read(&mut self) -> Option<Bytes> {
+        let frame = self.read.pop_front().or_else(|| self.read_association());
+        if frame.is_none() {
+            // The last message of a channel that was closed tells that.
+            self.advance();
+        }
+        frame
+    }
+
+    fn read_association(&mut self) -> Option<Bytes> {
         let (_, association) = self.association.as_mut()?;
         for _ in CHANNELS {
             let channel = CHANNELS[self.next % CHANNELS.len()];
@@ -162,21 +198,14 @@ impl Sctp {
                 continue;
             };
             let mut bytes = vec![0; message.len()];
-            // Text and empty messages are no frames, which their receiver finds.
+            let is_frame = message.ppi == PayloadProtocolIdentifier::Binary;
+            // What is none comes as a frame without bytes, which its receiver drops.
             return match message.read(&mut bytes) {
-                Ok(_) => Some(bytes.into()),
-                Err(_) => Some(Bytes::new()),
+                Ok(_) if is_frame => Some(bytes.into()),
+                _ => Some(Bytes::new()),
             };
         }
         None
-    }
-
-    /// Ends it without a word, as nobody would hear it: DTLS says goodbye.
-    pub(super) fn close(&mut self) {
-        if let Some((_, association)) = &mut self.association {
-            let _ = association.close();
-        }
-        self.state = State::Closed;
     }
 
     /// Passes on what the two halves of the library tell each other, and takes what they tell.
@@ -196,9 +225,13 @@ impl Sctp {
                 | Event::HandshakeFailed { .. }
                 | Event::AssociationLost { .. }
                 | Event::Stream(
-                    sctp_proto::StreamEvent::Finished { id: RELIABLE }
-                    | sctp_proto::StreamEvent::Stopped { id: RELIABLE, .. },
+                    StreamEvent::Finished { id: RELIABLE }
+                    | StreamEvent::Stopped { id: RELIABLE, .. },
                 ) => self.state = State::Closed,
+                // Others cost memory, and nobody reads them.
+                Event::Stream(StreamEvent::Opened { id }) if !CHANNELS.contains(&id) => {
+                    self.state = State::Closed;
+                }
                 _ => {}
             }
         }
@@ -218,6 +251,21 @@ fn open(association: &mut Association) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// The kinds and the lengths of the chunks of a packet (RFC 9260, section 3.2), as far as it goes.
+fn chunks(packet: &[u8]) -> impl Iterator<Item = (u8, usize)> {
+    let mut rest = packet.get(COMMON_HEADER..).unwrap_or_default();
+    std::iter::from_fn(move || {
+        let [kind, _, high, low, ..] = *rest else {
+            return None;
+        };
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        rest = rest
+            .get(length.max(4).next_multiple_of(4)..)
+            .unwrap_or_default();
+        Some((kind, length))
+    })
 }
 
 fn transport() -> Arc<TransportConfig> {
@@ -245,8 +293,15 @@ const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 5
 /// What may be under way to this side, in bytes: 200 ms at 160 Mbit/s.
 const WINDOW: u32 = 4 << 20;
 
-/// What this side's description says.
-const LARGEST_MESSAGE: u32 = 262_144;
+/// What a frame is at most, in bytes: docs/protocol.md.
+const LARGEST_MESSAGE: u32 = 65_536;
+
+/// Of RFC 9260, section 3: bytes, and kinds of chunks.
+const COMMON_HEADER: usize = 12;
+const DATA_HEADER: usize = 16;
+const DATA: u8 = 0;
+const INIT: u8 = 1;
+const ABORT: u8 = 6;
 
 /// What waits to be acknowledged, at most, in bytes: enough for 20 ms at 400 Mbit/s. A probe waits behind it,
 /// and three seconds without an answer end the path: at 3 Mbit/s this is that.
@@ -341,6 +396,84 @@ mod tests {
         }
         assert_eq!(frames, [0, 1, 2, 3]);
         assert!(datagrams < 4, "{datagrams}");
+    }
+
+    #[test]
+    fn what_costs_memory_without_a_window_is_not_taken() {
+        let now = Instant::now();
+        let mut sides = connected(now);
+        let other = PayloadProtocolIdentifier::Binary;
+        let (_, association) = sides[0].association.as_mut().unwrap();
+        association.open_stream(7, other).unwrap();
+        let sent = association.stream(7).unwrap().write_with_ppi(b"x", other);
+        assert!(sent.is_ok());
+        exchange(&mut sides, now, |_| false);
+        assert_eq!(sides[1].state(), State::Closed, "another channel");
+
+        let mut sides = connected(now);
+        sides[0].send(frame(1, 0, 100)).unwrap();
+        let mut packet = sides[0].poll_transmit(now).unwrap().to_vec();
+        assert_eq!(chunks(&packet).collect::<Vec<_>>(), [(DATA, 116)]);
+        packet[15] = 16;
+        packet.truncate(COMMON_HEADER + DATA_HEADER);
+        sum(&mut packet);
+        assert_eq!(chunks(&packet).collect::<Vec<_>>(), [(DATA, 16)]);
+        sides[1].handle(now, packet.into());
+        assert!(sides[1].read().is_none() && sides[1].poll_transmit(now).is_none());
+    }
+
+    #[test]
+    fn an_association_that_is_begun_again_stays_what_it_was() {
+        let now = Instant::now();
+        let mut sides = [Sctp::new(1_120), Sctp::new(1_120)];
+        sides[1].connect().unwrap();
+        let late = sides[1].poll_transmit(now).unwrap();
+        sides[0].handle(now, late.clone());
+        exchange(&mut sides, now, |_| false);
+        let mut another = Sctp::new(1_120);
+        another.connect().unwrap();
+        for begun in [late, another.poll_transmit(now).unwrap()] {
+            sides
+                .iter_mut()
+                .for_each(|it| it.handle(now, begun.clone()));
+        }
+        sides[0].send(frame(1, 0, 100)).unwrap();
+        exchange(&mut sides, now, |_| false);
+        assert!(sides.iter().all(|it| it.state() == State::Open));
+        assert!(sides[1].read().is_some());
+    }
+
+    #[test]
+    fn frames_before_an_abort_are_read() {
+        let now = Instant::now();
+        let mut sides = connected(now);
+        for number in 0..3 {
+            sides[0].send(frame(1, number, 100)).unwrap();
+        }
+        exchange(&mut sides, now, |_| false);
+        // The tag is that of the packets before.
+        sides[0].send(frame(1, 3, 100)).unwrap();
+        let mut abort = sides[0].poll_transmit(now).unwrap()[..COMMON_HEADER].to_vec();
+        abort.extend([ABORT, 0, 0, 4]);
+        sum(&mut abort);
+        sides[1].handle(now, abort.into());
+        assert_eq!(sides[1].state(), State::Closed);
+        for number in 0..3 {
+            assert!(sides[1].read() == Some(frame(1, number, 100).into_bytes()));
+        }
+        assert!(sides[1].read().is_none());
+    }
+
+    /// Writes the checksum of a packet: of RFC 9260, appendix A, bit by bit.
+    fn sum(packet: &mut [u8]) {
+        packet[8..12].fill(0);
+        let each = |crc: u32, byte: &u8| {
+            (0..8).fold(crc ^ u32::from(*byte), |it, _| {
+                (it >> 1) ^ (0x82f6_3b78 * (it & 1))
+            })
+        };
+        let checksum = !packet.iter().fold(!0, each);
+        packet[8..12].copy_from_slice(&checksum.to_le_bytes());
     }
 
     #[test]
