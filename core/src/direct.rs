@@ -20,10 +20,10 @@
 //! Credentials for TURN run out. Before candidates are gathered with old ones, another session is opened for
 //! the sake of its servers; if that fails or takes long, the old ones have to do.
 //!
-//! What the connection is depends on the programs: [`Carrier`]. Neither knows what the other one has. A native
-//! program offers QUIC first. A page drops that, and makes its own offer at once if it would have waited; it
-//! is no glare then, and the native program takes it. An offer that nobody has answered in time is followed by
-//! one of the other carrier, until the other side is known to have the first.
+//! What the connection is depends on the programs: [`Carrier`]. Neither knows what the other one has. A
+//! native program offers QUIC first. A page drops that, and makes its own offer at once if it would have
+//! waited; it is no glare then, and the native program takes it. An offer that nobody has answered in time
+//! is followed by one of the other carrier, until the other side is known to have the first.
 //!
 //! The shell owns the connection: it obeys [`Action`]s and reports with [`Input`]s, both of which name the
 //! attempt.

@@ -34,8 +34,8 @@ pub(super) struct Sockets {
     /// Which of the two is read first, in turns.
     v6_first: AtomicBool,
     stun: mpsc::Sender<Stun>,
-    /// Of two tasks: that of ICE writes, that of the carrier reads once for each batch of packets. Nobody holds
-    /// it while it waits.
+    /// Of two tasks: that of ICE writes, that of the carrier reads once for each batch of packets. Nobody
+    /// holds it while it waits.
     routes: Mutex<Routes>,
 }
 
@@ -88,8 +88,8 @@ impl Sockets {
         Some(SocketAddr::new(ip, socket.port))
     }
 
-    /// Sends a datagram that is not the carrier's. One that the system does not take at once is lost, as any may
-    /// be.
+    /// Sends a datagram that is not the carrier's. One that the system does not take at once is lost, as
+    /// any may be.
     pub(super) fn send(&self, from: Option<IpAddr>, to: SocketAddr, datagram: &[u8]) {
         let Some(socket) = self.of(to.ip()) else {
             return;
@@ -285,7 +285,8 @@ const MOST_FOUND: usize = 64;
 mod tests {
     use super::*;
 
-    /// What is left for the carrier of eight bytes that came from there, and where it takes them to come from.
+    /// What is left for the carrier of eight bytes that came from there, and where it takes them to come
+    /// from.
     fn sorted(sockets: &Sockets, first: u8, from: SocketAddr) -> (usize, SocketAddr) {
         let mut buffer = [first; 8];
         let mut meta = RecvMeta {
