@@ -41,6 +41,8 @@ pub(super) struct Relay {
 struct Side {
     /// Reliable frames and signals for a leg that is away, the oldest first.
     held: VecDeque<Bytes>,
+    /// A signal that a relay which meddles keeps back until another one comes.
+    kept: Option<Bytes>,
     heard_at: Moment,
 }
 
@@ -50,6 +52,8 @@ pub(super) struct Around<'a> {
     pub(super) cloud: &'a mut Cloud,
     pub(super) dice: &'a mut Dice,
     pub(super) now: Moment,
+    /// Signals are lost, doubled and reordered.
+    pub(super) meddles: bool,
 }
 
 impl Relay {
@@ -200,6 +204,29 @@ impl Relay {
     }
 
     fn forward(&mut self, to: usize, frame: Frame, around: &mut Around<'_>) {
+        if frame.lane() != Lane::Signal || !around.meddles {
+            return self.pass(to, frame.into_bytes(), around);
+        }
+        let signal = frame.into_bytes();
+        let kept = self.sides[to].kept.take();
+        match around.dice.below(5) {
+            0 => {}
+            1 => self.sides[to].kept = Some(signal),
+            2 => {
+                self.pass(to, signal.clone(), around);
+                self.pass(to, signal, around);
+            }
+            _ => self.pass(to, signal, around),
+        }
+        if let Some(kept) = kept {
+            self.pass(to, kept, around);
+        }
+    }
+
+    fn pass(&mut self, to: usize, bytes: Bytes, around: &mut Around<'_>) {
+        let Ok(frame) = Frame::parse(bytes) else {
+            return;
+        };
         let (lane, leg) = (frame.lane(), self.session.leg(Role::BOTH[to]));
         let side = &mut self.sides[to];
         let Some(LegId(leg)) = leg else {

@@ -63,6 +63,19 @@ fn a_pair_whose_relay_is_drained_is_never_without_a_path() {
     assert!(drained > runs / 2, "{drained} of {runs} moved");
 }
 
+/// Altered ones are found out by their seal: the worlds above forge.
+#[test]
+fn a_relay_that_loses_doubles_and_reorders_signals_costs_a_direct_path_and_nothing_else() {
+    let (runs, mut direct, mut kinder) = (400, 0, 0);
+    for seed in 0..runs {
+        let outcome = World::meddling(seed).run();
+        let outcome = outcome.unwrap_or_else(|wrong| panic!("seed {seed}: {wrong}"));
+        direct += outcome.direct;
+        kinder += World::new(seed).run().unwrap().direct;
+    }
+    assert!(direct > 0 && direct < kinder, "{direct} of {kinder}");
+}
+
 const NAMES: [&str; 10] = [
     "steps",
     "items replayed",

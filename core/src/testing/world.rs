@@ -51,6 +51,8 @@ pub struct World {
     pub(super) is_kind: bool,
     /// Nothing happens but that the relay stops once, and another one is there.
     pub(super) is_calm: bool,
+    /// Relays lose, double and reorder signals.
+    meddles: bool,
     pub(super) restarts: [u32; 2],
     pub(super) restarts_left: u32,
     /// How often something is still to be altered or sent back. Fewer than make a peer give up.
@@ -152,6 +154,7 @@ impl World {
             fate_at: now,
             is_kind: false,
             is_calm: false,
+            meddles: false,
             restarts: [0; 2],
             restarts_left,
             forgeries_left: u32::try_from(dice.below(5)).unwrap_or(0),
@@ -178,6 +181,14 @@ impl World {
         (world.restarts_left, world.control.offered) = (0, Transport::WebSocket.into());
         world.plan.direct = [Mode::Off; 2];
         world.peers = [0, 1].map(|who| Shell::new(who, &world.plan, &mut world.dice, world.now));
+        world
+    }
+
+    /// A world whose relays lose, double and reorder signals, which they cannot read.
+    #[must_use]
+    pub fn meddling(seed: u64) -> Self {
+        let mut world = Self::with(seed, None);
+        world.meddles = true;
         world
     }
 
@@ -311,6 +322,7 @@ impl World {
             cloud: &mut self.cloud,
             dice: &mut self.dice,
             now: self.now,
+            meddles: self.meddles,
         };
         serve(&mut self.relays[at], &mut around);
     }
