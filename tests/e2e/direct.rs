@@ -7,7 +7,7 @@ use bytes::Bytes;
 use peersox_client::{DirectMode, Message, Options, PathKind, Priority};
 
 use crate::client::try_pair_with;
-use crate::harness::{Peer, Server, noise, soon};
+use crate::harness::{Peer, Server, noise, signal, soon};
 use crate::saved::Paired;
 
 /// How many sockets of UDP a process has.
@@ -117,6 +117,38 @@ async fn a_direct_path_goes_on_without_the_server() {
     let farewell = async { tokio::join!(a.close(), b.ended()) };
     let ended = tokio::time::timeout(Duration::from_secs(20), farewell).await;
     assert_eq!(ended.expect("both end"), (Ok(()), Ok(())));
+}
+
+/// As when its lid is closed for a moment.
+#[tokio::test]
+async fn a_device_that_was_stopped_goes_back_to_the_direct_path_and_misses_nothing() {
+    let server = Server::start(&[]).await;
+    let auto = ["--path", "auto"];
+    let mut shows = Peer::start(&server.url(), &[&["ping"], &auto[..]].concat());
+    let code = shows.code().await;
+    let types = ["ping", &code, "-n", "1000000", "-i", "50"];
+    let mut types = Peer::start(&server.url(), &[&types[..], &auto].concat());
+    let path =
+        async |peer: &mut Peer, kind: &str| while peer.event("path").await["kind"] != kind {};
+    path(&mut types, "direct").await;
+    path(&mut shows, "direct").await;
+    signal(&shows.child, "STOP");
+    // It is silent: the other one notices, and it does not.
+    while types.event("path").await["kind"] == "direct" {}
+    signal(&shows.child, "CONT");
+    path(&mut types, "direct").await;
+    signal(&types.child, "INT");
+    let answers = String::from_utf8(types.output().await).unwrap();
+    let numbers = answers.lines().filter_map(|line| {
+        let event: serde_json::Value = serde_json::from_str(line).ok()?;
+        event["seq"].as_u64()
+    });
+    let numbers: Vec<_> = numbers.collect();
+    assert!(numbers.len() > 10);
+    assert!(
+        numbers.iter().copied().eq(1..=numbers.len() as u64),
+        "{numbers:?}"
+    );
 }
 
 #[tokio::test]
