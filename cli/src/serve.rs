@@ -10,7 +10,7 @@ mod asset;
 mod page;
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -19,8 +19,8 @@ use peersox_server::role::{self, ControlRole, RelayRole};
 use peersox_server::state::{self, Secret};
 use peersox_server::store::{self, AnyStore, Memory, Redis, RedisUrl};
 use peersox_server::{
-    BindError, Digits, Handle, Identity, IdentityError, ProxyHeader, PublicUrl, RelayName, Role,
-    Server, ServerConfig, pairing,
+    BindError, CertificateFiles, CertificateSource, Digits, Handle, ProxyHeader, PublicUrl,
+    RelayName, Role, Server, ServerConfig, pairing,
 };
 use serde_json::Value;
 
@@ -29,7 +29,7 @@ use crate::args::{self, Serve};
 use crate::failure::Failure;
 use crate::greeting::{self, Place};
 use crate::reach;
-use crate::signals::Signals;
+use crate::signals::{Signals, Stop, Terminal};
 use crate::telemetry::Filter;
 use crate::terminal::Voice;
 
@@ -47,9 +47,19 @@ pub(crate) async fn run(args: Serve, filter: Filter) -> anyhow::Result<()> {
             None => std::future::pending().await,
         }
     };
-    tokio::select! {
-        _ = signals.next() => {}
-        () = asked => {}
+    tokio::pin!(asked);
+    let terminal = Terminal::now();
+    loop {
+        let stop = tokio::select! {
+            stop = signals.next() => stop,
+            () = &mut asked => break,
+        };
+        // A daemon reads its files again; the HUP of a closed terminal ends a server, as it ends every
+        // command.
+        let reloads = stop == Stop::HangUp && !terminal.is_gone();
+        if !(reloads && server.handle().reload_certificate()) {
+            break;
+        }
     }
     Voice::new(false).say("stopping; a second signal stops at once", &Value::Null);
     let grace = args.drain_grace;
@@ -122,9 +132,9 @@ fn role(args: &Serve) -> Result<Role, Failure> {
             region: args.region.clone(),
         }),
         args::Role::Relay => {
-            if args.state.is_some() || args.redis.is_some() || args.secret_file.is_some() {
+            if args.redis.is_some() || args.secret_file.is_some() {
                 return Err(usage(
-                    "a relay keeps nothing: --state, --redis and --secret-file are for control",
+                    "a relay keeps no pairings: --redis and --secret-file are for control",
                 ));
             }
             let read = |file| std::fs::read(file).map_err(|error| unreadable(file, &error));
@@ -193,7 +203,9 @@ struct Opened {
 
 /// Of the state file, of Redis and the secret file, or what ends with the process.
 async fn open(args: &Serve, pairing: &pairing::Config) -> Result<Opened, Failure> {
-    if let Some(file) = &args.state {
+    // A relay has nothing there but its certificates.
+    let state = args.state.as_ref();
+    if let Some(file) = state.filter(|_| args.role != args::Role::Relay) {
         let opened = state::open(file, pairing).await;
         let (store, secret) = opened.map_err(unusable)?;
         return Ok(Opened {
@@ -256,7 +268,8 @@ fn config(args: &Serve) -> Result<ServerConfig, Failure> {
     Ok(ServerConfig {
         listen: args.listen,
         metrics_listen: args.metrics_listen,
-        tls: identity(args).map_err(|error| Failure::File(error.to_string()))?,
+        tls: certificate(args)?,
+        certificate_folder: args.state.as_deref().map(certificate_folder),
         public_url: args.public_url.clone(),
         quic: !args.no_quic,
         stun: !args.no_stun,
@@ -286,11 +299,21 @@ fn config(args: &Serve) -> Result<ServerConfig, Failure> {
 }
 
 /// The certificate given on the command line.
-fn identity(args: &Serve) -> Result<Option<Identity>, IdentityError> {
+fn certificate(args: &Serve) -> Result<Option<CertificateSource>, Failure> {
     match (&args.tls_cert, &args.tls_key) {
-        (Some(chain), Some(key)) => Identity::from_pem_files(chain, key).map(Some),
+        (Some(chain), Some(key)) => {
+            let files = CertificateFiles::read(chain, key).map_err(unusable)?;
+            Ok(Some(files.into()))
+        }
         _ => Ok(None),
     }
+}
+
+/// Where certificates are kept: beside the state file, whose folder has to be there and writable, too.
+fn certificate_folder(state: &Path) -> PathBuf {
+    let mut folder = state.as_os_str().to_owned();
+    folder.push(".tls");
+    folder.into()
 }
 
 /// Which servers for ICE peers are told of, with the secret of the TURN servers among them.

@@ -13,6 +13,7 @@ use peersox_core::role::Role;
 use peersox_core::ticket::{Keyring, Signer};
 use peersox_proto::v1::Transport;
 use peersox_relay::Relay;
+use tokio::sync::Notify;
 
 use crate::metrics::Metrics;
 use crate::parts;
@@ -28,6 +29,8 @@ pub struct Handle {
     metrics: Metrics,
     /// Held from reading the keys until others are used, so that no key is lost.
     keys: Arc<Mutex<()>>,
+    /// Has the certificate read again, if it is one that can be.
+    reload: Option<Arc<Notify>>,
 }
 
 impl Handle {
@@ -36,6 +39,7 @@ impl Handle {
         relay: Option<Relay>,
         control: Option<Arc<dyn Plane>>,
         metrics: Metrics,
+        reload: Option<Arc<Notify>>,
     ) -> Self {
         Self {
             url,
@@ -43,6 +47,7 @@ impl Handle {
             control,
             metrics,
             keys: Arc::default(),
+            reload,
         }
     }
 
@@ -127,6 +132,15 @@ impl Handle {
     pub fn renew_secret(&self, secret: &Secret) -> Result<usize, StoreError> {
         let _alone = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         self.use_keys(self.plane()?.renewed_keys(secret.signer()))
+    }
+
+    /// Has the server read the files of its certificate again now, changed or not; the log says what came of
+    /// it. Answers whether there are such files: nothing happens if not.
+    pub fn reload_certificate(&self) -> bool {
+        if let Some(reload) = &self.reload {
+            reload.notify_one();
+        }
+        self.reload.is_some()
     }
 
     fn use_keys(&self, keys: Keyring) -> Result<usize, StoreError> {

@@ -15,12 +15,13 @@ use peersox_core::time::Timestamp;
 use peersox_relay::Relay;
 use peersox_relay::listen::{quic, stun};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::builder::{BindError, Builder};
-use crate::certificate::{self, Identity};
+use crate::certificate::Certificates;
+#[cfg(doc)]
 use crate::config::ServerConfig;
 use crate::forwarded::Forwarded;
 use crate::handle::{Handle, Plane, Status};
@@ -29,7 +30,6 @@ use crate::parts::{self, Context, Running, trusts_nobody};
 use crate::prefix::Prefix;
 use crate::role::Role;
 use crate::sockets;
-use crate::state::Secret;
 
 /// A running server. Dropping it is a [`Server::shutdown`] without grace that nobody waits for.
 #[must_use = "dropping it stops the server"]
@@ -107,31 +107,41 @@ impl Server {
             listening.map_err(refused(Some(address)))
         });
         let metrics_listener = metrics_listener.transpose()?;
-        let tls = config.tls.clone().map(Identity::acceptor);
-        let tls = tls.transpose().map_err(BindError::Tls)?;
+        let certificates = match config.tls.clone() {
+            Some(source) => Some(Certificates::of(source)?),
+            None if has_quic => Some(Certificates::own(&config)?),
+            None => None,
+        };
+        let secure = certificates.as_ref().filter(|_| config.tls.is_some());
+        let tls = secure.map(Certificates::acceptor).transpose()?;
         let keys = parts::keyring(&builder.secret, &builder.former);
         let relay = match &builder.role {
             Role::All => Some(Relay::new(config.relay(), parts::verifier(&keys), now)),
             Role::Relay(role) => Some(Relay::new(config.relay(), trusts_nobody(&role.name), now)),
             Role::Control(_) => None,
         };
-        let quic = match (&relay, udp) {
-            (Some((relay, _)), Some(udp)) => {
-                Some(Quic::bind(&config, &builder.secret, relay, address, udp)?)
+        let endpoint = match (&relay, udp, &certificates) {
+            (Some((relay, _)), Some(socket), Some(certificates)) => {
+                let served = certificates.quic()?;
+                let stun = config.stun.then(|| stun::Server::new(relay));
+                let keys = builder.secret.quic_keys();
+                let endpoint =
+                    socket.and_then(|socket| quic::on_socket(served, &keys, socket, stun));
+                Some(endpoint.map_err(|source| BindError::Quic { address, source })?)
             }
-            (None, _) | (_, None) => None,
+            (None, ..) | (_, None, _) | (_, _, None) => None,
         };
 
         // From here on nothing fails.
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let (digests, published) = watch::channel(Vec::new());
-        let endpoint = quic.map(|Quic { endpoint, rotated }| {
-            if let Some(first) = rotated {
-                let rotation = certificate::rotate(endpoint.clone(), first, digests);
-                tasks.spawn(stop.clone().run_until_cancelled_owned(rotation));
-            }
-            endpoint
-        });
+        let first = certificates.as_ref().map(Certificates::digests);
+        let (digests, published) = watch::channel(first.unwrap_or_default());
+        let reload = Arc::new(Notify::new());
+        let reloads = certificates.as_ref().is_some_and(Certificates::can_reload);
+        if let Some(certificates) = certificates {
+            let keeping = certificates.keep(digests, Arc::clone(&reload));
+            tasks.spawn(stop.clone().run_until_cancelled_owned(keeping));
+        }
         if let Some(((relay, _), endpoint)) = relay.as_ref().zip(endpoint.as_ref()) {
             tasks.spawn(quic::serve(relay.clone(), endpoint.clone()));
         }
@@ -197,7 +207,13 @@ impl Server {
         Ok(Self {
             address,
             metrics_address,
-            handle: Handle::new(url, relay.clone(), control.clone(), metrics),
+            handle: Handle::new(
+                url,
+                relay.clone(),
+                control.clone(),
+                metrics,
+                reloads.then_some(reload),
+            ),
             ending: Some(Ending {
                 control,
                 relay,
@@ -287,38 +303,6 @@ fn listen(socket: std::net::TcpListener) -> std::io::Result<(TcpListener, Socket
     let listener = TcpListener::from_std(socket)?;
     let address = listener.local_addr()?;
     Ok((listener, address))
-}
-
-/// The UDP side, before anything is served on it.
-struct Quic {
-    endpoint: quinn::Endpoint,
-    /// The certificate that has to be replaced in time, if the server made its own.
-    rotated: Option<Identity>,
-}
-
-impl Quic {
-    fn bind(
-        config: &ServerConfig,
-        secret: &Secret,
-        relay: &Relay,
-        address: SocketAddr,
-        socket: std::io::Result<std::net::UdpSocket>,
-    ) -> Result<Self, BindError> {
-        let (first, rotated) = match config.tls.clone() {
-            Some(given) => (given, None),
-            None => {
-                let own = Identity::self_signed();
-                let own = own.map_err(|error| BindError::SelfSigned(error.into()))?;
-                (own.clone(), Some(own))
-            }
-        };
-        let served = first.quic().map_err(BindError::QuicCertificate)?;
-        let stun = config.stun.then(|| stun::Server::new(relay));
-        let endpoint = socket
-            .and_then(|socket| quic::on_socket(served, &secret.quic_keys(), socket, stun))
-            .map_err(|source| BindError::Quic { address, source })?;
-        Ok(Self { endpoint, rotated })
-    }
 }
 
 fn url(address: SocketAddr, secure: bool, public: Option<&PublicUrl>) -> String {

@@ -23,7 +23,8 @@ pub(crate) struct Serve {
     #[arg(long, env = "PEERSOX_LISTEN", value_name = "ADDRESS:PORT")]
     pub(crate) listen: Option<SocketAddr>,
 
-    /// Certificate chain in PEM, for TLS on TCP and for QUIC.
+    /// Certificate chain in PEM, for TLS on TCP and for QUIC. This file and that of the key are read again
+    /// when they change, and on SIGHUP.
     #[arg(
         long,
         env = "PEERSOX_TLS_CERT",
@@ -46,7 +47,8 @@ pub(crate) struct Serve {
     pub(crate) public_url: Option<PublicUrl>,
 
     /// File that keeps pairings and keys over a restart; created if it does not exist, for one
-    /// server at a time. Default: memory, and devices pair again after a restart.
+    /// server at a time. Certificates are kept beside it, in the folder FILE.tls; a relay alone keeps
+    /// nothing but these. Default: memory, and devices pair again after a restart.
     #[arg(long, env = "PEERSOX_STATE", value_name = "FILE")]
     pub(crate) state: Option<PathBuf>,
 
