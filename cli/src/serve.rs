@@ -270,6 +270,7 @@ fn config(args: &Serve) -> Result<ServerConfig, Failure> {
         metrics_listen: args.metrics_listen,
         tls: certificate(args)?,
         certificate_folder: args.state.as_deref().map(certificate_folder),
+        hsts: Duration::from_secs(args.hsts_max_age),
         public_url: args.public_url.clone(),
         quic: !args.no_quic,
         stun: !args.no_stun,

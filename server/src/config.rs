@@ -30,6 +30,10 @@ pub struct ServerConfig {
     /// made unless it is there, its parent is not. For one server at a time. Default: none, and the next
     /// process makes other ones.
     pub certificate_folder: Option<PathBuf>,
+    /// With TLS: for how long browsers that have seen this server call it over TLS only, whatever a link says
+    /// (`Strict-Transport-Security`, RFC 6797). Whole seconds; zero makes browsers forget what they were told
+    /// before. Callers that name it `localhost` are told nothing. Default: 30 days.
+    pub hsts: Duration,
     /// How peers reach this server, with a path if a proxy serves it below one. Default: as each of them
     /// called it.
     pub public_url: Option<PublicUrl>,
@@ -80,6 +84,7 @@ impl Default for ServerConfig {
             metrics_listen: None,
             tls: None,
             certificate_folder: None,
+            hsts: Duration::from_secs(30 * 24 * 3_600),
             public_url: None,
             quic: true,
             stun: true,

@@ -174,6 +174,7 @@ impl Server {
                 header: config.proxy_header,
                 ..Forwarded::default()
             },
+            hsts: config.hsts,
         };
         tasks.spawn(http.run(stop.clone(), tasks.clone()));
         tracing::info!(%address, tls = secure, quic = has_quic, "listening");
@@ -197,6 +198,7 @@ impl Server {
                     prefix: Prefix::of(None),
                     unmetered: Networks::default(),
                     forwarded: Forwarded::default(),
+                    hsts: Duration::ZERO,
                 };
                 tasks.spawn(http.run(last.clone(), tasks.clone()));
                 tracing::info!(%address, "metrics");

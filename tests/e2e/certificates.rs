@@ -10,6 +10,7 @@ use std::sync::Arc;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, ServerName};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -93,6 +94,18 @@ async fn over_quic(server: &Server) -> CertificateDer<'static> {
     chain[0].clone()
 }
 
+/// The head of the answer to a request for `/`, over TLS.
+async fn head(server: &Server, host: &str) -> String {
+    let mut stream = soon(connect(server, b"http/1.1")).await.unwrap();
+    let request = format!("GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut told = String::new();
+    // The page may be longer than what is read before the other side hangs up.
+    let _ = soon(stream.read_to_string(&mut told)).await;
+    let (head, _) = told.split_once("\r\n\r\n").unwrap();
+    head.to_owned()
+}
+
 /// The permissions of a file.
 fn mode(path: impl AsRef<Path>) -> u32 {
     use std::os::unix::fs::PermissionsExt as _;
@@ -103,4 +116,30 @@ fn mode(path: impl AsRef<Path>) -> u32 {
 /// The folder of certificates beside a state file.
 fn beside(state: &str) -> PathBuf {
     PathBuf::from(format!("{state}.tls"))
+}
+
+#[tokio::test]
+async fn browsers_are_asked_to_insist_on_tls() {
+    let authority = Authority::new();
+    let leaf = authority.sign();
+    authority.put("c.pem", &leaf.cert);
+    authority.put("k.pem", &leaf.key);
+    let (cert, key) = (authority.path("c.pem"), authority.path("k.pem"));
+    let tls = ["--tls-cert", &cert, "--tls-key", &key];
+    for (options, host, expected) in [
+        (&[][..], "p.example", Some("max-age=2592000")),
+        (&[], "localhost", None),
+        (&["--hsts-max-age", "60"], "p.example", Some("max-age=60")),
+        (&["--hsts-max-age", "0"], "p.example", Some("max-age=0")),
+    ] {
+        let server = Server::start(&[&tls[..], options].concat()).await;
+        let head = head(&server, host).await;
+        let lines = head.lines().filter_map(|line| line.split_once(": "));
+        let mut told = lines.filter(|(name, _)| *name == "strict-transport-security");
+        assert_eq!(told.next().map(|(_, value)| value), expected, "{head}");
+    }
+    // Over plain HTTP a browser would not believe it.
+    let plain = Server::start(&[]).await;
+    let told = crate::harness::http_get(&plain.address(), "/").await;
+    assert!(!told.contains("strict-transport-security"), "{told}");
 }

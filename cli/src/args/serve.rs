@@ -42,6 +42,12 @@ pub(crate) struct Serve {
     )]
     pub(crate) tls_key: Option<PathBuf>,
 
+    /// With TLS: seconds for which browsers that have seen this server call it over TLS only
+    /// (Strict-Transport-Security). 0 switches that off, also in browsers that were told before.
+    #[arg(long, env = "PEERSOX_HSTS_MAX_AGE", default_value_t = 2_592_000, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(0..=63_072_000))]
+    pub(crate) hsts_max_age: u64,
+
     /// How peers reach this server, as in `https://p.example`. Default: as each of them called it.
     #[arg(long, env = "PEERSOX_PUBLIC_URL", value_name = "URL")]
     pub(crate) public_url: Option<PublicUrl>,
