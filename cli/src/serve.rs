@@ -19,8 +19,8 @@ use peersox_server::role::{self, ControlRole, RelayRole};
 use peersox_server::state::{self, Secret};
 use peersox_server::store::{self, AnyStore, Memory, Redis, RedisUrl};
 use peersox_server::{
-    BindError, CertificateFiles, CertificateSource, Digits, Handle, ProxyHeader, PublicUrl,
-    RelayName, Role, Server, ServerConfig, pairing,
+    AcmeConfig, AcmeError, BindError, CertificateFiles, CertificateSource, Digits, Handle,
+    ProxyHeader, PublicUrl, RelayName, Role, Server, ServerConfig, pairing,
 };
 use serde_json::Value;
 
@@ -40,24 +40,32 @@ pub(crate) async fn run(args: Serve, filter: Filter) -> anyhow::Result<()> {
     let desk = desk.transpose()?;
     // Who reads the greeting may ask it to stop at once.
     let mut signals = Signals::listen()?;
-    greet(&server, &args);
     let asked = async {
         match &desk {
             Some(desk) => desk.drain().await,
             None => std::future::pending().await,
         }
     };
-    tokio::pin!(asked);
-    let terminal = Terminal::now();
+    let (handle, terminal) = (server.handle(), Terminal::now());
+    let settled = handle.certificate_settled();
+    tokio::pin!(asked, settled);
+    let mut is_greeted = false;
     loop {
         let stop = tokio::select! {
+            biased;
+            // Who reads where the server is finds it there, if it gets its certificate at once.
+            () = &mut settled, if !is_greeted => {
+                is_greeted = true;
+                greet(&server, &args);
+                continue;
+            }
             stop = signals.next() => stop,
             () = &mut asked => break,
         };
         // A daemon reads its files again; the HUP of a closed terminal ends a server, as it ends every
         // command.
         let reloads = stop == Stop::HangUp && !terminal.is_gone();
-        if !(reloads && server.handle().reload_certificate()) {
+        if !(reloads && handle.reload_certificate()) {
             break;
         }
     }
@@ -175,7 +183,13 @@ fn relay_name(args: &Serve) -> Result<RelayName, Failure> {
 
 /// Says where to go next, to the person who started it.
 fn greet(server: &Server, args: &Serve) {
-    let public = args.public_url.is_some().then(|| server.url());
+    let public = args.public_url.is_some().then(|| server.url().to_owned());
+    let port = server.local_addr().port();
+    let ordered = args.acme.first().map(|name| match port {
+        443 => format!("https://{name}"),
+        port => format!("https://{name}:{port}"),
+    });
+    let public = public.or(ordered);
     let controls: Vec<_> = args.control.iter().map(ToString::to_string).collect();
     let controls = controls.join(", ");
     let name = relay_name(args)
@@ -183,9 +197,9 @@ fn greet(server: &Server, args: &Serve) {
         .filter(|_| args.role == args::Role::Relay);
     let place = Place {
         address: server.local_addr(),
-        tls: args.tls_cert.is_some(),
+        tls: args.tls_cert.is_some() || !args.acme.is_empty(),
         quic: !args.no_quic && args.role != args::Role::Control,
-        public,
+        public: public.as_deref(),
         relay: name.as_ref().map(|name| (name.as_str(), controls.as_str())),
     };
     let lines = greeting::lines(&place, &reach::addresses());
@@ -306,8 +320,31 @@ fn certificate(args: &Serve) -> Result<Option<CertificateSource>, Failure> {
             let files = CertificateFiles::read(chain, key).map_err(unusable)?;
             Ok(Some(files.into()))
         }
-        _ => Ok(None),
+        _ if args.acme.is_empty() => Ok(None),
+        _ => acme(args).map(|acme| Some(acme.into())),
     }
+}
+
+/// The certificate that is ordered.
+fn acme(args: &Serve) -> Result<AcmeConfig, Failure> {
+    if args.state.is_none() {
+        let hint =
+            "--acme keeps its account and its certificate beside the state file; add --state FILE";
+        let hint = match &args.redis {
+            None => hint.to_owned(),
+            Some(_) => format!("{hint} instead of --redis, or use certificate files (--tls-cert)"),
+        };
+        return Err(Failure::Usage(hint));
+    }
+    let read = |file: &PathBuf| std::fs::read(file).map_err(|error| unreadable(file, &error));
+    let mut acme = AcmeConfig::new(args.acme.clone());
+    acme.email.clone_from(&args.acme_email);
+    acme.http_listen = args.acme_http;
+    acme.roots = args.acme_root.as_ref().map(read).transpose()?;
+    if let Some(directory) = &args.acme_directory {
+        acme.directory.clone_from(directory);
+    }
+    Ok(acme)
 }
 
 /// Where certificates are kept: beside the state file, whose folder has to be there and writable, too.
@@ -345,6 +382,25 @@ fn in_flags(error: BindError) -> anyhow::Error {
             let hint = format!("cannot listen on {asked}; choose another port with --listen");
             anyhow::Error::new(source).context(hint)
         }
+        BindError::AcmeHttp { address, source } => {
+            let hint = format!("cannot listen on {address}; choose another address with --acme-http");
+            anyhow::Error::new(source).context(hint)
+        }
+        BindError::Acme(error) => Failure::Usage(match error {
+            AcmeError::NotPublic(name) => format!(
+                "`{name}` is no public name, and Let's Encrypt issues certificates for public names only; \
+                 name an authority of your own network with --acme-directory URL, or use certificate files \
+                 (--tls-cert)"
+            ),
+            AcmeError::Directory(url) => format!(
+                "--acme-directory {url} is no URL of a directory; write it as in https://ca.example/directory"
+            ),
+            AcmeError::Email(email) => format!("--acme-email {email} is no address for mail"),
+            AcmeError::Roots => "the file of --acme-root holds no certificate in PEM".to_owned(),
+            other @ AcmeError::Folder { .. } => return unusable(other).into(),
+            other => other.to_string(),
+        })
+        .into(),
         BindError::Quic { address, source } => {
             let hint = format!("cannot listen for QUIC on UDP {address}; --no-quic does without");
             anyhow::Error::new(source).context(hint)

@@ -28,7 +28,7 @@ use hyper_util::server::conn::auto::Builder;
 use peersox_control::ClientAddr;
 use peersox_core::limit::{Full, Networks, Place, Pool};
 use peersox_relay::{Companion, HTTP2_WINDOW};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
@@ -36,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use crate::certificate::acme::ACME_TLS;
 use crate::forwarded::Forwarded;
 use crate::prefix::{Prefix, Way};
 
@@ -226,7 +227,11 @@ impl Connection {
         let mut first = [0; 1];
         let _ = stream.peek(&mut first).await?;
         if first[0] == TLS_HANDSHAKE {
-            let stream = tls.accept(stream).await?;
+            let mut stream = tls.accept(stream).await?;
+            // It has seen the certificate that it came for (RFC 8737, section 3).
+            if stream.get_ref().1.alpn_protocol() == Some(ACME_TLS) {
+                return Ok(stream.shutdown().await?);
+            }
             return self.speak_http(stream, stop, false).await;
         }
         self.speak_http(stream, stop, true).await
@@ -344,8 +349,8 @@ fn is_localhost<B>(request: &Request<B>) -> bool {
     asked.is_some_and(|asked| asked.split(':').next() == Some("localhost"))
 }
 
-/// Answers plain HTTP on a port that speaks TLS.
-fn to_https(request: &Request<Incoming>) -> Response<Body> {
+/// Answers plain HTTP where only TLS is of use.
+pub(crate) fn to_https<B>(request: &Request<B>) -> Response<Body> {
     let host = request
         .headers()
         .get("host")

@@ -8,6 +8,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use axum::Router;
+use axum::extract::Request;
+use axum::response::IntoResponse as _;
 use peersox_control::directory::PublicUrl;
 use peersox_control::{Directory, Memory, Store};
 use peersox_core::limit::Networks;
@@ -20,12 +23,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::builder::{BindError, Builder};
-use crate::certificate::Certificates;
+use crate::certificate::{CertificateSource, Certificates, Presented};
 #[cfg(doc)]
 use crate::config::ServerConfig;
 use crate::forwarded::Forwarded;
 use crate::handle::{Handle, Plane, Status};
-use crate::http::Http;
+use crate::http::{self, Http};
 use crate::parts::{self, Context, Running, trusts_nobody};
 use crate::prefix::Prefix;
 use crate::role::Role;
@@ -108,12 +111,18 @@ impl Server {
         });
         let metrics_listener = metrics_listener.transpose()?;
         let certificates = match config.tls.clone() {
-            Some(source) => Some(Certificates::of(source)?),
+            Some(source) => Some(Certificates::of(source, &config)?),
             None if has_quic => Some(Certificates::own(&config)?),
             None => None,
         };
         let secure = certificates.as_ref().filter(|_| config.tls.is_some());
         let tls = secure.map(Certificates::acceptor).transpose()?;
+        let http_listen = config.tls.as_ref().and_then(CertificateSource::http_listen);
+        let http_listener = http_listen.map(|address| {
+            let listening = sockets::tcp(Some(address)).and_then(listen);
+            listening.map_err(|source| BindError::AcmeHttp { address, source })
+        });
+        let http_listener = http_listener.transpose()?;
         let keys = parts::keyring(&builder.secret, &builder.former);
         let relay = match &builder.role {
             Role::All => Some(Relay::new(config.relay(), parts::verifier(&keys), now)),
@@ -138,6 +147,7 @@ impl Server {
         let (digests, published) = watch::channel(first.unwrap_or_default());
         let reload = Arc::new(Notify::new());
         let reloads = certificates.as_ref().is_some_and(Certificates::can_reload);
+        let presented = certificates.as_ref().map(|it| Arc::clone(&it.presented));
         if let Some(certificates) = certificates {
             let keeping = certificates.keep(digests, Arc::clone(&reload));
             tasks.spawn(stop.clone().run_until_cancelled_owned(keeping));
@@ -177,6 +187,11 @@ impl Server {
             hsts: config.hsts,
         };
         tasks.spawn(http.run(stop.clone(), tasks.clone()));
+        if let Some(((listener, address), presented)) = http_listener.zip(presented.clone()) {
+            let http = to_https_at(listener, presented, config.unmetered_connections());
+            tasks.spawn(http.run(stop.clone(), tasks.clone()));
+            tracing::info!(%address, "HTTP-01");
+        }
         tracing::info!(%address, tls = secure, quic = has_quic, "listening");
         let url = url(address, secure, config.public_url.as_ref());
         let Running {
@@ -215,6 +230,7 @@ impl Server {
                 control.clone(),
                 metrics,
                 reloads.then_some(reload),
+                presented.map(|it| it.settled()),
             ),
             ending: Some(Ending {
                 control,
@@ -295,6 +311,24 @@ impl Ending {
             tracing::debug!(left = self.tasks.len(), "connections were cut off");
         }
         cut_off
+    }
+}
+
+/// A port of plain HTTP for HTTP-01, which sends everybody but authorities to `https`.
+fn to_https_at(listener: TcpListener, presented: Arc<Presented>, unmetered: Networks) -> Http {
+    let answer = async move |request: Request| {
+        let text = presented.challenges.text(request.uri().path());
+        text.map_or_else(|| http::to_https(&request), |text| text.into_response())
+    };
+    Http {
+        listener,
+        most: sockets::most_connections() / 8,
+        tls: None,
+        router: Router::new().fallback(answer),
+        prefix: Prefix::of(None),
+        unmetered,
+        forwarded: Forwarded::default(),
+        hsts: Duration::ZERO,
     }
 }
 

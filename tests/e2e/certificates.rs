@@ -1,7 +1,9 @@
 //! Certificates that change while a server runs, and those that have to be there after a restart.
 
+mod acme;
 mod files;
 mod own;
+mod pebble;
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};

@@ -143,6 +143,12 @@ impl Server {
         }))
     }
 
+    /// What it said before it said where it is.
+    pub fn said_before(&self) -> &str {
+        let (before, _) = self.said.as_ref().expect("nobody records it");
+        before
+    }
+
     /// Waits for a line of its log with these words; what comes before is read and gone.
     pub async fn says(&mut self, words: &str) -> String {
         let (_, stderr) = self.said.as_mut().expect("nobody records it");
