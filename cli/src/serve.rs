@@ -10,7 +10,7 @@ mod asset;
 mod page;
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -19,8 +19,8 @@ use peersox_server::role::{self, ControlRole, RelayRole};
 use peersox_server::state::{self, Secret};
 use peersox_server::store::{self, AnyStore, Memory, Redis, RedisUrl};
 use peersox_server::{
-    BindError, Digits, Handle, Identity, IdentityError, ProxyHeader, PublicUrl, RelayName, Role,
-    Server, ServerConfig, pairing,
+    AcmeConfig, AcmeError, BindError, CertificateFiles, CertificateSource, Digits, Handle,
+    ProxyHeader, PublicUrl, RelayName, Role, Server, ServerConfig, pairing,
 };
 use serde_json::Value;
 
@@ -29,7 +29,7 @@ use crate::args::{self, Serve};
 use crate::failure::Failure;
 use crate::greeting::{self, Place};
 use crate::reach;
-use crate::signals::Signals;
+use crate::signals::{Signals, Stop, Terminal};
 use crate::telemetry::Filter;
 use crate::terminal::Voice;
 
@@ -40,16 +40,34 @@ pub(crate) async fn run(args: Serve, filter: Filter) -> anyhow::Result<()> {
     let desk = desk.transpose()?;
     // Who reads the greeting may ask it to stop at once.
     let mut signals = Signals::listen()?;
-    greet(&server, &args);
     let asked = async {
         match &desk {
             Some(desk) => desk.drain().await,
             None => std::future::pending().await,
         }
     };
-    tokio::select! {
-        _ = signals.next() => {}
-        () = asked => {}
+    let (handle, terminal) = (server.handle(), Terminal::now());
+    let settled = handle.certificate_settled();
+    tokio::pin!(asked, settled);
+    let mut is_greeted = false;
+    loop {
+        let stop = tokio::select! {
+            biased;
+            // Who reads where the server is finds it there, if it gets its certificate at once.
+            () = &mut settled, if !is_greeted => {
+                is_greeted = true;
+                greet(&server, &args);
+                continue;
+            }
+            stop = signals.next() => stop,
+            () = &mut asked => break,
+        };
+        // A daemon reads its files again; the HUP of a closed terminal ends a server, as it ends every
+        // command.
+        let reloads = stop == Stop::HangUp && !terminal.is_gone();
+        if !(reloads && handle.reload_certificate()) {
+            break;
+        }
     }
     Voice::new(false).say("stopping; a second signal stops at once", &Value::Null);
     let grace = args.drain_grace;
@@ -122,9 +140,9 @@ fn role(args: &Serve) -> Result<Role, Failure> {
             region: args.region.clone(),
         }),
         args::Role::Relay => {
-            if args.state.is_some() || args.redis.is_some() || args.secret_file.is_some() {
+            if args.redis.is_some() || args.secret_file.is_some() {
                 return Err(usage(
-                    "a relay keeps nothing: --state, --redis and --secret-file are for control",
+                    "a relay keeps no pairings: --redis and --secret-file are for control",
                 ));
             }
             let read = |file| std::fs::read(file).map_err(|error| unreadable(file, &error));
@@ -165,7 +183,13 @@ fn relay_name(args: &Serve) -> Result<RelayName, Failure> {
 
 /// Says where to go next, to the person who started it.
 fn greet(server: &Server, args: &Serve) {
-    let public = args.public_url.is_some().then(|| server.url());
+    let public = args.public_url.is_some().then(|| server.url().to_owned());
+    let port = server.local_addr().port();
+    let ordered = args.acme.first().map(|name| match port {
+        443 => format!("https://{name}"),
+        port => format!("https://{name}:{port}"),
+    });
+    let public = public.or(ordered);
     let controls: Vec<_> = args.control.iter().map(ToString::to_string).collect();
     let controls = controls.join(", ");
     let name = relay_name(args)
@@ -173,9 +197,9 @@ fn greet(server: &Server, args: &Serve) {
         .filter(|_| args.role == args::Role::Relay);
     let place = Place {
         address: server.local_addr(),
-        tls: args.tls_cert.is_some(),
+        tls: args.tls_cert.is_some() || !args.acme.is_empty(),
         quic: !args.no_quic && args.role != args::Role::Control,
-        public,
+        public: public.as_deref(),
         relay: name.as_ref().map(|name| (name.as_str(), controls.as_str())),
     };
     let lines = greeting::lines(&place, &reach::addresses());
@@ -193,7 +217,9 @@ struct Opened {
 
 /// Of the state file, of Redis and the secret file, or what ends with the process.
 async fn open(args: &Serve, pairing: &pairing::Config) -> Result<Opened, Failure> {
-    if let Some(file) = &args.state {
+    // A relay has nothing there but its certificates.
+    let state = args.state.as_ref();
+    if let Some(file) = state.filter(|_| args.role != args::Role::Relay) {
         let opened = state::open(file, pairing).await;
         let (store, secret) = opened.map_err(unusable)?;
         return Ok(Opened {
@@ -256,7 +282,9 @@ fn config(args: &Serve) -> Result<ServerConfig, Failure> {
     Ok(ServerConfig {
         listen: args.listen,
         metrics_listen: args.metrics_listen,
-        tls: identity(args).map_err(|error| Failure::File(error.to_string()))?,
+        tls: certificate(args)?,
+        certificate_folder: args.state.as_deref().map(certificate_folder),
+        hsts: Duration::from_secs(args.hsts_max_age),
         public_url: args.public_url.clone(),
         quic: !args.no_quic,
         stun: !args.no_stun,
@@ -286,11 +314,44 @@ fn config(args: &Serve) -> Result<ServerConfig, Failure> {
 }
 
 /// The certificate given on the command line.
-fn identity(args: &Serve) -> Result<Option<Identity>, IdentityError> {
+fn certificate(args: &Serve) -> Result<Option<CertificateSource>, Failure> {
     match (&args.tls_cert, &args.tls_key) {
-        (Some(chain), Some(key)) => Identity::from_pem_files(chain, key).map(Some),
-        _ => Ok(None),
+        (Some(chain), Some(key)) => {
+            let files = CertificateFiles::read(chain, key).map_err(unusable)?;
+            Ok(Some(files.into()))
+        }
+        _ if args.acme.is_empty() => Ok(None),
+        _ => acme(args).map(|acme| Some(acme.into())),
     }
+}
+
+/// The certificate that is ordered.
+fn acme(args: &Serve) -> Result<AcmeConfig, Failure> {
+    if args.state.is_none() {
+        let hint =
+            "--acme keeps its account and its certificate beside the state file; add --state FILE";
+        let hint = match &args.redis {
+            None => hint.to_owned(),
+            Some(_) => format!("{hint} instead of --redis, or use certificate files (--tls-cert)"),
+        };
+        return Err(Failure::Usage(hint));
+    }
+    let read = |file: &PathBuf| std::fs::read(file).map_err(|error| unreadable(file, &error));
+    let mut acme = AcmeConfig::new(args.acme.clone());
+    acme.email.clone_from(&args.acme_email);
+    acme.http_listen = args.acme_http;
+    acme.roots = args.acme_root.as_ref().map(read).transpose()?;
+    if let Some(directory) = &args.acme_directory {
+        acme.directory.clone_from(directory);
+    }
+    Ok(acme)
+}
+
+/// Where certificates are kept: beside the state file, whose folder has to be there and writable, too.
+fn certificate_folder(state: &Path) -> PathBuf {
+    let mut folder = state.as_os_str().to_owned();
+    folder.push(".tls");
+    folder.into()
 }
 
 /// Which servers for ICE peers are told of, with the secret of the TURN servers among them.
@@ -321,6 +382,25 @@ fn in_flags(error: BindError) -> anyhow::Error {
             let hint = format!("cannot listen on {asked}; choose another port with --listen");
             anyhow::Error::new(source).context(hint)
         }
+        BindError::AcmeHttp { address, source } => {
+            let hint = format!("cannot listen on {address}; choose another address with --acme-http");
+            anyhow::Error::new(source).context(hint)
+        }
+        BindError::Acme(error) => Failure::Usage(match error {
+            AcmeError::NotPublic(name) => format!(
+                "`{name}` is no public name, and Let's Encrypt issues certificates for public names only; \
+                 name an authority of your own network with --acme-directory URL, or use certificate files \
+                 (--tls-cert)"
+            ),
+            AcmeError::Directory(url) => format!(
+                "--acme-directory {url} is no URL of a directory; write it as in https://ca.example/directory"
+            ),
+            AcmeError::Email(email) => format!("--acme-email {email} is no address for mail"),
+            AcmeError::Roots => "the file of --acme-root holds no certificate in PEM".to_owned(),
+            other @ AcmeError::Folder { .. } => return unusable(other).into(),
+            other => other.to_string(),
+        })
+        .into(),
         BindError::Quic { address, source } => {
             let hint = format!("cannot listen for QUIC on UDP {address}; --no-quic does without");
             anyhow::Error::new(source).context(hint)

@@ -6,6 +6,9 @@
 //! second signal, or GOODBYE later ──────────────────────────────────────────────────► exit at once
 //! ```
 //!
+//! `serve` takes HUP without a terminal, or while it is there, as a wish to read its certificate again, if
+//! it has files of one.
+//!
 //! A task of its own listens, so that a command is ended, too, whose thread is blocked in reading or writing.
 
 use std::future::Future;
@@ -77,6 +80,32 @@ impl Signals {
             _ = hang_up => Stop::HangUp,
         }
     }
+}
+
+/// Whether a process has a terminal that may be closed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terminal {
+    was_there: bool,
+}
+
+impl Terminal {
+    /// Looks for one. A daemon has none, nor has what a pipe or another program started in a session of
+    /// its own.
+    pub(crate) fn now() -> Self {
+        Self {
+            was_there: has_terminal(),
+        }
+    }
+
+    /// Whether it is not there any more. Then HUP came with its end, and not from an operator.
+    pub(crate) fn is_gone(self) -> bool {
+        self.was_there && !has_terminal()
+    }
+}
+
+/// The system opens this name for those who have one.
+fn has_terminal() -> bool {
+    std::fs::File::open("/dev/tty").is_ok()
 }
 
 /// Runs a command until it is done or a signal ends it. A command that ends early has dropped its peer; that

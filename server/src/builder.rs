@@ -13,6 +13,7 @@ use peersox_control::{Memory, Store};
 use peersox_relay::listen::quic::BadCertificate;
 use tower::{Layer, Service};
 
+use crate::certificate::AcmeError;
 use crate::config::{ConfigError, ServerConfig};
 use crate::role::Role;
 use crate::server::Server;
@@ -173,6 +174,19 @@ pub enum BindError {
     /// The same for QUIC.
     #[error("the certificate cannot be used for QUIC")]
     QuicCertificate(#[source] BadCertificate),
+    /// A certificate cannot be ordered as it is configured.
+    #[error(transparent)]
+    Acme(#[from] AcmeError),
+    /// The address for HTTP-01 cannot be had.
+    #[error(
+        "cannot listen on {address} for HTTP-01; set `http_listen` to another address, or to none"
+    )]
+    AcmeHttp {
+        /// What [`AcmeConfig::http_listen`](crate::AcmeConfig::http_listen) says.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
     /// No certificate for QUIC could be made.
     #[error("cannot sign a certificate for QUIC; set `tls`, or set `quic` to false")]
     SelfSigned(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -1,203 +1,172 @@
-//! The certificate that TLS and QUIC present.
+//! The certificate that TLS and QUIC present, and who replaces it.
 //!
-//! With [`ServerConfig::tls`](crate::ServerConfig::tls) it is that one, for good. Without, the TCP port
-//! speaks plain HTTP, and the server makes a certificate for QUIC: ECDSA P-256, valid for 13 days, because
-//! browsers accept a pinned WebTransport certificate only up to 14 days. Peers learn its SHA-256 digest from
-//! OpenSession. The successor is made, and its digest published, half-way through, so that a peer that opened
-//! its session before the change is not cut off.
+//! ```text
+//! CertificateSource::Given ── Identity ─────────────────┐
+//! CertificateSource::Files ── files, on change or asked ┼─► Presented ──► each handshake, TCP and QUIC
+//! CertificateSource::Acme ─── acme, when it is time ────┤
+//! no source ── own: self-signed, for QUIC alone ────────┘
+//! ```
+//!
+//! Both sockets ask [`Presented`] in each handshake, so that a new certificate is presented from the next
+//! connection on, and nobody who is connected notices.
 
-use std::convert::Infallible;
-use std::fmt;
-use std::path::{Path, PathBuf};
+pub(crate) mod acme;
+mod files;
+mod identity;
+mod kept;
+mod own;
+mod presented;
+mod validity;
+
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
-use peersox_relay::listen::quic::BadCertificate;
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use sha2::{Digest as _, Sha256};
-use tokio::sync::watch;
+use peersox_relay::listen::quic;
+use tokio::sync::{Notify, watch};
 use tokio_rustls::TlsAcceptor;
 
-/// A certificate chain and its private key.
-pub struct Identity {
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
+use crate::builder::BindError;
+use crate::config::ServerConfig;
+use acme::Acme;
+use own::Own;
+
+pub use acme::{AcmeConfig, AcmeError, AcmeName, BadAcmeName};
+pub use files::CertificateFiles;
+pub use identity::{Identity, IdentityError};
+pub(crate) use presented::Presented;
+
+/// Where the certificate for TLS and QUIC comes from.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum CertificateSource {
+    /// This one, for good.
+    Given(Identity),
+    /// Files that somebody else renews: they are read again when they change, and by
+    /// [`Handle::reload_certificate`](crate::Handle::reload_certificate).
+    Files(CertificateFiles),
+    /// An authority that speaks ACME: ordered when the server starts, unless one is kept, and renewed
+    /// after two thirds of its life. The server listens at once, and completes no handshake before it has
+    /// one.
+    Acme(AcmeConfig),
 }
 
-impl Identity {
-    /// Takes a chain, the certificate of this server first, and the private key of that certificate, both in
-    /// DER. Whether the two belong together turns out when the server is bound.
-    ///
-    /// # Errors
-    /// [`IdentityError::Empty`] if the chain has no certificate.
-    pub fn new(
-        chain: Vec<CertificateDer<'static>>,
-        key: PrivateKeyDer<'static>,
-    ) -> Result<Self, IdentityError> {
-        if chain.is_empty() {
-            return Err(IdentityError::Empty);
+impl CertificateSource {
+    /// Where an authority may come by HTTP-01.
+    pub(crate) const fn http_listen(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Acme(config) => config.http_listen,
+            Self::Given(_) | Self::Files(_) => None,
         }
-        Ok(Self { chain, key })
     }
+}
 
-    /// Reads a chain and a private key in PEM. The files are read at once and never again.
-    ///
-    /// # Errors
-    /// [`IdentityError::File`] if one of them cannot be read, or does not hold what it should.
-    pub fn from_pem_files(chain: &Path, key: &Path) -> Result<Self, IdentityError> {
-        let unusable = |path: &Path, why: &dyn fmt::Display| IdentityError::File {
-            path: path.to_owned(),
-            why: why.to_string(),
+impl From<Identity> for CertificateSource {
+    fn from(identity: Identity) -> Self {
+        Self::Given(identity)
+    }
+}
+
+impl From<CertificateFiles> for CertificateSource {
+    fn from(files: CertificateFiles) -> Self {
+        Self::Files(files)
+    }
+}
+
+impl From<AcmeConfig> for CertificateSource {
+    fn from(config: AcmeConfig) -> Self {
+        Self::Acme(config)
+    }
+}
+
+/// What is presented, and what replaces it in time.
+pub(crate) struct Certificates {
+    pub(crate) presented: Arc<Presented>,
+    keeper: Keeper,
+}
+
+enum Keeper {
+    Nobody,
+    Files(CertificateFiles),
+    Acme(Box<Acme>),
+    Own(Own),
+}
+
+impl Certificates {
+    /// The operator's certificate, for TCP and QUIC.
+    pub(crate) fn of(source: CertificateSource, config: &ServerConfig) -> Result<Self, BindError> {
+        let folder = config.certificate_folder.as_deref();
+        let (first, keeper) = match source {
+            CertificateSource::Given(identity) => (Some(identity.certified()), Keeper::Nobody),
+            CertificateSource::Files(files) => {
+                let first = files.identity().clone().certified();
+                (Some(first), Keeper::Files(files))
+            }
+            CertificateSource::Acme(config) => {
+                let (acme, found) = Acme::open(config, folder)?;
+                (found.map(Ok), Keeper::Acme(Box::new(acme)))
+            }
         };
-        let certificates: Vec<_> = CertificateDer::pem_file_iter(chain)
-            .and_then(Iterator::collect)
-            .map_err(|error| unusable(chain, &error))?;
-        if certificates.is_empty() {
-            return Err(unusable(chain, &"it holds no certificate in PEM"));
-        }
-        let key = PrivateKeyDer::from_pem_file(key).map_err(|error| unusable(key, &error))?;
-        Self::new(certificates, key)
-    }
-
-    /// Makes a self-signed one that is valid from an hour ago for [`LIFETIME`].
-    pub(crate) fn self_signed() -> Result<Self, rcgen::Error> {
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-        let mut params = CertificateParams::new(vec!["peersox.local".into(), "localhost".into()])?;
-        let begins = SystemTime::now() - CLOCK_SLACK;
-        params.not_before = begins.into();
-        params.not_after = (begins + LIFETIME).into();
-        params.distinguished_name = DistinguishedName::new();
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "PeerSox relay");
-        let certificate = params.self_signed(&key)?;
         Ok(Self {
-            chain: vec![certificate.der().clone()],
-            key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+            presented: Presented::new(first.transpose().map_err(BindError::Tls)?),
+            keeper,
         })
     }
 
-    /// SHA-256 of the leaf's DER, as peers pin it.
-    pub(crate) fn digest(&self) -> [u8; 32] {
-        Sha256::digest(&self.chain[0]).into()
-    }
-
-    /// The QUIC server configuration that presents it.
-    pub(crate) fn quic(self) -> Result<quinn::ServerConfig, BadCertificate> {
-        peersox_relay::listen::quic::server_config(self.chain, self.key)
+    /// A self-signed certificate for QUIC, where there is none of the operator.
+    pub(crate) fn own(config: &ServerConfig) -> Result<Self, BindError> {
+        let own = Own::open(config.certificate_folder.as_deref());
+        let own = own.map_err(|error| BindError::SelfSigned(error.into()))?;
+        Ok(Self {
+            presented: Presented::new(Some(own.certified().map_err(BindError::Tls)?)),
+            keeper: Keeper::Own(own),
+        })
     }
 
     /// What presents it on TCP. The provider is named, so that nothing depends on which one the process
     /// has installed.
-    pub(crate) fn acceptor(self) -> Result<TlsAcceptor, rustls::Error> {
+    pub(crate) fn acceptor(&self) -> Result<TlsAcceptor, BindError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
+            .with_safe_default_protocol_versions()
+            .map_err(BindError::Tls)?
             .with_no_client_auth()
-            .with_single_cert(self.chain, self.key)?;
+            .with_cert_resolver(self.presented.clone());
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        if let Keeper::Acme(_) = self.keeper {
+            config.alpn_protocols.push(acme::ACME_TLS.to_vec());
+        }
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
-}
 
-impl Clone for Identity {
-    fn clone(&self) -> Self {
-        Self {
-            chain: self.chain.clone(),
-            key: self.key.clone_key(),
+    /// The configuration of QUIC that presents it.
+    pub(crate) fn quic(&self) -> Result<quinn::ServerConfig, BindError> {
+        quic::server_config_with(self.presented.clone()).map_err(BindError::QuicCertificate)
+    }
+
+    /// The digests that peers are told at first: none of a certificate that anybody can verify.
+    pub(crate) fn digests(&self) -> Vec<[u8; 32]> {
+        match &self.keeper {
+            Keeper::Own(own) => own.digests(),
+            Keeper::Nobody | Keeper::Files(_) | Keeper::Acme(_) => Vec::new(),
         }
     }
-}
 
-impl fmt::Debug for Identity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Identity(redacted)")
-    }
-}
-
-/// A certificate and its key cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum IdentityError {
-    /// A file cannot be read, or holds something else.
-    #[error("cannot use {}: {why}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// The chain has no certificate.
-    #[error("the certificate chain is empty; its first certificate has to be that of the server")]
-    Empty,
-}
-
-/// Presents a self-signed certificate on `endpoint`, and replaces it in time, for ever.
-pub(crate) async fn rotate(
-    endpoint: quinn::Endpoint,
-    first: Identity,
-    digests: watch::Sender<Vec<[u8; 32]>>,
-) {
-    let Err(error) = replace_in_turn(&endpoint, first, &digests).await;
-    tracing::error!(%error, "no new certificate for QUIC: restart the server before this one expires");
-}
-
-async fn replace_in_turn(
-    endpoint: &quinn::Endpoint,
-    first: Identity,
-    digests: &watch::Sender<Vec<[u8; 32]>>,
-) -> Result<Infallible, Unrenewed> {
-    let mut present = first;
-    loop {
-        digests.send_replace(vec![present.digest()]);
-        tokio::time::sleep(LIFETIME / 3).await;
-        let next = Identity::self_signed()?;
-        digests.send_replace(vec![present.digest(), next.digest()]);
-        tokio::time::sleep(LIFETIME / 3).await;
-        endpoint.set_server_config(Some(next.clone().quic()?));
-        tracing::info!("the QUIC certificate was replaced");
-        present = next;
-    }
-}
-
-/// Why there is no successor for the certificate that QUIC presents.
-#[derive(Debug, thiserror::Error)]
-enum Unrenewed {
-    #[error("cannot sign a certificate: {0}")]
-    Unsigned(#[from] rcgen::Error),
-    #[error(transparent)]
-    Unusable(#[from] BadCertificate),
-}
-
-const LIFETIME: Duration = Duration::from_secs(13 * 24 * 3600);
-
-/// Peers whose clocks run late must not find the certificate in their future.
-const CLOCK_SLACK: Duration = Duration::from_secs(3600);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn browsers_accept_the_lifetime() {
-        assert!(LIFETIME <= Duration::from_secs(14 * 24 * 3600));
-        assert!(LIFETIME / 3 > CLOCK_SLACK);
+    /// Whether [`Certificates::keep`] listens to somebody who asks it to look again.
+    pub(crate) const fn can_reload(&self) -> bool {
+        match self.keeper {
+            Keeper::Files(_) | Keeper::Acme(_) => true,
+            Keeper::Nobody | Keeper::Own(_) => false,
+        }
     }
 
-    #[test]
-    fn each_certificate_has_its_own_key_and_digest() {
-        let (a, b) = (
-            Identity::self_signed().unwrap(),
-            Identity::self_signed().unwrap(),
-        );
-        assert_ne!(a.digest(), b.digest());
-        assert!(a.clone().quic().is_ok() && a.clone().acceptor().is_ok());
-        let mixed = Identity {
-            chain: a.chain,
-            key: b.key,
-        };
-        assert!(mixed.clone().quic().is_err() && mixed.acceptor().is_err());
+    /// Replaces what is presented, when it is time or somebody asks, for ever. The digests of self-signed
+    /// certificates go to `digests`, the successor's before it is presented.
+    pub(crate) async fn keep(self, digests: watch::Sender<Vec<[u8; 32]>>, asked: Arc<Notify>) {
+        match self.keeper {
+            Keeper::Nobody => {}
+            Keeper::Files(files) => files.watch(&self.presented, &asked).await,
+            Keeper::Acme(acme) => acme.renew(&self.presented, &asked).await,
+            Keeper::Own(own) => own.rotate(&self.presented, &digests).await,
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use peersox_control::directory::{self, PublicUrl};
@@ -10,7 +11,7 @@ use peersox_core::limit::{Limit, Network, Networks};
 use peersox_core::origin::{self, Origin};
 use peersox_core::pairing;
 
-use crate::certificate::Identity;
+use crate::certificate::CertificateSource;
 use crate::forwarded::ProxyHeader;
 
 /// The configuration of a server. Every field has a default that suits a server in one's own network.
@@ -24,7 +25,15 @@ pub struct ServerConfig {
     pub metrics_listen: Option<SocketAddr>,
     /// Certificate and key, for TLS on TCP and for QUIC. Default: plain HTTP on TCP, for one's own network or
     /// behind a proxy that terminates TLS, and a self-signed certificate for QUIC that peers pin.
-    pub tls: Option<Identity>,
+    pub tls: Option<CertificateSource>,
+    /// A folder for certificates that this server makes, and their keys: mode 0700, files of mode 0600; it is
+    /// made unless it is there, its parent is not. For one server at a time. Default: none, and the next
+    /// process makes other ones.
+    pub certificate_folder: Option<PathBuf>,
+    /// With TLS: for how long browsers that have seen this server call it over TLS only, whatever a link says
+    /// (`Strict-Transport-Security`, RFC 6797). Whole seconds; zero makes browsers forget what they were told
+    /// before. Callers that name it `localhost` are told nothing. Default: 30 days.
+    pub hsts: Duration,
     /// How peers reach this server, with a path if a proxy serves it below one. Default: as each of them
     /// called it.
     pub public_url: Option<PublicUrl>,
@@ -74,6 +83,8 @@ impl Default for ServerConfig {
             listen: None,
             metrics_listen: None,
             tls: None,
+            certificate_folder: None,
+            hsts: Duration::from_secs(30 * 24 * 3_600),
             public_url: None,
             quic: true,
             stun: true,

@@ -13,6 +13,7 @@ use peersox_core::role::Role;
 use peersox_core::ticket::{Keyring, Signer};
 use peersox_proto::v1::Transport;
 use peersox_relay::Relay;
+use tokio::sync::{Notify, watch};
 
 use crate::metrics::Metrics;
 use crate::parts;
@@ -28,6 +29,9 @@ pub struct Handle {
     metrics: Metrics,
     /// Held from reading the keys until others are used, so that no key is lost.
     keys: Arc<Mutex<()>>,
+    /// Has the certificate read again, if it is one that can be.
+    reload: Option<Arc<Notify>>,
+    settled: Option<watch::Receiver<bool>>,
 }
 
 impl Handle {
@@ -36,6 +40,8 @@ impl Handle {
         relay: Option<Relay>,
         control: Option<Arc<dyn Plane>>,
         metrics: Metrics,
+        reload: Option<Arc<Notify>>,
+        settled: Option<watch::Receiver<bool>>,
     ) -> Self {
         Self {
             url,
@@ -43,6 +49,8 @@ impl Handle {
             control,
             metrics,
             keys: Arc::default(),
+            reload,
+            settled,
         }
     }
 
@@ -127,6 +135,25 @@ impl Handle {
     pub fn renew_secret(&self, secret: &Secret) -> Result<usize, StoreError> {
         let _alone = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         self.use_keys(self.plane()?.renewed_keys(secret.signer()))
+    }
+
+    /// Has the server read the files of its certificate again now, changed or not, or order one by ACME at
+    /// once that it was not given before; the log says what came of it. Answers whether there is such a
+    /// certificate: nothing happens if not.
+    pub fn reload_certificate(&self) -> bool {
+        if let Some(reload) = &self.reload {
+            reload.notify_one();
+        }
+        self.reload.is_some()
+    }
+
+    /// Waits until there is a certificate to present, or the first attempt to order one has failed, which
+    /// the log tells. Returns at once unless one is ordered by ACME.
+    pub async fn certificate_settled(&self) {
+        if let Some(settled) = &self.settled {
+            // The server has ended if nobody can say so any more.
+            let _ = settled.clone().wait_for(|it| *it).await;
+        }
     }
 
     fn use_keys(&self, keys: Keyring) -> Result<usize, StoreError> {

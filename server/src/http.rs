@@ -28,7 +28,7 @@ use hyper_util::server::conn::auto::Builder;
 use peersox_control::ClientAddr;
 use peersox_core::limit::{Full, Networks, Place, Pool};
 use peersox_relay::{Companion, HTTP2_WINDOW};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
@@ -36,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use crate::certificate::acme::ACME_TLS;
 use crate::forwarded::Forwarded;
 use crate::prefix::{Prefix, Way};
 
@@ -52,6 +53,8 @@ pub(crate) struct Http {
     pub(crate) forwarded: Forwarded,
     /// Networks without a share of their own; trusted proxies have none either.
     pub(crate) unmetered: Networks,
+    /// With TLS: for how long browsers that have seen this server call it by no other way.
+    pub(crate) hsts: Duration,
 }
 
 impl Http {
@@ -66,7 +69,9 @@ impl Http {
             prefix,
             forwarded,
             unmetered,
+            hsts,
         } = self;
+        let hsts = tls.is_some().then(|| hsts_header(hsts));
         let forwarded = Arc::new(forwarded);
         let pool = Pool::new(most, &unmetered);
         loop {
@@ -99,7 +104,7 @@ impl Http {
                 router: router.clone(),
                 prefix: prefix.clone(),
                 forwarded: Arc::clone(&forwarded),
-                secure: tls.is_some(),
+                hsts: hsts.clone(),
                 served: AtomicBool::new(false),
                 load: Load::new(place),
                 idle: IDLE,
@@ -123,8 +128,8 @@ struct Connection {
     router: Router,
     prefix: Prefix,
     forwarded: Arc<Forwarded>,
-    /// Whether the port speaks TLS.
-    secure: bool,
+    /// What browsers are told, if the port speaks TLS.
+    hsts: Option<HeaderValue>,
     /// Whether a request has come in.
     served: AtomicBool,
     load: Arc<Load>,
@@ -222,7 +227,11 @@ impl Connection {
         let mut first = [0; 1];
         let _ = stream.peek(&mut first).await?;
         if first[0] == TLS_HANDSHAKE {
-            let stream = tls.accept(stream).await?;
+            let mut stream = tls.accept(stream).await?;
+            // It has seen the certificate that it came for (RFC 8737, section 3).
+            if stream.get_ref().1.alpn_protocol() == Some(ACME_TLS) {
+                return Ok(stream.shutdown().await?);
+            }
             return self.speak_http(stream, stop, false).await;
         }
         self.speak_http(stream, stop, true).await
@@ -312,9 +321,9 @@ impl Connection {
             Ok(response) => response,
             Err(never) => match never {},
         };
-        if self.secure && !named_localhost {
+        if let Some(hsts) = self.hsts.as_ref().filter(|_| !named_localhost) {
             let headers = response.headers_mut();
-            headers.insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
+            headers.insert(header::STRICT_TRANSPORT_SECURITY, hsts.clone());
         }
         // The request is in flight until its answer is complete. An error is passed on as it is.
         response.map(|body| {
@@ -326,6 +335,12 @@ impl Connection {
     }
 }
 
+/// Strict-Transport-Security (RFC 6797). With no time at all browsers forget what they were told before.
+fn hsts_header(age: Duration) -> HeaderValue {
+    let text = format!("max-age={}", age.as_secs());
+    text.try_into().expect("a number is visible ASCII")
+}
+
 /// Whether the caller calls this machine `localhost`: other servers there may speak plain HTTP, and a browser
 /// would take what it is told for all ports.
 fn is_localhost<B>(request: &Request<B>) -> bool {
@@ -334,8 +349,8 @@ fn is_localhost<B>(request: &Request<B>) -> bool {
     asked.is_some_and(|asked| asked.split(':').next() == Some("localhost"))
 }
 
-/// Answers plain HTTP on a port that speaks TLS.
-fn to_https(request: &Request<Incoming>) -> Response<Body> {
+/// Answers plain HTTP where only TLS is of use.
+pub(crate) fn to_https<B>(request: &Request<B>) -> Response<Body> {
     let host = request
         .headers()
         .get("host")
@@ -359,9 +374,6 @@ const IDLE: Duration = Duration::from_secs(60);
 /// How long the other side may take to end an idle connection.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// Browsers that have seen this server over TLS call it by no other way for a month.
-const HSTS: HeaderValue = HeaderValue::from_static("max-age=2592000");
-
 /// How long TLS, version detection and the first request may take together.
 const FIRST_REQUEST: Duration = Duration::from_secs(10);
 
@@ -375,7 +387,7 @@ mod tests {
     use super::*;
 
     /// One end of a connection that is served; the other end belongs to the test.
-    async fn served(idle: Duration, secure: bool, pool: &Pool) -> TcpStream {
+    async fn served(idle: Duration, hsts: Option<Duration>, pool: &Pool) -> TcpStream {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mine = TcpStream::connect(listener.local_addr().unwrap())
             .await
@@ -386,7 +398,7 @@ mod tests {
             router: Router::new(),
             prefix: Prefix::default(),
             forwarded: Arc::default(),
-            secure,
+            hsts: hsts.map(hsts_header),
             served: AtomicBool::new(false),
             load: Load::new(pool.take(address.ip(), 1).unwrap()),
             idle,
@@ -402,7 +414,7 @@ mod tests {
         // GET / of the authority h, the end of stream 1 (RFC 9113, section 6.2; RFC 7541).
         const GET: &[u8] = &[0, 0, 6, 1, 5, 0, 0, 0, 1, 0x82, 0x86, 0x84, 0x41, 1, b'h'];
         let pool = Pool::new(10, &Networks::default());
-        let mut mine = served(Duration::from_millis(50), false, &pool).await;
+        let mut mine = served(Duration::from_millis(50), None, &pool).await;
         mine.write_all(&[PREFACE, SETTINGS, GET].concat())
             .await
             .unwrap();
@@ -420,19 +432,23 @@ mod tests {
     #[tokio::test]
     async fn a_server_with_tls_asks_browsers_to_insist_on_it() {
         let pool = Pool::new(10, &Networks::default());
-        for (secure, host, expected) in [
-            (true, "p.example", true),
-            (true, "p.example:3000", true),
-            (true, "localhost:3000", false),
-            (false, "p.example", false),
+        let month = Some(Duration::from_secs(2_592_000));
+        for (hsts, host, expected) in [
+            (month, "p.example", "max-age=2592000\r\n"),
+            (month, "p.example:3000", "max-age=2592000\r\n"),
+            (month, "localhost:3000", ""),
+            (Some(Duration::ZERO), "p.example", "max-age=0\r\n"),
+            (None, "p.example", ""),
         ] {
-            let mut mine = served(Duration::from_secs(9), secure, &pool).await;
+            let mut mine = served(Duration::from_secs(9), hsts, &pool).await;
             let request = format!("GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
             mine.write_all(request.as_bytes()).await.unwrap();
             let mut told = String::new();
             mine.read_to_string(&mut told).await.unwrap();
-            let asks = told.contains("strict-transport-security: max-age=2592000\r\n");
-            assert_eq!(asks, expected, "{host}: {told}");
+            let header = told.split_once("strict-transport-security: ");
+            let header = header.map_or("", |(_, rest)| rest);
+            let is_right = header.starts_with(expected) && header.is_empty() == expected.is_empty();
+            assert!(is_right, "{host}: {told}");
         }
     }
 }

@@ -68,7 +68,10 @@ pub mod state;
 pub mod store;
 
 pub use builder::{BindError, Builder};
-pub use certificate::{Identity, IdentityError};
+pub use certificate::{
+    AcmeConfig, AcmeError, AcmeName, BadAcmeName, CertificateFiles, CertificateSource, Identity,
+    IdentityError,
+};
 pub use config::{ConfigError, ServerConfig};
 pub use forwarded::ProxyHeader;
 pub use handle::{Handle, Status};

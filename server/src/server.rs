@@ -8,6 +8,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use axum::Router;
+use axum::extract::Request;
+use axum::response::IntoResponse as _;
 use peersox_control::directory::PublicUrl;
 use peersox_control::{Directory, Memory, Store};
 use peersox_core::limit::Networks;
@@ -15,21 +18,21 @@ use peersox_core::time::Timestamp;
 use peersox_relay::Relay;
 use peersox_relay::listen::{quic, stun};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::builder::{BindError, Builder};
-use crate::certificate::{self, Identity};
+use crate::certificate::{CertificateSource, Certificates, Presented};
+#[cfg(doc)]
 use crate::config::ServerConfig;
 use crate::forwarded::Forwarded;
 use crate::handle::{Handle, Plane, Status};
-use crate::http::Http;
+use crate::http::{self, Http};
 use crate::parts::{self, Context, Running, trusts_nobody};
 use crate::prefix::Prefix;
 use crate::role::Role;
 use crate::sockets;
-use crate::state::Secret;
 
 /// A running server. Dropping it is a [`Server::shutdown`] without grace that nobody waits for.
 #[must_use = "dropping it stops the server"]
@@ -107,31 +110,48 @@ impl Server {
             listening.map_err(refused(Some(address)))
         });
         let metrics_listener = metrics_listener.transpose()?;
-        let tls = config.tls.clone().map(Identity::acceptor);
-        let tls = tls.transpose().map_err(BindError::Tls)?;
+        let certificates = match config.tls.clone() {
+            Some(source) => Some(Certificates::of(source, &config)?),
+            None if has_quic => Some(Certificates::own(&config)?),
+            None => None,
+        };
+        let secure = certificates.as_ref().filter(|_| config.tls.is_some());
+        let tls = secure.map(Certificates::acceptor).transpose()?;
+        let http_listen = config.tls.as_ref().and_then(CertificateSource::http_listen);
+        let http_listener = http_listen.map(|address| {
+            let listening = sockets::tcp(Some(address)).and_then(listen);
+            listening.map_err(|source| BindError::AcmeHttp { address, source })
+        });
+        let http_listener = http_listener.transpose()?;
         let keys = parts::keyring(&builder.secret, &builder.former);
         let relay = match &builder.role {
             Role::All => Some(Relay::new(config.relay(), parts::verifier(&keys), now)),
             Role::Relay(role) => Some(Relay::new(config.relay(), trusts_nobody(&role.name), now)),
             Role::Control(_) => None,
         };
-        let quic = match (&relay, udp) {
-            (Some((relay, _)), Some(udp)) => {
-                Some(Quic::bind(&config, &builder.secret, relay, address, udp)?)
+        let endpoint = match (&relay, udp, &certificates) {
+            (Some((relay, _)), Some(socket), Some(certificates)) => {
+                let served = certificates.quic()?;
+                let stun = config.stun.then(|| stun::Server::new(relay));
+                let keys = builder.secret.quic_keys();
+                let endpoint =
+                    socket.and_then(|socket| quic::on_socket(served, &keys, socket, stun));
+                Some(endpoint.map_err(|source| BindError::Quic { address, source })?)
             }
-            (None, _) | (_, None) => None,
+            (None, ..) | (_, None, _) | (_, _, None) => None,
         };
 
         // From here on nothing fails.
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let (digests, published) = watch::channel(Vec::new());
-        let endpoint = quic.map(|Quic { endpoint, rotated }| {
-            if let Some(first) = rotated {
-                let rotation = certificate::rotate(endpoint.clone(), first, digests);
-                tasks.spawn(stop.clone().run_until_cancelled_owned(rotation));
-            }
-            endpoint
-        });
+        let first = certificates.as_ref().map(Certificates::digests);
+        let (digests, published) = watch::channel(first.unwrap_or_default());
+        let reload = Arc::new(Notify::new());
+        let reloads = certificates.as_ref().is_some_and(Certificates::can_reload);
+        let presented = certificates.as_ref().map(|it| Arc::clone(&it.presented));
+        if let Some(certificates) = certificates {
+            let keeping = certificates.keep(digests, Arc::clone(&reload));
+            tasks.spawn(stop.clone().run_until_cancelled_owned(keeping));
+        }
         if let Some(((relay, _), endpoint)) = relay.as_ref().zip(endpoint.as_ref()) {
             tasks.spawn(quic::serve(relay.clone(), endpoint.clone()));
         }
@@ -164,8 +184,14 @@ impl Server {
                 header: config.proxy_header,
                 ..Forwarded::default()
             },
+            hsts: config.hsts,
         };
         tasks.spawn(http.run(stop.clone(), tasks.clone()));
+        if let Some(((listener, address), presented)) = http_listener.zip(presented.clone()) {
+            let http = to_https_at(listener, presented, config.unmetered_connections());
+            tasks.spawn(http.run(stop.clone(), tasks.clone()));
+            tracing::info!(%address, "HTTP-01");
+        }
         tracing::info!(%address, tls = secure, quic = has_quic, "listening");
         let url = url(address, secure, config.public_url.as_ref());
         let Running {
@@ -187,6 +213,7 @@ impl Server {
                     prefix: Prefix::of(None),
                     unmetered: Networks::default(),
                     forwarded: Forwarded::default(),
+                    hsts: Duration::ZERO,
                 };
                 tasks.spawn(http.run(last.clone(), tasks.clone()));
                 tracing::info!(%address, "metrics");
@@ -197,7 +224,14 @@ impl Server {
         Ok(Self {
             address,
             metrics_address,
-            handle: Handle::new(url, relay.clone(), control.clone(), metrics),
+            handle: Handle::new(
+                url,
+                relay.clone(),
+                control.clone(),
+                metrics,
+                reloads.then_some(reload),
+                presented.map(|it| it.settled()),
+            ),
             ending: Some(Ending {
                 control,
                 relay,
@@ -280,6 +314,24 @@ impl Ending {
     }
 }
 
+/// A port of plain HTTP for HTTP-01, which sends everybody but authorities to `https`.
+fn to_https_at(listener: TcpListener, presented: Arc<Presented>, unmetered: Networks) -> Http {
+    let answer = async move |request: Request| {
+        let text = presented.challenges.text(request.uri().path());
+        text.map_or_else(|| http::to_https(&request), |text| text.into_response())
+    };
+    Http {
+        listener,
+        most: sockets::most_connections() / 8,
+        tls: None,
+        router: Router::new().fallback(answer),
+        prefix: Prefix::of(None),
+        unmetered,
+        forwarded: Forwarded::default(),
+        hsts: Duration::ZERO,
+    }
+}
+
 /// Of those who read metrics; more are refused.
 const METRICS_CONNECTIONS: u64 = 64;
 
@@ -287,38 +339,6 @@ fn listen(socket: std::net::TcpListener) -> std::io::Result<(TcpListener, Socket
     let listener = TcpListener::from_std(socket)?;
     let address = listener.local_addr()?;
     Ok((listener, address))
-}
-
-/// The UDP side, before anything is served on it.
-struct Quic {
-    endpoint: quinn::Endpoint,
-    /// The certificate that has to be replaced in time, if the server made its own.
-    rotated: Option<Identity>,
-}
-
-impl Quic {
-    fn bind(
-        config: &ServerConfig,
-        secret: &Secret,
-        relay: &Relay,
-        address: SocketAddr,
-        socket: std::io::Result<std::net::UdpSocket>,
-    ) -> Result<Self, BindError> {
-        let (first, rotated) = match config.tls.clone() {
-            Some(given) => (given, None),
-            None => {
-                let own = Identity::self_signed();
-                let own = own.map_err(|error| BindError::SelfSigned(error.into()))?;
-                (own.clone(), Some(own))
-            }
-        };
-        let served = first.quic().map_err(BindError::QuicCertificate)?;
-        let stun = config.stun.then(|| stun::Server::new(relay));
-        let endpoint = socket
-            .and_then(|socket| quic::on_socket(served, &secret.quic_keys(), socket, stun))
-            .map_err(|source| BindError::Quic { address, source })?;
-        Ok(Self { endpoint, rotated })
-    }
 }
 
 fn url(address: SocketAddr, secure: bool, public: Option<&PublicUrl>) -> String {

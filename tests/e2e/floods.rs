@@ -4,7 +4,7 @@
 //! `PEERSOX_MUTATED` says how many mutated frames each transport gets; `PEERSOX_SEED` is the seed that they
 //! begin with, which a failure prints.
 
-mod legs;
+pub mod legs;
 mod mutated;
 mod pieces;
 mod quic;

@@ -95,11 +95,10 @@ impl Server {
             command.args(["--listen", address]);
         }
         quiet(&mut command).envs(environment.iter().copied());
-        let scheme = if options.contains(&"--tls-cert") {
-            "https"
-        } else {
-            "http"
-        };
+        let has_tls = ["--tls-cert", "--acme"]
+            .iter()
+            .any(|it| options.contains(it));
+        let scheme = if has_tls { "https" } else { "http" };
         Self::run(command, scheme).await
     }
 
@@ -142,6 +141,29 @@ impl Server {
             }
             all
         }))
+    }
+
+    /// What it said before it said where it is.
+    pub fn said_before(&self) -> &str {
+        let (before, _) = self.said.as_ref().expect("nobody records it");
+        before
+    }
+
+    /// Waits for a line of its log with these words; what comes before is read and gone.
+    pub async fn says(&mut self, words: &str) -> String {
+        let (_, stderr) = self.said.as_mut().expect("nobody records it");
+        let mut others = String::new();
+        let reading = async {
+            loop {
+                match stderr.next_line().await.expect("readable") {
+                    Some(line) if line.contains(words) => return line,
+                    Some(line) => others = others.clone() + &line + "\n",
+                    None => panic!("it ended without {words:?}: {others}"),
+                }
+            }
+        };
+        let found = tokio::time::timeout(PATIENCE, reading).await;
+        found.unwrap_or_else(|_| panic!("it does not say {words:?}, but {others}"))
     }
 
     pub fn url(&self) -> String {

@@ -6,6 +6,7 @@ mod admin;
 mod architecture;
 mod bench;
 mod calls;
+mod certificates;
 mod client;
 mod confirm;
 mod connect;

@@ -34,7 +34,7 @@ async fn the_other_side_hears_at_once_of_every_signal_that_ends_a_command() {
     }
 }
 
-fn ignores_hang_up() -> bool {
+pub fn ignores_hang_up() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let mask = status
         .lines()

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use peersox_server::role::ControlUrl;
-use peersox_server::{Network, Origin, PublicUrl, RelayName, ice};
+use peersox_server::{AcmeName, Network, Origin, PublicUrl, RelayName, ice};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -13,6 +13,7 @@ use peersox_server::{Network, Origin, PublicUrl, RelayName, ice};
   peersox serve --listen 127.0.0.1:8080           for this machine only
   peersox serve --tls-cert c.pem --tls-key k.pem  with TLS for everything
   peersox serve --state peersox.state             remembers pairings over a restart
+  peersox serve --listen [::]:443 --state peersox.state --acme p.example   gets a certificate by itself
   peersox serve --redis redis://redis.example     keeps them in Redis
   peersox serve --role control --redis URL --secret-file FILE --control-token-file FILE
   peersox serve --role relay --control URL --control-token-file FILE --public-url https://r1.example
@@ -23,7 +24,8 @@ pub(crate) struct Serve {
     #[arg(long, env = "PEERSOX_LISTEN", value_name = "ADDRESS:PORT")]
     pub(crate) listen: Option<SocketAddr>,
 
-    /// Certificate chain in PEM, for TLS on TCP and for QUIC.
+    /// Certificate chain in PEM, for TLS on TCP and for QUIC. This file and that of the key are read again
+    /// when they change, and on SIGHUP.
     #[arg(
         long,
         env = "PEERSOX_TLS_CERT",
@@ -41,12 +43,68 @@ pub(crate) struct Serve {
     )]
     pub(crate) tls_key: Option<PathBuf>,
 
+    /// Name for which a certificate is ordered by ACME, for TLS on TCP and for QUIC, as in `p.example`, and
+    /// renewed in time. It has to lead the authority here: port 443 to the port of `--listen`, or port 80
+    /// to that of `--acme-http`. Needs `--state`. You agree to the terms of the authority. May be repeated.
+    #[arg(
+        long,
+        env = "PEERSOX_ACME",
+        value_delimiter = ',',
+        conflicts_with = "tls_cert",
+        value_name = "NAME"
+    )]
+    pub(crate) acme: Vec<AcmeName>,
+
+    /// Where the authority may write to about its account. Default: nowhere.
+    #[arg(
+        long,
+        env = "PEERSOX_ACME_EMAIL",
+        requires = "acme",
+        value_name = "ADDRESS"
+    )]
+    pub(crate) acme_email: Option<String>,
+
+    /// Address for HTTP-01, as in `[::]:80`, where everything else is sent to https. It is tried before
+    /// TLS-ALPN-01 then. Default: none, and TLS-ALPN-01 on the port of `--listen`.
+    #[arg(
+        long,
+        env = "PEERSOX_ACME_HTTP",
+        requires = "acme",
+        value_name = "ADDRESS:PORT"
+    )]
+    pub(crate) acme_http: Option<SocketAddr>,
+
+    /// Directory of the authority. Default: that of Let's Encrypt.
+    #[arg(
+        long,
+        env = "PEERSOX_ACME_DIRECTORY",
+        requires = "acme",
+        value_name = "URL"
+    )]
+    pub(crate) acme_directory: Option<String>,
+
+    /// Certificate authority in PEM by which the directory is verified, beside those of this machine.
+    #[arg(
+        long,
+        env = "PEERSOX_ACME_ROOT",
+        requires = "acme",
+        value_name = "FILE"
+    )]
+    pub(crate) acme_root: Option<PathBuf>,
+
+    /// With TLS: seconds for which browsers that have seen this server call it over TLS only
+    /// (Strict-Transport-Security). 0 switches that off, also in browsers that were told before.
+    #[arg(long, env = "PEERSOX_HSTS_MAX_AGE", default_value_t = 2_592_000, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(0..=63_072_000))]
+    pub(crate) hsts_max_age: u64,
+
     /// How peers reach this server, as in `https://p.example`. Default: as each of them called it.
     #[arg(long, env = "PEERSOX_PUBLIC_URL", value_name = "URL")]
     pub(crate) public_url: Option<PublicUrl>,
 
     /// File that keeps pairings and keys over a restart; created if it does not exist, for one
-    /// server at a time. Default: memory, and devices pair again after a restart.
+    /// server at a time. Certificates are kept beside it, in the folder FILE.tls; a relay alone keeps
+    /// nothing but these. Default: memory, and devices pair again after a restart.
     #[arg(long, env = "PEERSOX_STATE", value_name = "FILE")]
     pub(crate) state: Option<PathBuf>,
 

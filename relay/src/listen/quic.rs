@@ -12,6 +12,8 @@ use peersox_core::close::CloseReason;
 use quinn::crypto::rustls::{HandshakeData, NoInitialCipherSuite, QuicServerConfig};
 use quinn::{RecvStream, SendStream, VarInt};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::ResolvesServerCert;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::debug;
 
@@ -150,11 +152,23 @@ pub fn server_config(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 ) -> Result<quinn::ServerConfig, BadCertificate> {
+    let provider = rustls::crypto::ring::default_provider();
+    let certified = CertifiedKey::from_der(chain, key, &provider)?;
+    server_config_with(Arc::new(SingleCertAndKey::from(certified)))
+}
+
+/// The same for a certificate that may be replaced at any time: `certificates` is asked in each handshake.
+///
+/// # Errors
+/// [`BadCertificate::Cipher`] if the TLS provider cannot do QUIC.
+pub fn server_config_with(
+    certificates: Arc<dyn ResolvesServerCert>,
+) -> Result<quinn::ServerConfig, BadCertificate> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut tls = rustls::ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_no_client_auth()
-        .with_single_cert(chain, key)?;
+        .with_cert_resolver(certificates);
     tls.alpn_protocols = vec![ALPN.to_vec(), webtransport::ALPN.to_vec()];
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
     config.transport_config(Arc::new(transport_config()));
