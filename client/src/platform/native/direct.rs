@@ -11,6 +11,7 @@ mod attempt;
 mod certificate;
 mod engine;
 mod gather;
+mod names;
 mod quic;
 mod socket;
 pub(super) mod webrtc;

@@ -14,7 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use data_encoding::BASE64_NOPAD;
+use futures_util::StreamExt as _;
 use futures_util::future::OptionFuture;
+use futures_util::stream::FuturesUnordered;
 use is::stun::{StunMessage, StunPacket};
 use is::{Candidate, IceAgent, IceAgentEvent, IceCreds, Protocol, Sha1HmacProvider};
 use peersox_core::direct::{
@@ -28,6 +30,7 @@ use tokio::time::Instant;
 
 use super::engine::{Engine, Heard};
 use super::gather::{self, Gather};
+use super::names;
 use super::socket::{Sockets, Stun};
 use crate::platform::native::leg::Leg;
 use crate::platform::native::{BoxFuture, Random};
@@ -57,6 +60,8 @@ pub(super) struct Attempt {
     stun: mpsc::Receiver<Stun>,
     agent: IceAgent,
     gather: Gather,
+    /// Candidates of the other side whose names are being looked up.
+    names: FuturesUnordered<BoxFuture<Option<IceCandidate>>>,
     engine: Engine,
     /// The digest of the other side's certificate, which stays the same for as long as the attempt.
     theirs: Option<[u8; 32]>,
@@ -95,6 +100,7 @@ impl Attempt {
             stun,
             agent,
             gather: Gather::default(),
+            names: FuturesUnordered::new(),
             theirs: None,
             connecting: OptionFuture::from(None),
             begun: false,
@@ -139,6 +145,9 @@ impl Attempt {
                     None => return Ok(()),
                 },
                 Some(stun) = self.stun.recv() => self.hear(&stun).await?,
+                Some(shown) = self.names.next(), if !self.names.is_empty() => {
+                    shown.iter().for_each(|it| self.add_theirs(it));
+                }
                 (server, request) = self.gather.next() => self.sockets.send(None, server, &request),
                 Some(()) = due => {}
             }
@@ -158,13 +167,21 @@ impl Attempt {
             Order::Answer { servers } => self.describe(false, &servers).await,
             Order::Accept(description) => self.accept(&description).await,
             Order::Add(candidate) => {
-                match theirs(&candidate) {
-                    Ok(candidate) => self.agent.add_remote_candidate(candidate),
-                    // One that does not fit costs nothing but itself.
-                    Err(error) => tracing::debug!(%error, "a candidate is of no use here"),
+                let hides = names::hidden(&candidate.candidate).is_some();
+                match hides && self.names.len() < MOST_NAMES {
+                    true => self.names.push(Box::pin(names::shown(candidate))),
+                    false => self.add_theirs(&candidate),
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// Adds an address of the other side. One that does not fit costs nothing but itself.
+    fn add_theirs(&mut self, candidate: &IceCandidate) {
+        match theirs(candidate) {
+            Ok(candidate) => self.agent.add_remote_candidate(candidate),
+            Err(error) => tracing::debug!(%error, "a candidate is of no use here"),
         }
     }
 
@@ -365,6 +382,9 @@ const PACE: Duration = Duration::from_millis(50);
 /// Candidates of the other side: those that it told ([`peersox_core::direct`] bounds them), and those that it
 /// was seen at.
 const MOST_REMOTE: usize = 128;
+
+/// Names that are looked up at a time. A browser has one for each version of IP and each network card.
+const MOST_NAMES: usize = 8;
 
 /// A pair for each address of this side and each of the other, those seen by servers included.
 const MOST_PAIRS: usize = 200;

@@ -114,7 +114,7 @@ impl Asked {
     }
 }
 
-/// The addresses of a server, at most `each` of each version of IP.
+/// The addresses of a name, at most `each` of each version of IP.
 pub(in crate::platform::native) async fn resolve(
     host: &str,
     port: u16,
@@ -122,7 +122,7 @@ pub(in crate::platform::native) async fn resolve(
 ) -> Vec<SocketAddr> {
     let resolved = tokio::net::lookup_host((host, port));
     let Ok(Ok(addresses)) = tokio::time::timeout(RESOLVING, resolved).await else {
-        tracing::debug!(host, "a server of STUN has no address");
+        tracing::debug!(host, "a name has no address");
         return Vec::new();
     };
     let (v4, v6) = addresses.partition::<Vec<_>, _>(SocketAddr::is_ipv4);
