@@ -49,12 +49,12 @@ export async function apiLifeChecks() {
 
   await check('embedded: the other side sees that a client is closed, and the same client can pair again at once', async (scope) => {
     const { a, b } = await pair(scope)
-    const gone = a.evaluate(() => new Promise((resolve) => client.on('closed', ({ reason }) => resolve(reason))))
+    await a.evaluate(() => void (globalThis.gone = new Promise((resolve) => client.on('closed', ({ reason }) => resolve(reason)))))
     const code = await b.evaluate(async () => {
       client.close()
       return (await client.initPairing()).code
     })
-    equal(await gone, 'peer-closed', 'the other side')
+    equal(await a.evaluate(() => gone), 'peer-closed', 'the other side')
     await a.evaluate((code) => {
       client.pair(code)
       return client.connected()
@@ -71,9 +71,9 @@ export async function apiLifeChecks() {
       return made
     }, server.url)
     equal(await a.evaluate((url) => fetch(url, { mode: 'no-cors' }).then(({ type }) => type), server.url), 'opaque', 'another request')
-    const joined = a.evaluate(() => new Promise((resolve) => clients[7].on('pairing.joined', () => resolve('joined'))))
+    await a.evaluate(() => void (globalThis.joined = new Promise((resolve) => clients[7].on('pairing.joined', () => resolve('joined')))))
     await b.evaluate((code) => client.pair(code).then(() => client.connected()), codes[7])
-    equal(await joined, 'joined', 'the last one')
+    equal(await a.evaluate(() => joined), 'joined', 'the last one')
   })
 
   await check('embedded: listeners that come and go take no message of others', async (scope) => {

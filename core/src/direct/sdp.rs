@@ -78,15 +78,13 @@ impl FromStr for DataSession {
                     MID => set(&mut mid, MID, token(value))?,
                     SETUP => set(&mut setup, SETUP, setup_of(value))?,
                     PORT => set(&mut port, PORT, (value == SCTP_PORT).then_some(()))?,
-                    SIZE => set(&mut size, SIZE, value.parse().ok().filter(|it| holds(*it)))?,
+                    SIZE => set(&mut size, SIZE, holds_frames(value).then_some(()))?,
                     _ => {}
                 }
             }
         }
         section.ok_or(Malformed::Line("m"))?;
         port.ok_or(Malformed::Line(PORT))?;
-        // Without it 64 KiB is meant, which holds every frame.
-        let _: Option<u64> = size;
         Ok(Self {
             description,
             setup: setup.ok_or(Malformed::Line(SETUP))?,
@@ -141,9 +139,11 @@ fn token(value: &str) -> Option<String> {
     ((1..=64).contains(&value.len()) && value.bytes().all(is_safe)).then(|| value.to_owned())
 }
 
-/// Whether the other side takes every frame. 0 says that it takes any size.
-const fn holds(size: u64) -> bool {
-    size == 0 || size >= LARGEST_FRAME
+/// Whether messages of this size hold every frame. 0 stands for any size; a description without one means 64
+/// KiB, which do.
+fn holds_frames(size: &str) -> bool {
+    let size: Option<u64> = size.parse().ok();
+    size.is_some_and(|size| size == 0 || size >= LARGEST_FRAME)
 }
 
 const MID: &str = "mid";

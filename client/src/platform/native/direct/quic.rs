@@ -156,26 +156,13 @@ const QUEUE: u64 = 256 << 10;
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr};
-
     use bytes::Bytes;
     use peersox_core::frame::Frame;
-    use tokio::sync::mpsc;
 
     use super::*;
 
-    /// Two sides whose packets go to each other, as if ICE had picked this pair.
     fn pair() -> [Quic; 2] {
-        let sides = [(); 2].map(|()| {
-            // Nobody reads STUN here.
-            let (stun, _) = mpsc::channel(1);
-            Arc::new(Sockets::bind(stun).unwrap())
-        });
-        let ip = IpAddr::from(Ipv4Addr::LOCALHOST);
-        let [one, other] = [&sides[0], &sides[1]].map(|it| it.at(ip).unwrap());
-        sides[0].route(one, other);
-        sides[1].route(other, one);
-        sides.map(|it| Quic::new(it).unwrap())
+        Sockets::pair().map(|it| Quic::new(it).unwrap())
     }
 
     async fn soon<T>(future: impl Future<Output = T>) -> Option<T> {

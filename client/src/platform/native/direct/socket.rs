@@ -156,6 +156,17 @@ impl Sockets {
         meta.dst_ip = None;
     }
 
+    /// Two sides whose datagrams go to each other, as if ICE had picked this pair. Nobody reads their STUN.
+    #[cfg(test)]
+    pub(super) fn pair() -> [Arc<Self>; 2] {
+        let sides = [(); 2].map(|()| Arc::new(Self::bind(mpsc::channel(1).0).unwrap()));
+        let ip = IpAddr::from(Ipv4Addr::LOCALHOST);
+        let [one, other] = [&sides[0], &sides[1]].map(|it| it.at(ip).unwrap());
+        sides[0].route(one, other);
+        sides[1].route(other, one);
+        sides
+    }
+
     /// No critical section leaves half a change behind, so a poisoned lock is as good as new.
     fn routes(&self) -> MutexGuard<'_, Routes> {
         self.routes.lock().unwrap_or_else(PoisonError::into_inner)

@@ -142,27 +142,15 @@ const FAREWELL: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr};
-
     use super::*;
 
-    /// Two sides whose datagrams go to each other, as if ICE had picked this pair.
     fn pair() -> [WebRtc; 2] {
         pair_with(Certificate::make().unwrap())
     }
 
     /// The second one shows this certificate.
     fn pair_with(certificate: Certificate) -> [WebRtc; 2] {
-        let sides = [(); 2].map(|()| {
-            // Nobody reads STUN here.
-            let (stun, _) = mpsc::channel(1);
-            Arc::new(Sockets::bind(stun).unwrap())
-        });
-        let ip = IpAddr::from(Ipv4Addr::LOCALHOST);
-        let [one, other] = [&sides[0], &sides[1]].map(|it| it.at(ip).unwrap());
-        sides[0].route(one, other);
-        sides[1].route(other, one);
-        let [one, other] = sides;
+        let [one, other] = Sockets::pair();
         [
             WebRtc::new(one).unwrap(),
             WebRtc::with(other, certificate).unwrap(),
