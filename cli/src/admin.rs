@@ -26,8 +26,9 @@ use serde_json::json;
 use tokio::io::BufReader;
 use tokio::net::UnixStream;
 
-use crate::args::admin::{Drain, Log, Revoke, Rotate, Status};
+use crate::args::admin::{Drain, Log, Pairings, Revoke, Rotate, Status};
 use crate::failure::Failure;
+use crate::nodes;
 use crate::share::{hear, tell};
 use crate::terminal::{Voice, out, out_json};
 
@@ -110,7 +111,11 @@ struct Standing {
 
 /// `peersox status`.
 pub(crate) async fn status(args: Status) -> anyhow::Result<()> {
-    let mut line = Line::to(&args.socket.path).await?;
+    let path = match &args.path {
+        Some(path) if args.metrics.is_empty() => path,
+        _ => return nodes::status(&args.metrics, args.json).await,
+    };
+    let mut line = Line::to(path).await?;
     let Told::Status(now) = line.ask(&Ask::Status).await? else {
         return Err(line.puzzled().into());
     };
@@ -124,7 +129,7 @@ pub(crate) async fn status(args: Status) -> anyhow::Result<()> {
 }
 
 /// `peersox pairings`.
-pub(crate) async fn pairings(args: Status) -> anyhow::Result<()> {
+pub(crate) async fn pairings(args: Pairings) -> anyhow::Result<()> {
     let mut line = Line::to(&args.socket.path).await?;
     let mut after = None;
     loop {

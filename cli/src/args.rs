@@ -53,10 +53,10 @@ pub(crate) enum Command {
     Devices(Devices),
     /// Forget a saved device and revoke the pairing.
     Forget(Forget),
-    /// Say how a running server of this machine stands.
+    /// Say how a running server of this machine stands, or the nodes of a service.
     Status(admin::Status),
     /// List the pairings of a running server of this machine.
-    Pairings(admin::Status),
+    Pairings(admin::Pairings),
     /// Revoke a pairing of a running server of this machine.
     Revoke(admin::Revoke),
     /// Sign tickets with another secret from now on, on a running server of this machine.
@@ -120,7 +120,8 @@ impl Command {
             Self::Devices(args) => args.remote.json,
             Self::Forget(args) => args.remote.json,
             Self::Hold(args) => args.remote.json,
-            Self::Status(args) | Self::Pairings(args) => args.json,
+            Self::Status(args) => args.json,
+            Self::Pairings(args) => args.json,
             Self::Serve(_)
             | Self::Revoke(_)
             | Self::Rotate(_)

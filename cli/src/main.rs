@@ -21,6 +21,7 @@ mod invite;
 mod keep;
 mod manual;
 mod meet;
+mod nodes;
 mod pair;
 mod person;
 mod ping;
@@ -105,7 +106,7 @@ fn run(mut command: Command, filter: telemetry::Filter) -> anyhow::Result<()> {
             Command::Devices(args) => pair::list(args.remote).await,
             Command::Forget(args) => pair::forget(args).await,
             Command::Hold(args) => share::owner::run(args).await,
-            Command::Status(args) => admin::status(args).await,
+            Command::Status(args) => until_stopped(admin::status(args)).await,
             Command::Pairings(args) => admin::pairings(args).await,
             Command::Revoke(args) => admin::revoke(args).await,
             Command::Rotate(args) => admin::rotate(args).await,

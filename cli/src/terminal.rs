@@ -1,7 +1,8 @@
 //! What is said while a command runs: sentences for people, or one JSON object per line.
 
 use std::borrow::Cow;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{IsTerminal, Write as _};
+use std::os::fd::AsFd;
 use std::sync::{Mutex, PoisonError};
 
 use indicatif::ProgressBar;
@@ -179,9 +180,18 @@ pub(crate) struct Look {
 impl Look {
     /// Of the terminal behind standard error.
     pub(crate) fn of_stderr() -> Self {
-        let size = terminal_size::terminal_size_of(std::io::stderr());
+        Self::of(std::io::stderr())
+    }
+
+    /// Of the terminal behind standard output.
+    pub(crate) fn of_stdout() -> Self {
+        Self::of(std::io::stdout())
+    }
+
+    fn of(stream: impl AsFd + IsTerminal) -> Self {
+        let terminal = stream.is_terminal();
+        let size = terminal_size::terminal_size_of(stream);
         let (columns, rows) = size.map_or((80, 24), |(columns, rows)| (columns.0, rows.0));
-        let terminal = std::io::stderr().is_terminal();
         let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         let kind = set("TERM").unwrap_or_else(|| "dumb".into());
         Self {

@@ -20,6 +20,7 @@ use peersox_core::id::PairingId;
 use peersox_core::limit::{Full, Limit, Networks, Paid, Place, Pool, Prefix, Rates, Tiers};
 use peersox_core::time::{Moment, Timestamp};
 
+use crate::metrics::{Budget, Refusals};
 use crate::store::Charge;
 
 /// The budgets.
@@ -75,6 +76,8 @@ pub struct Guard {
     failed_joins: Tiers,
     creates: Tiers,
     unmetered: Networks,
+    /// What was refused, by budget.
+    pub(crate) refusals: Refusals,
 }
 
 #[derive(Debug)]
@@ -102,6 +105,7 @@ impl Guard {
             failed_joins: config.failed_joins,
             creates: config.creates,
             unmetered: config.unmetered.clone(),
+            refusals: Refusals::default(),
         }
     }
 
@@ -135,7 +139,8 @@ impl Guard {
     /// # Errors
     /// How long to wait, if a budget is spent.
     pub fn join(&self, address: IpAddr, now: Timestamp) -> Result<JoinAttempt<'_>, Duration> {
-        let paid = lock(&self.budgets).joins.take(address, 1, moment(now))?;
+        let paid = lock(&self.budgets).joins.take(address, 1, moment(now));
+        let paid = paid.inspect_err(|_| self.refusals.count(Budget::Joins))?;
         Ok(JoinAttempt {
             guard: self,
             address,
@@ -149,7 +154,9 @@ impl Guard {
     /// How long to wait, if a budget is spent.
     pub fn create(&self, address: IpAddr, now: Timestamp) -> Result<(), Duration> {
         let mut budgets = lock(&self.budgets);
-        budgets.creates.take(address, 1, moment(now)).map(drop)
+        let paid = budgets.creates.take(address, 1, moment(now));
+        paid.map(drop)
+            .inspect_err(|_| self.refusals.count(Budget::Creates))
     }
 
     /// Takes a place among the watches, of this pairing and of all, until it is dropped; nothing if all are
@@ -160,6 +167,7 @@ impl Guard {
         let mut by_pairing = lock(&self.by_pairing);
         let open = by_pairing.get(&pairing).copied().unwrap_or(0);
         if open >= self.watches_per_pairing {
+            self.refusals.count(Budget::Watches);
             return None;
         }
         by_pairing.insert(pairing, open + 1);
@@ -173,7 +181,7 @@ impl Guard {
     /// Takes a place for a stream that belongs to no pairing, among those of all watches.
     #[must_use]
     pub fn stream(&self, address: IpAddr) -> Option<Place> {
-        self.watches.take(address, 1).ok()
+        self.within(&self.watches, address, Budget::Watches)
     }
 
     /// Takes a place for a pairing, until the place is dropped.
@@ -181,7 +189,13 @@ impl Guard {
     /// # Errors
     /// [`Full`] says what stands in the way.
     pub fn pairing(&self, address: IpAddr) -> Result<Place, Full> {
-        self.pairings.take(address, 1)
+        let place = self.pairings.take(address, 1);
+        place.inspect_err(|why| {
+            // With all places taken the store may still have room.
+            if *why == Full::Share {
+                self.refusals.count(Budget::Pairings);
+            }
+        })
     }
 
     /// Takes the places of a call that waits for a person: one of a watch, and one of the half of all calls
@@ -189,13 +203,18 @@ impl Guard {
     #[must_use]
     pub fn keep(&self, pairing: PairingId, address: IpAddr) -> Option<(WatchPlace, Place)> {
         let watch = self.watch(pairing, address)?;
-        Some((watch, self.kept.take(address, 1).ok()?))
+        Some((watch, self.within(&self.kept, address, Budget::Calls)?))
     }
 
     /// Takes a place among the calls that are being answered.
     #[must_use]
     pub fn call(&self, address: IpAddr) -> Option<Place> {
-        self.calls.take(address, 1).ok()
+        self.within(&self.calls, address, Budget::Calls)
+    }
+
+    fn within(&self, pool: &Pool, address: IpAddr, budget: Budget) -> Option<Place> {
+        let place = pool.take(address, 1);
+        place.inspect_err(|_| self.refusals.count(budget)).ok()
     }
 }
 

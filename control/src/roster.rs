@@ -225,6 +225,13 @@ impl Roster {
         origins
     }
 
+    /// How many are there.
+    pub(crate) fn count(&self) -> usize {
+        let state = self.lock();
+        let here = state.relays.values();
+        here.filter(|entry| entry.missing.is_none()).count()
+    }
+
     /// What all of them carry.
     pub(crate) fn total(&self) -> (u64, u64) {
         let state = self.lock();

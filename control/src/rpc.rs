@@ -5,6 +5,7 @@ mod directory;
 mod entrance;
 #[cfg(test)]
 mod guesser;
+mod measured;
 mod pairing;
 #[cfg(test)]
 mod several;
@@ -12,5 +13,6 @@ mod status;
 mod watch;
 
 pub(crate) use directory::Directory;
+pub(crate) use measured::Measured;
 pub(crate) use pairing::Pairing;
 pub(crate) use status::{busy, too_many_watches};

@@ -30,7 +30,7 @@ use crate::execute::{Failure, unrejected};
 use crate::guard::Guard;
 use crate::http;
 use crate::living::Living;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Standing};
 use crate::presence::{Presence, Source};
 use crate::revoked::Revoked;
 use crate::roster::{Order, Roster};
@@ -127,8 +127,11 @@ impl<S: Store> Control<S> {
                 .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         };
-        let pairing = PairingServiceServer::new(rpc::Pairing(Arc::clone(&self.0)))
-            .max_decoding_message_size(MAX_REQUEST);
+        let pairing = rpc::Measured {
+            service: rpc::Pairing(Arc::clone(&self.0)),
+            metrics: self.0.metrics.clone(),
+        };
+        let pairing = PairingServiceServer::new(pairing).max_decoding_message_size(MAX_REQUEST);
         let health =
             tonic_health::server::HealthService::from_health_reporter(self.0.health.clone());
         let health = tonic_health::pb::health_server::HealthServer::new(health);
@@ -237,6 +240,8 @@ impl<S: Store> Control<S> {
     /// Adds what control counts, as OpenMetrics.
     pub fn register_metrics(&self, registry: &mut Registry) {
         self.0.metrics.register(registry);
+        self.0.guard.refusals.register(registry);
+        registry.register_collector(Box::new(Standing(self.clone())));
     }
 
     /// What tickets are signed with, and whose are good; marked whenever that changes.
@@ -289,6 +294,12 @@ impl<S: Store> Control<S> {
             .as_ref()
             .map(Roster::total)
             .unwrap_or_default()
+    }
+
+    /// How many relays that run apart are there; nothing if the relay runs beside control.
+    #[must_use]
+    pub fn relays(&self) -> Option<usize> {
+        self.0.roster.as_ref().map(Roster::count)
     }
 
     /// Whether [`Control::stop`] was called.

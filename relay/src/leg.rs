@@ -28,6 +28,7 @@ use peersox_core::frame::Frame;
 use peersox_core::session::LegId;
 use tokio::time::Instant;
 
+use crate::metrics::Transport;
 use crate::pump::Held;
 use crate::seat::Seat;
 
@@ -177,6 +178,21 @@ impl Leg {
             Wire::Ws(_) | Wire::Grpc(_) => true,
             Wire::Quic(quic) => quic.reads_on(),
         }
+    }
+
+    /// What carries it.
+    pub(crate) fn transport(&self) -> Transport {
+        match &self.wire {
+            Wire::Ws(_) => Transport::WebSocket,
+            Wire::Quic(quic) if quic.is_webtransport() => Transport::WebTransport,
+            Wire::Quic(_) => Transport::Quic,
+            Wire::Grpc(_) => Transport::Grpc,
+        }
+    }
+
+    /// Counts it as admitted.
+    pub(crate) fn admit(&mut self) {
+        self.seat.admit(self.transport());
     }
 
     /// Whether what is not read waits in windows of the leg's own, so that little has to wait behind it.

@@ -34,6 +34,6 @@ pub use leg::quic::ALPN;
 pub use leg::ws::SUBPROTOCOL;
 pub use listen::grpc::ATTACH;
 pub use listen::ws::HTTP2_WINDOW;
-pub use metrics::{DropReason, Metrics, Snapshot, Stun};
+pub use metrics::{DropReason, Metrics, Refusal, Snapshot, Standing, Stun, Transport};
 pub use relay::{PresenceEvent, Relay};
 pub use seat::Companion;

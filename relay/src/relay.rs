@@ -26,7 +26,7 @@ use tracing::{debug, info, warn};
 use crate::admit::admit;
 use crate::config::Config;
 use crate::leg::{Ending, Leg, Wire};
-use crate::metrics::{Metrics, Snapshot};
+use crate::metrics::{Metrics, Refusal, Snapshot, Transport};
 use crate::pump::Held;
 use crate::registry::{Placed, Registry, tell_draining};
 use crate::seat::{Handshake, Pending, Seat, Seats};
@@ -123,6 +123,7 @@ impl Relay {
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
             memory: self.0.memory.used(),
+            memory_limit: self.0.config.memory,
             ..self.0.metrics.snapshot()
         }
     }
@@ -231,14 +232,18 @@ impl Inner {
     }
 
     /// Takes a seat, unless the relay is full or stopping.
-    pub(crate) fn seat(&self, address: IpAddr) -> Result<(Seat, Pending), CloseReason> {
+    pub(crate) fn seat(
+        &self,
+        address: IpAddr,
+        transport: Transport,
+    ) -> Result<(Seat, Pending), CloseReason> {
         let taken = if self.draining.is_cancelled() {
             Err(CloseReason::Draining)
         } else {
             self.seats.take(address).ok_or(CloseReason::Overloaded)
         };
         taken.inspect_err(|reason| {
-            self.metrics.refused();
+            self.metrics.refused(transport, *reason);
             debug!(%address, %reason, "connection refused");
         })
     }
@@ -247,7 +252,7 @@ impl Inner {
     pub(crate) async fn handshake(&self, address: IpAddr, deadline: Instant) -> Option<Handshake> {
         let taken = timeout_at(deadline, self.seats.handshake(address)).await;
         if taken.is_err() {
-            self.metrics.refused();
+            self.metrics.refused(Transport::Quic, Refusal::Busy);
             debug!(%address, "handshake refused: too many are under way");
         }
         taken.ok()
@@ -283,9 +288,13 @@ impl Inner {
             Ok(admission) => self.place(Box::new(Attach { admission, leg })),
             Err(Ending::Fault(reason)) => {
                 debug!(%reason, "leg not admitted");
+                self.metrics.refused(leg.transport(), reason);
                 self.hang_up(leg, Vec::new(), reason);
             }
-            Err(Ending::Gone | Ending::Done | Ending::Moved) => self.part(leg),
+            Err(Ending::Gone | Ending::Done | Ending::Moved) => {
+                self.metrics.refused(leg.transport(), Refusal::Gone);
+                self.part(leg);
+            }
         }
     }
 
@@ -303,7 +312,10 @@ impl Inner {
                 };
                 self.spawn(task);
             }
-            Placed::Refused(attach, reason) => self.hang_up(attach.leg, Vec::new(), reason),
+            Placed::Refused(attach, reason) => {
+                self.metrics.refused(attach.leg.transport(), reason);
+                self.hang_up(attach.leg, Vec::new(), reason);
+            }
         }
     }
 

@@ -15,7 +15,7 @@ use peersox_core::limit::{Networks, Place, Pool, Prefix};
 use tokio::sync::Notify;
 
 use crate::config::Config;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Transport};
 
 /// All seats of a relay.
 pub(crate) struct Seats {
@@ -67,6 +67,7 @@ impl Seats {
             addresses: Arc::clone(&self.addresses),
             metrics: Arc::clone(&self.metrics),
             companion: None,
+            admitted: None,
         };
         Some((seat, Pending { _place: pending }))
     }
@@ -112,6 +113,8 @@ pub(crate) struct Seat {
     addresses: Arc<Mutex<HashMap<Prefix, usize>>>,
     metrics: Arc<Metrics>,
     companion: Option<Companion>,
+    /// What carries the leg, once it was admitted.
+    admitted: Option<Transport>,
 }
 
 impl Seat {
@@ -123,6 +126,12 @@ impl Seat {
     /// Keeps something for as long as the leg lives.
     pub(crate) fn keep(&mut self, companion: Option<Companion>) {
         self.companion = companion;
+    }
+
+    /// Counts the leg as admitted, and as attached until the seat is given back.
+    pub(crate) fn admit(&mut self, transport: Transport) {
+        self.metrics.admitted(transport);
+        self.admitted = Some(transport);
     }
 }
 
@@ -136,6 +145,9 @@ impl Drop for Seat {
             if *count == 0 {
                 addresses.remove(&host);
             }
+        }
+        if let Some(transport) = self.admitted {
+            self.metrics.detached(transport);
         }
         self.metrics.leg_closed();
     }

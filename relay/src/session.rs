@@ -21,6 +21,7 @@ use tracing::{debug, info};
 
 use crate::admit::Admission;
 use crate::leg::{Ending, Leg};
+use crate::metrics::Standing;
 use crate::relay::{Inner, PresenceEvent};
 
 mod outbox;
@@ -50,13 +51,12 @@ pub(crate) async fn run(
     id: PairingId,
     inbox: mpsc::Receiver<Command>,
 ) -> mpsc::Receiver<Command> {
-    relay.metrics.session_began();
-    let counted = Counted(Arc::clone(&relay));
     let origin = Instant::now();
     let mut task = Task {
         machine: Session::new(relay.config.session, Moment::default()),
         wires: Wires::new(id, Arc::clone(&relay)),
         arriving: None,
+        counted: Counted::new(&relay),
         relay,
         id,
         epoch: 0,
@@ -65,21 +65,40 @@ pub(crate) async fn run(
     };
     let ended = task.run().await;
     info!(session = %id, ?ended, "session ended");
-    drop(counted);
     task.inbox
 }
 
-/// Keeps the count of sessions right even if the task is aborted.
-struct Counted(Arc<Inner>);
+/// Keeps the counts of sessions right even if the task is aborted.
+struct Counted {
+    relay: Arc<Inner>,
+    standing: Option<Standing>,
+}
+
+impl Counted {
+    fn new(relay: &Arc<Inner>) -> Self {
+        let mut counted = Self {
+            relay: Arc::clone(relay),
+            standing: None,
+        };
+        counted.stands(Some(Standing::Waiting));
+        counted
+    }
+
+    fn stands(&mut self, now: Option<Standing>) {
+        self.relay.metrics.session_stands(self.standing, now);
+        self.standing = now;
+    }
+}
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.metrics.session_ended();
+        self.stands(None);
     }
 }
 
 struct Task {
     relay: Arc<Inner>,
+    counted: Counted,
     id: PairingId,
     /// The newest epoch of a ticket.
     epoch: u32,
@@ -181,6 +200,7 @@ impl Task {
     fn handle(&mut self, input: Input) -> Option<Ended> {
         let now = Moment::from_origin(self.origin.elapsed());
         let actions = self.machine.handle(input, now);
+        self.counted.stands(Standing::of(self.machine.state()));
         let mut ended = None;
         for action in actions {
             match action {
@@ -207,11 +227,11 @@ impl Task {
     }
 
     fn admit(&mut self, role: Role, id: LegId, peer_online: bool, resumed: bool) {
-        let Some(leg) = self.arriving.take_if(|leg| leg.id == id) else {
+        let Some(mut leg) = self.arriving.take_if(|leg| leg.id == id) else {
             unreachable!("the machine admits the leg it was just given");
         };
         info!(session = %self.id, %role, resumed, "leg attached");
-        self.relay.metrics.admitted();
+        leg.admit();
         let welcome = v1::Welcome {
             role: v1::Role::from(role).into(),
             peer_online,
@@ -224,6 +244,7 @@ impl Task {
 
     fn hang_up(&mut self, role: Role, id: LegId, reason: CloseReason) {
         if let Some(leg) = self.arriving.take_if(|leg| leg.id == id) {
+            self.relay.metrics.refused(leg.transport(), reason);
             self.relay.hang_up(leg, Vec::new(), reason);
         } else if let Some((leg, last)) = self.wires.detach(role, reason) {
             debug_assert_eq!(leg.id, id);

@@ -200,7 +200,7 @@ impl Status {
         if let Some(relay) = relay {
             let now = relay.snapshot();
             return Self {
-                sessions: now.sessions,
+                sessions: now.all_sessions(),
                 legs: now.legs,
                 draining: relay.is_draining(),
             };

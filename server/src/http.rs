@@ -38,6 +38,7 @@ use tower::ServiceExt as _;
 
 use crate::certificate::acme::ACME_TLS;
 use crate::forwarded::Forwarded;
+use crate::metrics::{Connections, Failed, Open};
 use crate::prefix::{Prefix, Way};
 
 /// What the accept loop needs.
@@ -55,6 +56,8 @@ pub(crate) struct Http {
     pub(crate) unmetered: Networks,
     /// With TLS: for how long browsers that have seen this server call it by no other way.
     pub(crate) hsts: Duration,
+    /// Where connections are counted.
+    pub(crate) connections: Connections,
 }
 
 impl Http {
@@ -70,6 +73,7 @@ impl Http {
             forwarded,
             unmetered,
             hsts,
+            connections,
         } = self;
         let hsts = tls.is_some().then(|| hsts_header(hsts));
         let forwarded = Arc::new(forwarded);
@@ -92,10 +96,12 @@ impl Http {
                 Ok(place) => place,
                 Err(Full::Cap) => {
                     tracing::warn!("connection refused: {most} are open");
+                    connections.failed(Failed::Full);
                     continue;
                 }
                 Err(Full::Share) => {
                     tracing::debug!(%address, "connection refused: its network has its share");
+                    connections.failed(Failed::Share);
                     continue;
                 }
             };
@@ -106,8 +112,9 @@ impl Http {
                 forwarded: Arc::clone(&forwarded),
                 hsts: hsts.clone(),
                 served: AtomicBool::new(false),
-                load: Load::new(place),
+                load: Load::new(place, connections.opened()),
                 idle: IDLE,
+                connections: connections.clone(),
             };
             let (tls, stop) = (tls.clone(), stop.clone());
             tasks.spawn(async move {
@@ -135,6 +142,7 @@ struct Connection {
     load: Arc<Load>,
     /// How long the connection may carry nothing.
     idle: Duration,
+    connections: Connections,
 }
 
 /// What a connection carries. Of a connection that became a leg nothing else is left.
@@ -145,14 +153,17 @@ struct Load {
     changed: Notify,
     /// Given back when the connection and the last leg in it are gone.
     _place: Place,
+    /// Counted for as long.
+    _open: Open,
 }
 
 impl Load {
-    fn new(place: Place) -> Arc<Self> {
+    fn new(place: Place, open: Open) -> Arc<Self> {
         Arc::new(Self {
             in_flight: AtomicUsize::new(0),
             changed: Notify::new(),
             _place: place,
+            _open: open,
         })
     }
 
@@ -210,8 +221,11 @@ impl Connection {
             }
         };
         tokio::select! {
-            ended = self.serve(stream, tls, stop) => ended,
-            () = watchdog => Err(format!("no request within {} s", FIRST_REQUEST.as_secs()).into()),
+            ended = Arc::clone(&self).serve(stream, tls, stop) => ended,
+            () = watchdog => {
+                self.connections.failed(Failed::Silent);
+                Err(format!("no request within {} s", FIRST_REQUEST.as_secs()).into())
+            }
         }
     }
 
@@ -227,7 +241,8 @@ impl Connection {
         let mut first = [0; 1];
         let _ = stream.peek(&mut first).await?;
         if first[0] == TLS_HANDSHAKE {
-            let mut stream = tls.accept(stream).await?;
+            let accepted = tls.accept(stream).await;
+            let mut stream = accepted.inspect_err(|_| self.connections.failed(Failed::Tls))?;
             // It has seen the certificate that it came for (RFC 8737, section 3).
             if stream.get_ref().1.alpn_protocol() == Some(ACME_TLS) {
                 return Ok(stream.shutdown().await?);
@@ -400,8 +415,12 @@ mod tests {
             forwarded: Arc::default(),
             hsts: hsts.map(hsts_header),
             served: AtomicBool::new(false),
-            load: Load::new(pool.take(address.ip(), 1).unwrap()),
+            load: Load::new(
+                pool.take(address.ip(), 1).unwrap(),
+                Connections::default().opened(),
+            ),
             idle,
+            connections: Connections::default(),
         };
         tokio::spawn(Arc::new(connection).run(stream, None, CancellationToken::new()));
         mine

@@ -1,238 +1,114 @@
-//! What a server counts, as OpenMetrics text: <https://prometheus.io/docs/specs/om/open_metrics_spec/>.
+//! What a server counts, as [OpenMetrics](https://prometheus.io/docs/specs/om/open_metrics_spec/) text, or in
+//! the older format of Prometheus.
 //!
 //! docs/operations.md explains each metric. Labels have few values, all known beforehand, but for the names
 //! of relays.
+
+mod bridge;
+mod certificate;
+mod connections;
+mod process;
+mod relay;
 
 use std::fmt;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::header;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::routing::get;
-use peersox_core::close::CloseReason;
-use peersox_core::frame::Lane;
-use peersox_relay::{DropReason, Relay, Stun};
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::{ConstCounter, Counter};
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::encoding::prometheus_text::{self, CONTENT_TYPE};
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+
+pub(crate) use bridge::{BridgeMetrics, Cause};
+pub(crate) use certificate::OfCertificate;
+pub(crate) use connections::{Connections, Failed, Open};
+use process::Process;
+pub(crate) use relay::OfRelay;
 
 /// All that a server counts.
 #[derive(Clone, Debug)]
-pub(crate) struct Metrics(Arc<Registry>);
+pub(crate) struct Metrics(Arc<[Registry; 2]>);
 
 impl Metrics {
-    /// Of the parts that `register` adds.
-    pub(crate) fn new(register: impl FnOnce(&mut Registry)) -> Self {
+    /// An empty registry, but for what the server is. `role` is `all`, `control` or `relay`.
+    pub(crate) fn registry(role: &'static str) -> Registry {
         let mut registry = Registry::with_prefix("peersox");
-        register(&mut registry);
-        Self(Arc::new(registry))
+        let version = env!("CARGO_PKG_VERSION");
+        let build = Info::new([("version", version), ("role", role)]);
+        registry.register("build", "What runs here", build);
+        registry
     }
 
-    /// The counters as they are now.
+    /// What is registered there, and what the system says of this process.
+    pub(crate) fn new(registry: Registry) -> Self {
+        let mut process = Registry::default();
+        process.register_collector(Box::new(Process::new()));
+        Self(Arc::new([registry, process]))
+    }
+
+    /// The counters as they are now, as OpenMetrics.
     pub(crate) fn text(&self) -> String {
+        self.encode(encode_registry, encode_eof)
+    }
+
+    /// The same in version 0.0.4 of the format of Prometheus.
+    fn older_text(&self) -> String {
+        self.encode(prometheus_text::encode, |_| Ok(()))
+    }
+
+    fn encode(
+        &self,
+        one: impl Fn(&mut String, &Registry) -> fmt::Result,
+        end: impl Fn(&mut String) -> fmt::Result,
+    ) -> String {
         let mut text = String::new();
-        encode(&mut text, &self.0).expect("a string takes all, and no collector fails by itself");
+        let mut all = self.0.iter().map(|registry| one(&mut text, registry));
+        let encoded = all.try_for_each(|it| it).and_then(|()| end(&mut text));
+        encoded.expect("a string takes all, and no collector fails by itself");
         text
     }
 
-    /// Answers `GET /metrics`, and nothing else.
+    /// Answers `GET /metrics`, and `/` with a page that plots it. Whoever asks for OpenMetrics gets it.
     pub(crate) fn router(self) -> Router {
-        let answer = move || async move { ([(header::CONTENT_TYPE, OPEN_METRICS)], self.text()) };
-        Router::new().route("/metrics", get(answer))
+        let answer = move |headers: HeaderMap| async move {
+            let mut accepted = headers.get_all(header::ACCEPT).iter();
+            let asks = |value: &HeaderValue| value.to_str().is_ok_and(|it| it.contains(ASKED_FOR));
+            match accepted.any(asks) {
+                true => ([(header::CONTENT_TYPE, OPEN_METRICS)], self.text()),
+                false => ([(header::CONTENT_TYPE, CONTENT_TYPE)], self.older_text()),
+            }
+        };
+        let part = |kind, body| get(move || async move { (page_headers(kind), body) });
+        Router::new()
+            .route("/metrics", get(answer))
+            .route("/", part("text/html", include_str!("metrics/page.html")))
+            .route(
+                "/page.css",
+                part("text/css", include_str!("metrics/page.css")),
+            )
+            .route(
+                "/page.js",
+                part("text/javascript", include_str!("metrics/page.js")),
+            )
     }
 }
+
+fn page_headers(kind: &'static str) -> [(HeaderName, &'static str); 5] {
+    [
+        (header::CONTENT_TYPE, kind),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+    ]
+}
+
+/// The page gets what is beside it, and nobody frames it.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+const ASKED_FOR: &str = "application/openmetrics-text";
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// What a relay counts between its streams to control.
-#[derive(Clone, Debug)]
-pub(crate) struct BridgeMetrics {
-    open: Gauge,
-    opened: Counter,
-    ended: Family<Because, Counter>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Because {
-    cause: &'static str,
-}
-
-/// Why there is no stream to a node of control any more, or none yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cause {
-    /// The node cannot be connected to, or does not answer.
-    Unreachable,
-    /// It does not want this relay, because of its token for instance.
-    Refused,
-    /// Another stream announces a relay of the same name.
-    Replaced,
-    /// There was one, and it was lost, or the node ended it.
-    Lost,
-}
-
-impl Cause {
-    const fn label(self) -> Because {
-        let cause = match self {
-            Self::Unreachable => "unreachable",
-            Self::Refused => "refused",
-            Self::Replaced => "replaced",
-            Self::Lost => "lost",
-        };
-        Because { cause }
-    }
-}
-
-impl Default for BridgeMetrics {
-    /// What has not happened yet is 0, and not absent.
-    fn default() -> Self {
-        let ended = Family::<Because, Counter>::default();
-        for cause in [
-            Cause::Unreachable,
-            Cause::Refused,
-            Cause::Replaced,
-            Cause::Lost,
-        ] {
-            let _ = ended.get_or_create(&cause.label());
-        }
-        Self {
-            open: Gauge::default(),
-            opened: Counter::default(),
-            ended,
-        }
-    }
-}
-
-impl BridgeMetrics {
-    pub(crate) fn register(&self, registry: &mut Registry) {
-        let open = "Streams to nodes of control that are open";
-        registry.register("bridge_streams", open, self.open.clone());
-        let opened = "Streams to nodes of control that were opened";
-        registry.register("bridge_opened", opened, self.opened.clone());
-        let ended = "Streams to nodes of control that ended or did not begin, by cause";
-        registry.register("bridge_ended", ended, self.ended.clone());
-    }
-
-    /// A stream is open until what this returns is dropped.
-    pub(crate) fn opened(&self) -> Open {
-        self.opened.inc();
-        self.open.inc();
-        Open(self.open.clone())
-    }
-
-    pub(crate) fn ended(&self, cause: Cause) {
-        self.ended.get_or_create(&cause.label()).inc();
-    }
-}
-
-/// An open stream.
-pub(crate) struct Open(Gauge);
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
-}
-
-/// The counters that a relay keeps itself.
-pub(crate) struct OfRelay(pub(crate) Relay);
-
-impl fmt::Debug for OfRelay {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("OfRelay").finish_non_exhaustive()
-    }
-}
-
-impl Collector for OfRelay {
-    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let now = self.0.snapshot();
-        let mut gauge = |name, help, value: u64| {
-            let value = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
-            let one = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-            value.encode(one)
-        };
-        gauge(
-            "sessions",
-            "Pairs of which a peer is attached or waited for",
-            now.sessions,
-        )?;
-        gauge("legs", "Connections of peers", now.legs)?;
-        gauge(
-            "relay_memory_bytes",
-            "Memory that waiting frames take",
-            now.memory,
-        )?;
-        gauge(
-            "relay_draining",
-            "1 once the relay is stopping",
-            self.0.is_draining().into(),
-        )?;
-        let mut counter = |name, help, values: &[(Option<(&str, &str)>, u64)]| {
-            let mut all = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-            for &(label, value) in values {
-                let value = ConstCounter::new(value);
-                match label {
-                    Some(label) => value.encode(all.encode_family(&[label])?)?,
-                    None => return value.encode(all),
-                }
-            }
-            Ok(())
-        };
-        let admitted = "Peers whose ticket was good";
-        counter("legs_admitted", admitted, &[(None, now.admitted)])?;
-        let refused = "Connections turned away before a leg began";
-        counter("connections_refused", refused, &[(None, now.refused)])?;
-        let cut_off = "Peers hung up because they had not gone elsewhere in time";
-        counter("legs_cut_off", cut_off, &[(None, now.cut_off)])?;
-        let lost = "Comings and goings of which control was not told in time";
-        counter("presence_lost", lost, &[(None, now.presence_lost)])?;
-        let by_lane = |counts: [u64; 4]| {
-            let named = |(lane, count): (Lane, u64)| (Some(("lane", lane_name(lane))), count);
-            Lane::ALL
-                .into_iter()
-                .zip(counts)
-                .map(named)
-                .collect::<Vec<_>>()
-        };
-        counter("frames", "Frames forwarded, by lane", &by_lane(now.frames))?;
-        counter("bytes", "Bytes forwarded, by lane", &by_lane(now.bytes))?;
-        let dropped = DropReason::ALL.map(|it| (Some(("reason", it.as_str())), now.dropped(it)));
-        counter("frames_dropped", "Frames dropped, by reason", &dropped)?;
-        let numbers: Vec<_> = CloseReason::ALL
-            .iter()
-            .map(|it| it.number().to_string())
-            .collect();
-        let hung_up = CloseReason::ALL.iter().zip(&numbers);
-        let hung_up: Vec<_> = hung_up
-            .map(|(it, number)| (Some(("code", number.as_str())), now.hung_up(*it)))
-            .collect();
-        counter("legs_hung_up", "Legs hung up, by close number", &hung_up)?;
-        let stun = Stun::ALL.map(|it| (Some(("outcome", stun_name(it))), now.stun(it)));
-        counter(
-            "stun_requests",
-            "Datagrams of STUN, by what became of them",
-            &stun,
-        )
-    }
-}
-
-const fn lane_name(lane: Lane) -> &'static str {
-    match lane {
-        Lane::Notice => "notice",
-        Lane::Reliable => "reliable",
-        Lane::Datagram => "datagram",
-        Lane::Signal => "signal",
-    }
-}
-
-const fn stun_name(what: Stun) -> &'static str {
-    match what {
-        Stun::Answered => "answered",
-        Stun::Malformed => "malformed",
-        Stun::OverBudget => "over_budget",
-    }
-}

@@ -22,6 +22,7 @@ use peersox_core::placement::RelayName;
 use peersox_core::ticket::{Keyring, Verifier};
 use peersox_proto::v1;
 use peersox_relay::{ATTACH, PresenceEvent, Relay};
+use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -63,6 +64,8 @@ pub(crate) struct Context {
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: TaskTracker,
     pub(crate) directory: Directory,
+    /// What the server counts, to which the parts add what they count.
+    pub(crate) registry: Registry,
 }
 
 /// The parts that run.
@@ -111,12 +114,12 @@ impl Context {
             router = router.merge(attaching(relay));
         }
         let keys = control.keys();
-        let metrics = Metrics::new(|registry| {
-            control.register_metrics(registry);
-            if let Some(relay) = &relay {
-                registry.register_collector(Box::new(OfRelay(relay.clone())));
-            }
-        });
+        let mut registry = self.registry;
+        control.register_metrics(&mut registry);
+        if let Some(relay) = &relay {
+            registry.register_collector(Box::new(OfRelay(relay.clone())));
+        }
+        let metrics = Metrics::new(registry);
         let control: Arc<dyn Plane> = Arc::new(control);
         if self.config.probes {
             let (plane, beside) = (Arc::clone(&control), relay.clone());
@@ -144,7 +147,7 @@ impl Context {
 
     /// A relay that announces itself to control.
     pub(crate) fn relay(
-        self,
+        mut self,
         role: RelayRole,
         (relay, presence): (Relay, mpsc::Receiver<PresenceEvent>),
     ) -> Running {
@@ -162,10 +165,10 @@ impl Context {
             trusted,
             metrics: BridgeMetrics::default(),
         };
-        let metrics = Metrics::new(|registry| {
-            bridge.metrics.register(registry);
-            registry.register_collector(Box::new(OfRelay(relay.clone())));
-        });
+        let mut registry = std::mem::take(&mut self.registry);
+        bridge.metrics.register(&mut registry);
+        registry.register_collector(Box::new(OfRelay(relay.clone())));
+        let metrics = Metrics::new(registry);
         let end = CancellationToken::new();
         self.tasks.spawn(bridge.run(presence, end.clone()));
         let mut router = attaching(&relay);

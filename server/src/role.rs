@@ -32,6 +32,17 @@ pub enum Role {
     Relay(RelayRole),
 }
 
+impl Role {
+    /// As flags and metrics call it.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Control(_) => "control",
+            Self::Relay(_) => "relay",
+        }
+    }
+}
+
 /// Control alone.
 #[derive(Clone, Debug)]
 pub struct ControlRole {

@@ -29,6 +29,7 @@ use crate::config::ServerConfig;
 use crate::forwarded::Forwarded;
 use crate::handle::{Handle, Plane, Status};
 use crate::http::{self, Http};
+use crate::metrics::{Connections, Metrics, OfCertificate};
 use crate::parts::{self, Context, Running, trusts_nobody};
 use crate::prefix::Prefix;
 use crate::role::Role;
@@ -155,7 +156,16 @@ impl Server {
         if let Some(((relay, _), endpoint)) = relay.as_ref().zip(endpoint.as_ref()) {
             tasks.spawn(quic::serve(relay.clone(), endpoint.clone()));
         }
+        let role = builder.role.name();
+        let mut registry = Metrics::registry(role);
+        let connections = Connections::default();
+        connections.register(&mut registry);
+        if let Some(presented) = &presented {
+            let certificate = OfCertificate(Arc::clone(presented));
+            registry.register_collector(Box::new(certificate));
+        }
         let context = Context {
+            registry,
             config: config.clone(),
             stop: stop.clone(),
             tasks: tasks.clone(),
@@ -185,6 +195,7 @@ impl Server {
                 ..Forwarded::default()
             },
             hsts: config.hsts,
+            connections,
         };
         tasks.spawn(http.run(stop.clone(), tasks.clone()));
         if let Some(((listener, address), presented)) = http_listener.zip(presented.clone()) {
@@ -214,6 +225,7 @@ impl Server {
                     unmetered: Networks::default(),
                     forwarded: Forwarded::default(),
                     hsts: Duration::ZERO,
+                    connections: Connections::default(),
                 };
                 tasks.spawn(http.run(last.clone(), tasks.clone()));
                 tracing::info!(%address, "metrics");
@@ -329,6 +341,7 @@ fn to_https_at(listener: TcpListener, presented: Arc<Presented>, unmetered: Netw
         unmetered,
         forwarded: Forwarded::default(),
         hsts: Duration::ZERO,
+        connections: Connections::default(),
     }
 }
 

@@ -395,8 +395,14 @@ pub async fn refuses(rows: &[(&[&str], i32, &str)]) -> String {
 
 /// The whole answer to a request for a path, as text.
 pub async fn http_get(server: &str, path: &str) -> String {
+    http_ask(server, path, "accept: */*").await
+}
+
+/// The same with this line in the head.
+pub async fn http_ask(server: &str, path: &str, line: &str) -> String {
     let mut stream = TcpStream::connect(server).await.expect("it listens");
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {server}\r\nconnection: close\r\n\r\n");
+    let head = format!("host: {server}\r\n{line}\r\nconnection: close");
+    let request = format!("GET {path} HTTP/1.1\r\n{head}\r\n\r\n");
     let asked = stream.write_all(request.as_bytes()).await;
     asked.expect("it reads requests");
     let mut told = String::new();

@@ -49,6 +49,7 @@ mod saved;
 mod secrets;
 mod shared;
 mod signals;
+mod status;
 mod stubs;
 mod stun;
 mod terminal;

@@ -9,6 +9,7 @@ import { finish } from './harness.mjs'
 import { hostileChecks } from './hostile.mjs'
 import { keptChecks } from './kept.mjs'
 import { nodeChecks } from './node.mjs'
+import { operatorChecks } from './operator.mjs'
 import { packageChecks } from './package.mjs'
 import { pageDirectChecks } from './page-direct.mjs'
 import { pageFileChecks } from './page-files.mjs'
@@ -32,6 +33,7 @@ const clients = [
   webSysChecks,
   rustChecks,
   nodeChecks,
+  operatorChecks,
   apiChecks,
   apiLifeChecks,
   apiFaultChecks,

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use peersox_core::id::{NotAPairingId, PairingId};
 
+use crate::nodes::MetricsUrl;
+
 /// Where the server is.
 #[derive(Debug, Args)]
 pub(crate) struct Socket {
@@ -18,7 +20,31 @@ pub(crate) struct Socket {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  peersox status --admin-socket PATH                    a server of this machine, once
+  peersox status http://127.0.0.1:9464                  a node by its --metrics-listen, until Ctrl-C
+  peersox status http://10.0.0.1:9464 10.0.0.2:9464     several
+  peersox status http://127.0.0.1:9464 --json           once, for scripts; rates are those of one second")]
 pub(crate) struct Status {
+    /// Where nodes serve metrics. On a terminal the table is drawn anew each second. Default: the server of
+    /// `--admin-socket`.
+    #[arg(value_name = "URL")]
+    pub(crate) metrics: Vec<MetricsUrl>,
+    /// The Unix socket of the server, as its own `--admin-socket` names it.
+    #[arg(
+        long = "admin-socket",
+        env = "PEERSOX_ADMIN_SOCKET",
+        required_unless_present = "metrics",
+        value_name = "PATH"
+    )]
+    pub(crate) path: Option<PathBuf>,
+    /// Print one JSON object for each server instead of text for people.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Pairings {
     #[command(flatten)]
     pub(crate) socket: Socket,
     /// Print one JSON object instead of text for people.

@@ -21,8 +21,8 @@ use super::entrance::{self, NotYet};
 use super::{convert, status, watch};
 use crate::execute::Failure;
 use crate::http::{Asked, ClientAddr, Deadline};
-use crate::ledger;
-use crate::metrics::Cause;
+use crate::ledger::{self, Unpaid};
+use crate::metrics::{Budget, Cause};
 use crate::roster::{Choice, Roster};
 use crate::service::{Shared, odds_charge};
 use crate::store::Store;
@@ -62,7 +62,7 @@ impl<S: Store> PairingService for Pairing<S> {
         budget.map_err(status::rate_limited)?;
         let charges = self.0.guard.create_charges(address(&request));
         let charged = ledger::charge(&self.0.store, charges).await;
-        charged.map_err(|unpaid| status::unpaid(&unpaid))?;
+        charged.map_err(|unpaid| self.unpaid(&unpaid, Budget::Creates))?;
         let place = self.0.guard.pairing(address(&request));
         let place = match place {
             Ok(place) => Some(place),
@@ -103,6 +103,7 @@ impl<S: Store> PairingService for Pairing<S> {
         let tried = match tried {
             Ok(tried) => tried,
             Err(wait) => {
+                self.0.guard.refusals.count(Budget::Lengths);
                 attempt.forgive();
                 return Err(status::rate_limited(wait));
             }
@@ -120,7 +121,7 @@ impl<S: Store> PairingService for Pairing<S> {
             Err(unpaid) => {
                 attempt.forgive();
                 self.0.odds().forgive(tried);
-                return Err(status::unpaid(&unpaid));
+                return Err(self.unpaid(&unpaid, Budget::Joins));
             }
         };
         let ephemeral = request.get_ref().ephemeral;
@@ -272,6 +273,14 @@ struct Meeting {
 }
 
 impl<S: Store> Pairing<S> {
+    /// A budget of all nodes together was not charged.
+    fn unpaid(&self, unpaid: &Unpaid, budget: Budget) -> Status {
+        if let Unpaid::Spent(_) = unpaid {
+            self.0.guard.refusals.count(budget);
+        }
+        status::unpaid(unpaid)
+    }
+
     /// Where a peer meets the other one. `asked` is what it calls this server.
     async fn meet(
         &self,

@@ -63,6 +63,11 @@ struct Sink {
 type Waiting<T> = ReusableBoxFuture<'static, T>;
 
 impl Quic {
+    /// Whether it is a session of WebTransport.
+    pub(crate) fn is_webtransport(&self) -> bool {
+        self.session.is_some()
+    }
+
     pub(crate) fn new(
         connection: quinn::Connection,
         session: Option<Session>,

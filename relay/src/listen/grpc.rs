@@ -14,6 +14,7 @@ use tracing::debug;
 use super::ws::{HTTP2_WINDOW, authority};
 use crate::leg::Wire;
 use crate::leg::grpc::{Answer, GRPC_MESSAGE, GRPC_STATUS, Grpc, UNIMPLEMENTED, refusal};
+use crate::metrics::{self, Transport};
 use crate::relay::Relay;
 
 /// The path of the call.
@@ -54,11 +55,15 @@ impl Relay {
     {
         let deadline = Instant::now() + self.0.config.hello_timeout;
         if let Err(refusal) = self.judge_call(&request) {
-            self.0.metrics.refused();
+            let why = match refusal {
+                Refusal::Origin => metrics::Refusal::Origin,
+                _ => metrics::Refusal::Malformed,
+            };
+            self.0.metrics.refused(Transport::Grpc, why);
             debug!(%refusal, "call refused");
             return refuse(refusal).map(Either::Right);
         }
-        let seat = match self.0.seat(remote.ip()) {
+        let seat = match self.0.seat(remote.ip(), Transport::Grpc) {
             Ok(seat) => seat,
             Err(reason) => return call(refusal(reason)).map(Either::Left),
         };

@@ -21,6 +21,7 @@ use crate::leg::Wire;
 use crate::leg::quic::{ALPN, NARROW, Quic, WIDE, close};
 use crate::leg::webtransport::Session;
 use crate::listen::webtransport::{self, NoSession};
+use crate::metrics::{Refusal, Transport};
 use crate::relay::Relay;
 
 pub use endpoint::{Keys, bind, on_socket};
@@ -56,7 +57,7 @@ pub fn accept(relay: &Relay, incoming: quinn::Incoming) {
         let _ = incoming.retry();
         return;
     }
-    let Ok(seat) = relay.0.seat(address) else {
+    let Ok(seat) = relay.0.seat(address, Transport::Quic) else {
         incoming.refuse();
         return;
     };
@@ -71,15 +72,24 @@ pub fn accept(relay: &Relay, incoming: quinn::Incoming) {
         let deadline = Instant::now() + patience;
         let connecting = match incoming.accept() {
             Ok(connecting) => connecting,
-            Err(error) => return debug!(%error, "handshake refused"),
+            Err(error) => {
+                relay.0.metrics.refused(Transport::Quic, Refusal::Handshake);
+                return debug!(%error, "handshake refused");
+            }
         };
         match timeout_at(deadline, connecting).await {
             Ok(Ok(connection)) => {
                 drop(place);
                 return begin(&relay.0, connection, seat, deadline).await;
             }
-            Ok(Err(error)) => debug!(%error, "handshake failed"),
-            Err(_) => debug!("handshake takes too long"),
+            Ok(Err(error)) => {
+                debug!(%error, "handshake failed");
+                relay.0.metrics.refused(Transport::Quic, Refusal::Handshake);
+            }
+            Err(_) => {
+                debug!("handshake takes too long");
+                relay.0.metrics.refused(Transport::Quic, Refusal::Timeout);
+            }
         }
         drop(seat);
         // The memory is not free before, and others must not take it twice.
@@ -94,7 +104,10 @@ pub fn accept(relay: &Relay, incoming: quinn::Incoming) {
 impl Relay {
     /// Serves one connection whose ALPN is [`ALPN`] or `h3`, in a task of the relay.
     pub fn serve_quic(&self, connection: quinn::Connection) {
-        match self.0.seat(connection.remote_address().ip()) {
+        match self
+            .0
+            .seat(connection.remote_address().ip(), Transport::Quic)
+        {
             Ok(seat) => {
                 let inner = Arc::clone(&self.0);
                 let deadline = Instant::now() + self.0.config.hello_timeout;
@@ -114,11 +127,17 @@ async fn begin(
 ) {
     let Ok(stream) = timeout_at(deadline, stream(relay, &connection)).await else {
         relay.metrics.hung_up(CloseReason::HelloTimeout);
+        relay.metrics.refused(Transport::Quic, Refusal::Timeout);
         return close(&connection, CloseReason::HelloTimeout);
     };
     let (session, stream) = match stream {
         Ok(it) => it,
-        Err(error) => return debug!(%error, "no leg"),
+        Err(error) => {
+            if let Some((transport, why)) = error.counted() {
+                relay.metrics.refused(transport, why);
+            }
+            return debug!(%error, "no leg");
+        }
     };
     let max_frame = relay.config.limits.frame_bytes;
     let quic = Quic::new(connection, session, stream, max_frame);

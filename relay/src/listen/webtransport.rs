@@ -14,6 +14,7 @@ use tracing::debug;
 use web_transport_proto::{ConnectRequest, ConnectResponse, Frame, Settings, VarInt};
 
 use crate::leg::webtransport::Session;
+use crate::metrics::{Refusal, Transport};
 use crate::relay::Inner;
 
 /// The ALPN of HTTP/3 (RFC 9114, section 3.1).
@@ -40,7 +41,11 @@ pub(crate) async fn accept(
     let (mut send, mut recv) = connection.accept_bi().await?;
     let request = ConnectRequest::read(&mut recv).await.map_err(no_http3)?;
     if let Some(status) = refusal(relay, &request) {
-        relay.metrics.refused();
+        let why = match status {
+            StatusCode::FORBIDDEN => Refusal::Origin,
+            _ => Refusal::Malformed,
+        };
+        relay.metrics.refused(Transport::WebTransport, why);
         let refused = ConnectResponse::new(status).write(&mut send).await;
         if refused.is_ok() && send.finish().is_ok() {
             let _ = send.stopped().await;
@@ -85,6 +90,17 @@ fn refusal(relay: &Inner, request: &ConnectRequest) -> Option<StatusCode> {
     let own = request.url.authority().parse().ok();
     let permitted = relay.admits_page(request.headers.get_all(ORIGIN), own.as_ref());
     (!permitted).then_some(StatusCode::FORBIDDEN)
+}
+
+impl NoSession {
+    /// How it is still to be counted: what carries the connection, and why it carries no leg.
+    pub(crate) fn counted(&self) -> Option<(Transport, Refusal)> {
+        match self {
+            Self::Lost(_) => Some((Transport::Quic, Refusal::Gone)),
+            Self::NoHttp3(_) => Some((Transport::WebTransport, Refusal::Handshake)),
+            Self::Refused(_) => None,
+        }
+    }
 }
 
 /// Why there is no session.

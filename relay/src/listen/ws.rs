@@ -19,6 +19,7 @@ use tracing::debug;
 
 use crate::leg::Wire;
 use crate::leg::ws::{SUBPROTOCOL, Ws};
+use crate::metrics::{self, Transport};
 use crate::relay::Relay;
 
 /// Why a request does not become a leg. Its text is for the person who wrote the client.
@@ -72,7 +73,11 @@ impl Relay {
         let response = match self.judge(&request) {
             Ok(accepted) => accept(accepted),
             Err(refusal) => {
-                self.0.metrics.refused();
+                let why = match refusal {
+                    Refusal::Origin => metrics::Refusal::Origin,
+                    _ => metrics::Refusal::Malformed,
+                };
+                self.0.metrics.refused(Transport::WebSocket, why);
                 debug!(%refusal, "WebSocket request refused");
                 return refuse(refusal);
             }
@@ -82,7 +87,7 @@ impl Relay {
             Version::HTTP_2 => HTTP2_WINDOW as usize,
             _ => 0,
         };
-        let Ok((mut seat, pending)) = self.0.seat(remote.ip()) else {
+        let Ok((mut seat, pending)) = self.0.seat(remote.ip(), Transport::WebSocket) else {
             return refuse(Refusal::Full);
         };
         seat.keep(request.extensions_mut().remove());
@@ -95,8 +100,16 @@ impl Relay {
                     let seat = (seat, pending);
                     relay.welcome(Wire::Ws(Box::new(ws)), seat, deadline).await;
                 }
-                Ok(Err(error)) => debug!(%error, "upgrade failed"),
-                Err(_) => debug!("upgrade took too long"),
+                Ok(Err(error)) => {
+                    debug!(%error, "upgrade failed");
+                    let why = metrics::Refusal::Handshake;
+                    relay.metrics.refused(Transport::WebSocket, why);
+                }
+                Err(_) => {
+                    debug!("upgrade took too long");
+                    let why = metrics::Refusal::Timeout;
+                    relay.metrics.refused(Transport::WebSocket, why);
+                }
             }
         });
         response

@@ -52,6 +52,9 @@ impl Pace {
             self.left += advance;
         }
         self.left -= cost;
+        if pause > Duration::ZERO && self.paused(now).is_none() {
+            relay.metrics.slowed();
+        }
         self.until = (pause > Duration::ZERO).then(|| now + pause.min(LONGEST));
     }
 }

@@ -9,7 +9,7 @@ use peersox_core::frame::{Frame, Lane};
 use peersox_core::role::Role;
 use peersox_core::ticket::Signer;
 use peersox_proto::v1::{self, notice::Kind};
-use peersox_relay::Config;
+use peersox_relay::{Config, Refusal, Transport};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio_tungstenite::tungstenite::protocol::Message;
@@ -115,6 +115,13 @@ async fn a_bad_hello_is_turned_away_with_its_reason() {
             assert_eq!(peer.closed().await, Some(*reason), "{over:?}");
         }
     }
+    let snapshot = server.relay.snapshot();
+    for transport in Transport::ALL {
+        let refused = |why| snapshot.refused(transport, why);
+        assert_eq!(refused(Refusal::TicketInvalid), 3, "{transport:?}");
+        assert_eq!(refused(Refusal::TicketExpired), 1, "{transport:?}");
+        assert_eq!(refused(Refusal::HelloInvalid), 2, "{transport:?}");
+    }
 }
 
 #[tokio::test]
@@ -132,6 +139,9 @@ async fn no_hello_is_a_reason_too() {
     let connection = server.quic().await;
     let error = patiently(connection.closed()).await;
     assert!(error.to_string().contains("4007"), "{error}");
+    let snapshot = server.relay.snapshot();
+    assert_eq!(snapshot.refused(Transport::Quic, Refusal::Timeout), 2);
+    assert_eq!(snapshot.all_refused(), EACH.len() as u64 + 1);
 }
 
 #[tokio::test]

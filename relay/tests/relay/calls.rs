@@ -11,7 +11,7 @@ use peersox_core::frame::{Frame, Lane};
 use peersox_core::id::PairingId;
 use peersox_core::role::Role;
 use peersox_proto::v1::{self, attach_request, notice::Kind};
-use peersox_relay::{ATTACH, Config};
+use peersox_relay::{ATTACH, Config, Refusal, Transport};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -251,7 +251,8 @@ async fn a_full_relay_says_so_in_the_call() {
         Code::ResourceExhausted
     );
     let snapshot = server.relay.snapshot();
-    assert_eq!((snapshot.legs, snapshot.refused), (1, 1));
+    assert_eq!((snapshot.legs, snapshot.all_refused()), (1, 1));
+    assert_eq!(snapshot.refused(Transport::Grpc, Refusal::Full), 1);
 }
 
 /// The windows of streams share that of their connection.

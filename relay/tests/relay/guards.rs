@@ -13,7 +13,7 @@ use peersox_core::frame::{Frame, Lane};
 use peersox_core::limit::Limit;
 use peersox_core::role::Role;
 use peersox_proto::v1::{self, notice::Kind};
-use peersox_relay::Config;
+use peersox_relay::{Config, Refusal, Transport};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::sync::Barrier;
 use tokio::time::{Instant, timeout};
@@ -130,7 +130,7 @@ async fn handshakes_wait_for_a_place() {
     for connection in patiently(connections).await {
         connection.unwrap();
     }
-    assert_eq!(server.relay.snapshot().refused, 0);
+    assert_eq!(server.relay.snapshot().all_refused(), 0);
 }
 
 #[tokio::test]
@@ -146,7 +146,9 @@ async fn without_a_place_for_its_handshake_a_client_is_refused_and_other_transpo
         matches!(refused, Err(quinn::ConnectionError::ConnectionClosed(_))),
         "{refused:?}"
     );
-    assert_eq!(server.relay.snapshot().refused, 1);
+    let snapshot = server.relay.snapshot();
+    assert_eq!(snapshot.refused(Transport::Quic, Refusal::Busy), 1);
+    assert_eq!(snapshot.all_refused(), 1);
     patiently(server.attach(Over::Ws, fresh(), Role::Initiator)).await;
 }
 
@@ -337,6 +339,7 @@ async fn the_legs_of_one_host_share_its_rate_and_lose_nothing() {
     // 768 KiB, of which a third is free; what is read in one go at the end is paid for afterwards.
     let took = begun.elapsed();
     assert!(took >= Duration::from_millis(1_000), "{took:?}");
+    assert!(server.relay.snapshot().slowed > 0);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use peersox_core::close::CloseReason;
 use peersox_core::role::Role;
 use peersox_core::session;
 use peersox_proto::v1::notice::Kind;
-use peersox_relay::Config;
+use peersox_relay::{Config, Refusal, Transport};
 use tokio::net::TcpStream;
 
 use crate::support::{Over, Peer, Server, fresh, hello, patiently, request};
@@ -24,8 +24,10 @@ async fn one_address_gets_its_share_of_legs() {
     let refused = tokio_tungstenite::client_async(third, tcp).await;
     let text = refused.unwrap_err().to_string();
     assert!(text.contains("503"), "{text}");
-    assert_eq!(server.relay.snapshot().legs, 2);
-    assert_eq!(server.relay.snapshot().refused, 1);
+    let snapshot = server.relay.snapshot();
+    assert_eq!(snapshot.legs, 2);
+    assert_eq!(snapshot.attached, [1, 1, 0, 0], "by transport");
+    assert_eq!(snapshot.refused(Transport::WebSocket, Refusal::Full), 1);
     two.hang_up(4000).await;
 }
 

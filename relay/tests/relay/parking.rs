@@ -7,7 +7,7 @@ use peersox_core::frame::{Frame, Lane};
 use peersox_core::id::PairingId;
 use peersox_core::role::Role;
 use peersox_proto::v1::{self, notice::Kind};
-use peersox_relay::{Config, PresenceEvent};
+use peersox_relay::{Config, PresenceEvent, Refusal, Transport};
 
 use crate::support::{EVERY_PAIR, Over, Server, brief, fresh, patiently};
 
@@ -44,10 +44,15 @@ async fn a_lost_leg_is_parked_and_resumed_with_what_was_sent_meanwhile() {
 #[tokio::test]
 async fn a_connection_that_just_vanishes_is_lost_too() {
     let server = Server::start(brief()).await;
-    let (mut one, two, _) = server.pair((Over::Ws, Over::Ws)).await;
+    let standing = || server.relay.snapshot().sessions;
+    let (mut one, two, session) = server.pair((Over::Ws, Over::Ws)).await;
+    assert_eq!(standing(), [0, 1, 0], "live");
     drop(two);
     assert_eq!(one.notice().await, away(200));
+    assert_eq!(standing(), [0, 0, 1], "parked");
     assert_eq!(one.closed().await, Some(CloseReason::PeerLost));
+    let _new = server.attach(Over::Ws, session, Role::Initiator).await;
+    assert_eq!(standing(), [1, 0, 0], "waiting");
 }
 
 #[tokio::test]
@@ -142,5 +147,9 @@ async fn a_drain_tells_everybody_hangs_up_and_leaves_nothing_behind() {
     };
     patiently(async { tokio::join!(drain, peers) }).await;
     let snapshot = server.relay.snapshot();
-    assert_eq!((snapshot.sessions, snapshot.legs), (0, 0));
+    assert_eq!((snapshot.all_sessions(), snapshot.legs), (0, 0));
+    assert_eq!(snapshot.attached, [0; 4]);
+    assert_eq!(snapshot.admitted, [2, 1, 0, 0]);
+    assert_eq!(snapshot.cut_off, 3);
+    assert_eq!(snapshot.refused(Transport::Quic, Refusal::HelloInvalid), 1);
 }

@@ -5,7 +5,7 @@ use peersox_core::close::CloseReason;
 use peersox_core::frame::{Frame, Lane};
 use peersox_core::role::Role;
 use peersox_proto::v1::{self, notice::Kind};
-use peersox_relay::Config;
+use peersox_relay::{Config, Refusal, Transport};
 use web_transport_quinn::{ClientError, ConnectError, Session};
 
 use crate::support::{Over, Peer, Server, Within, fresh, hello, patiently};
@@ -43,7 +43,11 @@ async fn a_page_of_another_origin_gets_no_session() {
     };
     assert_eq!(refused(ask("https://elsewhere.example").await), 403);
     assert_eq!(refused(ask("null").await), 403);
-    assert_eq!(server.relay.snapshot().refused, 2);
+    let refused = |why| {
+        let snapshot = server.relay.snapshot();
+        snapshot.refused(Transport::WebTransport, why)
+    };
+    assert_eq!(refused(Refusal::Origin), 2);
     assert!(ask("https://app.example").await.is_ok());
     // A program that is not a browser sends none.
     assert!(server.webtransport("/v1/relay", &[]).await.is_ok());

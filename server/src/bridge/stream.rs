@@ -160,7 +160,7 @@ impl Stream {
         let now = relay.snapshot();
         Report::Load(v1::LoadReport {
             legs: u32::try_from(now.legs).unwrap_or(u32::MAX),
-            sessions: u32::try_from(now.sessions).unwrap_or(u32::MAX),
+            sessions: u32::try_from(now.all_sessions()).unwrap_or(u32::MAX),
             draining: relay.is_draining(),
         })
     }

@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::SystemTime;
 
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio::sync::watch;
 
 use super::acme::{self, Challenges};
+use super::validity::Validity;
 
 /// The certificate that is presented from the next handshake on.
 pub(crate) struct Presented {
@@ -44,6 +46,12 @@ impl Presented {
     /// Whether there is a certificate, or the first attempt to get one has failed.
     pub(crate) fn settled(&self) -> watch::Receiver<bool> {
         self.settled.subscribe()
+    }
+
+    /// Until when the present certificate is valid; nothing while there is none.
+    pub(crate) fn until(&self) -> Option<SystemTime> {
+        let present = self.now()?;
+        Some(Validity::of(present.cert.first()?)?.until)
     }
 
     fn now(&self) -> Option<Arc<CertifiedKey>> {
