@@ -31,6 +31,7 @@ import { Other } from './other.js'
 import { MESSAGES, Outbox, PIPE } from './outbox.js'
 import { type Destination, placeAgain, release, sinkFor } from './saving.js'
 import { settings } from './settings.js'
+import type { Shared } from './shared.js'
 import { keepForTab } from './tab.js'
 import { cleanName, message, sentence, wellFormed } from './text.js'
 import { keptByBoth, PAIR } from './together.js'
@@ -169,6 +170,21 @@ export class Session extends EventTarget {
   /** Takes over what waits in another session, whose code was not used. */
   takeStaged(other: Session): void {
     void this.offer(other.#staged.splice(0))
+    for (const text of other.unsaid) this.say(text)
+  }
+
+  /** What was said before there was anybody to hear it. */
+  get unsaid(): string[] {
+    return this.items.filter((it) => it.kind === 'text' && it.mine && it.state !== 'delivered').map((it) => (it as TextItem).text)
+  }
+
+  /** Sends what another app has shared, now or as soon as the other device is there. */
+  sendShared({ files, text }: Shared): void {
+    if (!this.isOpen) this.reconnect()
+    // What takes no messages may take files.
+    const asFile = text !== '' && !this.canChat && this.other.takesFiles
+    void this.offer(asFile ? [...files, new File([text], 'message.txt', { type: 'text/plain' })] : [...files])
+    if (text !== '' && !asFile) this.say(text)
   }
 
   /** Takes what is offered. */

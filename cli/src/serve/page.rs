@@ -3,9 +3,9 @@
 //! `scripts/web` builds the page and `build.rs` puts it in here; without it there is a plain status page.
 
 use axum::Router;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{any, get};
 use peersox_server::Origin;
 
 use super::asset::Asset;
@@ -27,12 +27,27 @@ pub(super) fn router(
             move |request: HeaderMap| async move { guarded(asset.answer(&request), policy()) };
         router = router.route(asset.path, get(answer));
     }
+    router = router.route(SHARE, any(shared));
     router.fallback(|| async {
         (
             StatusCode::NOT_FOUND,
             "there is nothing here; / is the page\n",
         )
     })
+}
+
+/// Where a share sheet posts to. In a browser that has the page's service worker nothing of it comes here; from
+/// another one it is answered with the page, which says so. Not a byte of the body is read.
+const SHARE: &str = "/share";
+
+async fn shared(method: Method) -> (StatusCode, [(HeaderName, &'static str); 1]) {
+    // Relative: a proxy may serve the page below a path.
+    let place = if method == Method::POST {
+        "./?shared=none"
+    } else {
+        "./"
+    };
+    (StatusCode::SEE_OTHER, [(header::LOCATION, place)])
 }
 
 /// What a relay alone says to people.
@@ -55,7 +70,7 @@ fn guarded(mut response: Response, policy: HeaderValue) -> Response {
     headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     for (name, value) in [
         (header::REFERRER_POLICY, "no-referrer"),
-        (PERMISSIONS, "camera=(), microphone=(), geolocation=()"),
+        (PERMISSIONS, "camera=(self), microphone=(), geolocation=()"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
