@@ -47,7 +47,7 @@ export class Home {
   })
   readonly #help = h('p', { id: 'code-help', class: 'soft' })
   readonly #problem = h('p', { id: 'code-problem', class: 'problem', role: 'alert' })
-  readonly #scan = h('button', { id: 'scan', type: 'button', hidden: true, onclick: () => void this.#scanCode() }, icon('scan'), 'Scan')
+  readonly #scan = h('button', { id: 'scan', type: 'button', hidden: true, onclick: () => void this.#scanCode() }, icon('scan'), h('span', {}, 'Scan'))
   readonly #join = h('button', { type: 'submit' }, 'Connect')
   readonly #showCode = h('button', { id: 'show-code', onclick: () => void this.#sending.showCode() }, 'Show a code')
   readonly #without = h('div', { class: 'without' }, h('p', { class: 'soft small' }, 'No code, and nothing to send yet? Then let the other device type yours.'), this.#showCode)
@@ -135,8 +135,8 @@ export class Home {
     }
     const choose = (session: Session) => {
       done()
-      session.sendShared(what as Shared)
       this.#app.open(session)
+      session.sendShared(what as Shared)
     }
     const showCode = () => {
       done()
@@ -259,6 +259,7 @@ export class Home {
         'div',
         { class: 'more-body' },
         h('p', { class: 'field' }, h('label', { for: 'own-name' }, 'Its name, as others see it'), name),
+        CAN_ADD && h('p', { class: 'soft' }, 'To have this page as an app: tap Share in the browser, then “Add to Home Screen”.'),
         box('relay-only', own.relayOnly, (on) => keepSettings({ relayOnly: on }), 'Stay on the relay, so that the other device does not learn this one’s addresses'),
         box('save-all', own.saveAll, (on) => keepSettings({ saveAll: on }), 'Save up to 20 files at once without another click when they have arrived'),
         h('p', { class: 'soft' }, 'The other device may also be a terminal:'),
@@ -268,6 +269,9 @@ export class Home {
     )
   }
 }
+
+/** Apple's systems install a page by a menu only; and not what is installed already. */
+const CAN_ADD = /iPhone|iPad/.test(navigator.userAgent) && (navigator as { standalone?: boolean }).standalone === false
 
 /** Whether this browser reads QR codes, and has something like a camera. */
 async function canScan(): Promise<boolean> {

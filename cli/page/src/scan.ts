@@ -1,6 +1,6 @@
 /** The camera as a way to type: looks for the QR code of a link to this page. Loaded when a person asks for it. */
 
-import { h, icon, say } from './dom.js'
+import { h, icon, say, show } from './dom.js'
 import { linkOf } from './link.js'
 
 interface Detector {
@@ -68,6 +68,7 @@ class Scan {
     } catch (error) {
       if (this.#isOver) return
       this.#stop()
+      show(this.#video, false)
       say(this.#words, '')
       say(this.#problem, whyNot(error))
     }

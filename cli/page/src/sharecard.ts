@@ -40,6 +40,7 @@ export class ShareCard {
   readonly element: HTMLElement
   readonly #choices: Choices
   readonly #title: HTMLElement
+  #drawn: string | null = null
   readonly #devices = h('ul', { class: 'share-devices' })
 
   /** A string says why nothing has arrived, as the page's address does. */
@@ -64,8 +65,11 @@ export class ShareCard {
     )
   }
 
-  /** Draws the devices that it can go to. */
+  /** Draws the devices that it can go to, if they have changed: a button that is being pressed stays. */
   draw(sessions: readonly Session[]): void {
+    const key = sessions.map((it) => [it.pairing?.id, it.other.title, ...presence(it), it.unread].join()).join('\n')
+    if (this.#drawn === key) return
+    this.#drawn = key
     const focused = [...this.#devices.querySelectorAll('button')].indexOf(document.activeElement as HTMLButtonElement)
     this.#devices.replaceChildren(...sessions.map((it) => deviceRow(it, () => this.#choices.choose(it))))
     if (focused >= 0) this.#devices.querySelectorAll('button')[focused]?.focus()

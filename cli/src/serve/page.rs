@@ -3,12 +3,13 @@
 //! `scripts/web` builds the page and `build.rs` puts it in here; without it there is a plain status page.
 
 use axum::Router;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{any, get};
 use peersox_server::Origin;
 
 use super::asset::Asset;
+use super::share;
 
 /// `/` for people, and what it loads. `public` is where peers are told to find the relay, and `relays` are
 /// those that run apart, as they are when the page is asked for.
@@ -27,27 +28,13 @@ pub(super) fn router(
             move |request: HeaderMap| async move { guarded(asset.answer(&request), policy()) };
         router = router.route(asset.path, get(answer));
     }
-    router = router.route(SHARE, any(shared));
+    router = router.route(share::PATH, any(share::answer));
     router.fallback(|| async {
         (
             StatusCode::NOT_FOUND,
             "there is nothing here; / is the page\n",
         )
     })
-}
-
-/// Where a share sheet posts to. In a browser that has the page's service worker nothing of it comes here; from
-/// another one it is answered with the page, which says so. Not a byte of the body is read.
-const SHARE: &str = "/share";
-
-async fn shared(method: Method) -> (StatusCode, [(HeaderName, &'static str); 1]) {
-    // Relative: a proxy may serve the page below a path.
-    let place = if method == Method::POST {
-        "./?shared=none"
-    } else {
-        "./"
-    };
-    (StatusCode::SEE_OTHER, [(header::LOCATION, place)])
 }
 
 /// What a relay alone says to people.
