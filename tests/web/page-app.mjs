@@ -10,7 +10,7 @@ import { chromium } from 'playwright-core'
 import { PNG } from 'pngjs'
 import { equal } from './embed.mjs'
 import { check, chromiumPath, quietPort, root, until } from './harness.mjs'
-import { connected, downloaded, file, heard, meet, relayOnly, save, say, showCode, typeCode } from './people.mjs'
+import { connected, downloaded, file, heard, isKept, meet, relayOnly, save, say, showCode, typeCode } from './people.mjs'
 
 const site = join(root, 'target/web/site')
 
@@ -58,7 +58,7 @@ export async function pageAppChecks() {
     const address = `127.0.0.1:${await quietPort()}`
     const { url, stop } = await scope.server([], address)
     const page = await scope.page(url)
-    await page.evaluate(() => navigator.serviceWorker.ready)
+    await isKept(page)
     await showCode(page)
     await page.evaluate(() => fetch('status.json'))
     await stop()
@@ -87,7 +87,7 @@ export async function pageAppChecks() {
     const [first, second] = [partsOf(), changed(partsOf())]
     const server = await serving(scope, first)
     const page = await scope.page(server.url)
-    await page.evaluate(() => navigator.serviceWorker.ready)
+    await isKept(page)
     // A question on the screen is something that a person is in the midst of.
     await page.evaluate(() => void (location.hash = '123456-tulip-ember'))
     await page.getByText('Connect to the device that shows this code?').waitFor()
@@ -137,10 +137,8 @@ export async function pageAppChecks() {
   })
 
   await check('page: what another app shares goes to a saved device, and past the server', async (scope) => {
-    const address = `127.0.0.1:${await quietPort()}`
     const directory = scope.directory()
-    const state = ['--state', join(directory, 'state')]
-    const { url, stop } = await scope.server(state, address)
+    const { url } = await scope.server()
     const answer = await fetch(`${url}/share`, { method: 'POST', body: Buffer.alloc(100_000), redirect: 'manual' })
     equal(`${answer.status} ${answer.headers.get('location')}`, '303 ./?shared=none', 'what the server says')
     equal((await fetch(`${url}/share`, { redirect: 'manual' })).headers.get('location'), './', 'what it says to a reload')
@@ -155,14 +153,14 @@ export async function pageAppChecks() {
 
     await save(a, 'Tablet')
     await save(b, 'Laptop')
-    await a.evaluate(() => navigator.serviceWorker.ready)
-    // Without a server nothing can go there.
-    await stop()
+    await isKept(a)
+    // Without a network nothing can go to the server.
+    await a.context().setOffline(true)
     await share(a, url, { title: 'A lake', text: 'Look', url: 'https://example.org/lake' }, sent)
     const card = a.locator('.share-card')
     await card.getByText('photo of a lake.jpg').waitFor()
     await card.getByText('https://example.org/lake').waitFor()
-    await scope.server(state, address)
+    await a.context().setOffline(false)
     await card.locator('.device-row', { hasText: 'Tablet' }).click()
     await heard(b, 'A lake\nLook\nhttps://example.org/lake')
     await b.getByRole('button', { name: 'Accept' }).click()
