@@ -23,7 +23,7 @@ import {
 import { endingOf, farewell, pauseOf } from './ending.js'
 import { HERE } from './here.js'
 import { History } from './history.js'
-import { isAllDone, isAsking, isRunning, isSettled, isUnsaved, type Item, type TextItem, type TransferItem } from './items.js'
+import { isAllDone, isAsking, isRunning, isSettled, isUnheard, isUnsaved, type Item, type TextItem, type TransferItem } from './items.js'
 import type { KeptSet } from './kept.js'
 import { Meter } from './meter.js'
 import { theModule, theTransferModule } from './modules.js'
@@ -175,15 +175,14 @@ export class Session extends EventTarget {
 
   /** What was said before there was anybody to hear it. */
   get unsaid(): string[] {
-    return this.items.filter((it) => it.kind === 'text' && it.mine && it.state !== 'delivered').map((it) => (it as TextItem).text)
+    return this.items.flatMap((it) => (it.kind === 'text' && isUnheard(it) ? [it.text] : []))
   }
 
-  /** Sends what another app has shared, now or as soon as the other device is there. */
+  /** Sends what another app has shared, now or later. What takes no messages may take files. */
   sendShared({ files, text }: Shared): void {
     if (!this.isOpen) this.reconnect()
-    // What takes no messages may take files.
     const asFile = text !== '' && !this.canChat && this.other.takesFiles
-    void this.offer(asFile ? [...files, new File([text], 'message.txt', { type: 'text/plain' })] : [...files])
+    void this.offer([...files, ...(asFile ? [new File([text], 'message.txt')] : [])])
     if (text !== '' && !asFile) this.say(text)
   }
 

@@ -1,8 +1,8 @@
 //! What a system's share sheet posts to the page where no service worker takes it.
 //!
-//! In a browser that has the page's service worker nothing of it leaves the device. From another one it comes here, and
-//! is answered with the page, which says so. What was shared is dropped as it comes: nothing looks at it, keeps it or
-//! logs it.
+//! In a browser that has the page's service worker nothing of it leaves the device. From another one it
+//! comes here, and is answered with the page, which says so. What was shared is dropped as it comes:
+//! nothing looks at it, keeps it or logs it.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -15,7 +15,7 @@ use axum::http::{HeaderName, Method, StatusCode, Version, header};
 /// Where the manifest has it posted to.
 pub(super) const PATH: &str = "/share";
 
-/// How many bytes are dropped before the answer. A browser that still sends over HTTP/1.1 does not see an answer.
+/// How many bytes are dropped before the answer. A browser that still sends over HTTP/1.1 sees no answer.
 const MOST: usize = 64 << 20;
 
 /// How long that may take.
