@@ -27,7 +27,8 @@ interface Lasting extends Event {
 
 interface Fetched extends Lasting {
   readonly request: Request
-  readonly preloadResponse: Promise<Response | undefined>
+  /** Not in every browser. */
+  readonly preloadResponse?: Promise<Response | undefined>
   respondWith(reply: Promise<Response>): void
 }
 
@@ -102,7 +103,7 @@ worker.addEventListener('fetch', (event) => {
 
 async function page({ request, preloadResponse }: Fetched): Promise<Response> {
   const kept = await (await caches.open(NAME)).match('./')
-  const asked = preloadResponse.then((it) => it ?? fetch(request))
+  const asked = Promise.resolve(preloadResponse).then((it) => it ?? fetch(request))
   if (!kept) return asked
   const late = new Promise<Response>((resolve) => setTimeout(resolve, PATIENCE, kept))
   // A proxy whose server is away answers, too.

@@ -110,7 +110,11 @@ async function read(home: string): Promise<Shared | null> {
   return { text: about.text, files: await Promise.all(files) }
 }
 
-/** It was used, or is not wanted. */
+/** It was used, or is not wanted. Never throws. */
 export async function forgetShared(home: string): Promise<void> {
-  await caches.delete(nameFor(home)).catch(() => {})
+  try {
+    await caches.delete(nameFor(home))
+  } catch {
+    // A browser that keeps nothing has kept nothing.
+  }
 }
