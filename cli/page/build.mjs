@@ -1,8 +1,9 @@
 // Builds the page that `peersox serve` shows, from `src` and the npm package, into target/web/site:
 //
 //   index.html                 asked for again each time
+//   service.js                 the same: the service worker, which knows the digest of every part
 //   assets/NAME-DIGEST.ENDING  kept for ever
-//   *.br, *.gz                 the same, compressed
+//   *.br, *.gz                 the same, compressed; not of pictures, which are
 //   embed.txt                  what cli/build.rs puts into the binary: path, type, digest, file
 
 import { execFileSync } from 'node:child_process'
@@ -11,6 +12,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { brotliCompressSync, constants } from 'node:zlib'
+import { initWasm, Resvg } from '@resvg/resvg-wasm'
 import { build, transform } from 'esbuild'
 
 const here = dirname(fileURLToPath(import.meta.url))
@@ -25,11 +27,14 @@ const KINDS = {
   css: 'text/css; charset=utf-8',
   js: 'text/javascript; charset=utf-8',
   svg: 'image/svg+xml',
+  png: 'image/png',
   webmanifest: 'application/manifest+json',
   wasm: 'application/wasm',
 }
 
 const parts = []
+/** What the page loads when it is needed: the names of modules, and where they are served. */
+const later = {}
 
 execFileSync(join(here, 'node_modules/.bin/tsc'), ['--project', here], { stdio: 'inherit' })
 // Emptied, not removed: cargo watches the directory.
@@ -39,22 +44,43 @@ mkdirSync(join(site, 'assets'))
 
 const wasm = asset('peersox', 'wasm', readFileSync(join(npm, 'peersox.wasm')))
 const transferWasm = asset('transfer', 'wasm', readFileSync(join(npm, 'peersox-transfer.wasm')))
-const transferScript = asset('transfer', 'js', readFileSync(join(npm, 'slim-transfer.js')))
-const webtransportScript = asset('webtransport', 'js', readFileSync(join(npm, 'webtransport.js')))
+later['slim-transfer'] = asset('transfer', 'js', readFileSync(join(npm, 'slim-transfer.js')))
+later['webtransport'] = asset('webtransport', 'js', readFileSync(join(npm, 'webtransport.js')))
 const worker = asset('worker', 'js', await bundle('worker.ts', 'iife', {}))
 const urls = { WASM_URL: wasm, TRANSFER_WASM_URL: transferWasm, WORKER_URL: worker }
+for (const name of ['scan', 'zip']) later[name] = asset(name, 'js', await bundle(`${name}.ts`, 'esm', {}))
 const script = asset('page', 'js', await bundle('main.ts', 'esm', urls))
 const css = await transform(readFileSync(join(here, 'page.css'), 'utf8'), { loader: 'css', minify: true })
 const style = asset('page', 'css', Buffer.from(css.code))
-const icon = asset('icon', 'svg', readFileSync(join(here, 'icon.svg')))
-// Addresses in it are relative to itself: the page is above it, the icon beside it.
+const drawing = readFileSync(join(here, 'icon.svg'), 'utf8')
+const icon = asset('icon', 'svg', Buffer.from(drawing))
 const about = JSON.parse(readFileSync(join(here, 'manifest.json'), 'utf8'))
-about.icons = about.icons.map((it) => ({ ...it, src: icon.replace('assets/', '') }))
+await initWasm(readFileSync(join(here, 'node_modules/@resvg/resvg-wasm/index_bg.wasm')))
+const touch = asset('touch', 'png', picture(180, 0.72))
+const icons = [
+  { src: icon, sizes: 'any', type: KINDS.svg, purpose: 'any' },
+  ...[192, 512].map((size) => ({ src: asset(`icon-${size}`, 'png', picture(size, 1)), sizes: `${size}x${size}`, type: KINDS.png, purpose: 'any' })),
+  // Systems cut a maskable icon into a shape of theirs: what matters lies within 80 percent.
+  { src: asset('icon-cut', 'png', picture(512, 0.6)), sizes: '512x512', type: KINDS.png, purpose: 'maskable' },
+]
+// Addresses in it are relative to itself: the page is above it, the icons beside it.
+about.icons = icons.map((it) => ({ ...it, src: it.src.replace('assets/', '') }))
 const manifest = asset('manifest', 'webmanifest', Buffer.from(JSON.stringify(about)))
-const names = { wasm, script, style, icon, manifest }
+const names = { wasm, script, style, icon, touch, manifest }
 const html = readFileSync(join(here, 'index.html'), 'utf8').replace(/%(\w+)%/g, (_, name) => names[name])
 part('/', 'index.html', Buffer.from(html))
+const shell = parts.filter(([, , , file]) => !file.endsWith('.png')).map(([path, , digest]) => [`.${path}`, digest])
+part('/service.js', 'service.js', await bundle('service.ts', 'iife', { PARTS: shell, VERSION: digest(JSON.stringify(shell)) }))
 writeFileSync(join(site, 'embed.txt'), parts.map((it) => `${it.join('\t')}\n`).join(''))
+
+/** The drawing as a square picture; where it does not fill it, on paper. */
+function picture(size, share) {
+  const [edge, inner] = [48 / share, drawing.replace(/<\/?svg[^>]*>/g, '')]
+  const at = (edge - 48) / 2
+  const paper = share < 1 ? `<path fill="${about.background_color}" d="M0 0h${edge}v${edge}H0z"/>` : ''
+  const square = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${edge} ${edge}">${paper}<g transform="translate(${at} ${at})">${inner}</g></svg>`
+  return Buffer.from(new Resvg(square, { fitTo: { mode: 'width', value: size } }).render().asPng())
+}
 
 async function bundle(entry, format, urls) {
   const result = await build({
@@ -69,11 +95,10 @@ async function bundle(entry, format, urls) {
     plugins: [
       {
         name: 'later',
-        // Loaded when they are needed, from where they are served.
         setup(it) {
-          const served = (script) => () => ({ path: `./${script.replace('assets/', '')}`, external: true })
-          it.onResolve({ filter: /\/slim-transfer\.js$/ }, served(transferScript))
-          it.onResolve({ filter: /\/webtransport\.js$/ }, served(webtransportScript))
+          for (const [name, script] of Object.entries(later)) {
+            it.onResolve({ filter: new RegExp(`/${name}\\.js$`) }, () => ({ path: `./${script.replace('assets/', '')}`, external: true }))
+          }
         },
       },
     ],
@@ -92,10 +117,11 @@ function asset(name, ending, content) {
 
 function part(path, file, content) {
   writeFileSync(join(site, file), content)
+  parts.push([path, KINDS[file.split('.').at(-1)], digest(content), file])
+  if (file.endsWith('.png')) return
   writeFileSync(join(site, `${file}.gz`), execFileSync(zopfli, ['gzip'], { input: content }))
   const params = { [constants.BROTLI_PARAM_SIZE_HINT]: content.length }
   writeFileSync(join(site, `${file}.br`), brotliCompressSync(content, { params }))
-  parts.push([path, KINDS[file.split('.').at(-1)], digest(content), file])
 }
 
 function digest(content) {

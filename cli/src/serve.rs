@@ -8,6 +8,7 @@
 
 mod asset;
 mod page;
+mod share;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -178,10 +178,13 @@ function collect() {
   }
 }
 
+/** Where Chromium is. */
+export const chromiumPath = () => ['/usr/bin/chromium', '/usr/bin/chromium-browser'].find(existsSync)
+
 let browser
 async function theBrowser() {
   browser ??= chromium.launch({
-    executablePath: ['/usr/bin/chromium', '/usr/bin/chromium-browser'].find(existsSync),
+    executablePath: chromiumPath(),
     args: [
       '--no-sandbox',
       '--disable-gpu',

@@ -11,6 +11,7 @@ import { keptChecks } from './kept.mjs'
 import { nodeChecks } from './node.mjs'
 import { operatorChecks } from './operator.mjs'
 import { packageChecks } from './package.mjs'
+import { pageAppChecks } from './page-app.mjs'
 import { pageDirectChecks } from './page-direct.mjs'
 import { pageFileChecks } from './page-files.mjs'
 import { pageReturnChecks } from './page-return.mjs'
@@ -46,7 +47,7 @@ const clients = [
   apartChecks,
   restartChecks,
 ]
-const pages = [pageFileChecks, pageStateChecks, pageTrustChecks, pageChecks, pageTerminalChecks, pageDirectChecks, pageReturnChecks]
+const pages = [pageFileChecks, pageStateChecks, pageTrustChecks, pageChecks, pageAppChecks, pageTerminalChecks, pageDirectChecks, pageReturnChecks]
 
 try {
   const inTurn = async (groups) => {

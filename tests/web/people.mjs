@@ -39,6 +39,14 @@ export async function typeCode(page, code) {
   await page.getByRole('button', { name: 'Connect' }).click()
 }
 
+/** Resolves when the page's service worker takes what the page asks for. */
+export function isKept(page) {
+  return page.evaluate(async () => {
+    await navigator.serviceWorker.ready
+    if (!navigator.serviceWorker.controller) await new Promise((resolve) => navigator.serviceWorker.addEventListener('controllerchange', resolve, { once: true }))
+  })
+}
+
 /** Follows a link with a code in a page of its own, and says yes. */
 export async function follow(scope, link, options = {}) {
   const page = await scope.page(link, options)

@@ -11,6 +11,7 @@ import { keptSets } from './kept.js'
 import { linkOf } from './link.js'
 import { HAS_PRIVATE } from './saving.js'
 import { Session } from './session.js'
+import { shared } from './shared.js'
 import { isSound } from './stored.js'
 import { keptForTab } from './tab.js'
 import { Tabs } from './tabs.js'
@@ -35,8 +36,14 @@ export class App implements HomeOwner, TalkOwner {
     guardLeaving(() => this.#home.wouldLose || this.sessions.some((it) => it.wouldLose))
   }
 
-  /** Comes back to saved devices, and asks about the code of a link. */
+  /** Whether a person is in the midst of something that another version of the page must not disturb. */
+  get isBusy(): boolean {
+    return this.#home.isBusy || this.sessions.some((it) => it.wouldLose)
+  }
+
+  /** Comes back to saved devices, asks about the code of a link, and to whom goes what was shared. */
   async start(): Promise<void> {
+    const why = new URLSearchParams(location.search).get('shared')
     const link = this.#takeLink()
     const probe = new Session()
     // A browser that keeps nothing, or keeps nonsense, has no saved devices.
@@ -45,6 +52,8 @@ export class App implements HomeOwner, TalkOwner {
     const kept = keptForTab()
     if (kept && !this.sessions.some((it) => it.pairing?.id === kept.id)) this.#comeBack(new Session(kept))
     void this.#showKept()
+    const given = (await shared(location.pathname)) ?? why
+    if (given) return this.#home.drawShared(given)
     if (link) return this.#home.draw()
     const current = this.sessions.find((it) => it.pairing?.id === kept?.id)
     if (current) return this.#see(current, false)
@@ -126,7 +135,7 @@ export class App implements HomeOwner, TalkOwner {
   #takeLink(): boolean {
     const link = linkOf(location.hash)
     // A code works once: it neither belongs in the history nor into a bookmark.
-    if (location.hash) history.replaceState(null, '', location.pathname + location.search)
+    if (location.hash || location.search) history.replaceState(null, '', location.pathname)
     if (link.kind === 'code') this.#home.question(link.code)
     if (link.kind === 'damaged') this.#home.damagedLink()
     return link.kind !== 'none'
@@ -251,13 +260,20 @@ export class App implements HomeOwner, TalkOwner {
       veiled(false)
       void this.#drop(dropped(event.dataTransfer))
     })
-    addEventListener('paste', (event) => {
-      const files = [...(event.clipboardData?.files ?? [])]
-      if (files.length > 0) {
-        event.preventDefault()
-        void this.#drop(files)
-      }
-    })
+    addEventListener('paste', (event) => this.#paste(event))
+  }
+
+  /** Files are offered. Text outside of a field is a message, or a code. */
+  #paste(event: ClipboardEvent): void {
+    const data = event.clipboardData
+    const files = [...(data?.files ?? [])]
+    const text = data?.getData('text/plain') ?? ''
+    const isField = event.target instanceof Element && event.target.matches('input, textarea')
+    // Spreadsheets and word processors add a picture of what is text.
+    if (isField && text !== '') return
+    if (files.length > 0) void this.#drop(files)
+    else if (isField || text.trim() === '' || !(this.#talk ? this.#talk.insert(text) : this.#home.pasted(text))) return
+    event.preventDefault()
   }
 
   async #drop(files: Sendable[]): Promise<void> {

@@ -6,7 +6,7 @@ import { h, icon, say } from './dom.js'
 import { bytes, plural } from './format.js'
 import { download } from './saving.js'
 import { cleanPath } from './text.js'
-import { archiveName, canPack, pack, type Packed } from './zip.js'
+import type { Packed } from './zip.js'
 
 /** How many names are listed. */
 export const MAX_NAMES = 200
@@ -85,24 +85,34 @@ export function savables(files: readonly Savable[]): HTMLElement[] {
 
 /** A button that saves everything as one archive; `null` where that makes no sense. `files` gives them when it is pressed. */
 export function packButton(
-  listed: readonly { path: readonly string[]; size: number }[],
+  listed: readonly { path: readonly string[] }[],
   isFirst: boolean,
   files: () => Promise<Packed[]>,
   done: () => void,
 ): HTMLButtonElement | null {
-  if (!canPack(listed)) return null
+  if (listed.length < 2) return null
   const text = h('span', {}, 'Save as .zip')
   const button = h('button', { class: isFirst ? 'primary' : '' }, icon('folder'), text)
   button.addEventListener('click', async () => {
     button.disabled = true
     say(text, 'Packing …')
     try {
+      const { pack } = await import('./zip.js')
       download(archiveName(listed), await pack(await files()))
       done()
+      say(text, 'Save as .zip')
+    } catch {
+      say(text, 'Not packed: try again')
     } finally {
       button.disabled = false
-      say(text, 'Save as .zip')
     }
   })
   return button
+}
+
+/** The folder that all of it is in, else `files`. */
+function archiveName(files: readonly { path: readonly string[] }[]): string {
+  const first = files[0]?.path
+  const folder = first && first.length > 1 && files.every((it) => it.path[0] === first[0]) ? first[0] : undefined
+  return `${folder ?? 'files'}.zip`
 }

@@ -7,7 +7,8 @@ import { HERE, ONLY_HERE } from './here.js'
 import type { KeptSet } from './kept.js'
 import { keptCard } from './keptcard.js'
 import { linkOf } from './link.js'
-import { presence } from './presence.js'
+import { deviceRow, ShareCard } from './sharecard.js'
+import { forgetShared, type Shared } from './shared.js'
 import { Sending, type SendingOwner } from './sending.js'
 import { Session } from './session.js'
 import { message } from './text.js'
@@ -29,6 +30,8 @@ export class Home {
   readonly #sending: Sending
   readonly #devices = h('section', { class: 'devices', 'aria-labelledby': 'devices-title', hidden: true })
   readonly #kept = h('section', { class: 'devices kept-sets', 'aria-labelledby': 'kept-title', hidden: true })
+  readonly #shared = h('div', { hidden: true })
+  #share: ShareCard | null = null
   readonly #input = h('input', {
     id: 'code',
     name: 'code',
@@ -44,6 +47,7 @@ export class Home {
   })
   readonly #help = h('p', { id: 'code-help', class: 'soft' })
   readonly #problem = h('p', { id: 'code-problem', class: 'problem', role: 'alert' })
+  readonly #scan = h('button', { id: 'scan', type: 'button', hidden: true, onclick: () => void this.#scanCode() }, icon('scan'), h('span', {}, 'Scan'))
   readonly #join = h('button', { type: 'submit' }, 'Connect')
   readonly #showCode = h('button', { id: 'show-code', onclick: () => void this.#sending.showCode() }, 'Show a code')
   readonly #without = h('div', { class: 'without' }, h('p', { class: 'soft small' }, 'No code, and nothing to send yet? Then let the other device type yours.'), this.#showCode)
@@ -68,7 +72,7 @@ export class Home {
         'form',
         { class: 'join', onsubmit: (event: Event) => this.#submit(event) },
         this.#help,
-        this.#input,
+        h('div', { class: 'code-row' }, this.#input, this.#scan),
         this.#problem,
         this.#join,
       ),
@@ -78,12 +82,9 @@ export class Home {
     this.element = h(
       'div',
       { class: 'home' },
-      h(
-        'div',
-        { class: 'hero' },
-        h('h1', { tabindex: -1 }, 'Two devices, one short code.'),
-        h('p', {}, 'Send files of any size and talk, sealed from end to end: directly where the network allows it, over this server where it does not.'),
-      ),
+      // It is there, and seen, before this script.
+      document.getElementById('hero'),
+      this.#shared,
       this.#kept,
       this.#cards,
       this.#devices,
@@ -91,39 +92,26 @@ export class Home {
     )
     this.#endQuestion()
     this.#drawJoin()
+    void canScan().then((can) => show(this.#scan, can))
   }
 
   /** Whether a code is on the screen, waits for an answer, or is being tried. */
   get isBusy(): boolean {
-    return this.#sending.showing !== null || this.#joining !== null || this.#isAsking
+    return this.#sending.showing !== null || this.#joining !== null || this.#isAsking || this.#share !== null
   }
 
-  /** Whether files wait for a code to be typed. */
+  /** Whether files, or words, wait for a code to be typed. */
   get wouldLose(): boolean {
-    return (this.#sending.showing?.staged.length ?? 0) > 0
+    return this.#sending.showing?.wouldLose ?? false
   }
 
   /** Draws the saved devices anew. */
   draw(): void {
     const sessions = this.#app.sessions.filter((it) => it.pairing?.secret)
     show(this.#devices, sessions.length > 0)
+    this.#share?.draw(sessions)
     if (sessions.length === 0) return
-    const rows = sessions.map((session) => {
-      const [state, words] = presence(session)
-      return h(
-        'li',
-        {},
-        h(
-          'button',
-          { class: 'device-row', 'data-state': state, onclick: () => this.#app.open(session) },
-          h('span', { class: 'dot', 'aria-hidden': 'true' }),
-          h('span', { class: 'device-name' }, session.other.title),
-          session.unread > 0 && h('span', { class: 'badge' }, `${session.unread.toLocaleString('en')} new`),
-          h('span', { class: 'soft device-state' }, words),
-          icon('next'),
-        ),
-      )
-    })
+    const rows = sessions.map((it) => deviceRow(it, () => this.#app.open(it)))
     const focused = [...this.#devices.querySelectorAll('button')].indexOf(document.activeElement as HTMLButtonElement)
     this.#devices.replaceChildren(h('h2', { id: 'devices-title' }, 'Your devices'), h('ul', {}, ...rows))
     if (focused >= 0) this.#devices.querySelectorAll('button')[focused]?.focus()
@@ -136,6 +124,29 @@ export class Home {
       h('h2', { id: 'kept-title' }, 'Received, not saved yet'),
       ...sets.map((it) => keptCard(it, () => this.#app.keptChanged())),
     )
+  }
+
+  /** Asks to whom goes what another app has shared, or says why there is nothing. */
+  drawShared(what: Shared | string): void {
+    const done = () => {
+      this.#share = null
+      show(this.#shared, false)
+      void forgetShared(location.pathname)
+    }
+    const choose = (session: Session) => {
+      done()
+      this.#app.open(session)
+      session.sendShared(what as Shared)
+    }
+    const showCode = () => {
+      done()
+      void this.#sending.offer((what as Shared).files, (what as Shared).text)
+    }
+    this.#share = new ShareCard(what, { choose, showCode, done })
+    this.#shared.replaceChildren(this.#share.element)
+    show(this.#shared, true)
+    this.draw()
+    this.#share.focus()
   }
 
   /** A link brought a code: it is used when a person says so, and by no program that merely opens links. */
@@ -159,6 +170,21 @@ export class Home {
   /** Offers files to whoever types the code that is then shown. */
   offer(files: Sendable[]): Promise<void> {
     return this.#sending.offer(files)
+  }
+
+  /** What was pasted is a code, or a link with one: asks about it. Whether it is. */
+  pasted(text: string): boolean {
+    const link = text.length < 300 ? linkOf(text.includes('#') ? text.slice(text.indexOf('#')) : text) : null
+    if (link?.kind !== 'code' || !link.code.includes('-')) return false
+    this.question(link.code)
+    return true
+  }
+
+  async #scanCode(): Promise<void> {
+    const { scan } = await import('./scan.js')
+    const code = await scan(HERE)
+    if (code !== null) this.question(code)
+    else this.#scan.focus()
   }
 
   #endQuestion(): void {
@@ -233,6 +259,7 @@ export class Home {
         'div',
         { class: 'more-body' },
         h('p', { class: 'field' }, h('label', { for: 'own-name' }, 'Its name, as others see it'), name),
+        CAN_ADD && h('p', { class: 'soft' }, 'To have this page as an app: tap Share in the browser, then “Add to Home Screen”.'),
         box('relay-only', own.relayOnly, (on) => keepSettings({ relayOnly: on }), 'Stay on the relay, so that the other device does not learn this one’s addresses'),
         box('save-all', own.saveAll, (on) => keepSettings({ saveAll: on }), 'Save up to 20 files at once without another click when they have arrived'),
         h('p', { class: 'soft' }, 'The other device may also be a terminal:'),
@@ -241,6 +268,17 @@ export class Home {
       ),
     )
   }
+}
+
+/** Apple's systems install a page by a menu only; and not what is installed already. */
+const CAN_ADD = /iPhone|iPad/.test(navigator.userAgent) && (navigator as { standalone?: boolean }).standalone === false
+
+/** Whether this browser reads QR codes, and has something like a camera. */
+async function canScan(): Promise<boolean> {
+  const { BarcodeDetector } = globalThis as { BarcodeDetector?: { getSupportedFormats(): Promise<string[]> } }
+  if (!BarcodeDetector || !navigator.mediaDevices) return false
+  const formats: string[] = await BarcodeDetector.getSupportedFormats().catch(() => [])
+  return formats.includes('qr_code')
 }
 
 /** The code of what was typed, which may be the whole link. */

@@ -43,6 +43,11 @@ export type Item =
   /** Files that arrived before this page was loaded. */
   | { kind: 'kept'; set: KeptSet; at: number }
 
+/** Whether it was said here, and nobody has taken it yet. */
+export function isUnheard(item: TextItem): boolean {
+  return item.mine && item.state !== 'delivered'
+}
+
 /** Whether files are on their way, or will be without another word of this side. */
 export function isRunning(item: Item): item is TransferItem {
   if (item.kind !== 'transfer' || item.isStopped) return false

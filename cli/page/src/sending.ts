@@ -6,10 +6,13 @@ import { bytes, plural } from './format.js'
 import { HERE, ONLY_HERE } from './here.js'
 import { qr } from './qr.js'
 import { Session } from './session.js'
-import { cleanPath, message, sentence } from './text.js'
+import { clip, cleanPath, message, sentence } from './text.js'
 
 /** A code that nobody used is replaced for as long as somebody may be looking at it. */
 const MAX_UNUSED = 20
+
+/** The most characters of a text that are shown before it is sent. */
+export const MAX_QUOTE = 300
 
 /** Each code that somebody used without success was a guess at its words: the odds of three are negligible. */
 const MAX_SPENT = 3
@@ -62,12 +65,13 @@ export class Sending {
     return this.#showing
   }
 
-  /** Offers files to whoever types the code, which is shown if it is not yet. */
-  async offer(files: Sendable[]): Promise<void> {
-    if (files.length === 0) return
+  /** Offers files, and says a text, to whoever types the code, which is shown if it is not yet. */
+  async offer(files: Sendable[], text = ''): Promise<void> {
+    if (files.length === 0 && text === '') return
     const session = this.#showing ?? new Session()
     await session.offer(files)
-    announce(`${plural(files.length, 'file')} will be offered to the device that types the code`)
+    if (text !== '') session.say(text)
+    if (files.length > 0) announce(`${plural(files.length, 'file')} will be offered to the device that types the code`)
     if (this.#showing) return this.#redraw?.()
     await this.#show(session)
   }
@@ -92,7 +96,7 @@ export class Sending {
       return this.#failed('Three codes were used up by somebody who did not know their words. Load the page again if you want to go on.')
     }
     this.#showing = session
-    this.#heading.textContent = session.staged.length > 0 ? 'Ready to send' : 'Your code'
+    this.#entitle(session)
     this.#offer.replaceChildren(h('p', { class: 'soft waiting' }, 'Asking for a code …'))
     this.#changed()
     let isUsed = false
@@ -162,6 +166,10 @@ export class Sending {
     this.#changed()
   }
 
+  #entitle(session: Session): void {
+    this.#heading.textContent = session.staged.length > 0 || session.unsaid.length > 0 ? 'Ready to send' : 'Your code'
+  }
+
   #drawCode(session: Session, code: string): void {
     const link = `${HERE}/#${code}`
     const copy = h('button', { onclick: () => this.#app.copy(link, 'Link copied.') }, icon('copy'), 'Copy link')
@@ -174,8 +182,8 @@ export class Sending {
       // The dash is part of the code when it is copied; it is not seen at the beginning of a line.
       words.length > 0 && h('span', { class: 'words' }, h('span', { class: 'dash' }, '-'), words.join('-')),
     )
-    const staged = session.staged
-    this.#heading.textContent = staged.length > 0 ? 'Ready to send' : 'Your code'
+    const { staged } = session
+    this.#entitle(session)
     this.#offer.replaceChildren(
       h(
         'div',
@@ -191,6 +199,7 @@ export class Sending {
       ),
       ...(ONLY_HERE === '' ? [] : [h('p', { class: 'soft small', id: 'only-here' }, ONLY_HERE)]),
       ...(staged.length > 0 ? [list(staged)] : []),
+      ...session.unsaid.map((text) => h('p', { class: 'staged quote', dir: 'auto' }, clip(text, MAX_QUOTE))),
       h(
         'div',
         { class: 'buttons' },
@@ -212,7 +221,7 @@ function renewed(session: Session): Session {
 }
 
 /** What will be offered: names and sizes where they are known already. */
-function list(staged: readonly Sendable[]): HTMLElement {
+export function list(staged: readonly Sendable[]): HTMLElement {
   const first = staged.slice(0, 5).map((it) => {
     const isFile = it instanceof File
     const name = isFile ? it.webkitRelativePath || it.name : 'name' in it ? `${it.name}/` : 'data'

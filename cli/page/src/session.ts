@@ -23,7 +23,7 @@ import {
 import { endingOf, farewell, pauseOf } from './ending.js'
 import { HERE } from './here.js'
 import { History } from './history.js'
-import { isAllDone, isAsking, isRunning, isSettled, isUnsaved, type Item, type TextItem, type TransferItem } from './items.js'
+import { isAllDone, isAsking, isRunning, isSettled, isUnheard, isUnsaved, type Item, type TextItem, type TransferItem } from './items.js'
 import type { KeptSet } from './kept.js'
 import { Meter } from './meter.js'
 import { theModule, theTransferModule } from './modules.js'
@@ -31,6 +31,7 @@ import { Other } from './other.js'
 import { MESSAGES, Outbox, PIPE } from './outbox.js'
 import { type Destination, placeAgain, release, sinkFor } from './saving.js'
 import { settings } from './settings.js'
+import type { Shared } from './shared.js'
 import { keepForTab } from './tab.js'
 import { cleanName, message, sentence, wellFormed } from './text.js'
 import { keptByBoth, PAIR } from './together.js'
@@ -169,6 +170,20 @@ export class Session extends EventTarget {
   /** Takes over what waits in another session, whose code was not used. */
   takeStaged(other: Session): void {
     void this.offer(other.#staged.splice(0))
+    for (const text of other.unsaid) this.say(text)
+  }
+
+  /** What was said before there was anybody to hear it. */
+  get unsaid(): string[] {
+    return this.items.flatMap((it) => (it.kind === 'text' && isUnheard(it) ? [it.text] : []))
+  }
+
+  /** Sends what another app has shared, now or later. What takes no messages may take files. */
+  sendShared({ files, text }: Shared): void {
+    if (!this.isOpen) this.reconnect()
+    const asFile = text !== '' && !this.canChat && this.other.takesFiles
+    void this.offer([...files, ...(asFile ? [new File([text], 'message.txt')] : [])])
+    if (text !== '' && !asFile) this.say(text)
   }
 
   /** Takes what is offered. */

@@ -196,6 +196,15 @@ export class Talk {
     void this.session.offer(files)
   }
 
+  /** Puts a text where a message is written. Whether one can be. */
+  insert(text: string): boolean {
+    if (this.#text.disabled) return false
+    this.#text.focus()
+    this.#text.setRangeText(text, this.#text.selectionStart, this.#text.selectionEnd, 'end')
+    this.#grow()
+    return true
+  }
+
   #submit(): void {
     const text = this.#text.value
     if (text.trim() === '' || this.#text.disabled) return

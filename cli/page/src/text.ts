@@ -52,8 +52,11 @@ export function withLinks(text: string): (Node | string)[] {
   let at = 0
   for (const found of text.matchAll(ADDRESS)) {
     const address = trimmed(found[0])
-    if (!isWeb(address)) continue
-    parts.push(text.slice(at, found.index), h('a', { href: address, target: '_blank', rel: 'noopener noreferrer' }, address))
+    const url = webAddress(address)
+    if (!url) continue
+    parts.push(text.slice(at, found.index), h('a', { href: url.href, target: '_blank', rel: 'noopener noreferrer' }, address))
+    // Letters of other scripts may look like those of a name that a person trusts.
+    if (/[^\0-\x7f]/.test(address) && url.hostname.includes('xn--')) parts.push(h('span', { class: 'soft' }, ` (${url.hostname})`))
     at = found.index + address.length
   }
   parts.push(text.slice(at))
@@ -67,12 +70,12 @@ function trimmed(address: string): string {
   return closes ? trimmed(bare.slice(0, -1)) : bare
 }
 
-function isWeb(address: string): boolean {
-  try {
-    return /^https?:$/.test(new URL(address).protocol)
-  } catch {
-    return false
-  }
+/** An address that goes where it seems to go; null if it hides something. */
+function webAddress(address: string): URL | null {
+  // What stands before an @ looks like the host and is not.
+  if (address.search(TRICKS) >= 0 || !URL.canParse(address)) return null
+  const url = new URL(address)
+  return /^https?:$/.test(url.protocol) && url.username === '' && url.password === '' ? url : null
 }
 
 /** What an error says, as a sentence. */

@@ -5,7 +5,7 @@
  *   header, file, header, file, …   then for each file once more its header, and where it is   then the end
  * ```
  *
- * The format is that of APPNOTE 6.3 without ZIP64, so there is a limit.
+ * The format is that of APPNOTE 6.3; what does not fit into its 16 and 32 bits is written as its ZIP64 says.
  */
 
 /** What goes into it. */
@@ -16,12 +16,6 @@ export interface Packed {
   modified: number | null
 }
 
-/** Whether an archive can hold so much: 65,535 files and 4 GiB. */
-export function canPack(files: readonly { path: readonly string[]; size: number }[]): boolean {
-  const size = files.reduce((sum, it) => sum + it.size + 200 + 8 * it.path.join('/').length, 0)
-  return files.length > 1 && files.length < 0xffff && size < 0xffffffff
-}
-
 /** Packs files. Reads each of them once, for its checksum. */
 export async function pack(files: readonly Packed[]): Promise<Blob> {
   const parts: BlobPart[] = []
@@ -30,33 +24,60 @@ export async function pack(files: readonly Packed[]): Promise<Blob> {
   let listed = 0
   for (const { path, blob, modified } of files) {
     const name = new TextEncoder().encode(path.join('/'))
-    // Version 2.0, names in UTF-8, stored.
-    const common = [...two(20), ...two(0x0800), ...two(0), ...dosTime(modified), ...four(await crc(blob)), ...four(blob.size), ...four(blob.size), ...two(name.length), ...two(0)]
-    const header = Uint8Array.from([...four(0x04034b50), ...common])
-    const entry = Uint8Array.from([...four(0x02014b50), ...two(20), ...common, ...two(0), ...two(0), ...two(0), ...four(0), ...four(at)])
-    parts.push(header, name, blob)
-    list.push(entry, name)
-    at += header.length + name.length + blob.size
-    listed += entry.length + name.length
+    const checksum = await crc(blob)
+    const sizes = blob.size < MAX32 ? [] : [...eight(blob.size), ...eight(blob.size)]
+    const offset = at < MAX32 ? [] : eight(at)
+    // Version 2.0 or 4.5, names in UTF-8, stored.
+    const common = (version: number, extra: readonly number[]) => [
+      ...[...two(version), ...two(0x0800), ...two(0), ...dosTime(modified), ...four(checksum)],
+      ...[...four(blob.size), ...four(blob.size), ...two(name.length), ...two(extra.length)],
+    ]
+    const local = zip64(sizes)
+    const central = zip64([...sizes, ...offset])
+    const header = Uint8Array.from([...four(0x04034b50), ...common(versionOf(local), local)])
+    const entry = Uint8Array.from([...four(0x02014b50), ...two(versionOf(central)), ...common(versionOf(central), central), ...two(0), ...two(0), ...two(0), ...four(0), ...four(at)])
+    parts.push(header, name, Uint8Array.from(local), blob)
+    list.push(entry, name, Uint8Array.from(central))
+    at += header.length + name.length + local.length + blob.size
+    listed += entry.length + name.length + central.length
   }
-  const count = two(files.length)
-  const end = Uint8Array.from([...four(0x06054b50), ...two(0), ...two(0), ...count, ...count, ...four(listed), ...four(at), ...two(0)])
-  return new Blob([...parts, ...list, end], { type: 'application/zip' })
+  return new Blob([...parts, ...list, end(files.length, listed, at)], { type: 'application/zip' })
 }
 
-/** The folder that all of it is in, else `files`. */
-export function archiveName(files: readonly { path: readonly string[] }[]): string {
-  const first = files[0]?.path
-  const folder = first && first.length > 1 && files.every((it) => it.path[0] === first[0]) ? first[0] : undefined
-  return `${folder ?? 'files'}.zip`
+/** The last record: how many files there are, how long their list is, and where it begins. */
+function end(count: number, listed: number, at: number): Uint8Array<ArrayBuffer> {
+  const short = [...four(0x06054b50), ...two(0), ...two(0), ...two(count), ...two(count), ...four(listed), ...four(at), ...two(0)]
+  if (count < MAX16 && listed < MAX32 && at < MAX32) return Uint8Array.from(short)
+  const long = [...four(0x06064b50), ...eight(44), ...two(45), ...two(45), ...four(0), ...four(0), ...eight(count), ...eight(count), ...eight(listed), ...eight(at)]
+  const where = [...four(0x07064b50), ...four(0), ...eight(at + listed), ...four(1)]
+  return Uint8Array.from([...long, ...where, ...short])
 }
+
+/** As an extra field; empty if nothing is in it. */
+function zip64(values: readonly number[]): number[] {
+  return values.length === 0 ? [] : [...two(1), ...two(values.length), ...values]
+}
+
+function versionOf(extra: readonly number[]): number {
+  return extra.length > 0 ? 45 : 20
+}
+
+/** What is at least so large stands elsewhere, and here stands this. */
+const MAX16 = 0xffff
+const MAX32 = 0xffffffff
 
 function two(value: number): number[] {
-  return [value & 255, (value >>> 8) & 255]
+  const it = Math.min(value, MAX16)
+  return [it & 255, it >>> 8]
 }
 
 function four(value: number): number[] {
-  return [...two(value & 0xffff), ...two(Math.floor(value / 0x10000))]
+  const it = Math.min(value, MAX32)
+  return [it & 255, (it >>> 8) & 255, (it >>> 16) & 255, it >>> 24]
+}
+
+function eight(value: number): number[] {
+  return [...four(value % 2 ** 32), ...four(Math.floor(value / 2 ** 32))]
 }
 
 /** Time and date as MS-DOS has them: from 1980 on, in steps of two seconds, without a zone. */

@@ -5,10 +5,11 @@
 use axum::Router;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{any, get};
 use peersox_server::Origin;
 
 use super::asset::Asset;
+use super::share;
 
 /// `/` for people, and what it loads. `public` is where peers are told to find the relay, and `relays` are
 /// those that run apart, as they are when the page is asked for.
@@ -27,6 +28,7 @@ pub(super) fn router(
             move |request: HeaderMap| async move { guarded(asset.answer(&request), policy()) };
         router = router.route(asset.path, get(answer));
     }
+    router = router.route(share::PATH, any(share::answer));
     router.fallback(|| async {
         (
             StatusCode::NOT_FOUND,
@@ -55,7 +57,7 @@ fn guarded(mut response: Response, policy: HeaderValue) -> Response {
     headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     for (name, value) in [
         (header::REFERRER_POLICY, "no-referrer"),
-        (PERMISSIONS, "camera=(), microphone=(), geolocation=()"),
+        (PERMISSIONS, "camera=(self), microphone=(), geolocation=()"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
