@@ -110,7 +110,8 @@ pub struct Session {
 /// See the module.
 pub struct Attach {
     config: Config,
-    agent: String,
+    /// What each Hello says beside its ticket.
+    hello: v1::Hello,
     legs: u32,
     /// The latest answer of OpenSession, until a relay refuses its ticket.
     session: Option<Session>,
@@ -143,12 +144,12 @@ pub struct Attach {
 }
 
 impl Attach {
-    /// Begins to seek a leg. `agent` is the name and version of this software, for the relay's operator.
+    /// Begins to seek a leg. `hello` is what the relay's operator is told beside the ticket.
     #[must_use]
-    pub fn new(config: Config, agent: String, now: Moment) -> Self {
+    pub fn new(config: Config, hello: v1::Hello, now: Moment) -> Self {
         let mut attach = Self {
             config,
-            agent,
+            hello,
             legs: 0,
             session: None,
             up: None,
@@ -366,7 +367,7 @@ impl Attach {
         {
             return Some(notice::encode(Kind::Hello(v1::Hello {
                 ticket: self.session.as_ref()?.ticket.clone(),
-                agent: self.agent.clone(),
+                ..self.hello.clone()
             })));
         }
         self.leg_mut(leg)?.ping(now)

@@ -19,6 +19,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use peersox_proto::v1;
 use rand_core::CryptoRngCore;
 
 use crate::attach::{self, Attach, Cause, LegId};
@@ -82,10 +83,18 @@ impl Endpoint {
             proof,
             hello,
             agent,
+            trace,
         } = identity;
+        let mut said = v1::Hello {
+            agent,
+            ..v1::Hello::default()
+        };
+        if let Some(trace) = trace {
+            (said.traceparent, said.tracestate) = trace.into_texts();
+        }
         let mut endpoint = Self {
             peer: Peer::new(config.peer, role, pairing, proof, hello, now, rng),
-            attach: Attach::new(config.attach, agent, now),
+            attach: Attach::new(config.attach, said, now),
             direct: Direct::new(config.direct, config.carrier, role),
             leg: None,
             relay: None,

@@ -30,7 +30,11 @@ pub fn encode(kind: Kind) -> Frame {
     let (field, Writer(message)) = match kind {
         Kind::Hello(it) => (
             HELLO,
-            Writer::default().text(1, &it.ticket).text(2, &it.agent),
+            Writer::default()
+                .text(1, &it.ticket)
+                .text(2, &it.agent)
+                .text(3, &it.traceparent)
+                .text(4, &it.tracestate),
         ),
         Kind::Welcome(it) => (WELCOME, welcome(&it)),
         Kind::Ping(it) => (PING, number(1, it.nonce)),
@@ -74,6 +78,8 @@ fn kind_of(field: u64, message: &[u8]) -> Result<Option<Kind>, Malformed> {
         match (field, number) {
             (HELLO, 1) => hello.ticket = value.text()?,
             (HELLO, 2) => hello.agent = value.text()?,
+            (HELLO, 3) => hello.traceparent = value.text()?,
+            (HELLO, 4) => hello.tracestate = value.text()?,
             (WELCOME, 1) => welcome.role = value.small().cast_signed(),
             (WELCOME, 2) => welcome.peer_online = value.number() != 0,
             (WELCOME, 3) => welcome.resumed = value.number() != 0,
@@ -171,6 +177,8 @@ mod tests {
             Kind::Hello(v1::Hello {
                 ticket: "T.I.C".into(),
                 agent: "test".into(),
+                traceparent: "00-1-2-01".into(),
+                tracestate: "a=1".into(),
             }),
             Kind::Welcome(v1::Welcome::default()),
             Kind::Welcome(v1::Welcome {

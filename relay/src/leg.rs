@@ -27,9 +27,11 @@ use peersox_core::close::CloseReason;
 use peersox_core::frame::Frame;
 use peersox_core::session::LegId;
 use tokio::time::Instant;
+use tracing::Span;
 
 use crate::pump::Held;
 use crate::seat::Seat;
+use crate::span::Taken;
 
 pub(crate) mod grpc;
 pub(crate) mod quic;
@@ -48,6 +50,10 @@ pub(crate) struct Leg {
     pub(crate) broken: bool,
     /// When the peer last heard from us while we did not listen.
     pub(crate) reassured: Instant,
+    /// See [`crate::span`].
+    pub(crate) span: Span,
+    /// What came from it since it was admitted.
+    pub(crate) taken: Taken,
     wire: Wire,
     /// Given back when the socket is closed.
     seat: Seat,
@@ -135,6 +141,8 @@ impl Leg {
             probed: false,
             broken: false,
             reassured: Instant::now(),
+            span: Span::none(),
+            taken: Taken::default(),
             wire,
             seat,
         }
@@ -143,6 +151,16 @@ impl Leg {
     /// Whom it is charged to.
     pub(crate) fn address(&self) -> IpAddr {
         self.seat.address()
+    }
+
+    /// What carries it.
+    pub(crate) fn transport(&self) -> &'static str {
+        match &self.wire {
+            Wire::Ws(_) => "ws",
+            Wire::Quic(quic) if quic.is_webtransport() => "webtransport",
+            Wire::Quic(_) => "quic",
+            Wire::Grpc(_) => "grpc",
+        }
     }
 
     /// How many bytes the peer may have sent that nobody reads: with wide windows, or with those it has.

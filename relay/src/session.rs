@@ -22,6 +22,7 @@ use tracing::{debug, info};
 use crate::admit::Admission;
 use crate::leg::{Ending, Leg};
 use crate::relay::{Inner, PresenceEvent};
+use crate::span;
 
 mod outbox;
 mod pace;
@@ -138,15 +139,15 @@ impl Task {
         match ending {
             Ending::Fault(reason) => self.handle(Input::Fault(role, id, reason)),
             Ending::Gone => {
-                self.part(role);
+                self.part(role, ending);
                 self.handle(Input::Lost(role, id))
             }
             Ending::Done => {
-                self.part(role);
+                self.part(role, ending);
                 self.handle(Input::Done(role, id))
             }
             Ending::Moved => {
-                self.part(role);
+                self.part(role, ending);
                 self.handle(Input::Moved(role, id))
             }
         }
@@ -210,7 +211,9 @@ impl Task {
         let Some(leg) = self.arriving.take_if(|leg| leg.id == id) else {
             unreachable!("the machine admits the leg it was just given");
         };
-        info!(session = %self.id, %role, resumed, "leg attached");
+        span::admitted(&leg.span, self.id, role, resumed);
+        leg.span
+            .in_scope(|| info!(session = %self.id, %role, resumed, "leg attached"));
         self.relay.metrics.admitted();
         let welcome = v1::Welcome {
             role: v1::Role::from(role).into(),
@@ -230,15 +233,16 @@ impl Task {
             if reason == CloseReason::Draining {
                 self.relay.metrics.cut_off();
             }
-            info!(session = %self.id, %role, %reason, "leg hung up");
+            leg.span
+                .in_scope(|| info!(session = %self.id, %role, %reason, "leg hung up"));
             self.relay.hang_up(leg, last, reason);
         }
     }
 
     /// Lets go of a leg that ended by itself.
-    fn part(&mut self, role: Role) {
+    fn part(&mut self, role: Role, ending: Ending) {
         if let Some(leg) = self.wires.lose(role) {
-            self.relay.part(leg);
+            self.relay.part(leg, ending);
         }
     }
 }

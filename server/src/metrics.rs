@@ -33,6 +33,10 @@ impl Metrics {
         Self(Arc::new(registry))
     }
 
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.0
+    }
+
     /// The counters as they are now.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();

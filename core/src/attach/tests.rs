@@ -23,7 +23,11 @@ struct Leg {
 impl Leg {
     fn new(config: Config) -> Self {
         let now = Moment::from_origin(Duration::from_secs(1_000));
-        let attach = Attach::new(config, "test".into(), now);
+        let hello = v1::Hello {
+            agent: "test".into(),
+            ..v1::Hello::default()
+        };
+        let attach = Attach::new(config, hello, now);
         let mut leg = Self {
             attach,
             now,

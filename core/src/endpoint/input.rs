@@ -9,6 +9,7 @@ use crate::direct;
 use crate::id::PairingId;
 use crate::peer::{self, Proof};
 use crate::role::Role;
+use crate::trace::TraceContext;
 
 /// How an [`Endpoint`](super::Endpoint) behaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub struct Identity<'a> {
     pub hello: Bytes,
     /// Name and version of this software, told to the relay; at most 128 bytes.
     pub agent: String,
+    /// The trace that legs belong to, told to the relay.
+    pub trace: Option<TraceContext>,
 }
 
 /// Where frames come from and go to.

@@ -94,6 +94,10 @@ impl Quic {
         }
     }
 
+    pub(crate) const fn is_webtransport(&self) -> bool {
+        self.session.is_some()
+    }
+
     /// How many bytes the peer may have sent that nobody reads.
     pub(crate) fn unread(&self, wide: bool) -> usize {
         (if wide || self.is_wide { WIDE } else { NARROW }) as usize
