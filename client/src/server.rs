@@ -26,6 +26,10 @@ pub struct Server {
     trust: Trust,
     dialer: Dialer,
     calls: Calls,
+    #[cfg_attr(
+        target_arch = "wasm32",
+        expect(dead_code, reason = "legs of pages say no trace")
+    )]
     trace: Option<TraceContext>,
 }
 
@@ -143,8 +147,9 @@ impl Server {
         })
     }
 
-    /// Says from now on which trace calls and legs belong to, by the headers of Trace Context and in Hello, so
-    /// that spans of the server are children of the caller's. Clones that were made before say nothing of it.
+    /// Says from now on which trace calls and legs belong to, by the headers of Trace Context and in Hello,
+    /// so that spans of the server are children of the caller's. Clones that were made before say nothing of
+    /// it, nor do legs of pages.
     #[must_use]
     pub fn in_trace(mut self, trace: TraceContext) -> Self {
         self.calls.in_trace(&trace);
@@ -152,6 +157,7 @@ impl Server {
         self
     }
 
+    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) const fn trace(&self) -> Option<&TraceContext> {
         self.trace.as_ref()
     }

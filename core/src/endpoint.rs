@@ -19,7 +19,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use peersox_proto::v1;
 use rand_core::CryptoRngCore;
 
 use crate::attach::{self, Attach, Cause, LegId};
@@ -83,18 +82,12 @@ impl Endpoint {
             proof,
             hello,
             agent,
+            #[cfg(not(target_arch = "wasm32"))]
             trace,
         } = identity;
-        let mut said = v1::Hello {
-            agent,
-            ..v1::Hello::default()
-        };
-        if let Some(trace) = trace {
-            (said.traceparent, said.tracestate) = trace.into_texts();
-        }
         let mut endpoint = Self {
             peer: Peer::new(config.peer, role, pairing, proof, hello, now, rng),
-            attach: Attach::new(config.attach, said, now),
+            attach: Attach::new(config.attach, agent, now),
             direct: Direct::new(config.direct, config.carrier, role),
             leg: None,
             relay: None,
@@ -109,6 +102,10 @@ impl Endpoint {
             ended: false,
             actions: Vec::new(),
         };
+        #[cfg(not(target_arch = "wasm32"))]
+        {
+            endpoint.attach.greeting.trace = trace;
+        }
         endpoint.settle(now, rng);
         endpoint
     }

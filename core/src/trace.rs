@@ -1,4 +1,5 @@
-//! Which trace a call or a leg belongs to, as clients say it: Trace Context, <https://www.w3.org/TR/trace-context/>.
+//! Which trace a call or a leg belongs to, as clients say it: Trace Context,
+//! <https://www.w3.org/TR/trace-context/>.
 //!
 //! ```text
 //! traceparent  00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01     version, trace, parent, flags
@@ -9,6 +10,8 @@
 //! the rules is ignored, as if nothing had been said.
 
 use std::str::FromStr;
+
+use peersox_proto::v1;
 
 /// A place in somebody's trace. It exists only if valid.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,8 +28,8 @@ pub struct TraceContext {
 pub struct NotATrace;
 
 impl TraceContext {
-    /// Reads `traceparent` and `tracestate`. A list that breaks the rules, or is longer than [`MAX_STATE`], is
-    /// left out; the rest counts.
+    /// Reads `traceparent` and `tracestate`. A list that breaks the rules, or is longer than [`MAX_STATE`],
+    /// is left out; the rest counts.
     ///
     /// # Errors
     /// [`NotATrace`] if the first of the two is none.
@@ -50,10 +53,14 @@ impl TraceContext {
         &self.state
     }
 
-    /// Both.
+    /// Says both in a Hello.
     #[must_use]
-    pub fn into_texts(self) -> (String, String) {
-        (self.parent, self.state)
+    pub fn tell(self, hello: v1::Hello) -> v1::Hello {
+        v1::Hello {
+            traceparent: self.parent,
+            tracestate: self.state,
+            ..hello
+        }
     }
 }
 

@@ -7,8 +7,8 @@ use peersox_core::id::PairingId;
 use peersox_core::role::Role;
 use peersox_core::trace::{TARGET, TraceContext};
 use peersox_proto::v1;
-use tracing::Span;
 use tracing::field::{Empty, display};
+use tracing::{Level, Span};
 
 use crate::leg::Ending;
 
@@ -28,7 +28,10 @@ impl Taken {
 
 /// The span of a leg that has said Hello. Its trace is for correlation only, so one that is none is ignored.
 pub(crate) fn begin(hello: &v1::Hello, transport: &'static str) -> Span {
-    let trace = || TraceContext::parse(&hello.traceparent, &hello.tracestate).ok();
+    if !tracing::span_enabled!(target: TARGET, Level::TRACE) {
+        return Span::none();
+    }
+    let trace = TraceContext::parse(&hello.traceparent, &hello.tracestate).ok();
     tracing::trace_span!(
         target: TARGET,
         "leg",
@@ -40,8 +43,8 @@ pub(crate) fn begin(hello: &v1::Hello, transport: &'static str) -> Span {
         peersox.close = Empty,
         peersox.frames = Empty,
         peersox.bytes = Empty,
-        traceparent = trace().map(|it| display(it.into_texts().0)),
-        tracestate = trace().map(|it| display(it.into_texts().1)),
+        traceparent = trace.as_ref().map(|it| display(it.parent())),
+        tracestate = trace.as_ref().map(|it| display(it.state())),
     )
 }
 

@@ -162,8 +162,8 @@ pub(crate) struct Serve {
     #[arg(long, env = "PEERSOX_METRICS_LISTEN", value_name = "ADDRESS:PORT")]
     pub(crate) metrics_listen: Option<SocketAddr>,
 
-    /// How a line of the log is written: for people, or as one object of JSON. In the second form all that the
-    /// server says is such a line.
+    /// How a line of the log is written: for people, or as one object of JSON. In the second form all that
+    /// the server says is such a line.
     #[arg(long, env = "PEERSOX_LOG_FORMAT", value_enum, default_value_t)]
     pub(crate) log_format: LogFormat,
 

@@ -1,5 +1,6 @@
-//! Where traces and metrics are sent, as OpenTelemetry lets operators say it: by variables of the environment,
-//! <https://opentelemetry.io/docs/specs/otel/protocol/exporter/>. Nothing is sent unless one names an endpoint.
+//! Where traces and metrics are sent, as OpenTelemetry lets operators say it: by variables of the
+//! environment, <https://opentelemetry.io/docs/specs/otel/protocol/exporter/>. Nothing is sent unless one
+//! names an endpoint.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -75,7 +76,7 @@ impl Target {
         }
         if let Some((name, _)) = of("PROTOCOL").filter(|(_, protocol)| protocol != "grpc") {
             return Err(format!(
-                "{name} has to be grpc, the only protocol that is spoken; collectors listen for it on port 4317"
+                "{name} has to be grpc, for which collectors listen on port 4317; no other is spoken"
             ));
         }
         if !["http://", "https://"]
@@ -154,8 +155,8 @@ fn headers(list: &str) -> Option<HeaderMap> {
     entries.map(read).collect()
 }
 
-/// What this process is, on all that it sends: `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`, or `peersox`,
-/// its version, and a name drawn for this run.
+/// What this process is, on all that it sends: `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`, or
+/// `peersox`, its version, and a name drawn for this run.
 pub(super) fn resource() -> Resource {
     let said = Resource::builder().build();
     let is_unknown = said

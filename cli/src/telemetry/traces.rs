@@ -5,8 +5,8 @@
 //! this run of a command ───────────────────────────────┴─► queue of 2,048 ── a thread ── collector
 //! ```
 //!
-//! A span that finds the queue full is dropped. Nobody waits for the collector but the end of the process, for
-//! [`FLUSH`].
+//! A span that finds the queue full is dropped. Nobody waits for the collector but the end of the process,
+//! for [`FLUSH`].
 
 use std::cell::RefCell;
 use std::sync::OnceLock;
@@ -112,8 +112,8 @@ impl Traces {
     }
 }
 
-/// The trace that this run belongs to: its own span, or what `TRACEPARENT` and `TRACESTATE` of the environment
-/// say, as systems for continuous integration set them.
+/// The trace that this run belongs to: its own span, or what `TRACEPARENT` and `TRACESTATE` of the
+/// environment say, as systems for continuous integration set them.
 pub(crate) fn trace() -> Option<&'static TraceContext> {
     static GIVEN: OnceLock<Option<TraceContext>> = OnceLock::new();
     let given = || {

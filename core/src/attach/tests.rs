@@ -1,5 +1,7 @@
 //! Each rule that shells used to answer in two ways has its test here.
 
+use peersox_proto::v1;
+
 use super::*;
 use crate::frame::Lane;
 use crate::testing::Dice;
@@ -23,11 +25,7 @@ struct Leg {
 impl Leg {
     fn new(config: Config) -> Self {
         let now = Moment::from_origin(Duration::from_secs(1_000));
-        let hello = v1::Hello {
-            agent: "test".into(),
-            ..v1::Hello::default()
-        };
-        let attach = Attach::new(config, hello, now);
+        let attach = Attach::new(config, "test".into(), now);
         let mut leg = Self {
             attach,
             now,
