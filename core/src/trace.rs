@@ -203,8 +203,8 @@ mod tests {
             (&many.join(","), false),
             (&format!("k={}", "v".repeat(256)), true),
             (&format!("k={}", "v".repeat(257)), false),
-            (&format!("k={0},l={0}", "v".repeat(254)), true),
-            (&format!("k={0},l={0}", "v".repeat(255)), false),
+            (&format!("k={0},l={0}", "v".repeat(253)), true),
+            (&format!("k={0},l={0}", "v".repeat(254)), false),
             ("a=1,a=2", false),
             ("a", false),
             ("=1", false),
@@ -241,7 +241,7 @@ mod tests {
         #[test]
         fn what_is_sent_is_taken_as_it_is(
             parent in "[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}",
-            state in "([a-z][a-z0-9]{0,8}(@[a-z]{1,3})?=[ -+--<>-~]{1,20},?){0,40}",
+            state in "([a-z][a-z0-9]{0,8}(@[a-z]{1,3})?=[ -+.-<>-~]{1,20},?){0,40}",
         ) {
             let Ok(sent) = TraceContext::parse(&parent, &state) else {
                 prop_assert!(parent.starts_with("ff"));
