@@ -47,7 +47,11 @@ impl Leg {
             _ => Self::WebSocket(Box::new(websocket(&uri, Some(PROTOCOL)).await?)),
         };
         let agent = concat!("peersox-bench/", env!("CARGO_PKG_VERSION")).to_owned();
-        let kind = Some(Kind::Hello(v1::Hello { ticket, agent }));
+        let kind = Some(Kind::Hello(v1::Hello {
+            ticket,
+            agent,
+            ..v1::Hello::default()
+        }));
         leg.send(Frame::encode(Lane::Notice, &v1::Notice { kind }))
             .await?;
         let welcome = leg.next().await?;

@@ -17,7 +17,7 @@ use crate::saved::Name;
 
 pub(crate) use devices::{Devices, Forget, Hold, Pair};
 pub(crate) use doctor::Doctor;
-pub(crate) use serve::{ProxyHeader, Role, Serve};
+pub(crate) use serve::{LogFormat, ProxyHeader, Role, Serve};
 
 /// Two devices, one short code, one channel over the best path the network allows.
 #[derive(Debug, Parser)]
@@ -122,13 +122,46 @@ impl Command {
             Self::Hold(args) => args.remote.json,
             Self::Status(args) => args.json,
             Self::Pairings(args) => args.json,
-            Self::Serve(_)
-            | Self::Revoke(_)
+            Self::Serve(args) => args.log_format == LogFormat::Json,
+            Self::Revoke(_)
             | Self::Rotate(_)
             | Self::Drain(_)
             | Self::Log(_)
             | Self::Completions { .. }
             | Self::Man { .. } => false,
+        }
+    }
+
+    /// The name of a command that calls a server, for the span of its run.
+    pub(crate) fn calling(&self) -> Option<&'static str> {
+        match self {
+            Self::Send(_) => Some("send"),
+            Self::Receive(_) => Some("receive"),
+            Self::Connect(_) => Some("connect"),
+            Self::Ping(_) => Some("ping"),
+            Self::Doctor(_) => Some("doctor"),
+            Self::Forward(_) => Some("forward"),
+            Self::Pair(_) => Some("pair"),
+            Self::Devices(_) => Some("devices"),
+            Self::Forget(_) => Some("forget"),
+            Self::Hold(_) => Some("hold"),
+            Self::Serve(_)
+            | Self::Status(_)
+            | Self::Pairings(_)
+            | Self::Revoke(_)
+            | Self::Rotate(_)
+            | Self::Drain(_)
+            | Self::Log(_)
+            | Self::Completions { .. }
+            | Self::Man { .. } => None,
+        }
+    }
+
+    /// How a line of the log is written.
+    pub(crate) fn log_format(&self) -> LogFormat {
+        match self {
+            Self::Serve(args) => args.log_format,
+            _ => LogFormat::Text,
         }
     }
 }

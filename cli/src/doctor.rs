@@ -13,7 +13,7 @@ use crate::terminal::{Voice, out, out_json};
 pub(crate) async fn run(args: Doctor) -> anyhow::Result<()> {
     let trust = meet::trust_in(args.ca_cert.as_deref()).await?;
     let server = Server::connect(args.server(), trust).await;
-    let server = server.map_err(failure::server)?;
+    let server = meet::in_trace(server.map_err(failure::server)?);
     let voice = Voice::new(args.json);
     if voice.has_terminal() {
         voice.say("measuring; this takes some seconds …", &Value::Null);

@@ -62,6 +62,12 @@ impl Failure {
     }
 }
 
+/// Whether a signal ended the command.
+pub(crate) fn is_stopped(result: &anyhow::Result<()>) -> bool {
+    let error = result.as_ref().err().and_then(|it| it.downcast_ref());
+    matches!(error, Some(Failure::Stopped(_)))
+}
+
 /// Says what went wrong, as a sentence or as the last event, and chooses the exit code.
 pub(crate) fn report(result: anyhow::Result<()>, voice: Voice) -> ExitCode {
     let Err(error) = result else {

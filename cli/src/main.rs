@@ -45,6 +45,7 @@ use serde_json::json;
 
 use args::{Cli, Command};
 use signals::until_stopped;
+use telemetry::Telemetry;
 use terminal::{Voice, out_raw};
 
 /// Gives back what a thousand pairs have used, which the allocator of glibc does not, and wastes less beside
@@ -54,16 +55,12 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let arguments = argv::in_order(std::env::args_os().collect());
-    let mut cli = match Cli::try_parse_from(&arguments) {
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => return refuse(&error, &arguments),
     };
-    let filter = telemetry::start(cli.log.as_deref(), matches!(cli.command, Command::Serve(_)));
-    if let Some(code) = cli.command.code() {
-        argv::hide_code(&arguments, code);
-    }
     let voice = Voice::new(cli.command.is_json());
-    failure::report(run(cli.command, filter), voice)
+    failure::report(run(cli, &arguments), voice)
 }
 
 /// Answers a command line that runs nothing: help, the version, or what is wrong with it.
@@ -83,17 +80,30 @@ fn refuse(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
 /// The exit code of a command line that is wrong.
 const USAGE: u8 = 2;
 
-fn run(mut command: Command, filter: telemetry::Filter) -> anyhow::Result<()> {
-    given::complete(&mut command)?;
+fn run(cli: Cli, arguments: &[OsString]) -> anyhow::Result<()> {
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("another TLS provider was installed first"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
+    let Telemetry {
+        filter,
+        metrics,
+        traces,
+    } = {
+        let _inside = runtime.enter();
+        telemetry::start(&cli)
+    };
+    let mut command = cli.command;
+    if let Some(code) = command.code() {
+        argv::hide_code(arguments, code);
+    }
+    given::complete(&mut command)?;
+    let is_server = matches!(command, Command::Serve(_));
     let result = runtime.block_on(async {
         match command {
-            Command::Serve(args) => serve::run(*args, filter).await,
+            Command::Serve(args) => serve::run(*args, filter, metrics).await,
             Command::Send(args) => until_stopped(transfer::send(args)).await,
             Command::Receive(args) if args.keep => until_stopped(keep::receive(args)).await,
             Command::Receive(args) => until_stopped(transfer::receive(args)).await,
@@ -116,6 +126,11 @@ fn run(mut command: Command, filter: telemetry::Filter) -> anyhow::Result<()> {
             Command::Man { command } => manual::page(command.as_deref()),
         }
     });
+    // Who asks a server twice to stop does not wait for a collector.
+    let at_once = is_server && failure::is_stopped(&result);
+    if let Some(traces) = traces.filter(|_| !at_once) {
+        traces.end(result.is_err());
+    }
     // A thread may be blocked in reading a terminal that nobody types on.
     runtime.shutdown_background();
     result

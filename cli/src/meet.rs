@@ -20,6 +20,7 @@ use crate::invite;
 use crate::saved::{Devices, Name, Saved};
 use crate::share;
 use crate::signals::spawn_goodbye;
+use crate::telemetry;
 use crate::terminal::Voice;
 
 /// How to meet.
@@ -372,7 +373,16 @@ pub(crate) async fn absent(mut status: watch::Receiver<Status>, wait: u64) -> an
 /// Connects to a server, trusting what the command line says.
 pub(crate) async fn server(remote: &Remote, url: &str) -> anyhow::Result<Server> {
     let trust = trust(remote).await?;
-    Server::connect(url, trust).await.map_err(failure::server)
+    let server = Server::connect(url, trust).await.map_err(failure::server)?;
+    Ok(in_trace(server))
+}
+
+/// Says to a server which trace this run of a command belongs to, if it belongs to one.
+pub(crate) fn in_trace(server: Server) -> Server {
+    match telemetry::trace() {
+        Some(trace) => server.in_trace(trace.clone()),
+        None => server,
+    }
 }
 
 /// What the command line says about certificates.

@@ -56,6 +56,25 @@ pub(crate) fn json(value: &Value) -> String {
     }
 }
 
+/// A text of JSON with the same escapes; whoever wrote it left visible and other characters as they are.
+pub(crate) fn json_text(raw: &str) -> Cow<'_, str> {
+    // Outside of strings JSON has visible characters of ASCII only, and line breaks where somebody put them.
+    if !raw.chars().any(is_unseen) {
+        return Cow::Borrowed(raw);
+    }
+    let mut plain = String::with_capacity(raw.len() + 16);
+    for character in raw.chars() {
+        if !is_unseen(character) {
+            plain.push(character);
+            continue;
+        }
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            let _ = write!(plain, "\\u{unit:04x}");
+        }
+    }
+    Cow::Owned(plain)
+}
+
 struct Escaping(CompactFormatter);
 
 impl Formatter for Escaping {

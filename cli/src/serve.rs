@@ -23,7 +23,7 @@ use peersox_server::{
     AcmeConfig, AcmeError, BindError, CertificateFiles, CertificateSource, Digits, Handle,
     ProxyHeader, PublicUrl, RelayName, Role, Server, ServerConfig, pairing,
 };
-use serde_json::Value;
+use serde_json::json;
 
 use crate::admin::{Desk, Origin};
 use crate::args::{self, Serve};
@@ -31,11 +31,16 @@ use crate::failure::Failure;
 use crate::greeting::{self, Place};
 use crate::reach;
 use crate::signals::{Signals, Stop, Terminal};
-use crate::telemetry::Filter;
+use crate::telemetry::{Filter, Metrics};
 use crate::terminal::Voice;
 
-pub(crate) async fn run(args: Serve, filter: Filter) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    args: Serve,
+    filter: Filter,
+    metrics: Option<Metrics>,
+) -> anyhow::Result<()> {
     let (server, secret) = start(&args).await?;
+    let pushing = metrics.map(|metrics| metrics.push(server.handle()));
     let desk = args.admin_socket.as_deref();
     let desk = desk.map(|path| Desk::open(path, &server, filter, secret));
     let desk = desk.transpose()?;
@@ -70,16 +75,25 @@ pub(crate) async fn run(args: Serve, filter: Filter) -> anyhow::Result<()> {
             break;
         }
     }
-    Voice::new(false).say("stopping; a second signal stops at once", &Value::Null);
+    let voice = Voice::new(args.log_format == args::LogFormat::Json);
+    let stopping = json!({"event": "stopping"});
+    voice.say("stopping; a second signal stops at once", &stopping);
     let grace = args.drain_grace;
-    tokio::select! {
+    let stopped = tokio::select! {
         cut_off = server.shutdown(Duration::from_secs(grace)) => match (args.role, cut_off) {
             // Where one process is all there is, peers come back to the next one.
             (args::Role::All | args::Role::Control, _) | (_, 0) => Ok(()),
             (args::Role::Relay, count) => Err(Failure::CutOff { count, grace }.into()),
         },
-        second = signals.next() => Err(Failure::Stopped(second).into()),
+        second = signals.next() => return Err(Failure::Stopped(second).into()),
+    };
+    if let Some(pushing) = pushing {
+        tokio::select! {
+            () = pushing.end() => {}
+            second = signals.next() => return Err(Failure::Stopped(second).into()),
+        }
     }
+    stopped
 }
 
 async fn start(args: &Serve) -> anyhow::Result<(Server, Origin)> {
@@ -205,7 +219,8 @@ fn greet(server: &Server, args: &Serve) {
     };
     let lines = greeting::lines(&place, &reach::addresses());
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-    Voice::new(false).say_lines(&lines, &Value::Null);
+    let ready = json!({"event": "ready", "address": server.local_addr(), "url": server.url()});
+    Voice::new(args.log_format == args::LogFormat::Json).say_lines(&lines, &ready);
 }
 
 /// Where pairings are kept, and what tickets are signed with.

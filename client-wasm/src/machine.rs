@@ -69,6 +69,8 @@ impl Machine {
             proof,
             hello: Bytes::copy_from_slice(name),
             agent: text(agent)?.to_owned(),
+            #[cfg(not(target_arch = "wasm32"))]
+            trace: None,
         };
         let endpoint = Endpoint::new(config, identity, call.now, &mut Random);
         Ok(Self(endpoint))

@@ -102,6 +102,8 @@ impl Driver {
             },
             hello: Bytes::from(options.agent.clone()),
             agent: AGENT.to_owned(),
+            #[cfg(not(target_arch = "wasm32"))]
+            trace: server.trace().cloned(),
         };
         let clock = Clock::start();
         Self {

@@ -119,6 +119,7 @@ pub use peersox_core::pairing::{Label, NotALabel};
 pub use peersox_core::role::Role;
 pub use peersox_core::secure::{Burnt, PairingSecret, Sas};
 pub use peersox_core::time::Timestamp;
+pub use peersox_core::trace::{NotATrace, TraceContext};
 pub use platform::{MaybeSend, Trust};
 #[cfg(not(target_arch = "wasm32"))]
 pub use platform::{Proxies, Relayed};

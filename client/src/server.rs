@@ -10,6 +10,7 @@ use peersox_core::id::PairingId;
 use peersox_core::pairing::Label;
 use peersox_core::role::Role;
 use peersox_core::time::Timestamp;
+use peersox_core::trace::TraceContext;
 use peersox_proto::v1;
 
 use crate::Error;
@@ -25,6 +26,11 @@ pub struct Server {
     trust: Trust,
     dialer: Dialer,
     calls: Calls,
+    #[cfg_attr(
+        target_arch = "wasm32",
+        expect(dead_code, reason = "legs of pages say no trace")
+    )]
+    trace: Option<TraceContext>,
 }
 
 /// A peer's right to a pairing. To be stored as a secret.
@@ -137,7 +143,23 @@ impl Server {
             url: url.into(),
             trust,
             dialer,
+            trace: None,
         })
+    }
+
+    /// Says from now on which trace calls and legs belong to, by the headers of Trace Context and in Hello,
+    /// so that spans of the server are children of the caller's. Clones that were made before say nothing of
+    /// it, nor do legs of pages.
+    #[must_use]
+    pub fn in_trace(mut self, trace: TraceContext) -> Self {
+        self.calls.in_trace(&trace);
+        self.trace = Some(trace);
+        self
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) const fn trace(&self) -> Option<&TraceContext> {
+        self.trace.as_ref()
     }
 
     /// The address given to [`Server::connect`].

@@ -1,13 +1,14 @@
 //! What stands around the gRPC services.
 //!
 //! ```text
-//! request ─▶ CORS ─▶ gate: origin, content type ─▶ gRPC-Web ─▶ share, deadline, authority ─▶ tonic
+//! request ─▶ CORS ─▶ gate: origin, content type ─▶ gRPC-Web ─▶ span ─▶ share, deadline, authority ─▶ tonic
 //! ```
 //!
 //! Only the routes of the services are wrapped: [`router`] can be merged with other routes, and
 //! answers nothing that it does not serve.
 
 mod gate;
+mod span;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -63,6 +64,7 @@ pub(crate) fn router(services: Routes, config: &Config, guard: Arc<Guard>) -> Ro
         // Else the layers would answer for everything that is merged with this router.
         .reset_fallback()
         .route_layer(from_fn(bounded))
+        .route_layer(from_fn(span::trace))
         .route_layer(GrpcWebLayer::new())
         .route_layer(from_fn(admit))
         .route_layer(cors)

@@ -42,7 +42,6 @@
 
 use std::time::Duration;
 
-use peersox_proto::v1;
 use rand_core::RngCore;
 
 use crate::close::{CloseReason, Then};
@@ -54,6 +53,7 @@ use crate::time::Moment;
 mod action;
 mod cause;
 mod config;
+mod greeting;
 mod hear;
 mod held;
 mod patience;
@@ -71,6 +71,7 @@ pub use patience::{
 };
 pub use transport::{Transport, Transports};
 
+use greeting::Greeting;
 use held::Held;
 #[cfg(test)]
 use patience::OPENING_WITH_TICKET;
@@ -110,7 +111,7 @@ pub struct Session {
 /// See the module.
 pub struct Attach {
     config: Config,
-    agent: String,
+    pub(crate) greeting: Greeting,
     legs: u32,
     /// The latest answer of OpenSession, until a relay refuses its ticket.
     session: Option<Session>,
@@ -148,7 +149,7 @@ impl Attach {
     pub fn new(config: Config, agent: String, now: Moment) -> Self {
         let mut attach = Self {
             config,
-            agent,
+            greeting: Greeting::of(agent),
             legs: 0,
             session: None,
             up: None,
@@ -364,10 +365,8 @@ impl Attach {
             && *it == leg
             && !std::mem::replace(said, true)
         {
-            return Some(notice::encode(Kind::Hello(v1::Hello {
-                ticket: self.session.as_ref()?.ticket.clone(),
-                agent: self.agent.clone(),
-            })));
+            let ticket = self.session.as_ref()?.ticket.clone();
+            return Some(notice::encode(Kind::Hello(self.greeting.hello(ticket))));
         }
         self.leg_mut(leg)?.ping(now)
     }

@@ -82,6 +82,8 @@ impl Endpoint {
             proof,
             hello,
             agent,
+            #[cfg(not(target_arch = "wasm32"))]
+            trace,
         } = identity;
         let mut endpoint = Self {
             peer: Peer::new(config.peer, role, pairing, proof, hello, now, rng),
@@ -100,6 +102,10 @@ impl Endpoint {
             ended: false,
             actions: Vec::new(),
         };
+        #[cfg(not(target_arch = "wasm32"))]
+        {
+            endpoint.attach.greeting.trace = trace;
+        }
         endpoint.settle(now, rng);
         endpoint
     }

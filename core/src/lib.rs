@@ -40,4 +40,5 @@ pub mod stun;
 pub mod testing;
 pub mod ticket;
 pub mod time;
+pub mod trace;
 pub mod transfer;

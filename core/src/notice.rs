@@ -28,10 +28,7 @@ pub struct Malformed;
 pub fn encode(kind: Kind) -> Frame {
     let number = |field, value: u64| Writer::default().number(field, value);
     let (field, Writer(message)) = match kind {
-        Kind::Hello(it) => (
-            HELLO,
-            Writer::default().text(1, &it.ticket).text(2, &it.agent),
-        ),
+        Kind::Hello(it) => (HELLO, hello(&it)),
         Kind::Welcome(it) => (WELCOME, welcome(&it)),
         Kind::Ping(it) => (PING, number(1, it.nonce)),
         Kind::Pong(it) => (PONG, number(1, it.nonce)),
@@ -47,7 +44,8 @@ pub fn encode(kind: Kind) -> Frame {
     Frame::new(Lane::Notice, &notice)
 }
 
-/// Reads the payload of a frame of the notice lane. A kind of a later version gives `None`.
+/// Reads the payload of a frame of the notice lane. A kind of a later version gives `None`, and so does Hello
+/// in a page.
 ///
 /// # Errors
 /// [`Malformed`] if the payload is not a `Notice`. A peer ignores such a notice, a relay hangs up.
@@ -67,13 +65,21 @@ pub fn decode(payload: Bytes) -> Result<Option<Kind>, Malformed> {
 fn kind_of(field: u64, message: &[u8]) -> Result<Option<Kind>, Malformed> {
     // Most kinds have one number, which is field 1.
     let (mut first, mut second) = (Value::Number(0), Value::Number(0));
+    // Relays read Hello, and none is a page, which has to download what it compiles.
+    #[cfg(not(target_arch = "wasm32"))]
     let mut hello = v1::Hello::default();
     let mut welcome = v1::Welcome::default();
     let mut reader = Reader(message);
     while let Some((number, value)) = reader.next()? {
         match (field, number) {
+            #[cfg(not(target_arch = "wasm32"))]
             (HELLO, 1) => hello.ticket = value.text()?,
+            #[cfg(not(target_arch = "wasm32"))]
             (HELLO, 2) => hello.agent = value.text()?,
+            #[cfg(not(target_arch = "wasm32"))]
+            (HELLO, 3) => hello.traceparent = value.text()?,
+            #[cfg(not(target_arch = "wasm32"))]
+            (HELLO, 4) => hello.tracestate = value.text()?,
             (WELCOME, 1) => welcome.role = value.small().cast_signed(),
             (WELCOME, 2) => welcome.peer_online = value.number() != 0,
             (WELCOME, 3) => welcome.resumed = value.number() != 0,
@@ -86,6 +92,7 @@ fn kind_of(field: u64, message: &[u8]) -> Result<Option<Kind>, Malformed> {
     let (nonce, count, grace_millis) = (first.number(), first.number(), first.small());
     let spread_millis = second.small();
     Ok(Some(match field {
+        #[cfg(not(target_arch = "wasm32"))]
         HELLO => Kind::Hello(hello),
         WELCOME => Kind::Welcome(welcome),
         PING => Kind::Ping(v1::Ping { nonce }),
@@ -117,6 +124,18 @@ fn limits(message: &[u8]) -> Result<v1::RelayLimits, Malformed> {
         *limit = value.small();
     }
     Ok(limits)
+}
+
+fn hello(hello: &v1::Hello) -> Writer {
+    let message = Writer::default()
+        .text(1, &hello.ticket)
+        .text(2, &hello.agent);
+    // A page says no trace.
+    #[cfg(not(target_arch = "wasm32"))]
+    let message = message
+        .text(3, &hello.traceparent)
+        .text(4, &hello.tracestate);
+    message
 }
 
 fn welcome(welcome: &v1::Welcome) -> Writer {
@@ -171,6 +190,8 @@ mod tests {
             Kind::Hello(v1::Hello {
                 ticket: "T.I.C".into(),
                 agent: "test".into(),
+                traceparent: "00-1-2-01".into(),
+                tracestate: "a=1".into(),
             }),
             Kind::Welcome(v1::Welcome::default()),
             Kind::Welcome(v1::Welcome {

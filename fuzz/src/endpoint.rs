@@ -75,6 +75,7 @@ impl Shell {
             proof,
             hello: Bytes::new(),
             agent: "fuzz".to_owned(),
+            trace: None,
         };
         let endpoint = Endpoint::new(Config::default(), identity, now, &mut rng);
         Self {

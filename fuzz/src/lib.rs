@@ -22,6 +22,7 @@ mod secure;
 mod signal;
 mod stun;
 mod ticket;
+mod trace;
 mod transfer;
 mod websocket;
 
@@ -29,7 +30,7 @@ mod websocket;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target. Each has a file in `fuzz_targets` and a folder in `corpus` of its name.
-pub const TARGETS: [Target; 19] = [
+pub const TARGETS: [Target; 20] = [
     ("channel", channel::run),
     ("code", code::run),
     ("description", description::run),
@@ -47,6 +48,7 @@ pub const TARGETS: [Target; 19] = [
     ("signal", signal::run),
     ("stun", stun::run),
     ("ticket", ticket::run),
+    ("trace", trace::run),
     ("transfer", transfer::run),
     ("websocket", websocket::run),
 ];

@@ -12,6 +12,7 @@ use peersox_proto::v1;
 use tokio::time::{Instant, timeout_at};
 
 use crate::leg::{Ending, Item, Leg};
+use crate::span;
 
 /// The proven right to a role in a session. Nothing else makes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,12 +35,11 @@ impl Admission {
         self.epoch
     }
 
-    /// Judges the first frame of a leg.
+    /// Judges what a leg said first.
     fn judge(
-        frame: bytes::Bytes,
+        hello: &v1::Hello,
         verify: impl FnOnce(&str) -> Result<Claims, Reject>,
     ) -> Result<Self, CloseReason> {
-        let hello = hello(frame).ok_or(CloseReason::HelloInvalid)?;
         let claims = verify(&hello.ticket)?;
         Ok(Self {
             session: claims.session,
@@ -66,7 +66,9 @@ pub(crate) async fn admit(
     let frame = timeout_at(deadline, first)
         .await
         .map_err(|_| Ending::Fault(CloseReason::HelloTimeout))??;
-    Admission::judge(frame, verify).map_err(Ending::Fault)
+    let hello = hello(frame).ok_or(Ending::Fault(CloseReason::HelloInvalid))?;
+    leg.span = span::begin(&hello, leg.transport().as_str());
+    Admission::judge(&hello, verify).map_err(Ending::Fault)
 }
 
 fn hello(frame: bytes::Bytes) -> Option<v1::Hello> {
@@ -101,6 +103,7 @@ mod tests {
         Kind::Hello(v1::Hello {
             ticket: ticket.into(),
             agent: agent.into(),
+            ..v1::Hello::default()
         })
     }
 
@@ -118,6 +121,10 @@ mod tests {
         let foreign = Signer::from_seed(&[2; 32]).sign(claims, None, NOW, minute);
         let long = "a".repeat(129);
         let ping = Kind::Ping(v1::Ping { nonce: 1 });
+        let judge = |frame, now| {
+            let hello = hello(frame).ok_or(CloseReason::HelloInvalid)?;
+            Admission::judge(&hello, |ticket| verifier.verify(ticket, now))
+        };
 
         let rows = [
             (frame(Lane::Notice, say(&good, "x")), Ok(claims)),
@@ -150,16 +157,11 @@ mod tests {
                 role: claims.role,
                 epoch: claims.epoch,
             });
-            assert_eq!(
-                Admission::judge(first.clone(), |ticket| verifier.verify(ticket, NOW)),
-                expected,
-                "{first:?}"
-            );
+            assert_eq!(judge(first.clone(), NOW), expected, "{first:?}");
         }
         let late = NOW + Duration::from_secs(3600);
         assert_eq!(
-            Admission::judge(frame(Lane::Notice, say(&good, "")), |ticket| verifier
-                .verify(ticket, late)),
+            judge(frame(Lane::Notice, say(&good, "")), late),
             Err(CloseReason::TicketExpired)
         );
     }

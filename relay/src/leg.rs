@@ -27,10 +27,12 @@ use peersox_core::close::CloseReason;
 use peersox_core::frame::Frame;
 use peersox_core::session::LegId;
 use tokio::time::Instant;
+use tracing::Span;
 
 use crate::metrics::Transport;
 use crate::pump::Held;
 use crate::seat::Seat;
+use crate::span::Taken;
 
 pub(crate) mod grpc;
 pub(crate) mod quic;
@@ -49,6 +51,10 @@ pub(crate) struct Leg {
     pub(crate) broken: bool,
     /// When the peer last heard from us while we did not listen.
     pub(crate) reassured: Instant,
+    /// See [`crate::span`].
+    pub(crate) span: Span,
+    /// What came from it since it was admitted.
+    pub(crate) taken: Taken,
     wire: Wire,
     /// Given back when the socket is closed.
     seat: Seat,
@@ -136,6 +142,8 @@ impl Leg {
             probed: false,
             broken: false,
             reassured: Instant::now(),
+            span: Span::none(),
+            taken: Taken::default(),
             wire,
             seat,
         }

@@ -27,6 +27,7 @@ mod registry;
 mod relay;
 mod seat;
 mod session;
+mod span;
 
 pub use config::{Bound, Config, Limits};
 pub use leg::grpc::Answer;

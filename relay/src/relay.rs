@@ -31,6 +31,7 @@ use crate::pump::Held;
 use crate::registry::{Placed, Registry, tell_draining};
 use crate::seat::{Handshake, Pending, Seat, Seats};
 use crate::session::{self, Attach};
+use crate::span;
 
 /// A relay. Clones are handles on the same one.
 #[derive(Clone)]
@@ -291,9 +292,9 @@ impl Inner {
                 self.metrics.refused(leg.transport(), reason);
                 self.hang_up(leg, Vec::new(), reason);
             }
-            Err(Ending::Gone | Ending::Done | Ending::Moved) => {
+            Err(ending @ (Ending::Gone | Ending::Done | Ending::Moved)) => {
                 self.metrics.refused(leg.transport(), Refusal::Gone);
-                self.part(leg);
+                self.part(leg, ending);
             }
         }
     }
@@ -322,6 +323,7 @@ impl Inner {
     /// Hangs up a leg in a task of its own, which gives up after the linger time.
     pub(crate) fn hang_up(self: &Arc<Self>, leg: Leg, last: Vec<Held>, reason: CloseReason) {
         self.metrics.hung_up(reason);
+        span::closed(&leg.span, leg.taken, reason);
         let linger = self.config.linger;
         self.spawn(async move {
             let _ = timeout(linger, leg.hang_up(last, reason)).await;
@@ -329,7 +331,8 @@ impl Inner {
     }
 
     /// Lets go of a leg that the peer ended.
-    pub(crate) fn part(self: &Arc<Self>, leg: Leg) {
+    pub(crate) fn part(self: &Arc<Self>, leg: Leg, ending: Ending) {
+        span::ended(&leg.span, leg.taken, ending);
         let linger = self.config.linger;
         self.spawn(async move {
             let _ = timeout(linger, leg.part()).await;

@@ -23,6 +23,7 @@ use crate::admit::Admission;
 use crate::leg::{Ending, Leg};
 use crate::metrics::Standing;
 use crate::relay::{Inner, PresenceEvent};
+use crate::span;
 
 mod outbox;
 mod pace;
@@ -157,15 +158,15 @@ impl Task {
         match ending {
             Ending::Fault(reason) => self.handle(Input::Fault(role, id, reason)),
             Ending::Gone => {
-                self.part(role);
+                self.part(role, ending);
                 self.handle(Input::Lost(role, id))
             }
             Ending::Done => {
-                self.part(role);
+                self.part(role, ending);
                 self.handle(Input::Done(role, id))
             }
             Ending::Moved => {
-                self.part(role);
+                self.part(role, ending);
                 self.handle(Input::Moved(role, id))
             }
         }
@@ -230,7 +231,9 @@ impl Task {
         let Some(mut leg) = self.arriving.take_if(|leg| leg.id == id) else {
             unreachable!("the machine admits the leg it was just given");
         };
-        info!(session = %self.id, %role, resumed, "leg attached");
+        span::admitted(&leg.span, self.id, role, resumed);
+        leg.span
+            .in_scope(|| info!(session = %self.id, %role, resumed, "leg attached"));
         leg.admit();
         let welcome = v1::Welcome {
             role: v1::Role::from(role).into(),
@@ -251,15 +254,16 @@ impl Task {
             if reason == CloseReason::Draining {
                 self.relay.metrics.cut_off();
             }
-            info!(session = %self.id, %role, %reason, "leg hung up");
+            leg.span
+                .in_scope(|| info!(session = %self.id, %role, %reason, "leg hung up"));
             self.relay.hang_up(leg, last, reason);
         }
     }
 
     /// Lets go of a leg that ended by itself.
-    fn part(&mut self, role: Role) {
+    fn part(&mut self, role: Role, ending: Ending) {
         if let Some(leg) = self.wires.lose(role) {
-            self.relay.part(leg);
+            self.relay.part(leg, ending);
         }
     }
 }

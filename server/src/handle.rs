@@ -13,6 +13,7 @@ use peersox_core::role::Role;
 use peersox_core::ticket::{Keyring, Signer};
 use peersox_proto::v1::Transport;
 use peersox_relay::Relay;
+use prometheus_client::registry::Registry;
 use tokio::sync::{Notify, watch};
 
 use crate::metrics::Metrics;
@@ -60,6 +61,12 @@ impl Handle {
     #[must_use]
     pub fn metrics(&self) -> String {
         self.metrics.text()
+    }
+
+    /// The same as values, for embedders who send them elsewhere.
+    #[must_use]
+    pub fn registries(&self) -> &[Registry] {
+        self.metrics.registries()
     }
 
     /// As [`Server::url`](crate::Server::url).

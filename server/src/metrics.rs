@@ -48,6 +48,11 @@ impl Metrics {
         Self(Arc::new([registry, process]))
     }
 
+    /// What is registered: by the server, and by the system.
+    pub(crate) fn registries(&self) -> &[Registry] {
+        self.0.as_slice()
+    }
+
     /// The counters as they are now, as OpenMetrics.
     pub(crate) fn text(&self) -> String {
         self.encode(encode_registry, encode_eof)

@@ -30,6 +30,7 @@ impl Leg {
         let hello = v1::Hello {
             ticket: session.ticket,
             agent: "test".into(),
+            ..v1::Hello::default()
         };
         let kind = Some(Kind::Hello(hello));
         leg.send(Frame::encode(Lane::Notice, &v1::Notice { kind }))

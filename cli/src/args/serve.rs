@@ -162,6 +162,11 @@ pub(crate) struct Serve {
     #[arg(long, env = "PEERSOX_METRICS_LISTEN", value_name = "ADDRESS:PORT")]
     pub(crate) metrics_listen: Option<SocketAddr>,
 
+    /// How a line of the log is written: for people, or as one object of JSON. In the second form all that
+    /// the server says is such a line.
+    #[arg(long, env = "PEERSOX_LOG_FORMAT", value_enum, default_value_t)]
+    pub(crate) log_format: LogFormat,
+
     /// What this process is: control and the one relay there is, or one of the two of a service that runs
     /// on several machines.
     #[arg(long, env = "PEERSOX_ROLE", value_enum, default_value_t)]
@@ -349,6 +354,16 @@ pub(crate) enum Role {
     Control,
     /// A relay alone; it needs `--control`, `--control-token-file` and `--public-url`.
     Relay,
+}
+
+/// The form of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Time, level, sentence and fields.
+    #[default]
+    Text,
+    /// The same as an object: `{"timestamp":…,"level":…,"message":…}`.
+    Json,
 }
 
 /// In which header proxies write.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use peersox_core::trace::TraceContext;
 use prost::Message as _;
 
 use super::grpc_web::{self, Decoder, Piece};
@@ -17,13 +18,30 @@ pub(crate) struct Web {
     http: Http,
     /// The server's address without a slash at its end.
     base: String,
+    /// See [`trace_headers`].
+    trace: HeaderMap,
 }
 
 impl Web {
     /// Calls the server at `base`, as in `https://host/path`.
     pub(crate) fn new(http: Http, base: &str) -> Self {
         let base = base.trim_end_matches('/').to_owned();
-        Self { http, base }
+        Self {
+            http,
+            base,
+            trace: HeaderMap::new(),
+        }
+    }
+
+    /// Says with each call which trace it belongs to.
+    pub(crate) fn in_trace(&mut self, trace: &TraceContext) {
+        self.trace = trace_headers(trace);
+    }
+
+    /// What each call says of its trace.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) const fn trace(&self) -> &HeaderMap {
+        &self.trace
     }
 
     /// Calls a method that answers one message, within [`UNARY_TIMEOUT`].
@@ -74,7 +92,7 @@ impl Web {
         request: &M,
         deadline: Option<Duration>,
     ) -> Result<HttpResponse, Status> {
-        let mut headers = HeaderMap::new();
+        let mut headers = self.trace.clone();
         let kind = HeaderValue::from_static(grpc_web::CONTENT_TYPE);
         headers.insert(header::CONTENT_TYPE, kind);
         headers.insert("x-grpc-web", HeaderValue::from_static("1"));
@@ -139,10 +157,21 @@ impl Reading {
     }
 }
 
-const GRPC_TIMEOUT: header::HeaderName = header::HeaderName::from_static("grpc-timeout");
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// Long enough for a slow mobile network, short enough that a person does not give up first.
 pub(crate) const UNARY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the head of a stream is waited for. The server sends the first message at once.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// `traceparent` and `tracestate`, <https://www.w3.org/TR/trace-context/>.
+fn trace_headers(trace: &TraceContext) -> HeaderMap {
+    let state = Some(trace.state()).filter(|state| !state.is_empty());
+    let texts = [("traceparent", Some(trace.parent())), ("tracestate", state)];
+    let headers = texts.into_iter().filter_map(|(name, text)| {
+        let value = HeaderValue::from_str(text?).ok()?;
+        Some((HeaderName::from_static(name), value))
+    });
+    headers.collect()
+}

@@ -1,5 +1,7 @@
 //! Each rule that shells used to answer in two ways has its test here.
 
+use peersox_proto::v1;
+
 use super::*;
 use crate::frame::Lane;
 use crate::testing::Dice;

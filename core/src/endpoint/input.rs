@@ -9,6 +9,8 @@ use crate::direct;
 use crate::id::PairingId;
 use crate::peer::{self, Proof};
 use crate::role::Role;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::trace::TraceContext;
 
 /// How an [`Endpoint`](super::Endpoint) behaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +42,9 @@ pub struct Identity<'a> {
     pub hello: Bytes,
     /// Name and version of this software, told to the relay; at most 128 bytes.
     pub agent: String,
+    /// The trace that legs belong to, told to the relay. Pages say none, as they would download what says it.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub trace: Option<TraceContext>,
 }
 
 /// Where frames come from and go to.

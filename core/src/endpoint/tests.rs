@@ -34,6 +34,7 @@ impl Side {
             proof,
             hello: Bytes::new(),
             agent: "test".into(),
+            trace: None,
         };
         let endpoint = Endpoint::new(Config::default(), identity, now, &mut dice);
         Self {

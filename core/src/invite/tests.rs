@@ -151,6 +151,7 @@ impl Run {
             proof: Proof::Code(words.as_bytes()),
             hello: Bytes::new(),
             agent: "test".into(),
+            trace: None,
         };
         let config = endpoint::Config::default();
         let (hello, guess) = (Bytes::new(), guess.as_bytes());

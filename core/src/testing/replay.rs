@@ -88,6 +88,7 @@ impl Replay {
             },
             hello: hex(&about["hello"]),
             agent: text(&about["agent"]).to_owned(),
+            trace: None,
         };
         let mut rng = Dice::new(text(&about["rng"]).parse().ok()?);
         let endpoint = Endpoint::new(config, identity, Moment::default(), &mut rng);

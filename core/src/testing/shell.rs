@@ -96,6 +96,7 @@ impl Plan {
             proof: self.proof.clone(),
             hello: Bytes::new(),
             agent: AGENT.into(),
+            trace: None,
         }
     }
 

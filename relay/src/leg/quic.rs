@@ -63,11 +63,6 @@ struct Sink {
 type Waiting<T> = ReusableBoxFuture<'static, T>;
 
 impl Quic {
-    /// Whether it is a session of WebTransport.
-    pub(crate) fn is_webtransport(&self) -> bool {
-        self.session.is_some()
-    }
-
     pub(crate) fn new(
         connection: quinn::Connection,
         session: Option<Session>,
@@ -97,6 +92,10 @@ impl Quic {
                 datagram: None,
             },
         }
+    }
+
+    pub(crate) const fn is_webtransport(&self) -> bool {
+        self.session.is_some()
     }
 
     /// How many bytes the peer may have sent that nobody reads.

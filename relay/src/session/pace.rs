@@ -10,6 +10,7 @@ use peersox_core::limit::Bucket;
 use tokio::time::Instant;
 
 use crate::relay::Inner;
+use crate::span::Taken;
 
 /// The budgets of one leg.
 pub(crate) struct Pace {
@@ -39,7 +40,7 @@ impl Pace {
         self.until.filter(|until| *until > now)
     }
 
-    /// Counts what a leg has sent.
+    /// Counts what a leg has taken.
     pub(crate) fn spend(&mut self, relay: &Inner, cost: u64, now: Instant) {
         let Some(bucket) = &mut self.bucket else {
             return;
@@ -59,8 +60,13 @@ impl Pace {
     }
 }
 
+/// What it costs to have taken this.
+pub(crate) fn cost(taken: Taken) -> u64 {
+    FRAME * taken.frames + taken.bytes
+}
+
 /// What a frame costs beside its bytes.
-pub(crate) const FRAME: u64 = 256;
+const FRAME: u64 = 256;
 /// What is taken in advance, in bytes, unless that is more than a sixteenth of what a leg may send at once.
 const ADVANCE: u64 = 1024 * 1024;
 /// A leg is looked at again after this time, whatever its debt.

@@ -23,6 +23,7 @@ use crate::leg::{Came, Ending, Item, Leg, Want, is_graceful};
 use crate::metrics::Tally;
 use crate::pump::{Held, Pump};
 use crate::relay::Inner;
+use crate::span::Taken;
 
 /// What the task has to know of the data.
 #[derive(Clone, Copy, Debug)]
@@ -216,7 +217,7 @@ impl Wires {
         let news = outboxes[role.other().index()]
             .as_ref()
             .is_some_and(Outbox::has_news);
-        let mut cost = 0;
+        let mut taken = Taken::default();
         let mut read = Read::Nothing;
         let mut ended = Ok(());
         for _ in 0..BATCH {
@@ -231,13 +232,13 @@ impl Wires {
             let turn = leg.poll_turn(cx, want, pump.room(), |cx, came| match came {
                 // A Ping or Pong of the transport is a frame to it, with few bytes.
                 Came::Item(Item::Sign) => {
-                    cost += pace::FRAME;
+                    taken.add(1, 0);
                     Ok(())
                 }
                 Came::Item(Item::Frame(bytes)) => {
                     let frame = Frame::parse(bytes).map_err(|why| Ending::Fault(why.into()))?;
                     trace!(session = %id, %role, ?frame, "frame");
-                    cost += pace::FRAME + frame.len() as u64;
+                    taken.add(1, frame.len());
                     if frame.lane() == Lane::Notice {
                         let nonce =
                             ping(&frame).ok_or(Ending::Fault(CloseReason::NoticeForbidden))?;
@@ -256,13 +257,13 @@ impl Wires {
                 }
                 Came::Shared(run) => {
                     trace!(session = %id, %role, frames = run.frames(), bytes = run.payload(), "frames");
-                    cost += pace::FRAME * run.frames() as u64 + run.payload() as u64;
+                    taken.add(run.frames(), run.payload());
                     pump.accept_run(run, online);
                     Ok(())
                 }
                 Came::Run(run) => {
                     trace!(session = %id, %role, frames = run.frames(), bytes = run.payload(), "frames");
-                    cost += pace::FRAME * run.frames() as u64 + run.payload() as u64;
+                    taken.add(run.frames(), run.payload());
                     let sink = sink.as_deref_mut().filter(|_| !news);
                     pump.pass(cx, run, sink, tally);
                     Ok(())
@@ -281,13 +282,15 @@ impl Wires {
             read = Read::Some;
             leg.heard = now;
             leg.probed = false;
-            if cost >= TURN {
+            if pace::cost(taken) >= TURN {
                 read = Read::Turn;
                 break;
             }
         }
-        if cost > 0 {
-            pace.spend(relay, cost, now);
+        if taken.frames > 0 {
+            leg.taken.frames += taken.frames;
+            leg.taken.bytes += taken.bytes;
+            pace.spend(relay, pace::cost(taken), now);
         }
         ended.map(|()| read)
     }

@@ -350,6 +350,7 @@ pub fn hello_with(ticket: &str) -> Frame {
     notice(Kind::Hello(v1::Hello {
         ticket: ticket.to_owned(),
         agent: "test".to_owned(),
+        ..v1::Hello::default()
     }))
 }
 

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use hyper_util::rt::TokioIo;
 use peersox_core::id::PairingId;
+use peersox_core::trace::TARGET;
 use peersox_proto::v1;
 use peersox_proto::v1::announce_request::Report;
 use peersox_proto::v1::announce_response::Order;
@@ -21,10 +22,26 @@ use tokio_util::either::Either;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use tower::service_fn;
+use tracing::field::{Empty, debug};
+use tracing::{Instrument as _, Span};
 
 use super::Shared;
 use crate::metrics::Cause;
 use crate::role::ControlUrl;
+
+/// The span of a stream, for exporters of traces: from the first try to connect until it has ended.
+fn span() -> Span {
+    tracing::trace_span!(
+        target: TARGET,
+        "bridge",
+        otel.name = "peersox.v1.DirectoryService/Announce",
+        otel.kind = "client",
+        rpc.system = "grpc",
+        rpc.service = "peersox.v1.DirectoryService",
+        rpc.method = "Announce",
+        peersox.cause = Empty,
+    )
+}
 
 /// One address of control, and what to say there.
 pub(super) struct Stream {
@@ -48,7 +65,10 @@ impl Stream {
         loop {
             let began = Instant::now();
             let mut node = None;
-            let (Ok(why) | Err(why)) = self.announce(&mut node).await;
+            let span = span();
+            let announced = self.announce(&mut node).instrument(span.clone());
+            let (Ok(why) | Err(why)) = announced.await;
+            span.record("peersox.cause", debug(why.cause));
             self.shared.left(self.address);
             self.shared.bridge.metrics.ended(why.cause);
             if let Some(node) = node.filter(|_| why.cause == Cause::Replaced) {

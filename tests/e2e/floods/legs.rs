@@ -70,6 +70,7 @@ impl Session {
         let kind = Some(Kind::Hello(v1::Hello {
             ticket: self.tickets[role.index()].clone(),
             agent: "flood".to_owned(),
+            ..v1::Hello::default()
         }));
         Frame::encode(Lane::Notice, &v1::Notice { kind })
     }

@@ -20,11 +20,13 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, TryFutureExt as _};
-use http::Uri;
 use http::uri::PathAndQuery;
+use http::{Extensions, Uri};
+use peersox_core::trace::TraceContext;
 use peersox_proto::v1::GetConfigRequest;
 use tonic::body::Body;
 use tonic::client::Grpc;
+use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint};
 use tonic_prost::ProstCodec;
 use url::Url;
@@ -77,6 +79,11 @@ impl Calls {
         };
         this.settle().await?;
         Ok(this)
+    }
+
+    /// Says with each call which trace it belongs to.
+    pub(crate) fn in_trace(&mut self, trace: &TraceContext) {
+        self.web.in_trace(trace);
     }
 
     /// Calls a method that answers one message, within [`UNARY_TIMEOUT`] per attempt.
@@ -173,9 +180,14 @@ impl Calls {
         }
     }
 
+    fn request<M>(&self, message: M) -> tonic::Request<M> {
+        let metadata = MetadataMap::from_headers(self.web.trace().clone());
+        tonic::Request::from_parts(metadata, Extensions::default(), message)
+    }
+
     async fn unary_http2<M: Method>(&self, request: M) -> Result<M::Response, Failure> {
         let mut grpc = self.http2.clone();
-        let mut request = tonic::Request::new(request);
+        let mut request = self.request(request);
         request.set_timeout(UNARY_TIMEOUT);
         let call = async {
             grpc.ready().await.map_err(|error| Failure::of(&*error))?;
@@ -195,7 +207,7 @@ impl Calls {
     async fn stream_http2<M: Method>(&self, request: M) -> Result<Messages<M::Response>, Failure> {
         let mut grpc = self.http2.clone();
         grpc.ready().await.map_err(|error| Failure::of(&*error))?;
-        let request = tonic::Request::new(request);
+        let request = self.request(request);
         let call = grpc.server_streaming(request, path_of::<M>(), ProstCodec::default());
         let reply = call.map_err(|status| Failure::of_status(&status)).await?;
         let messages = reply.into_inner();
