@@ -294,6 +294,7 @@ fn config(args: &Serve) -> Result<ServerConfig, Failure> {
             args::ProxyHeader::XForwardedFor => ProxyHeader::XForwardedFor,
             args::ProxyHeader::Forwarded => ProxyHeader::Forwarded,
         },
+        proxy_protocol: args.proxy_protocol,
         unmetered: args.unmetered.clone(),
         ice_servers: ice_servers(args)?,
         pairing: pairing::Config {

@@ -1,8 +1,8 @@
 //! The TCP side: one port for HTTP/1.1, HTTP/2 and, if configured, TLS.
 //!
 //! ```text
-//! accept ── permit ── first byte 0x16? ─ yes ─ TLS (ALPN h2, http/1.1) ─┐
-//!                                      └ no ────────────────────────────┴─ hyper ── router
+//! accept ── permit ── PROXY header ── first byte 0x16? ─ yes ─ TLS (ALPN h2, http/1.1) ─┐
+//!                     where one is due                 └ no ────────────────────────────┴─ hyper ── router
 //! ```
 //!
 //! Every wait ends: a connection that has not completed its first request after
@@ -11,7 +11,7 @@
 //! connection is counted until the last leg that it carries is gone.
 
 use std::error::Error;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -39,6 +39,7 @@ use tower::ServiceExt as _;
 use crate::certificate::acme::ACME_TLS;
 use crate::forwarded::Forwarded;
 use crate::prefix::{Prefix, Way};
+use crate::proxied::Proxied;
 
 /// What the accept loop needs.
 pub(crate) struct Http {
@@ -51,6 +52,8 @@ pub(crate) struct Http {
     pub(crate) prefix: Prefix,
     /// Who is believed about the address of a client.
     pub(crate) forwarded: Forwarded,
+    /// Who names the clients of its connections, if anybody does.
+    pub(crate) proxied: Option<Proxied>,
     /// Networks without a share of their own; trusted proxies have none either.
     pub(crate) unmetered: Networks,
     /// With TLS: for how long browsers that have seen this server call it by no other way.
@@ -68,18 +71,19 @@ impl Http {
             router,
             prefix,
             forwarded,
+            proxied,
             unmetered,
             hsts,
         } = self;
         let hsts = tls.is_some().then(|| hsts_header(hsts));
-        let forwarded = Arc::new(forwarded);
+        let (forwarded, proxied) = (Arc::new(forwarded), Arc::new(proxied));
         let pool = Pool::new(most, &unmetered);
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 () = stop.cancelled() => return,
             };
-            let (stream, address) = match accepted {
+            let (mut stream, address) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     // Mostly "too many open files": a short pause lets some close.
@@ -99,19 +103,29 @@ impl Http {
                     continue;
                 }
             };
-            let connection = Connection {
-                address,
-                router: router.clone(),
-                prefix: prefix.clone(),
-                forwarded: Arc::clone(&forwarded),
-                hsts: hsts.clone(),
-                served: AtomicBool::new(false),
-                load: Load::new(place),
-                idle: IDLE,
-            };
-            let (tls, stop) = (tls.clone(), stop.clone());
+            let (router, prefix, hsts) = (router.clone(), prefix.clone(), hsts.clone());
+            let (tls, stop, pool) = (tls.clone(), stop.clone(), pool.clone());
+            let (forwarded, proxied) = (Arc::clone(&forwarded), Arc::clone(&proxied));
             tasks.spawn(async move {
-                if let Err(error) = Arc::new(connection).run(stream, tls, stop).await {
+                let served = async {
+                    let caller = (address.ip(), place);
+                    let (address, place) = match &*proxied {
+                        Some(proxied) => named(proxied, &pool, &mut stream, caller).await?,
+                        None => caller,
+                    };
+                    let connection = Connection {
+                        address,
+                        router,
+                        prefix,
+                        forwarded,
+                        hsts,
+                        served: AtomicBool::new(false),
+                        load: Load::new(place),
+                        idle: IDLE,
+                    };
+                    Arc::new(connection).run(stream, tls, stop).await
+                };
+                if let Err(error) = served.await {
                     tracing::debug!(%error, "connection ended");
                 }
             });
@@ -119,12 +133,30 @@ impl Http {
     }
 }
 
+/// The client of a connection, and its place among those of its own network instead of its proxy's.
+async fn named(
+    proxied: &Proxied,
+    pool: &Pool,
+    stream: &mut TcpStream,
+    (address, place): (IpAddr, Place),
+) -> Result<(IpAddr, Place), Box<dyn Error + Send + Sync>> {
+    let client = tokio::time::timeout(FIRST_REQUEST, proxied.client(stream, address)).await;
+    let late = |_| format!("no PROXY header within {} s", FIRST_REQUEST.as_secs());
+    let client = client.map_err(late)??;
+    if client == address.to_canonical() {
+        return Ok((address, place));
+    }
+    drop(place);
+    Ok((client, pool.take(client, 1)?))
+}
+
 /// Why a connection ended, for the log.
 type Ended = Result<(), Box<dyn Error + Send + Sync>>;
 
 /// One TCP connection.
 struct Connection {
-    address: SocketAddr,
+    /// Of the client, or of the nearest proxy that says nothing of TCP.
+    address: IpAddr,
     router: Router,
     prefix: Prefix,
     forwarded: Arc<Forwarded>,
@@ -311,7 +343,7 @@ impl Connection {
             Way::Route(uri) => *request.uri_mut() = uri,
             Way::Redirect(to) => return to.into_response(),
         }
-        let address = self.forwarded.client(self.address.ip(), request.headers());
+        let address = self.forwarded.client(self.address, request.headers());
         request.extensions_mut().insert(ClientAddr(address));
         let in_flight = InFlight::new(&self.load);
         let companion = Companion::new(Arc::clone(&in_flight) as _);
@@ -374,7 +406,7 @@ const IDLE: Duration = Duration::from_secs(60);
 /// How long the other side may take to end an idle connection.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// How long TLS, version detection and the first request may take together.
+/// How long TLS, version detection and the first request may take together, and a PROXY header before them.
 const FIRST_REQUEST: Duration = Duration::from_secs(10);
 
 /// How long the headers of a later request may take.
@@ -393,6 +425,7 @@ mod tests {
             .await
             .unwrap();
         let (stream, address) = listener.accept().await.unwrap();
+        let address = address.ip();
         let connection = Connection {
             address,
             router: Router::new(),
@@ -400,7 +433,7 @@ mod tests {
             forwarded: Arc::default(),
             hsts: hsts.map(hsts_header),
             served: AtomicBool::new(false),
-            load: Load::new(pool.take(address.ip(), 1).unwrap()),
+            load: Load::new(pool.take(address, 1).unwrap()),
             idle,
         };
         tokio::spawn(Arc::new(connection).run(stream, None, CancellationToken::new()));

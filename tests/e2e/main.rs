@@ -4,6 +4,7 @@
 
 mod admin;
 mod architecture;
+mod behind;
 mod bench;
 mod calls;
 mod certificates;

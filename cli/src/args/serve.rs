@@ -238,6 +238,11 @@ pub(crate) struct Serve {
     #[arg(long, env = "PEERSOX_PROXY_HEADER", value_enum, default_value_t)]
     pub(crate) proxy_header: ProxyHeader,
 
+    /// Trusted proxies begin each connection with the address of its client (PROXY protocol, version 1 or 2),
+    /// before TLS. Each of them has to, and nobody else may.
+    #[arg(long, env = "PEERSOX_PROXY_PROTOCOL", requires = "trust_proxy")]
+    pub(crate) proxy_protocol: bool,
+
     /// Network whose addresses have no budgets and no shares of their own: one's own NAT, or a bench. May be
     /// repeated. Default: none.
     #[arg(
