@@ -48,6 +48,7 @@ mod rotate;
 mod rules;
 mod saved;
 mod secrets;
+mod settings;
 mod shared;
 mod signals;
 mod stubs;
