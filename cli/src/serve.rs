@@ -253,7 +253,8 @@ async fn open(args: &Serve, pairing: &pairing::Config) -> Result<Opened, Failure
     })
 }
 
-/// Whether a server could start with these flags: reads all the files that they name, and touches nothing else.
+/// Whether a server could start with these flags: reads all the files that they name, and touches nothing
+/// else.
 fn judge(args: &Serve) -> anyhow::Result<()> {
     let config = config(args)?;
     config.validate()?;

@@ -130,8 +130,8 @@ fn client(header: &ProxyHeader<'_>) -> Result<Option<IpAddr>, Unknown> {
 /// How headers begin, in version 1 and in version 2.
 const SIGNATURES: [&[u8]; 2] = [b"PROXY ", b"\r\n\r\n\0\r\nQUIT\n"];
 
-/// The most bytes of a header. One of version 1 has 107 at most; in one of version 2 addresses take 52, and what
-/// some proxies say of TLS takes some hundred more.
+/// The most bytes of a header. One of version 1 has 107 at most; in one of version 2 addresses take 52, and
+/// what some proxies say of TLS takes some hundred more.
 const LONGEST: usize = 2_048;
 
 const MISSING: &str = "a connection from a trusted proxy begins without a PROXY header and was closed; let \
@@ -161,8 +161,8 @@ mod tests {
         [SIGNATURES[1], &[command, family], &len, rest].concat()
     }
 
-    /// What is found out about a connection from 127.0.0.1 that says these pieces, one after the other, and then
-    /// hangs up; and what is left to be read.
+    /// What is found out about a connection from 127.0.0.1 that says these pieces, one after the other, and
+    /// then hangs up; and what is left to be read.
     async fn told(trusted: &str, pieces: &[&[u8]]) -> (Result<IpAddr, Unknown>, Vec<u8>) {
         let proxied = Proxied::new([trusted.parse().unwrap()].into_iter().collect());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -70,7 +70,8 @@ async fn a_server_starts_by_its_file() {
 async fn what_is_typed_or_set_stands_instead_of_the_file() {
     let file = File::new(
         "hold = 65536\nmax-frame = 4096\ndigits = 8\nno-stun = true\n\
-         trust-proxy = ['10.0.0.0/8', '192.0.2.0/24']\nallow-origin = ['https://a.example']\nproxy-protocol = true\n",
+         trust-proxy = ['10.0.0.0/8', '192.0.2.0/24']\n\
+         allow-origin = ['https://a.example']\nproxy-protocol = true\n",
     );
     let name = file.name();
     let environment = [
@@ -188,8 +189,8 @@ async fn a_password_in_a_file_is_for_its_owner_only_and_never_shown() {
     assert!(!said.contains("hunter2"), "{said}");
 }
 
-/// A page that is open while the server is replaced asks for parts of its own version by names that hold their
-/// digest: it gets them, or nothing.
+/// A page that is open while the server is replaced asks for parts of its own version, by names that hold
+/// their digest: it gets them, or nothing.
 #[tokio::test]
 async fn a_page_of_another_version_gets_no_part_of_this_one() {
     let server = Server::start(&[]).await;

@@ -343,12 +343,13 @@ pub(crate) struct Serve {
           value_parser = clap::value_parser!(u64).range(0..=600))]
     pub(crate) drain_grace: u64,
 
-    /// File of TOML with flags as keys, as in `listen = "[::]:443"` and `no-quic = true`. What is typed, and what
-    /// the environment says, stands instead of what the file says. Default: none.
+    /// File of TOML with flags as keys, as in `listen = "[::]:443"` and `no-quic = true`. What is typed, and
+    /// what the environment says, stands instead of what the file says. Default: none.
     #[arg(long, env = "PEERSOX_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
-    /// Read all that the server would start with, say what it would be and where each value comes from, and end.
+    /// Read all that the server would start with, say what it would be and where each value comes from, and
+    /// end.
     #[arg(long)]
     pub(crate) check_config: bool,
 }

@@ -77,7 +77,7 @@ impl Kind {
             }
             Self::Caddy => {
                 format!(
-                    "{{\n    admin off\n    skip_install_trust\n    auto_https disable_redirects\n}}\n{block}\n"
+                    "{{\nadmin off\nskip_install_trust\nauto_https disable_redirects\n}}\n{block}\n"
                 )
             }
         }
@@ -205,7 +205,8 @@ impl Front {
         let (path, port) = (self.path(), self.port);
         let head = format!(
             "POST {path}/peersox.v1.PairingService/JoinPairing HTTP/1.1\r\nhost: localhost:{port}\r\n\
-             connection: close\r\ncontent-type: application/grpc-web+proto\r\n{lines}content-length: {}\r\n\r\n",
+             connection: close\r\ncontent-type: application/grpc-web+proto\r\n{lines}\
+             content-length: {}\r\n\r\n",
             body.len()
         );
         let told = self.ask(from, &[head.as_bytes(), &body].concat()).await;
@@ -251,8 +252,8 @@ impl Front {
     }
 }
 
-/// A block of the manual in this language, of those the one of this number, and the options of `peersox serve`
-/// in the block below it.
+/// A block of the manual in this language, of those the one of this number, and the options of
+/// `peersox serve` in the block below it.
 fn shown(language: &str, number: usize) -> (String, String) {
     let text = std::fs::read_to_string(root().join("docs/operations.md")).unwrap();
     let blocks = blocks(&text);
