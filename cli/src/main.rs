@@ -31,6 +31,7 @@ mod qr;
 mod reach;
 mod saved;
 mod serve;
+mod settings;
 mod share;
 mod signals;
 mod telemetry;
@@ -44,6 +45,7 @@ use clap::Parser as _;
 use serde_json::json;
 
 use args::{Cli, Command};
+use settings::Settings;
 use signals::until_stopped;
 use telemetry::Telemetry;
 use terminal::{Voice, out_raw};
@@ -54,23 +56,38 @@ use terminal::{Voice, out_raw};
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    let arguments = argv::in_order(std::env::args_os().collect());
+    let typed = argv::in_order(std::env::args_os().collect());
+    let settings = match Settings::of(&typed) {
+        Ok(settings) => settings,
+        Err(failure) => return failure::report(Err(failure.into()), Voice::new(false)),
+    };
+    let arguments = match &settings {
+        Some(settings) => settings.before(&typed),
+        None => typed,
+    };
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
-        Err(error) => return refuse(&error, &arguments),
+        Err(error) => return refuse(&error, &arguments, settings.as_ref()),
     };
+    if let Command::Serve(args) = &cli.command
+        && args.check_config
+    {
+        let checked = serve::check::run(args, &arguments, settings.as_ref());
+        return failure::report(checked, Voice::new(false));
+    }
     let voice = Voice::new(cli.command.is_json());
     failure::report(run(cli, &arguments), voice)
 }
 
 /// Answers a command line that runs nothing: help, the version, or what is wrong with it.
-fn refuse(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+fn refuse(error: &clap::Error, arguments: &[OsString], settings: Option<&Settings>) -> ExitCode {
     let text = error.render().to_string();
     let voice = Voice::new(arguments.iter().any(|it| it == "--json"));
     if !error.use_stderr() {
         return failure::report(out_raw(&text), voice);
     }
-    let lines: Vec<&str> = text.lines().collect();
+    let hint = settings.and_then(Settings::hint);
+    let lines: Vec<&str> = text.lines().chain(hint.as_deref()).collect();
     let message = text.trim().trim_start_matches("error: ");
     let event = json!({"event": "error", "exit": USAGE, "message": message});
     voice.say_lines(&lines, &event);

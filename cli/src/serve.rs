@@ -7,6 +7,7 @@
 //! ```
 
 mod asset;
+pub(crate) mod check;
 mod page;
 mod share;
 
@@ -268,7 +269,30 @@ async fn open(args: &Serve, pairing: &pairing::Config) -> Result<Opened, Failure
     })
 }
 
+/// Whether a server could start with these flags: reads all the files that they name, and touches nothing
+/// else.
+fn judge(args: &Serve) -> anyhow::Result<()> {
+    let config = config(args)?;
+    config.validate()?;
+    role(args)?;
+    let secrets = args.secret_file.as_deref().map(state::read_secrets);
+    secrets.transpose().map_err(unusable)?;
+    if let Some(url) = &args.redis {
+        redis_url(url, args)?;
+    }
+    if let Some(file) = args.state.as_deref().filter(|it| it.is_dir()) {
+        let why = format!("{} is a folder, and no file of state", file.display());
+        return Err(Failure::File(why).into());
+    }
+    Ok(())
+}
+
 async fn redis(url: &str, args: &Serve) -> Result<Redis, Failure> {
+    let connected = Redis::connect(redis_url(url, args)?).await;
+    connected.map_err(|error| Failure::Unreachable(error.to_string()))
+}
+
+fn redis_url(url: &str, args: &Serve) -> Result<RedisUrl, Failure> {
     // Nothing of it is repeated: it may hold a password.
     let usage = |error| Failure::Usage(format!("the URL of Redis cannot be used: {error}"));
     let url: RedisUrl = url.parse().map_err(usage)?;
@@ -281,12 +305,10 @@ async fn redis(url: &str, args: &Serve) -> Result<Redis, Failure> {
                 .to_owned(),
         ));
     }
-    let url = match &args.redis_password_file {
+    Ok(match &args.redis_password_file {
         None => url,
         Some(file) => url.with_password(store::read_password(file).map_err(unusable)?),
-    };
-    let connected = Redis::connect(url).await;
-    connected.map_err(|error| Failure::Unreachable(error.to_string()))
+    })
 }
 
 fn unusable(error: impl std::error::Error) -> Failure {
@@ -310,6 +332,7 @@ fn config(args: &Serve) -> Result<ServerConfig, Failure> {
             args::ProxyHeader::XForwardedFor => ProxyHeader::XForwardedFor,
             args::ProxyHeader::Forwarded => ProxyHeader::Forwarded,
         },
+        proxy_protocol: args.proxy_protocol,
         unmetered: args.unmetered.clone(),
         ice_servers: ice_servers(args)?,
         pairing: pairing::Config {

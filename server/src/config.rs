@@ -49,6 +49,10 @@ pub struct ServerConfig {
     pub trusted_proxies: Vec<Network>,
     /// The header in which trusted proxies write that address. Default: `X-Forwarded-For`.
     pub proxy_header: ProxyHeader,
+    /// Whether trusted proxies begin each connection of TCP with the address of its client (PROXY protocol,
+    /// version 1 or 2), before TLS. Then each of them has to, within 10 s, and nobody else may; without
+    /// trusted proxies nobody does. QUIC, metrics and HTTP-01 know nothing of it. Default: no.
+    pub proxy_protocol: bool,
     /// Networks whose addresses have no budgets and no shares of their own. Default: none.
     pub unmetered: Vec<Network>,
     /// STUN and TURN servers that peers are told of. Default: STUN of this server, if it answers that.
@@ -91,6 +95,7 @@ impl Default for ServerConfig {
             allowed_origins: Vec::new(),
             trusted_proxies: Vec::new(),
             proxy_header: ProxyHeader::default(),
+            proxy_protocol: false,
             unmetered: Vec::new(),
             ice_servers: ice::Servers::default(),
             pairing: pairing::Config::default(),

@@ -1,8 +1,8 @@
 //! The TCP side: one port for HTTP/1.1, HTTP/2 and, if configured, TLS.
 //!
 //! ```text
-//! accept ── permit ── first byte 0x16? ─ yes ─ TLS (ALPN h2, http/1.1) ─┐
-//!                                      └ no ────────────────────────────┴─ hyper ── router
+//! accept ── permit ── PROXY header ── first byte 0x16? ─ yes ─ TLS (ALPN h2, http/1.1) ─┐
+//!                     where one is due                 └ no ────────────────────────────┴─ hyper ── router
 //! ```
 //!
 //! Every wait ends: a connection that has not completed its first request after
@@ -11,7 +11,7 @@
 //! connection is counted until the last leg that it carries is gone.
 
 use std::error::Error;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -40,6 +40,7 @@ use crate::certificate::acme::ACME_TLS;
 use crate::forwarded::Forwarded;
 use crate::metrics::{Connections, Failed, Open};
 use crate::prefix::{Prefix, Way};
+use crate::proxied::Proxied;
 
 /// What the accept loop needs.
 pub(crate) struct Http {
@@ -52,6 +53,8 @@ pub(crate) struct Http {
     pub(crate) prefix: Prefix,
     /// Who is believed about the address of a client.
     pub(crate) forwarded: Forwarded,
+    /// Who names the clients of its connections, if anybody does.
+    pub(crate) proxied: Option<Proxied>,
     /// Networks without a share of their own; trusted proxies have none either.
     pub(crate) unmetered: Networks,
     /// With TLS: for how long browsers that have seen this server call it by no other way.
@@ -71,19 +74,20 @@ impl Http {
             router,
             prefix,
             forwarded,
+            proxied,
             unmetered,
             hsts,
             connections,
         } = self;
         let hsts = tls.is_some().then(|| hsts_header(hsts));
-        let forwarded = Arc::new(forwarded);
+        let (forwarded, proxied) = (Arc::new(forwarded), Arc::new(proxied));
         let pool = Pool::new(most, &unmetered);
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 () = stop.cancelled() => return,
             };
-            let (stream, address) = match accepted {
+            let (mut stream, address) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     // Mostly "too many open files": a short pause lets some close.
@@ -105,20 +109,34 @@ impl Http {
                     continue;
                 }
             };
-            let connection = Connection {
-                address,
-                router: router.clone(),
-                prefix: prefix.clone(),
-                forwarded: Arc::clone(&forwarded),
-                hsts: hsts.clone(),
-                served: AtomicBool::new(false),
-                load: Load::new(place, connections.opened()),
-                idle: IDLE,
-                connections: connections.clone(),
-            };
-            let (tls, stop) = (tls.clone(), stop.clone());
+            let (router, prefix, hsts) = (router.clone(), prefix.clone(), hsts.clone());
+            let (tls, stop, pool) = (tls.clone(), stop.clone(), pool.clone());
+            let (forwarded, proxied) = (Arc::clone(&forwarded), Arc::clone(&proxied));
+            let connections = connections.clone();
             tasks.spawn(async move {
-                if let Err(error) = Arc::new(connection).run(stream, tls, stop).await {
+                let served = async {
+                    let caller = (address.ip(), place);
+                    let (address, place) = match &*proxied {
+                        Some(proxied) => {
+                            let named = named(proxied, &pool, &mut stream, caller).await;
+                            named.inspect_err(|_| connections.failed(Failed::Proxy))?
+                        }
+                        None => caller,
+                    };
+                    let connection = Connection {
+                        address,
+                        router,
+                        prefix,
+                        forwarded,
+                        hsts,
+                        served: AtomicBool::new(false),
+                        load: Load::new(place, connections.opened()),
+                        idle: IDLE,
+                        connections,
+                    };
+                    Arc::new(connection).run(stream, tls, stop).await
+                };
+                if let Err(error) = served.await {
                     tracing::debug!(%error, "connection ended");
                 }
             });
@@ -126,12 +144,30 @@ impl Http {
     }
 }
 
+/// The client of a connection, and its place among those of its own network instead of its proxy's.
+async fn named(
+    proxied: &Proxied,
+    pool: &Pool,
+    stream: &mut TcpStream,
+    (address, place): (IpAddr, Place),
+) -> Result<(IpAddr, Place), Box<dyn Error + Send + Sync>> {
+    let client = tokio::time::timeout(FIRST_REQUEST, proxied.client(stream, address)).await;
+    let late = |_| format!("no PROXY header within {} s", FIRST_REQUEST.as_secs());
+    let client = client.map_err(late)??;
+    if client == address.to_canonical() {
+        return Ok((address, place));
+    }
+    drop(place);
+    Ok((client, pool.take(client, 1)?))
+}
+
 /// Why a connection ended, for the log.
 type Ended = Result<(), Box<dyn Error + Send + Sync>>;
 
 /// One TCP connection.
 struct Connection {
-    address: SocketAddr,
+    /// Of the client, or of the nearest proxy that says nothing of TCP.
+    address: IpAddr,
     router: Router,
     prefix: Prefix,
     forwarded: Arc<Forwarded>,
@@ -326,7 +362,7 @@ impl Connection {
             Way::Route(uri) => *request.uri_mut() = uri,
             Way::Redirect(to) => return to.into_response(),
         }
-        let address = self.forwarded.client(self.address.ip(), request.headers());
+        let address = self.forwarded.client(self.address, request.headers());
         request.extensions_mut().insert(ClientAddr(address));
         let in_flight = InFlight::new(&self.load);
         let companion = Companion::new(Arc::clone(&in_flight) as _);
@@ -389,85 +425,11 @@ const IDLE: Duration = Duration::from_secs(60);
 /// How long the other side may take to end an idle connection.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// How long TLS, version detection and the first request may take together.
+/// How long TLS, version detection and the first request may take together, and a PROXY header before them.
 const FIRST_REQUEST: Duration = Duration::from_secs(10);
 
 /// How long the headers of a later request may take.
 const HEADERS: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
-    use super::*;
-
-    /// One end of a connection that is served; the other end belongs to the test.
-    async fn served(idle: Duration, hsts: Option<Duration>, pool: &Pool) -> TcpStream {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mine = TcpStream::connect(listener.local_addr().unwrap())
-            .await
-            .unwrap();
-        let (stream, address) = listener.accept().await.unwrap();
-        let connection = Connection {
-            address,
-            router: Router::new(),
-            prefix: Prefix::default(),
-            forwarded: Arc::default(),
-            hsts: hsts.map(hsts_header),
-            served: AtomicBool::new(false),
-            load: Load::new(
-                pool.take(address.ip(), 1).unwrap(),
-                Connections::default().opened(),
-            ),
-            idle,
-            connections: Connections::default(),
-        };
-        tokio::spawn(Arc::new(connection).run(stream, None, CancellationToken::new()));
-        mine
-    }
-
-    #[tokio::test]
-    async fn a_connection_of_http2_that_carries_nothing_is_closed() {
-        const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-        const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
-        // GET / of the authority h, the end of stream 1 (RFC 9113, section 6.2; RFC 7541).
-        const GET: &[u8] = &[0, 0, 6, 1, 5, 0, 0, 0, 1, 0x82, 0x86, 0x84, 0x41, 1, b'h'];
-        let pool = Pool::new(10, &Networks::default());
-        let mut mine = served(Duration::from_millis(50), None, &pool).await;
-        mine.write_all(&[PREFACE, SETTINGS, GET].concat())
-            .await
-            .unwrap();
-        let mut told = Vec::new();
-        let end = tokio::time::timeout(Duration::from_secs(9), mine.read_to_end(&mut told));
-        end.await
-            .expect("it is closed before a first request is due")
-            .unwrap();
-        drop(mine);
-        while pool.used() > 0 {
-            tokio::task::yield_now().await;
-        }
-    }
-
-    #[tokio::test]
-    async fn a_server_with_tls_asks_browsers_to_insist_on_it() {
-        let pool = Pool::new(10, &Networks::default());
-        let month = Some(Duration::from_secs(2_592_000));
-        for (hsts, host, expected) in [
-            (month, "p.example", "max-age=2592000\r\n"),
-            (month, "p.example:3000", "max-age=2592000\r\n"),
-            (month, "localhost:3000", ""),
-            (Some(Duration::ZERO), "p.example", "max-age=0\r\n"),
-            (None, "p.example", ""),
-        ] {
-            let mut mine = served(Duration::from_secs(9), hsts, &pool).await;
-            let request = format!("GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
-            mine.write_all(request.as_bytes()).await.unwrap();
-            let mut told = String::new();
-            mine.read_to_string(&mut told).await.unwrap();
-            let header = told.split_once("strict-transport-security: ");
-            let header = header.map_or("", |(_, rest)| rest);
-            let is_right = header.starts_with(expected) && header.is_empty() == expected.is_empty();
-            assert!(is_right, "{host}: {told}");
-        }
-    }
-}
+mod tests;

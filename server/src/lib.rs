@@ -60,6 +60,7 @@ mod metrics;
 mod parts;
 mod prefix;
 mod probes;
+mod proxied;
 pub mod role;
 mod secret_file;
 mod server;

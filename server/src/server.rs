@@ -32,6 +32,7 @@ use crate::http::{self, Http};
 use crate::metrics::{Connections, Metrics, OfCertificate};
 use crate::parts::{self, Context, Running, trusts_nobody};
 use crate::prefix::Prefix;
+use crate::proxied::Proxied;
 use crate::role::Role;
 use crate::sockets;
 
@@ -182,15 +183,17 @@ impl Server {
         let router = running.router.fallback_service(builder.routes);
         let router = builder.layers.into_iter().fold(router, |it, wrap| wrap(it));
         let secure = tls.is_some();
+        let trusted: Networks = config.trusted_proxies.iter().copied().collect();
         let http = Http {
             listener,
             most: sockets::most_connections(),
             tls,
             router,
             prefix: Prefix::of(config.public_url.as_ref()),
+            proxied: config.proxy_protocol.then(|| Proxied::new(trusted.clone())),
             unmetered: config.unmetered_connections(),
             forwarded: Forwarded {
-                trusted: config.trusted_proxies.iter().copied().collect(),
+                trusted,
                 header: config.proxy_header,
                 ..Forwarded::default()
             },
@@ -222,6 +225,7 @@ impl Server {
                     tls: None,
                     router: metrics.clone().router(),
                     prefix: Prefix::of(None),
+                    proxied: None,
                     unmetered: Networks::default(),
                     forwarded: Forwarded::default(),
                     hsts: Duration::ZERO,
@@ -338,6 +342,7 @@ fn to_https_at(listener: TcpListener, presented: Arc<Presented>, unmetered: Netw
         tls: None,
         router: Router::new().fallback(answer),
         prefix: Prefix::of(None),
+        proxied: None,
         unmetered,
         forwarded: Forwarded::default(),
         hsts: Duration::ZERO,

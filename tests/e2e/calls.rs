@@ -10,32 +10,45 @@ use peersox_proto::v1::{self, AttachRequest, Transport};
 use tokio::sync::mpsc;
 use tonic::Streaming;
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Channel, Endpoint};
 
 use crate::harness::{Server, soon};
 use crate::nodes::Service;
 
 /// A leg by nothing but generated code.
-struct Leg(mpsc::Sender<AttachRequest>, Streaming<v1::AttachResponse>);
+pub struct Leg(mpsc::Sender<AttachRequest>, Streaming<v1::AttachResponse>);
 
 impl Leg {
     async fn attach(session: v1::OpenSessionResponse) -> Self {
-        let endpoints = session.endpoints.into_iter();
+        let url = Self::endpoint(&session).url.clone();
+        let channel = Endpoint::from_shared(url).unwrap().connect().await.unwrap();
+        Self::attach_by(channel, session.ticket).await
+    }
+
+    /// Where a session offers it.
+    pub fn endpoint(session: &v1::OpenSessionResponse) -> &v1::RelayEndpoint {
+        let endpoints = session.endpoints.iter();
         let mut found = endpoints.filter(|it| it.transport() == Transport::Grpc);
         let endpoint = found.next().expect("gRPC is offered");
         assert_eq!(found.next(), None);
-        let mut relay = RelayServiceClient::connect(endpoint.url).await.unwrap();
+        endpoint
+    }
+
+    pub async fn attach_by(channel: Channel, ticket: String) -> Self {
+        let mut relay = RelayServiceClient::new(channel);
         let (requests, stream) = mpsc::channel(1);
-        let responses = relay.attach(ReceiverStream::new(stream)).await.unwrap();
-        let leg = Self(requests, responses.into_inner());
         let hello = v1::Hello {
-            ticket: session.ticket,
+            ticket,
             agent: "test".into(),
             ..v1::Hello::default()
         };
         let kind = Some(Kind::Hello(hello));
-        leg.send(Frame::encode(Lane::Notice, &v1::Notice { kind }))
-            .await;
-        leg
+        let hello = Frame::encode(Lane::Notice, &v1::Notice { kind });
+        let kind = Some(Said::Frame(hello.into_bytes()));
+        // It does not wait for the head of the answer, which proxies may keep until there is more.
+        requests.send(AttachRequest { kind }).await.unwrap();
+        let responses = relay.attach(ReceiverStream::new(stream)).await.unwrap();
+        Self(requests, responses.into_inner())
     }
 
     async fn say(&self, kind: Said) {
@@ -43,7 +56,7 @@ impl Leg {
         self.0.send(request).await.unwrap();
     }
 
-    async fn send(&self, frame: Frame) {
+    pub async fn send(&self, frame: Frame) {
         self.say(Said::Frame(frame.into_bytes())).await;
     }
 
@@ -52,7 +65,7 @@ impl Leg {
     }
 
     /// The next frame that is no notice.
-    async fn recv(&mut self) -> Frame {
+    pub async fn recv(&mut self) -> Frame {
         loop {
             let Some(Heard::Frame(bytes)) = self.hear().await else {
                 panic!("the leg ended");

@@ -21,20 +21,20 @@ use crate::floods::legs;
 use crate::harness::{Server, soon};
 
 /// A certificate authority, and a folder for what it signs.
-struct Authority {
+pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     folder: TempDir,
 }
 
 /// A certificate for this machine's loopback, and its key, in PEM.
-struct Leaf {
+pub struct Leaf {
     der: CertificateDer<'static>,
-    cert: String,
-    key: String,
+    pub cert: String,
+    pub key: String,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -45,18 +45,18 @@ impl Authority {
         Self { issuer, folder }
     }
 
-    fn path(&self, name: &str) -> String {
+    pub fn path(&self, name: &str) -> String {
         self.folder.path().join(name).to_str().unwrap().to_owned()
     }
 
     /// Puts a file into the place of another in one step.
-    fn put(&self, name: &str, content: &str) {
+    pub fn put(&self, name: &str, content: &str) {
         let begun = self.path("begun");
         std::fs::write(&begun, content).unwrap();
         std::fs::rename(&begun, self.path(name)).unwrap();
     }
 
-    fn sign(&self) -> Leaf {
+    pub fn sign(&self) -> Leaf {
         let key = KeyPair::generate().unwrap();
         let names = ["127.0.0.1", "localhost"].map(str::to_owned);
         let leaf = CertificateParams::new(names).unwrap();

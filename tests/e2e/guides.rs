@@ -293,15 +293,15 @@ fn is_part(lines: &[&str], source: &str) -> bool {
 }
 
 /// A block of code of a page.
-struct Block<'a> {
+pub struct Block<'a> {
     /// The line of the page where it begins.
     line: usize,
-    language: &'a str,
+    pub language: &'a str,
     file: Option<&'a str>,
-    lines: Vec<&'a str>,
+    pub lines: Vec<&'a str>,
 }
 
-fn blocks(page: &str) -> Vec<Block<'_>> {
+pub fn blocks(page: &str) -> Vec<Block<'_>> {
     let mut found = Vec::new();
     let mut before = "";
     let mut lines = page.lines().enumerate();
@@ -321,6 +321,6 @@ fn blocks(page: &str) -> Vec<Block<'_>> {
     found
 }
 
-fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }

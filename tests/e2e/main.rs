@@ -4,6 +4,7 @@
 
 mod admin;
 mod architecture;
+mod behind;
 mod bench;
 mod calls;
 mod certificates;
@@ -47,6 +48,7 @@ mod rotate;
 mod rules;
 mod saved;
 mod secrets;
+mod settings;
 mod shared;
 mod signals;
 mod status;

@@ -17,7 +17,8 @@ use peersox_server::{AcmeName, Network, Origin, PublicUrl, RelayName, ice};
   peersox serve --redis redis://redis.example     keeps them in Redis
   peersox serve --role control --redis URL --secret-file FILE --control-token-file FILE
   peersox serve --role relay --control URL --control-token-file FILE --public-url https://r1.example
-  peersox serve --public-url https://p.example    behind a proxy that terminates TLS")]
+  peersox serve --public-url https://p.example    behind a proxy that terminates TLS
+  peersox serve --config peersox.toml             with flags from a file")]
 pub(crate) struct Serve {
     /// Address for TCP (gRPC, gRPC-Web, WebSocket, page) and UDP (QUIC, STUN). Default: port 3000 of every
     /// address of this machine, IPv6 and IPv4.
@@ -243,6 +244,11 @@ pub(crate) struct Serve {
     #[arg(long, env = "PEERSOX_PROXY_HEADER", value_enum, default_value_t)]
     pub(crate) proxy_header: ProxyHeader,
 
+    /// Trusted proxies begin each connection with the address of its client (PROXY protocol, version 1 or 2),
+    /// before TLS. Each of them has to, and nobody else may.
+    #[arg(long, env = "PEERSOX_PROXY_PROTOCOL", requires = "trust_proxy")]
+    pub(crate) proxy_protocol: bool,
+
     /// Network whose addresses have no budgets and no shares of their own: one's own NAT, or a bench. May be
     /// repeated. Default: none.
     #[arg(
@@ -341,6 +347,16 @@ pub(crate) struct Serve {
     #[arg(long, env = "PEERSOX_DRAIN_GRACE", default_value_t = 2, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(0..=600))]
     pub(crate) drain_grace: u64,
+
+    /// File of TOML with flags as keys, as in `listen = "[::]:443"` and `no-quic = true`. What is typed, and
+    /// what the environment says, stands instead of what the file says. Default: none.
+    #[arg(long, env = "PEERSOX_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Read all that the server would start with, say what it would be and where each value comes from, and
+    /// end.
+    #[arg(long)]
+    pub(crate) check_config: bool,
 }
 
 /// What one process is.

@@ -27,18 +27,27 @@ pub(crate) enum Failed {
     Share,
     /// The handshake of TLS failed.
     Tls,
+    /// What a proxy has to say first was missing, or somebody else said it.
+    Proxy,
     /// No request came in time.
     Silent,
 }
 
 impl Failed {
-    const ALL: [Self; 4] = [Self::Full, Self::Share, Self::Tls, Self::Silent];
+    const ALL: [Self; 5] = [
+        Self::Full,
+        Self::Share,
+        Self::Tls,
+        Self::Proxy,
+        Self::Silent,
+    ];
 
     const fn label(self) -> Because {
         let reason = match self {
             Self::Full => "full",
             Self::Share => "share",
             Self::Tls => "tls",
+            Self::Proxy => "proxy",
             Self::Silent => "silent",
         };
         Because { reason }
