@@ -69,6 +69,10 @@ pub enum Error {
     /// The server is too old to ask before somebody comes in ([`Terms::confirm`](crate::Terms::confirm)).
     #[error("this server cannot ask before somebody connects; it needs a newer version")]
     CannotConfirm,
+    /// The server lets not everybody create pairings, and does not know who this is: nothing was shown
+    /// ([`Server::with_token`](crate::Server::with_token)), or something that it does not take.
+    #[error("{0}")]
+    Unauthorized(String),
     /// The server asks to slow down.
     #[error("the server asks to wait{}", wait(*.retry_after))]
     RateLimited {
@@ -209,6 +213,7 @@ impl Error {
             ("CREDENTIAL_INVALID", _) => Self::CredentialInvalid,
             ("UNCONFIRMED", _) => Self::Unconfirmed { retry_after },
             ("NOT_LET_IN", _) => Self::NotLetIn,
+            ("AUTH_REQUIRED" | "AUTH_INVALID", _) => Self::Unauthorized(status.message.clone()),
             ("RATE_LIMITED", _) => Self::RateLimited { retry_after },
             (_, Code::ResourceExhausted) if retry_after.is_some() => {
                 Self::RateLimited { retry_after }

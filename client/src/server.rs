@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
+use http::HeaderValue;
 use peersox_core::code::Nameplate;
 use peersox_core::id::PairingId;
 use peersox_core::pairing::Label;
@@ -25,6 +26,8 @@ pub struct Server {
     trust: Trust,
     dialer: Dialer,
     calls: Calls,
+    /// What is shown when a pairing is created. Marked as sensitive, so that nothing prints it.
+    who: Option<HeaderValue>,
 }
 
 /// A peer's right to a pairing. To be stored as a secret.
@@ -137,7 +140,23 @@ impl Server {
             url: url.into(),
             trust,
             dialer,
+            who: None,
         })
+    }
+
+    /// Shows this key, or token, when it creates a pairing, to a server that lets not everybody do that.
+    ///
+    /// # Errors
+    /// [`Error::Unauthorized`] if it cannot go into a header: it consists of visible ASCII characters.
+    pub fn with_token(mut self, token: &str) -> Result<Self, Error> {
+        let is_usable = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+        let who = HeaderValue::try_from(format!("Bearer {token}")).ok();
+        let mut who = who.filter(|_| is_usable).ok_or_else(|| {
+            Error::Unauthorized("a key or token consists of visible ASCII characters".to_owned())
+        })?;
+        who.set_sensitive(true);
+        self.who = Some(who);
+        Ok(self)
     }
 
     /// The address given to [`Server::connect`].
@@ -169,7 +188,7 @@ impl Server {
     /// long enough without secret words.
     ///
     /// # Errors
-    /// [`Error::RateLimited`], or any failure to reach the server.
+    /// [`Error::Unauthorized`], [`Error::RateLimited`], or any failure to reach the server.
     pub async fn create_pairing(&self) -> Result<Created, Error> {
         self.create_pairing_on(&Terms::default()).await
     }
@@ -177,14 +196,15 @@ impl Server {
     /// Creates a pairing on these terms.
     ///
     /// # Errors
-    /// [`Error::RateLimited`], [`Error::CannotConfirm`], or any failure to reach the server.
+    /// [`Error::Unauthorized`], [`Error::RateLimited`], [`Error::CannotConfirm`], or any failure to reach the
+    /// server.
     pub async fn create_pairing_on(&self, terms: &Terms) -> Result<Created, Error> {
         let request = v1::CreatePairingRequest {
             secret_bits: terms.secret_bits,
             ephemeral: terms.ephemeral,
             confirm: terms.confirm,
         };
-        let reply = self.calls.unary(request).await;
+        let reply = self.calls.unary_as(request, self.who.as_ref()).await;
         let reply = reply.map_err(|status| self.error(&status))?;
         if terms.confirm && !reply.confirm {
             // The code expires soon, and nobody is shown it.

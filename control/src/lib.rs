@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! request ─ http (CORS, gRPC-Web, deadline) ─ rpc ─┬─ guard      may this address try?
+//!                                                  ├─ access     may this caller create a pairing?
 //!                                                  ├─ store      load ─ decide ─ commit
 //!                                                  └─ directory  where to attach, servers for ICE
 //! relay ─ report_presence ─▶ Control ─ revocations ─▶ relay       (the binary carries both)
@@ -17,6 +18,7 @@
 //! Control knows no relay and opens no socket: the binary serves [`Control::router`], inserts a
 //! [`ClientAddr`] into each request, and carries presence and revocations between relay and control.
 
+pub mod access;
 pub mod config;
 pub mod directory;
 mod execute;

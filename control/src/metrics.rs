@@ -1,10 +1,11 @@
 //! What control counts, for the operator: calls of the store, and where pairings meet.
 //!
-//! Labels have few values, all known beforehand, but for the names of relays, which an operator chooses.
+//! Labels have few values, all known beforehand, but for the names of relays and of keys, which an operator chooses.
 //! docs/operations.md explains each metric.
 
 use std::time::Duration;
 
+use peersox_core::pairing::Account;
 use peersox_core::placement::RelayName;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -12,12 +13,16 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::access::Refusal;
+
 /// The counters of one control. A clone counts into the same ones.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
     store: Family<StoreCall, Histogram, fn() -> Histogram>,
     placements: Family<At, Counter>,
     moves: Family<Because, Counter>,
+    creations: Family<Outcome, Counter>,
+    created: Family<By, Counter>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -35,6 +40,48 @@ struct At {
 struct Because {
     cause: &'static str,
 }
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct By {
+    key: String,
+}
+
+/// Why no pairing was created that somebody asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotCreated {
+    /// Neither a key nor a token was shown.
+    Missing,
+    /// What was shown is not known.
+    Unknown,
+}
+
+impl NotCreated {
+    const ALL: [Self; 2] = [Self::Missing, Self::Unknown];
+
+    const fn label(self) -> Outcome {
+        let outcome = match self {
+            Self::Missing => "missing",
+            Self::Unknown => "unknown",
+        };
+        Outcome { outcome }
+    }
+}
+
+impl From<&Refusal> for NotCreated {
+    fn from(refusal: &Refusal) -> Self {
+        match refusal {
+            Refusal::Missing(_) => Self::Missing,
+            Refusal::UnknownKey => Self::Unknown,
+        }
+    }
+}
+
+const CREATED: Outcome = Outcome { outcome: "ok" };
 
 /// A call of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,10 +167,20 @@ impl Default for Metrics {
         for cause in [Cause::Gone, Cause::Draining, Cause::Unreached] {
             let _ = moves.get_or_create(&cause.label());
         }
+        let creations = Family::<Outcome, Counter>::default();
+        for outcome in NotCreated::ALL
+            .map(NotCreated::label)
+            .iter()
+            .chain([&CREATED])
+        {
+            let _ = creations.get_or_create(outcome);
+        }
         Self {
             store: Family::new_with_constructor(|| Histogram::new(SECONDS)),
             placements: Family::default(),
             moves,
+            creations,
+            created: Family::default(),
         }
     }
 }
@@ -146,6 +203,29 @@ impl Metrics {
             "Pairings that were given another relay to meet at, by cause",
             self.moves.clone(),
         );
+        registry.register(
+            "creations",
+            "Calls to create a pairing that were within the budget of their address, by outcome",
+            self.creations.clone(),
+        );
+        registry.register(
+            "pairings_created",
+            "Pairings that were created, by key",
+            self.created.clone(),
+        );
+    }
+
+    /// A pairing was created, with the key of this name if one was asked for.
+    pub(crate) fn created(&self, key: Option<&Account>) {
+        self.creations.get_or_create(&CREATED).inc();
+        if let Some(key) = key {
+            let key = key.to_string();
+            self.created.get_or_create(&By { key }).inc();
+        }
+    }
+
+    pub(crate) fn not_created(&self, why: NotCreated) {
+        self.creations.get_or_create(&why.label()).inc();
     }
 
     pub(crate) fn store_called(&self, call: Call, ended: Ended, took: Duration) {

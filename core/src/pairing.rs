@@ -36,6 +36,7 @@
 //! [`Reject::CodeNotFound`], a wrong secret and an unknown pairing the same
 //! [`Reject::CredentialInvalid`].
 
+mod account;
 mod command;
 mod confirm;
 mod credential;
@@ -53,6 +54,7 @@ use crate::placement::Placement;
 use crate::role::Role;
 use crate::time::Timestamp;
 
+pub use account::{Account, BadQuota, NotAnAccount, Quota};
 pub use command::{
     Admit, Command, Create, Created, Find, Join, Joined, Present, Revoke, RevokeById,
 };
@@ -207,6 +209,9 @@ pub struct Pairing {
     /// Where its peers meet, once one of them asked and there are several relays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     placement: Option<Placement>,
+    /// On whose account it was created, where not everybody may create pairings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    account: Option<Account>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -324,6 +329,12 @@ impl Pairing {
     #[must_use]
     pub const fn placement(&self) -> Option<&Placement> {
         self.placement.as_ref()
+    }
+
+    /// On whose account it was created, if the server asked.
+    #[must_use]
+    pub const fn account(&self) -> Option<&Account> {
+        self.account.as_ref()
     }
 
     /// How it looks from one end.

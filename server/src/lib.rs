@@ -47,6 +47,7 @@
 //! The page that `peersox serve` shows is not part of it; clients are the `peersox` command, the npm package
 //! and `peersox-client`.
 
+pub mod access;
 mod bridge;
 mod builder;
 mod certificate;
@@ -66,7 +67,9 @@ mod server;
 mod sockets;
 pub mod state;
 pub mod store;
+mod watched;
 
+pub use access::Creators;
 pub use builder::{BindError, Builder};
 pub use certificate::{
     AcmeConfig, AcmeError, AcmeName, BadAcmeName, CertificateFiles, CertificateSource, Identity,

@@ -22,7 +22,7 @@ use peersox_core::placement::RelayName;
 use peersox_core::ticket::{Keyring, Verifier};
 use peersox_proto::v1;
 use peersox_relay::{ATTACH, PresenceEvent, Relay};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -63,6 +63,8 @@ pub(crate) struct Context {
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: TaskTracker,
     pub(crate) directory: Directory,
+    /// Has the list of those who may create pairings read again.
+    pub(crate) reload: Arc<Notify>,
 }
 
 /// The parts that run.
@@ -84,7 +86,11 @@ impl Context {
         keys: Keyring,
         relay: Option<(Relay, mpsc::Receiver<PresenceEvent>)>,
     ) -> Running {
+        let (access, keeping) = self.config.creators.clone().open(self.reload);
+        self.tasks
+            .spawn(self.stop.clone().run_until_cancelled_owned(keeping));
         let settings = peersox_control::Config {
+            access,
             relays: role.map(|role| peersox_control::config::Relays {
                 token: role.token,
                 region: role.region,

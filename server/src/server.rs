@@ -146,6 +146,7 @@ impl Server {
         let first = certificates.as_ref().map(Certificates::digests);
         let (digests, published) = watch::channel(first.unwrap_or_default());
         let reload = Arc::new(Notify::new());
+        let relist = Arc::new(Notify::new());
         let reloads = certificates.as_ref().is_some_and(Certificates::can_reload);
         let presented = certificates.as_ref().map(|it| Arc::clone(&it.presented));
         if let Some(certificates) = certificates {
@@ -160,6 +161,7 @@ impl Server {
             stop: stop.clone(),
             tasks: tasks.clone(),
             directory: Directory::new(config.directory(has_quic), published),
+            reload: Arc::clone(&relist),
         };
         let running = match (builder.role, relay) {
             (Role::Relay(role), Some(relay)) => context.relay(role, relay),
@@ -230,6 +232,7 @@ impl Server {
                 control.clone(),
                 metrics,
                 reloads.then_some(reload),
+                config.creators.can_reload().then_some(relist),
                 presented.map(|it| it.settled()),
             ),
             ending: Some(Ending {

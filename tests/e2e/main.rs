@@ -4,6 +4,7 @@
 
 mod admin;
 mod architecture;
+mod auth;
 mod bench;
 mod calls;
 mod certificates;

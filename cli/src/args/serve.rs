@@ -7,6 +7,8 @@ use clap::{Args, ValueEnum};
 use peersox_server::role::ControlUrl;
 use peersox_server::{AcmeName, Network, Origin, PublicUrl, RelayName, ice};
 
+use super::auth::Auth;
+
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   peersox serve                                   on port 3000, for this network
@@ -151,6 +153,9 @@ pub(crate) struct Serve {
         value_name = "FILE"
     )]
     pub(crate) secret_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) auth: Auth,
 
     /// Unix socket for `peersox status`, `pairings`, `revoke`, `rotate`, `log` and `drain`, for this user
     /// only. Default: none.

@@ -25,10 +25,10 @@ use peersox_proto::v1::directory_service_server::DirectoryService;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
-use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::status;
+use crate::access::bearer;
 use crate::http::ClientAddr;
 use crate::presence::{Source, Verdict};
 use crate::roster::{Announced, LOST_AFTER, Load, Member, Order, Roster};
@@ -297,16 +297,6 @@ fn said(order: Said) -> v1::AnnounceResponse {
 
 fn bytes(id: PairingId) -> Bytes {
     Bytes::copy_from_slice(id.as_bytes())
-}
-
-/// The token of `authorization: Bearer TOKEN` (RFC 6750).
-fn bearer(metadata: &MetadataMap) -> Option<&str> {
-    let (scheme, token) = metadata
-        .get("authorization")?
-        .to_str()
-        .ok()?
-        .split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(token)
 }
 
 /// Reads what a relay says of itself; says what is wrong with it.

@@ -11,6 +11,7 @@ use peersox_core::pairing::{NotALabel, Reject};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use crate::access::Refusal;
 use crate::directory::BadAuthority;
 use crate::execute::Failure;
 use crate::ledger::Unpaid;
@@ -127,6 +128,19 @@ pub(crate) fn no_relay() -> Status {
 pub(crate) fn token_invalid() -> Status {
     let message = "the token of this relay is not that of control; give both the same file";
     Status::with_error_details(Code::Unauthenticated, message, info("TOKEN_INVALID"))
+}
+
+/// The caller may not create pairings. What it has to show is in the details: `scheme` and `wants`.
+pub(crate) fn may_not_create(refusal: &Refusal, wants: Option<&str>) -> Status {
+    let reason = match refusal {
+        Refusal::Missing(_) => "AUTH_REQUIRED",
+        Refusal::UnknownKey => "AUTH_INVALID",
+    };
+    let scheme = ("scheme".to_owned(), "Bearer".to_owned());
+    let wants = wants.map(|wants| ("wants".to_owned(), wants.to_owned()));
+    let metadata: HashMap<_, _> = [Some(scheme), wants].into_iter().flatten().collect();
+    let details = ErrorDetails::with_error_info(reason, "peersox", metadata);
+    Status::with_error_details(Code::Unauthenticated, refusal.to_string(), details)
 }
 
 pub(crate) fn hello_invalid(why: &str) -> Status {
