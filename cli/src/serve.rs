@@ -7,6 +7,7 @@
 //! ```
 
 mod asset;
+mod auth;
 mod page;
 
 use std::ffi::OsString;
@@ -14,19 +15,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use peersox_server::access::KeyFile;
 use peersox_server::ice::{self, Mismatch, Servers};
 use peersox_server::role::{self, ControlRole, RelayRole};
 use peersox_server::state::{self, Secret};
 use peersox_server::store::{self, AnyStore, Memory, Redis, RedisUrl};
 use peersox_server::{
-    AcmeConfig, AcmeError, BindError, CertificateFiles, CertificateSource, Creators, Digits,
-    Handle, ProxyHeader, PublicUrl, RelayName, Role, Server, ServerConfig, pairing,
+    AcmeConfig, AcmeError, BindError, CertificateFiles, CertificateSource, Digits, Handle,
+    ProxyHeader, PublicUrl, RelayName, Role, Server, ServerConfig, pairing,
 };
 use serde_json::Value;
 
 use crate::admin::{Desk, Origin};
-use crate::args::auth::Kind;
 use crate::args::{self, Serve};
 use crate::failure::Failure;
 use crate::greeting::{self, Place};
@@ -299,7 +298,7 @@ fn config(args: &Serve) -> Result<ServerConfig, Failure> {
         },
         unmetered: args.unmetered.clone(),
         ice_servers: ice_servers(args)?,
-        creators: creators(args)?,
+        creators: auth::creators(args)?,
         pairing: pairing::Config {
             digits: Digits::new(args.digits).unwrap_or_default(),
             code_ttl: Duration::from_secs(args.code_ttl),
@@ -349,24 +348,6 @@ fn acme(args: &Serve) -> Result<AcmeConfig, Failure> {
         acme.directory.clone_from(directory);
     }
     Ok(acme)
-}
-
-/// Who may create pairings.
-fn creators(args: &Serve) -> Result<Creators, Failure> {
-    let auth = &args.auth;
-    let usage = |text: &str| Err(Failure::Usage(text.to_owned()));
-    if args.role == args::Role::Relay && auth.auth != Kind::None {
-        return usage("a relay creates no pairings: --auth is for control");
-    }
-    match (auth.auth, &auth.auth_keys_file) {
-        (Kind::None, None) => Ok(Creators::Everybody),
-        (Kind::None, Some(_)) => usage("--auth-keys-file is for --auth keys; add that"),
-        (Kind::Keys, None) => usage("--auth keys needs --auth-keys-file FILE"),
-        (Kind::Keys, Some(file)) => {
-            let keys = KeyFile::read(file).map_err(unusable)?;
-            Ok(Creators::Keys(keys))
-        }
-    }
 }
 
 /// Where certificates are kept: beside the state file, whose folder has to be there and writable, too.

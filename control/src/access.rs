@@ -9,17 +9,22 @@
 //! ```
 //!
 //! Nothing but creating a pairing needs it: who joins has the code, and from then on both have credentials.
-//! Control reads no file and calls nobody: the binary sends it lists of keys, and replaces them.
+//! Control reads no file and calls nobody: the binary sends it lists of keys and key sets of issuers, and
+//! replaces them.
 
 mod keys;
+mod tokens;
 
 use std::sync::Arc;
 
 use peersox_core::pairing::{Account, Quota};
+use peersox_core::time::Timestamp;
 use tokio::sync::watch;
 use tonic::metadata::MetadataMap;
 
 pub use keys::{BadKeys, Key, KeyName, Keys, NotAKeyName};
+pub(crate) use tokens::BadToken;
+pub use tokens::{BadKeySet, KeySet, Tokens};
 
 /// Who may create pairings.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +34,8 @@ pub enum Access {
     Everybody,
     /// Who shows a key of this list, which may change.
     Keys(watch::Receiver<Arc<Keys>>),
+    /// Who shows a token of an issuer.
+    Tokens(Tokens),
 }
 
 /// Somebody may create pairings.
@@ -49,19 +56,30 @@ pub(crate) enum Refusal {
     /// What was shown is no key of the list.
     #[error("the key is none that this server knows; ask who runs it for another one")]
     UnknownKey,
+    /// The token is not taken.
+    #[error("the token is not taken: {0}")]
+    Token(BadToken),
+    /// The keys of the issuer of tokens are not known yet.
+    #[error("the keys of the issuer of tokens cannot be fetched at the moment; call again")]
+    KeysAway,
 }
 
 impl Access {
-    /// What a caller has to show, for programs: `key`; nothing where everybody may create.
+    /// What a caller has to show, for programs: `key` or `token`; nothing where everybody may create.
     pub(crate) const fn wants(&self) -> Option<&'static str> {
         match self {
             Self::Everybody => None,
             Self::Keys(_) => Some("key"),
+            Self::Tokens(_) => Some("token"),
         }
     }
 
     /// Judges a caller by the metadata of its call. Gives nothing where nothing is asked.
-    pub(crate) fn admit(&self, metadata: &MetadataMap) -> Result<Option<Grant>, Refusal> {
+    pub(crate) async fn admit(
+        &self,
+        metadata: &MetadataMap,
+        now: Timestamp,
+    ) -> Result<Option<Grant>, Refusal> {
         let Some(wants) = self.wants() else {
             return Ok(None);
         };
@@ -71,6 +89,11 @@ impl Access {
             Self::Keys(keys) => {
                 let found = keys.borrow().find(shown);
                 found.map(Some).ok_or(Refusal::UnknownKey)
+            }
+            Self::Tokens(tokens) => {
+                let judged = tokens.find(shown, now).await;
+                let judged = judged.map_err(|_| Refusal::KeysAway)?;
+                judged.map(Some).map_err(Refusal::Token)
             }
         }
     }

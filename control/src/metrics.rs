@@ -13,7 +13,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::access::Refusal;
+use crate::access::{BadToken, Refusal};
 
 /// The counters of one control. A clone counts into the same ones.
 #[derive(Clone, Debug)]
@@ -56,17 +56,23 @@ struct By {
 pub(crate) enum NotCreated {
     /// Neither a key nor a token was shown.
     Missing,
-    /// What was shown is not known.
+    /// What was shown is not known, or not taken.
     Unknown,
+    /// The token has expired.
+    Expired,
+    /// The keys of the issuer of tokens are not known yet.
+    KeysAway,
 }
 
 impl NotCreated {
-    const ALL: [Self; 2] = [Self::Missing, Self::Unknown];
+    const ALL: [Self; 4] = [Self::Missing, Self::Unknown, Self::Expired, Self::KeysAway];
 
     const fn label(self) -> Outcome {
         let outcome = match self {
             Self::Missing => "missing",
             Self::Unknown => "unknown",
+            Self::Expired => "expired",
+            Self::KeysAway => "keys_away",
         };
         Outcome { outcome }
     }
@@ -76,7 +82,9 @@ impl From<&Refusal> for NotCreated {
     fn from(refusal: &Refusal) -> Self {
         match refusal {
             Refusal::Missing(_) => Self::Missing,
-            Refusal::UnknownKey => Self::Unknown,
+            Refusal::Token(BadToken::Expired) => Self::Expired,
+            Refusal::UnknownKey | Refusal::Token(_) => Self::Unknown,
+            Refusal::KeysAway => Self::KeysAway,
         }
     }
 }

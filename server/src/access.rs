@@ -1,17 +1,21 @@
-//! Who may create pairings, and where the list of them comes from.
+//! Who may create pairings, and where what says it comes from.
+
+mod issuer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use peersox_control::access::Access;
-use tokio::sync::{Notify, watch};
+use peersox_control::access::{Access, Tokens};
+use tokio::sync::{Notify, mpsc, watch};
 use zeroize::Zeroizing;
 
 use crate::secret_file::{self, SecretFileError};
 use crate::watched::Watched;
 
+pub use issuer::{BadKeySetUrl, KeySetFile, KeySetSource, KeySetUrl};
 pub use peersox_control::access::{BadKeys, Key, KeyName, Keys, NotAKeyName};
+pub use peersox_core::pairing::Quota;
 
 /// Who may create pairings.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +25,21 @@ pub enum Creators {
     Everybody,
     /// Who has a key of this list.
     Keys(KeyFile),
+    /// Who has a token of an issuer.
+    Tokens(Issuer),
+}
+
+/// Whose tokens are good: JSON Web Tokens (RFC 7519), signed by `EdDSA`, `ES256` or `RS256`.
+#[derive(Clone, Debug)]
+pub struct Issuer {
+    /// What `iss` of a token has to be.
+    pub name: String,
+    /// What `aud` has to be, or to hold.
+    pub audience: String,
+    /// Where its keys are.
+    pub keys: KeySetSource,
+    /// What an account may hold whose token does not say so in `peersox_quota`.
+    pub quota: Quota,
 }
 
 /// A list of keys in a file, which is read again when it changes.
@@ -79,7 +98,7 @@ impl Creators {
     pub(crate) const fn can_reload(&self) -> bool {
         match self {
             Self::Everybody => false,
-            Self::Keys(_) => true,
+            Self::Keys(_) | Self::Tokens(_) => true,
         }
     }
 
@@ -92,9 +111,25 @@ impl Creators {
                 let keeping = async move { keep(file, &now, &asked).await };
                 (Access::Keys(keys), Box::pin(keeping))
             }
+            Self::Tokens(issuer) => {
+                let (present, keys) = watch::channel(issuer.keys.first());
+                let (newest, questions) = mpsc::channel(QUESTIONS);
+                let tokens = Tokens {
+                    issuer: issuer.name,
+                    audience: issuer.audience,
+                    quota: issuer.quota,
+                    keys,
+                    newest,
+                };
+                let keeping = issuer.keys.keep(present, questions, asked);
+                (Access::Tokens(tokens), Box::pin(keeping))
+            }
         }
     }
 }
+
+/// Calls that wait for the newest keys of an issuer; more are judged by those that are known.
+const QUESTIONS: usize = 64;
 
 async fn keep(file: Watched<1>, now: &watch::Sender<Arc<Keys>>, asked: &Notify) {
     let [path] = file.paths().clone();

@@ -55,6 +55,7 @@ mod config;
 mod forwarded;
 mod handle;
 mod http;
+mod https;
 pub mod ice;
 mod jwks;
 mod metrics;

@@ -1,12 +1,17 @@
-//! Who may create codes: a server with `--auth` asks for a key, and joiners for nothing.
+//! Who may create codes: a server with `--auth` asks for a key or a token, and joiners for nothing.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
+use data_encoding::BASE64URL_NOPAD;
+use ed25519_dalek::{Signer as _, SigningKey};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 
 use crate::harness::{Peer, Server, binary, http_get, quiet, quiet_port, refuses, signal, soon};
@@ -149,15 +154,184 @@ async fn the_list_of_keys_is_read_again_and_a_bad_one_is_not_used() {
     );
 }
 
+/// An issuer of tokens, whose key set is served over HTTP while it is there.
+struct Issuer {
+    port: u16,
+    served: Arc<Mutex<Option<String>>>,
+}
+
+/// A key of an issuer, and its `kid`.
+struct IssuerKey(SigningKey, &'static str);
+
+impl IssuerKey {
+    fn new(byte: u8, name: &'static str) -> Self {
+        Self(SigningKey::from_bytes(&[byte; 32]), name)
+    }
+
+    fn set(&self) -> String {
+        let x = BASE64URL_NOPAD.encode(self.0.verifying_key().as_bytes());
+        let key = json!({"kty": "OKP", "crv": "Ed25519", "kid": self.1, "use": "sig", "x": x});
+        json!({ "keys": [key] }).to_string()
+    }
+
+    /// A token of this subject, which expires in so many seconds.
+    fn token(&self, subject: &str, seconds: i64) -> String {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let expires = i64::try_from(now.unwrap().as_secs()).unwrap() + seconds;
+        let header = json!({"alg": "EdDSA", "kid": self.1});
+        let claims = json!({"iss": ISSUER, "aud": "peersox", "sub": subject, "exp": expires});
+        let text = |json: Value| BASE64URL_NOPAD.encode(json.to_string().as_bytes());
+        let signed = format!("{}.{}", text(header), text(claims));
+        let signature = self.0.sign(signed.as_bytes()).to_bytes();
+        format!("{signed}.{}", BASE64URL_NOPAD.encode(&signature))
+    }
+}
+
+const ISSUER: &str = "https://id.example";
+
+impl Issuer {
+    async fn start(set: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let served = Arc::new(Mutex::new(Some(set)));
+        let present = Arc::clone(&served);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                // A request without a body fits one read.
+                let mut request = [0; 4_096];
+                let _ = stream.read(&mut request).await;
+                let set = present.lock().unwrap().clone();
+                let (status, body) = match set {
+                    Some(set) => ("200 OK", set),
+                    None => ("503 Service Unavailable", String::new()),
+                };
+                let length = body.len();
+                let reply = format!(
+                    "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+                );
+                let _ = stream.write_all(reply.as_bytes()).await;
+            }
+        });
+        Self { port, served }
+    }
+
+    fn serves(&self, set: Option<String>) {
+        *self.served.lock().unwrap() = set;
+    }
+}
+
+/// Starts a server that takes tokens of [`ISSUER`], whose keys are there.
+async fn with_tokens(keys: &str) -> Server {
+    let options = [
+        "--auth",
+        "jwt",
+        "--auth-issuer",
+        ISSUER,
+        "--auth-audience",
+        "peersox",
+    ];
+    Server::start(&[&options[..], &["--auth-jwks", keys]].concat()).await
+}
+
+#[tokio::test]
+async fn tokens_of_an_issuer_create_codes_and_its_keys_may_be_replaced() {
+    let folder = Folder::new();
+    let token = |key: &IssuerKey, seconds| folder.put("token", &key.token("app|7", seconds));
+    let (old, new) = (IssuerKey::new(1, "old"), IssuerKey::new(2, "new"));
+    let issuer = Issuer::start(old.set()).await;
+    let server = with_tokens(&format!("http://127.0.0.1:{}/jwks", issuer.port)).await;
+    is_refused(&server, None, "only who has a token").await;
+    is_refused(&server, Some(&token(&old, -60)), "it has expired").await;
+    is_refused(&server, Some(&token(&new, 60)), "no key of its issuer").await;
+    let old_token = token(&old, 60);
+    drop(
+        create(&server, Some(&old_token))
+            .await
+            .expect("a good token"),
+    );
+
+    // The newest keys are fetched once a token names one of them.
+    issuer.serves(Some(new.set()));
+    drop(
+        create(&server, Some(&token(&new, 60)))
+            .await
+            .expect("the new key"),
+    );
+    is_refused(&server, Some(&token(&old, 60)), "no key of its issuer").await;
+    // While the issuer is away, what it said before counts.
+    issuer.serves(None);
+    is_refused(&server, Some(&token(&old, 60)), "no key of its issuer").await;
+    drop(
+        create(&server, Some(&token(&new, 60)))
+            .await
+            .expect("the new key"),
+    );
+}
+
+#[tokio::test]
+async fn a_key_set_may_be_a_file_and_an_issuer_that_is_away_is_named() {
+    let folder = Folder::new();
+    let (old, new) = (IssuerKey::new(1, "old"), IssuerKey::new(2, "new"));
+    let token = |key: &IssuerKey| folder.put("token", &key.token("app|7", 60));
+    let set = folder.put("jwks", &old.set());
+    let mut server = with_tokens(&set).await;
+    drop(
+        create(&server, Some(&token(&old)))
+            .await
+            .expect("a good token"),
+    );
+    folder.put("jwks", &new.set());
+    server.says("the key set of the issuer was read").await;
+    drop(
+        create(&server, Some(&token(&new)))
+            .await
+            .expect("the new key"),
+    );
+    is_refused(&server, Some(&token(&old)), "no key of its issuer").await;
+
+    let issuer = Issuer::start(String::new()).await;
+    issuer.serves(None);
+    let server = with_tokens(&format!("http://127.0.0.1:{}/jwks", issuer.port)).await;
+    let environment = [("PEERSOX_AUTH_TOKEN_FILE", token(&old))];
+    let environment = environment
+        .each_ref()
+        .map(|(name, file)| (*name, file.as_str()));
+    let line = ["connect", "--wait", "1"];
+    let (exit, said) = Peer::start_with(&server.url(), &line, &environment)
+        .end()
+        .await;
+    assert!(
+        exit == 5 && said.contains("cannot be fetched"),
+        "{exit}: {said}"
+    );
+}
+
 #[tokio::test]
 async fn flags_that_do_not_belong_together_are_refused() {
     let folder = Folder::new();
     let keys = folder.put("keys", "");
     let open = folder.put("open", "");
     fs::set_permissions(&open, Permissions::from_mode(0o644)).unwrap();
+    let jwt = [
+        "--auth",
+        "jwt",
+        "--auth-issuer",
+        "i",
+        "--auth-audience",
+        "a",
+        "--auth-jwks",
+    ];
     refuses(&[
         (&["--auth", "keys"], 2, "--auth-keys-file"),
         (&["--auth-keys-file", &keys], 2, "--auth keys"),
+        (&["--auth-issuer", "i"], 2, "--auth jwt"),
+        (&["--auth", "jwt"], 2, "--auth-issuer"),
+        (
+            &[&jwt[..], &["http://id.example/"]].concat(),
+            2,
+            "for this machine only",
+        ),
+        (&[&jwt[..], &[&keys]].concat(), 7, "no JSON Web Key Set"),
         (
             &["--auth", "keys", "--auth-keys-file", &open],
             7,

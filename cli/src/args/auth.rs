@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use peersox_server::access::KeyName;
+use peersox_server::access::{KeyName, Quota};
 
 /// Who may create pairings on a server.
 #[derive(Debug, Args)]
@@ -21,6 +21,46 @@ pub(crate) struct Auth {
         value_name = "FILE"
     )]
     pub(crate) auth_keys_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) issuer: Issuer,
+}
+
+/// Whose tokens are good.
+#[derive(Debug, Args)]
+pub(crate) struct Issuer {
+    /// With `--auth jwt`: who has to have issued a token, its claim `iss`.
+    #[arg(
+        long,
+        env = "PEERSOX_AUTH_ISSUER",
+        required_if_eq("auth", "jwt"),
+        value_name = "NAME"
+    )]
+    pub(crate) auth_issuer: Option<String>,
+
+    /// With `--auth jwt`: for whom a token has to be, in its claim `aud`.
+    #[arg(
+        long,
+        env = "PEERSOX_AUTH_AUDIENCE",
+        required_if_eq("auth", "jwt"),
+        value_name = "NAME"
+    )]
+    pub(crate) auth_audience: Option<String>,
+
+    /// With `--auth jwt`: the issuer's public keys as a JSON Web Key Set: a URL of https, which is fetched
+    /// again in time and when a token names another key, or a file, which is read again when it changes.
+    #[arg(
+        long,
+        env = "PEERSOX_AUTH_JWKS",
+        required_if_eq("auth", "jwt"),
+        value_name = "URL|FILE"
+    )]
+    pub(crate) auth_jwks: Option<String>,
+
+    /// With `--auth jwt`: what one subject may hold whose token does not say so, as in `pairings=10
+    /// sessions=2 bytes=5G`. Default: no bound.
+    #[arg(long, env = "PEERSOX_AUTH_QUOTA", value_name = "QUOTA")]
+    pub(crate) auth_quota: Option<Quota>,
 }
 
 /// What somebody has to show who creates a code.
@@ -31,6 +71,8 @@ pub(crate) enum Kind {
     None,
     /// A key of `--auth-keys-file`.
     Keys,
+    /// A JSON Web Token of `--auth-issuer`.
+    Jwt,
 }
 
 /// What a client shows to a server that asks for it.

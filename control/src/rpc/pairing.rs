@@ -19,7 +19,7 @@ use tonic::{Request, Response, Status};
 
 use super::entrance::{self, NotYet};
 use super::{convert, status, watch};
-use crate::access::Grant;
+use crate::access::{Access, Grant};
 use crate::execute::Failure;
 use crate::http::{Asked, ClientAddr, Deadline};
 use crate::ledger;
@@ -61,7 +61,7 @@ impl<S: Store> PairingService for Pairing<S> {
         let now = (self.0.clock)();
         let budget = self.0.guard.create(address(&request), now);
         budget.map_err(status::rate_limited)?;
-        let grant = self.admit_creator(&request)?;
+        let grant = self.admit_creator(&request, now).await?;
         let charges = self.0.guard.create_charges(address(&request));
         let charged = ledger::charge(&self.0.store, charges).await;
         charged.map_err(|unpaid| status::unpaid(&unpaid))?;
@@ -83,7 +83,10 @@ impl<S: Store> PairingService for Pairing<S> {
             account: grant.map(|grant| grant.account),
         };
         let created = self.0.execute(&create).await?;
-        self.0.metrics.created(create.account.as_ref());
+        // Subjects of tokens are too many to be counted one by one.
+        let key = create.account.as_ref();
+        let key = key.filter(|_| matches!(self.0.config.access, Access::Keys(_)));
+        self.0.metrics.created(key);
         self.0.odds().created(create.digits, secret_bits);
         if let Some(place) = place {
             let end = created.code_expires_at;
@@ -360,9 +363,14 @@ impl<S: Store> Pairing<S> {
     }
 
     /// On whose account a pairing is to be created, if that is asked.
-    fn admit_creator<T>(&self, request: &Request<T>) -> Result<Option<Grant>, Status> {
+    async fn admit_creator(
+        &self,
+        request: &Request<v1::CreatePairingRequest>,
+        now: Timestamp,
+    ) -> Result<Option<Grant>, Status> {
         let access = &self.0.config.access;
-        access.admit(request.metadata()).map_err(|refusal| {
+        let admitted = access.admit(request.metadata(), now).await;
+        admitted.map_err(|refusal| {
             tracing::debug!(from = %address(request), %refusal, "may not create a pairing");
             self.0.metrics.not_created((&refusal).into());
             status::may_not_create(&refusal, access.wants())

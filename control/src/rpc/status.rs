@@ -134,7 +134,12 @@ pub(crate) fn token_invalid() -> Status {
 pub(crate) fn may_not_create(refusal: &Refusal, wants: Option<&str>) -> Status {
     let reason = match refusal {
         Refusal::Missing(_) => "AUTH_REQUIRED",
-        Refusal::UnknownKey => "AUTH_INVALID",
+        Refusal::UnknownKey | Refusal::Token(_) => "AUTH_INVALID",
+        Refusal::KeysAway => {
+            let mut details = info("AUTH_UNAVAILABLE");
+            details.set_retry_info(Some(Duration::from_secs(5)));
+            return Status::with_error_details(Code::Unavailable, refusal.to_string(), details);
+        }
     };
     let scheme = ("scheme".to_owned(), "Bearer".to_owned());
     let wants = wants.map(|wants| ("wants".to_owned(), wants.to_owned()));
