@@ -5,6 +5,7 @@ pub(crate) mod auth;
 mod devices;
 mod doctor;
 mod serve;
+mod webhook;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -66,8 +67,8 @@ pub(crate) enum Command {
     Drain(admin::Drain),
     /// Change the log filter of a running server of this machine.
     Log(admin::Log),
-    /// Make a key for somebody who may create codes on a server with `--auth keys`: its line for the file goes
-    /// to standard output, the key itself to standard error.
+    /// Make a key for somebody who may create codes on a server with `--auth keys`: its line for the file
+    /// goes to standard output, the key itself to standard error.
     Key(auth::NewKey),
     /// Print a completion script for a shell.
     Completions {

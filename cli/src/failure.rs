@@ -205,6 +205,7 @@ pub(crate) fn code(error: &anyhow::Error) -> u8 {
         Some(
             Error::Unreachable { .. }
             | Error::RateLimited { .. }
+            | Error::OverQuota { .. }
             | Error::Unconfirmed { .. }
             | Error::NoLeg(_)
             | Error::Closed(_)

@@ -1,8 +1,8 @@
 //! `peersox`: two devices, one short code, one channel.
 //!
 //! One binary carries the server (`serve`), what its operator asks it (`status`, `pairings`, `revoke`,
-//! `rotate`, `drain`, `log`) and makes by it (`key`), the peers (`send`, `receive`, `connect`, `ping`, `forward`, `pair`), and what
-//! looks at the network for them (`doctor`).
+//! `rotate`, `drain`, `log`) and makes by it (`key`), the peers (`send`, `receive`, `connect`, `ping`,
+//! `forward`, `pair`), and what looks at the network for them (`doctor`).
 //! Standard output is for data; everything said to people, or to scripts with `--json`, goes to
 //! standard error.
 

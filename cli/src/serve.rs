@@ -299,6 +299,7 @@ fn config(args: &Serve) -> Result<ServerConfig, Failure> {
         unmetered: args.unmetered.clone(),
         ice_servers: ice_servers(args)?,
         creators: auth::creators(args)?,
+        webhook: auth::webhook(args)?,
         pairing: pairing::Config {
             digits: Digits::new(args.digits).unwrap_or_default(),
             code_ttl: Duration::from_secs(args.code_ttl),

@@ -3,7 +3,7 @@
 //! ```text
 //! CreatePairing, `authorization: Bearer …` ─▶ Access ─┬─ Everybody ─▶ nothing is asked
 //!                                                     ├─ Keys ──────▶ its SHA-256 is on the operator's list
-//!                                                     └─ Tokens ────▶ a JWT that a key of the issuer verifies
+//!                                                     └─ Tokens ────▶ a JWT that its issuer has signed
 //!                                                           │
 //!                                                           └─▶ Grant: an account and its quota
 //! ```
@@ -71,6 +71,24 @@ impl Access {
             Self::Everybody => None,
             Self::Keys(_) => Some("key"),
             Self::Tokens(_) => Some("token"),
+        }
+    }
+
+    /// The accounts that are known beforehand: those of keys.
+    pub(crate) fn accounts(&self) -> Vec<Account> {
+        match self {
+            Self::Keys(keys) => keys.borrow().accounts().cloned().collect(),
+            Self::Everybody | Self::Tokens(_) => Vec::new(),
+        }
+    }
+
+    /// What an account may hold to which this was granted last, if anything. An account whose key was
+    /// withdrawn keeps what it has.
+    pub(crate) fn quota(&self, account: &Account, granted: Option<Quota>) -> Quota {
+        match self {
+            Self::Everybody => Quota::default(),
+            Self::Keys(keys) => keys.borrow().quota(account).unwrap_or_default(),
+            Self::Tokens(tokens) => granted.unwrap_or(tokens.quota),
         }
     }
 

@@ -19,6 +19,7 @@
 //! [`ClientAddr`] into each request, and carries presence and revocations between relay and control.
 
 pub mod access;
+mod accounts;
 pub mod config;
 pub mod directory;
 mod execute;
@@ -34,6 +35,7 @@ mod revoked;
 mod roster;
 mod rpc;
 mod service;
+mod sessions;
 pub mod store;
 mod token;
 mod vigil;
@@ -42,5 +44,6 @@ pub use config::Config;
 pub use directory::Directory;
 pub use http::ClientAddr;
 pub use service::{Clock, Control};
+pub use sessions::{Happened, SessionReport, What};
 pub use store::{AnyStore, File, Memory, Redis, Store, StoreError};
 pub use token::Token;

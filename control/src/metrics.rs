@@ -1,7 +1,7 @@
 //! What control counts, for the operator: calls of the store, and where pairings meet.
 //!
-//! Labels have few values, all known beforehand, but for the names of relays and of keys, which an operator chooses.
-//! docs/operations.md explains each metric.
+//! Labels have few values, all known beforehand, but for the names of relays and of keys, which an operator
+//! chooses. docs/operations.md explains each metric.
 
 use std::time::Duration;
 
@@ -10,10 +10,12 @@ use peersox_core::placement::RelayName;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::access::{BadToken, Refusal};
+use crate::accounts::{Holding, Over};
 
 /// The counters of one control. A clone counts into the same ones.
 #[derive(Clone, Debug)]
@@ -23,6 +25,10 @@ pub(crate) struct Metrics {
     moves: Family<Because, Counter>,
     creations: Family<Outcome, Counter>,
     created: Family<By, Counter>,
+    over_quota: Family<Quota, Counter>,
+    key_pairings: Family<By, Gauge>,
+    key_sessions: Family<By, Gauge>,
+    key_bytes: Family<By, Counter>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -49,6 +55,11 @@ struct Outcome {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct By {
     key: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Quota {
+    quota: &'static str,
 }
 
 /// Why no pairing was created that somebody asked for.
@@ -183,12 +194,21 @@ impl Default for Metrics {
         {
             let _ = creations.get_or_create(outcome);
         }
+        let over_quota = Family::<Quota, Counter>::default();
+        for over in Over::ALL {
+            let quota = over.as_str();
+            let _ = over_quota.get_or_create(&Quota { quota });
+        }
         Self {
             store: Family::new_with_constructor(|| Histogram::new(SECONDS)),
             placements: Family::default(),
             moves,
             creations,
             created: Family::default(),
+            over_quota,
+            key_pairings: Family::default(),
+            key_sessions: Family::default(),
+            key_bytes: Family::default(),
         }
     }
 }
@@ -221,6 +241,17 @@ impl Metrics {
             "Pairings that were created, by key",
             self.created.clone(),
         );
+        registry.register(
+            "over_quota",
+            "Calls that were refused, and reports of sessions to be ended, by quota",
+            self.over_quota.clone(),
+        );
+        let pairings = "Pairings that live, by key, as counted last";
+        registry.register("key_pairings", pairings, self.key_pairings.clone());
+        let sessions = "Sessions, by key, as counted last";
+        registry.register("key_sessions", sessions, self.key_sessions.clone());
+        let bytes = "Bytes that relays forwarded, by key";
+        registry.register("key_bytes", bytes, self.key_bytes.clone());
     }
 
     /// A pairing was created, with the key of this name if one was asked for.
@@ -229,6 +260,46 @@ impl Metrics {
         if let Some(key) = key {
             let key = key.to_string();
             self.created.get_or_create(&By { key }).inc();
+        }
+    }
+
+    /// There is a key of this name. What has not happened yet is 0, and not absent.
+    pub(crate) fn knows(&self, key: &Account) {
+        let by = By {
+            key: key.to_string(),
+        };
+        for family in [&self.created, &self.key_bytes] {
+            let _ = family.get_or_create(&by);
+        }
+        for family in [&self.key_pairings, &self.key_sessions] {
+            let _ = family.get_or_create(&by);
+        }
+    }
+
+    /// An account has asked for more than it may have, or has used more.
+    pub(crate) fn over_quota(&self, over: Over) {
+        let quota = over.as_str();
+        self.over_quota.get_or_create(&Quota { quota }).inc();
+    }
+
+    /// What the account of a key holds.
+    pub(crate) fn holds(&self, key: Option<&Account>, holding: Holding) {
+        if let Some(key) = key {
+            let key = key.to_string();
+            let set = |family: &Family<By, Gauge>, value: u64| {
+                let value = i64::try_from(value).unwrap_or(i64::MAX);
+                family.get_or_create(&By { key: key.clone() }).set(value);
+            };
+            set(&self.key_pairings, holding.pairings);
+            set(&self.key_sessions, holding.sessions);
+        }
+    }
+
+    /// A relay has forwarded bytes for the account of a key.
+    pub(crate) fn carried(&self, key: Option<&Account>, bytes: u64) {
+        if let Some(key) = key {
+            let key = key.to_string();
+            self.key_bytes.get_or_create(&By { key }).inc_by(bytes);
         }
     }
 

@@ -346,6 +346,7 @@ impl Pairing {
             joined: self.is_joined(),
             unconfirmed: self.is_unconfirmed(),
             label: self.label().cloned(),
+            account: self.account.clone(),
             restorable_until: self.expires_at(),
         }
     }
@@ -391,6 +392,8 @@ pub struct View {
     pub unconfirmed: bool,
     /// What the joiner calls itself.
     pub label: Option<Label>,
+    /// On whose account the pairing was created, if the server asked.
+    pub account: Option<Account>,
     /// Until when the pairing exists if it is not used again. Before anyone joined: as long as the
     /// code works.
     pub restorable_until: Timestamp,

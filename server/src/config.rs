@@ -14,6 +14,7 @@ use peersox_core::pairing;
 use crate::access::Creators;
 use crate::certificate::CertificateSource;
 use crate::forwarded::ProxyHeader;
+use crate::webhook::Webhook;
 
 /// The configuration of a server. Every field has a default that suits a server in one's own network.
 #[derive(Clone, Debug)]
@@ -56,6 +57,8 @@ pub struct ServerConfig {
     pub ice_servers: ice::Servers,
     /// Who may create pairings. Default: everybody.
     pub creators: Creators,
+    /// Who is told what happens to pairings. Default: nobody.
+    pub webhook: Option<Webhook>,
     /// How long codes and pairings live, and how long codes are. Each time is 1 s to 366 days. Default: 6
     /// digits; codes of 130 s after the last sign of their creator and at most a day; pairings of 10 minutes
     /// after the last use, of 7 days if a peer asked to keep them.
@@ -97,6 +100,7 @@ impl Default for ServerConfig {
             unmetered: Vec::new(),
             ice_servers: ice::Servers::default(),
             creators: Creators::Everybody,
+            webhook: None,
             pairing: pairing::Config::default(),
             max_frame: 65_536,
             hold: 131_072,

@@ -69,6 +69,7 @@ mod sockets;
 pub mod state;
 pub mod store;
 mod watched;
+mod webhook;
 
 pub use access::Creators;
 pub use builder::{BindError, Builder};
@@ -88,6 +89,7 @@ pub use peersox_core::pairing;
 pub use peersox_core::placement::{BadRelayName, RelayName};
 pub use role::Role;
 pub use server::Server;
+pub use webhook::{BadWebhookUrl, Webhook, WebhookSecret, WebhookUrl};
 
 /// The web framework whose `Router` and layers [`Builder`] takes.
 pub use axum;

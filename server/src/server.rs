@@ -156,12 +156,15 @@ impl Server {
         if let Some(((relay, _), endpoint)) = relay.as_ref().zip(endpoint.as_ref()) {
             tasks.spawn(quic::serve(relay.clone(), endpoint.clone()));
         }
+        // Until all else has ended: how a server drains is worth a look.
+        let last = CancellationToken::new();
         let context = Context {
             config: config.clone(),
             stop: stop.clone(),
             tasks: tasks.clone(),
             directory: Directory::new(config.directory(has_quic), published),
             reload: Arc::clone(&relist),
+            last: last.clone(),
         };
         let running = match (builder.role, relay) {
             (Role::Relay(role), Some(relay)) => context.relay(role, relay),
@@ -203,8 +206,6 @@ impl Server {
             metrics,
             ..
         } = running;
-        // Until all else has ended: how a server drains is worth a look.
-        let last = CancellationToken::new();
         let metrics_address = match metrics_listener {
             Some((listener, address)) => {
                 let http = Http {

@@ -17,10 +17,10 @@ use tokio::process::Command;
 use crate::harness::{Peer, Server, binary, http_get, quiet, quiet_port, refuses, signal, soon};
 
 /// A folder of secrets.
-struct Folder(TempDir);
+pub struct Folder(TempDir);
 
 impl Folder {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
@@ -29,7 +29,7 @@ impl Folder {
     }
 
     /// Writes a file for its owner alone; gives its path.
-    fn put(&self, name: &str, content: &str) -> String {
+    pub fn put(&self, name: &str, content: &str) -> String {
         let path = self.path(name);
         write(&path, content);
         path.to_str().unwrap().to_owned()
@@ -44,7 +44,7 @@ fn write(path: &Path, content: &str) {
 }
 
 /// What `peersox key NAME` writes: the line of the list, and the key.
-async fn new_key(name: &str) -> (String, String) {
+pub async fn new_key(name: &str) -> (String, String) {
     let mut command = Command::new(binary());
     command.args(["key", name]);
     let output = soon(quiet(&mut command).output()).await.unwrap();

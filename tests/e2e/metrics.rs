@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::auth::{Folder, new_key};
 use crate::harness::{Peer, Server, http_get, noise, quiet_port, soon};
 use crate::nodes::{Pair, Service, knows};
 
@@ -180,7 +181,14 @@ async fn the_manual_lists_every_metric() {
         .relay_with(quiet_port(), "one", &controls, &counted)
         .await;
     let pair = Pair::connect(&controls[0], &controls[0], "ws").await;
-    let texts = of_control.text().await + &of_relay.text().await;
+    // What is counted by key is there where there are keys.
+    let (of_keys, at) = Metrics::somewhere();
+    let folder = Folder::new();
+    let keys = folder.put("keys", &new_key("ci").await.0);
+    let options = ["--auth", "keys", "--auth-keys-file", &keys];
+    let _keyed = Server::start(&[&options[..], &["--metrics-listen", &at]].concat()).await;
+    soon(async { while !of_keys.text().await.contains("peersox_key_bytes") {} }).await;
+    let texts = of_control.text().await + &of_relay.text().await + &of_keys.text().await;
     let served: BTreeSet<_> = texts
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE peersox_"))

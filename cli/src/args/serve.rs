@@ -8,6 +8,7 @@ use peersox_server::role::ControlUrl;
 use peersox_server::{AcmeName, Network, Origin, PublicUrl, RelayName, ice};
 
 use super::auth::Auth;
+use super::webhook::Webhook;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -156,6 +157,9 @@ pub(crate) struct Serve {
 
     #[command(flatten)]
     pub(crate) auth: Auth,
+
+    #[command(flatten)]
+    pub(crate) webhook: Webhook,
 
     /// Unix socket for `peersox status`, `pairings`, `revoke`, `rotate`, `log` and `drain`, for this user
     /// only. Default: none.

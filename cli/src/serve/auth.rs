@@ -1,7 +1,7 @@
-//! Who may create codes, from the flags.
+//! Who may create codes, and who is told of pairings, from the flags.
 
-use peersox_server::Creators;
 use peersox_server::access::{Issuer, KeyFile, KeySetFile, KeySetSource};
+use peersox_server::{Creators, Webhook, WebhookSecret};
 
 use crate::args::auth::Kind;
 use crate::args::{Role, Serve};
@@ -46,6 +46,21 @@ pub(super) fn creators(args: &Serve) -> Result<Creators, Failure> {
             usage("--auth jwt needs --auth-issuer, --auth-audience and --auth-jwks")
         }
     }
+}
+
+/// Who is told what happens to pairings.
+pub(super) fn webhook(args: &Serve) -> Result<Option<Webhook>, Failure> {
+    let (Some(url), Some(file)) = (&args.webhook.webhook, &args.webhook.webhook_secret_file) else {
+        return Ok(None);
+    };
+    if args.role == Role::Relay {
+        return usage("a relay tells control, and control tells others: --webhook is for control");
+    }
+    let secret = WebhookSecret::read(file);
+    Ok(Some(Webhook {
+        url: url.clone(),
+        secret: secret.map_err(|error| Failure::File(error.to_string()))?,
+    }))
 }
 
 /// What has a scheme is a URL, and everything else a file.

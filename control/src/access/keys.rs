@@ -48,6 +48,17 @@ impl Keys {
         self.0.is_empty()
     }
 
+    /// The accounts of all keys; one that has several keys comes several times.
+    pub(super) fn accounts(&self) -> impl Iterator<Item = &Account> {
+        self.0.iter().map(|entry| &entry.name.0)
+    }
+
+    /// What an account may hold, by the first line with its name.
+    pub(super) fn quota(&self, account: &Account) -> Option<Quota> {
+        let mut entries = self.0.iter();
+        Some(entries.find(|entry| entry.name.0 == *account)?.quota)
+    }
+
     /// What the holder of this key may do. Takes the same time whichever of them it is, if any.
     pub(super) fn find(&self, shown: &str) -> Option<Grant> {
         let hash = hash(shown);

@@ -5,11 +5,11 @@
 //!            └ unknown: the binary is asked for the issuer's newest keys, once
 //! ```
 //!
-//! The key decides by which algorithm a token is verified, never the token: Ed25519 is `EdDSA`, P-256 is `ES256`,
-//! RSA of 2,048 bits and more is `RS256`. There is no `none`, and no key that both sides share.
+//! The key decides by which algorithm a token is verified, never the token: Ed25519 is `EdDSA`, P-256 is
+//! `ES256`, RSA of 2,048 bits and more is `RS256`. There is no `none`, and no key that both sides share.
 //!
-//! `iss` and `aud` have to be those of the operator, `exp` is required, `nbf` is kept if it is there, and `sub`
-//! names the account. `peersox_quota` may hold a quota, as in `pairings=10 bytes=5G`.
+//! `iss` and `aud` have to be those of the operator, `exp` is required, `nbf` is kept if it is there, and
+//! `sub` names the account. `peersox_quota` may hold a quota, as in `pairings=10 bytes=5G`.
 
 use std::borrow::Cow;
 use std::convert::Infallible;

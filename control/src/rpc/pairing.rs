@@ -19,7 +19,8 @@ use tonic::{Request, Response, Status};
 
 use super::entrance::{self, NotYet};
 use super::{convert, status, watch};
-use crate::access::{Access, Grant};
+use crate::access::Grant;
+use crate::accounts::Over;
 use crate::execute::Failure;
 use crate::http::{Asked, ClientAddr, Deadline};
 use crate::ledger;
@@ -62,6 +63,12 @@ impl<S: Store> PairingService for Pairing<S> {
         let budget = self.0.guard.create(address(&request), now);
         budget.map_err(status::rate_limited)?;
         let grant = self.admit_creator(&request, now).await?;
+        let begun = grant
+            .as_ref()
+            .map(|grant| self.0.accounts.create(grant, now));
+        let begun = begun
+            .transpose()
+            .map_err(|over| self.over_quota(over, now))?;
         let charges = self.0.guard.create_charges(address(&request));
         let charged = ledger::charge(&self.0.store, charges).await;
         charged.map_err(|unpaid| status::unpaid(&unpaid))?;
@@ -83,9 +90,10 @@ impl<S: Store> PairingService for Pairing<S> {
             account: grant.map(|grant| grant.account),
         };
         let created = self.0.execute(&create).await?;
-        // Subjects of tokens are too many to be counted one by one.
-        let key = create.account.as_ref();
-        let key = key.filter(|_| matches!(self.0.config.access, Access::Keys(_)));
+        if let Some(begun) = begun {
+            begun.done(created.view.id);
+        }
+        let key = self.0.counted_key(create.account.as_ref());
         self.0.metrics.created(key);
         self.0.odds().created(create.digits, secret_bits);
         if let Some(place) = place {
@@ -151,6 +159,9 @@ impl<S: Store> PairingService for Pairing<S> {
         }
         let joined = joined?;
         tracing::debug!(pairing = %joined.view.id, "joined");
+        if !joined.view.unconfirmed {
+            self.0.paired(&joined.view);
+        }
         Ok(Response::new(convert::joined(&joined)))
     }
 
@@ -206,6 +217,7 @@ impl<S: Store> PairingService for Pairing<S> {
         let Meeting {
             view, placement, ..
         } = meeting;
+        self.count_session(&view)?;
         let claims = Claims {
             session: view.id,
             role: view.role,
@@ -250,7 +262,7 @@ impl<S: Store> PairingService for Pairing<S> {
         let pairing = credential.pairing();
         let let_in = request.get_ref().let_in;
         match let_in {
-            true => drop(self.0.execute(&LetIn { credential }).await?),
+            true => self.0.paired(&self.0.execute(&LetIn { credential }).await?),
             false => drop(self.0.revoke(pairing, &Refuse { credential }).await?),
         }
         tracing::debug!(%pairing, let_in, "answered who asked to come in");
@@ -360,6 +372,26 @@ impl<S: Store> Pairing<S> {
             endpoints,
             stun_urls,
         })
+    }
+
+    /// Counts a session for the account of its pairing, if it has one.
+    fn count_session(&self, view: &View) -> Result<(), Status> {
+        let shared = &self.0;
+        let Some(account) = &view.account else {
+            return Ok(());
+        };
+        let now = (shared.clock)();
+        let quota = |granted| shared.config.access.quota(account, granted);
+        let is_online = |pairing| shared.presence.online(pairing) != [false; 2];
+        let opened = shared
+            .accounts
+            .open(view.id, account, quota, now, is_online);
+        opened.map_err(|over| self.over_quota(over, now))
+    }
+
+    fn over_quota(&self, over: Over, now: Timestamp) -> Status {
+        self.0.metrics.over_quota(over);
+        status::over_quota(over, now)
     }
 
     /// On whose account a pairing is to be created, if that is asked.

@@ -5,8 +5,8 @@
 //!                                                                   └─ not ───► the former keys stay
 //! ```
 //!
-//! Anybody can make up a `kid`. So what tokens ask for has a budget: [`BURST`] fetches, of which one comes back
-//! every [`PAUSE`].
+//! Anybody can make up a `kid`. So what tokens ask for has a budget: [`BURST`] fetches, of which one comes
+//! back every [`PAUSE`].
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -60,7 +60,8 @@ fn read(path: &Path) -> Result<KeySet, String> {
     KeySet::from_json(&json).map_err(|error| at(error.to_string()))
 }
 
-/// The URL of a key set: `https`, or `http` at this machine. Whoever answers there says who may create pairings.
+/// The URL of a key set: `https`, or `http` at this machine. Whoever answers there says who may create
+/// pairings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeySetUrl(Url);
 
@@ -135,7 +136,7 @@ fn take(present: &Present, outcome: Result<KeySet, String>, from: &dyn std::fmt:
             present.send_replace(Some(Arc::new(set)));
         }
         Err(why) => {
-            tracing::warn!(%from, why, "the key set of the issuer cannot be used; the former one stays in use");
+            tracing::warn!(%from, why, "the key set of the issuer cannot be used; the former one counts");
         }
     }
 }
