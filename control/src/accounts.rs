@@ -154,6 +154,13 @@ impl Accounts {
         held.has_bytes(quota, now)
     }
 
+    /// The session of a pairing has ended: it counts no more, although its ticket is young.
+    pub(crate) fn closed(&self, pairing: PairingId, account: &Account) {
+        if let Some(held) = self.lock().held.get_mut(account) {
+            held.sessions.remove(&pairing);
+        }
+    }
+
     /// A pairing is gone.
     pub(crate) fn gone(&self, pairing: PairingId) {
         for held in self.lock().held.values_mut() {
@@ -352,6 +359,8 @@ mod tests {
         assert_eq!(open(2, later, &[]), Ok(()), "nobody came");
         accounts.gone(id(2));
         assert_eq!(open(3, later, &[]), Ok(()));
+        accounts.closed(id(3), &account);
+        assert_eq!(open(4, later, &[]), Ok(()), "it is over before its time");
     }
 
     #[test]

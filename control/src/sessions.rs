@@ -161,6 +161,9 @@ impl<S: Store> Shared<S> {
         let Some(account) = account else {
             return Ok(());
         };
+        if report.ended {
+            self.accounts.closed(report.pairing, &account);
+        }
         let bytes = report.bytes.saturating_sub(counted);
         self.metrics
             .carried(self.counted_key(Some(&account)), bytes);
