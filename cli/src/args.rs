@@ -1,9 +1,11 @@
 //! The command line.
 
 pub(crate) mod admin;
+pub(crate) mod auth;
 mod devices;
 mod doctor;
 mod serve;
+mod webhook;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -65,6 +67,9 @@ pub(crate) enum Command {
     Drain(admin::Drain),
     /// Change the log filter of a running server of this machine.
     Log(admin::Log),
+    /// Make a key for somebody who may create codes on a server with `--auth keys`: its line for the file
+    /// goes to standard output, the key itself to standard error.
+    Key(auth::NewKey),
     /// Print a completion script for a shell.
     Completions {
         /// Which shell.
@@ -101,6 +106,7 @@ impl Command {
             | Self::Rotate(_)
             | Self::Drain(_)
             | Self::Log(_)
+            | Self::Key(_)
             | Self::Completions { .. }
             | Self::Hold(_)
             | Self::Man { .. } => None,
@@ -127,6 +133,7 @@ impl Command {
             | Self::Rotate(_)
             | Self::Drain(_)
             | Self::Log(_)
+            | Self::Key(_)
             | Self::Completions { .. }
             | Self::Man { .. } => false,
         }
@@ -146,6 +153,7 @@ impl Command {
             Self::Forget(_) => Some("forget"),
             Self::Hold(_) => Some("hold"),
             Self::Serve(_)
+            | Self::Key(_)
             | Self::Status(_)
             | Self::Pairings(_)
             | Self::Revoke(_)
@@ -185,6 +193,9 @@ pub(crate) struct Remote {
     /// Certificate authority in PEM to trust beside those of this machine.
     #[arg(long, env = "PEERSOX_CA_CERT", value_name = "FILE")]
     pub(crate) ca_cert: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) credential: auth::Credential,
 
     /// Print one JSON object per event instead of text for people.
     #[arg(long)]

@@ -106,6 +106,9 @@ fn message(error: &anyhow::Error) -> String {
         | Some(Error::Closed(CloseReason::PeerLeft)) => {
             "the other side left before it was done".to_owned()
         }
+        Some(Error::Unauthorized(why)) => {
+            format!("{why}; name the file with yours by --auth-token-file FILE")
+        }
         // The number is for programs.
         Some(Error::Closed(reason)) => reason.text().to_owned(),
         _ => format!("{error:#}"),
@@ -184,7 +187,11 @@ pub(crate) fn code(error: &anyhow::Error) -> u8 {
     match cause(error) {
         Some(Error::CodeMalformed(_) | Error::ServerUrl { .. } | Error::ProxyVariable { .. }) => 2,
         Some(
-            Error::CodeNotFound | Error::CredentialInvalid | Error::Burnt(_) | Error::CodeSpent,
+            Error::CodeNotFound
+            | Error::CredentialInvalid
+            | Error::Unauthorized(_)
+            | Error::Burnt(_)
+            | Error::CodeSpent,
         ) => 3,
         Some(
             Error::Closed(CloseReason::PeerLeft | CloseReason::Revoked)
@@ -204,6 +211,7 @@ pub(crate) fn code(error: &anyhow::Error) -> u8 {
         Some(
             Error::Unreachable { .. }
             | Error::RateLimited { .. }
+            | Error::OverQuota { .. }
             | Error::Unconfirmed { .. }
             | Error::NoLeg(_)
             | Error::Closed(_)

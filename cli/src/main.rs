@@ -1,8 +1,8 @@
 //! `peersox`: two devices, one short code, one channel.
 //!
 //! One binary carries the server (`serve`), what its operator asks it (`status`, `pairings`, `revoke`,
-//! `rotate`, `drain`, `log`), the peers (`send`, `receive`, `connect`, `ping`, `forward`, `pair`), and what
-//! looks at the network for them (`doctor`).
+//! `rotate`, `drain`, `log`) and makes by it (`key`), the peers (`send`, `receive`, `connect`, `ping`,
+//! `forward`, `pair`), and what looks at the network for them (`doctor`).
 //! Standard output is for data; everything said to people, or to scripts with `--json`, goes to
 //! standard error.
 
@@ -94,6 +94,14 @@ fn refuse(error: &clap::Error, arguments: &[OsString], settings: Option<&Setting
     ExitCode::from(USAGE)
 }
 
+/// Makes a key. The line goes where data goes, so that `>>` adds it to the list, and a failure adds nothing.
+fn key(args: &args::auth::NewKey) -> anyhow::Result<()> {
+    let key = peersox_server::access::Key::random();
+    out_raw(&format!("{}\n", key.line(&args.name)))?;
+    Voice::new(false).say(key.reveal(), &serde_json::Value::Null);
+    Ok(())
+}
+
 /// The exit code of a command line that is wrong.
 const USAGE: u8 = 2;
 
@@ -139,6 +147,7 @@ fn run(cli: Cli, arguments: &[OsString]) -> anyhow::Result<()> {
             Command::Rotate(args) => admin::rotate(args).await,
             Command::Drain(args) => admin::drain(args).await,
             Command::Log(args) => admin::log(args).await,
+            Command::Key(args) => key(&args),
             Command::Completions { shell } => manual::completions(shell),
             Command::Man { command } => manual::page(command.as_deref()),
         }

@@ -373,8 +373,16 @@ pub(crate) async fn absent(mut status: watch::Receiver<Status>, wait: u64) -> an
 /// Connects to a server, trusting what the command line says.
 pub(crate) async fn server(remote: &Remote, url: &str) -> anyhow::Result<Server> {
     let trust = trust(remote).await?;
+    let file = remote.credential.auth_token_file.as_deref();
+    let token = file.map(peersox_server::access::read_credential);
+    let token = token.transpose();
+    let token = token.map_err(|error| Failure::File(error.to_string()))?;
     let server = Server::connect(url, trust).await.map_err(failure::server)?;
-    Ok(in_trace(server))
+    let server = in_trace(server);
+    Ok(match token {
+        None => server,
+        Some(token) => server.with_token(&token)?,
+    })
 }
 
 /// Says to a server which trace this run of a command belongs to, if it belongs to one.

@@ -7,11 +7,12 @@
 //! ```
 
 mod asset;
+mod auth;
 pub(crate) mod check;
 mod page;
+mod redis;
 mod share;
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -19,7 +20,7 @@ use std::time::Duration;
 use peersox_server::ice::{self, Mismatch, Servers};
 use peersox_server::role::{self, ControlRole, RelayRole};
 use peersox_server::state::{self, Secret};
-use peersox_server::store::{self, AnyStore, Memory, Redis, RedisUrl};
+use peersox_server::store::{AnyStore, Memory};
 use peersox_server::{
     AcmeConfig, AcmeError, BindError, CertificateFiles, CertificateSource, Digits, Handle,
     ProxyHeader, PublicUrl, RelayName, Role, Server, ServerConfig, pairing,
@@ -72,7 +73,8 @@ pub(crate) async fn run(
         // A daemon reads its files again; the HUP of a closed terminal ends a server, as it ends every
         // command.
         let reloads = stop == Stop::HangUp && !terminal.is_gone();
-        if !(reloads && handle.reload_certificate()) {
+        // Each of the two is asked.
+        if !(reloads && (handle.reload_certificate() | handle.reload_creators())) {
             break;
         }
     }
@@ -255,7 +257,7 @@ async fn open(args: &Serve, pairing: &pairing::Config) -> Result<Opened, Failure
     let secret = secrets.next().unwrap_or_else(Secret::random);
     let store = match &args.redis {
         None => AnyStore::Memory(Memory::default()),
-        Some(url) => AnyStore::Redis(redis(url, args).await?),
+        Some(url) => AnyStore::Redis(redis::connect(url, args).await?),
     };
     let origin = match &args.secret_file {
         Some(path) => Origin::SecretFile(path.clone()),
@@ -278,37 +280,13 @@ fn judge(args: &Serve) -> anyhow::Result<()> {
     let secrets = args.secret_file.as_deref().map(state::read_secrets);
     secrets.transpose().map_err(unusable)?;
     if let Some(url) = &args.redis {
-        redis_url(url, args)?;
+        redis::url(url, args)?;
     }
     if let Some(file) = args.state.as_deref().filter(|it| it.is_dir()) {
         let why = format!("{} is a folder, and no file of state", file.display());
         return Err(Failure::File(why).into());
     }
     Ok(())
-}
-
-async fn redis(url: &str, args: &Serve) -> Result<Redis, Failure> {
-    let connected = Redis::connect(redis_url(url, args)?).await;
-    connected.map_err(|error| Failure::Unreachable(error.to_string()))
-}
-
-fn redis_url(url: &str, args: &Serve) -> Result<RedisUrl, Failure> {
-    // Nothing of it is repeated: it may hold a password.
-    let usage = |error| Failure::Usage(format!("the URL of Redis cannot be used: {error}"));
-    let url: RedisUrl = url.parse().map_err(usage)?;
-    let url = url.waiting_for(args.redis_wait).map_err(usage)?;
-    let in_argv = |it: &OsString| it == "--redis" || it.as_encoded_bytes().starts_with(b"--redis=");
-    if url.has_password() && std::env::args_os().any(|argument| in_argv(&argument)) {
-        return Err(Failure::Usage(
-            "every user of this machine can read a password on the command line; write it to a file and say \
-             --redis-password-file FILE, or set PEERSOX_REDIS to the URL"
-                .to_owned(),
-        ));
-    }
-    Ok(match &args.redis_password_file {
-        None => url,
-        Some(file) => url.with_password(store::read_password(file).map_err(unusable)?),
-    })
 }
 
 fn unusable(error: impl std::error::Error) -> Failure {
@@ -335,6 +313,8 @@ fn config(args: &Serve) -> Result<ServerConfig, Failure> {
         proxy_protocol: args.proxy_protocol,
         unmetered: args.unmetered.clone(),
         ice_servers: ice_servers(args)?,
+        creators: auth::creators(args)?,
+        webhook: auth::webhook(args)?,
         pairing: pairing::Config {
             digits: Digits::new(args.digits).unwrap_or_default(),
             code_ttl: Duration::from_secs(args.code_ttl),

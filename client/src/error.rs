@@ -69,6 +69,18 @@ pub enum Error {
     /// The server is too old to ask before somebody comes in ([`Terms::confirm`](crate::Terms::confirm)).
     #[error("this server cannot ask before somebody connects; it needs a newer version")]
     CannotConfirm,
+    /// The server lets not everybody create pairings, and does not know who this is: nothing was shown
+    /// ([`Server::with_token`](crate::Server::with_token)), or something that it does not take.
+    #[error("{0}")]
+    Unauthorized(String),
+    /// The account that the pairing is of has as much as it may have, as the server says.
+    #[error("{why}")]
+    OverQuota {
+        /// Which quota, as a sentence.
+        why: String,
+        /// When to ask again, if the server said so.
+        retry_after: Option<Duration>,
+    },
     /// The server asks to slow down.
     #[error("the server asks to wait{}", wait(*.retry_after))]
     RateLimited {
@@ -186,6 +198,7 @@ impl Error {
             Self::Unreachable { .. }
                 | Self::NoLeg(_)
                 | Self::RateLimited { .. }
+                | Self::OverQuota { .. }
                 | Self::Unconfirmed { .. }
         )
     }
@@ -194,6 +207,7 @@ impl Error {
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited { retry_after }
+            | Self::OverQuota { retry_after, .. }
             | Self::Unconfirmed { retry_after }
             | Self::Unreachable { retry_after, .. } => *retry_after,
             _ => None,
@@ -209,6 +223,11 @@ impl Error {
             ("CREDENTIAL_INVALID", _) => Self::CredentialInvalid,
             ("UNCONFIRMED", _) => Self::Unconfirmed { retry_after },
             ("NOT_LET_IN", _) => Self::NotLetIn,
+            ("AUTH_REQUIRED" | "AUTH_INVALID", _) => Self::Unauthorized(status.message.clone()),
+            ("QUOTA_EXHAUSTED", _) => Self::OverQuota {
+                why: status.message.clone(),
+                retry_after,
+            },
             ("RATE_LIMITED", _) => Self::RateLimited { retry_after },
             (_, Code::ResourceExhausted) if retry_after.is_some() => {
                 Self::RateLimited { retry_after }

@@ -332,7 +332,8 @@ impl Invite {
             Ok(created) => created,
             Err(error) => {
                 self.tell(Input::NotCreated {
-                    is_final: !error.is_transient(),
+                    // Who wants a code is told at once that there is none to be had.
+                    is_final: !error.is_transient() || matches!(error, Error::OverQuota { .. }),
                     retry_after: error.retry_after(),
                 });
                 self.error = Some(error);

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
+use http::HeaderValue;
 use peersox_core::code::Nameplate;
 use peersox_core::id::PairingId;
 use peersox_core::pairing::Label;
@@ -12,6 +13,8 @@ use peersox_core::role::Role;
 use peersox_core::time::Timestamp;
 use peersox_core::trace::TraceContext;
 use peersox_proto::v1;
+
+mod said;
 
 use crate::Error;
 #[cfg(not(target_arch = "wasm32"))]
@@ -31,6 +34,8 @@ pub struct Server {
         expect(dead_code, reason = "legs of pages say no trace")
     )]
     trace: Option<TraceContext>,
+    /// What is shown when a pairing is created. Marked as sensitive, so that nothing prints it.
+    who: Option<HeaderValue>,
 }
 
 /// A peer's right to a pairing. To be stored as a secret.
@@ -144,22 +149,8 @@ impl Server {
             trust,
             dialer,
             trace: None,
+            who: None,
         })
-    }
-
-    /// Says from now on which trace calls and legs belong to, by the headers of Trace Context and in Hello,
-    /// so that spans of the server are children of the caller's. Clones that were made before say nothing of
-    /// it, nor do legs of pages.
-    #[must_use]
-    pub fn in_trace(mut self, trace: TraceContext) -> Self {
-        self.calls.in_trace(&trace);
-        self.trace = Some(trace);
-        self
-    }
-
-    #[cfg(not(target_arch = "wasm32"))]
-    pub(crate) const fn trace(&self) -> Option<&TraceContext> {
-        self.trace.as_ref()
     }
 
     /// The address given to [`Server::connect`].
@@ -191,7 +182,7 @@ impl Server {
     /// long enough without secret words.
     ///
     /// # Errors
-    /// [`Error::RateLimited`], or any failure to reach the server.
+    /// [`Error::Unauthorized`], [`Error::RateLimited`], or any failure to reach the server.
     pub async fn create_pairing(&self) -> Result<Created, Error> {
         self.create_pairing_on(&Terms::default()).await
     }
@@ -199,14 +190,15 @@ impl Server {
     /// Creates a pairing on these terms.
     ///
     /// # Errors
-    /// [`Error::RateLimited`], [`Error::CannotConfirm`], or any failure to reach the server.
+    /// [`Error::Unauthorized`], [`Error::RateLimited`], [`Error::CannotConfirm`], or any failure to reach the
+    /// server.
     pub async fn create_pairing_on(&self, terms: &Terms) -> Result<Created, Error> {
         let request = v1::CreatePairingRequest {
             secret_bits: terms.secret_bits,
             ephemeral: terms.ephemeral,
             confirm: terms.confirm,
         };
-        let reply = self.calls.unary(request).await;
+        let reply = self.calls.unary_as(request, self.who.as_ref()).await;
         let reply = reply.map_err(|status| self.error(&status))?;
         if terms.confirm && !reply.confirm {
             // The code expires soon, and nobody is shown it.

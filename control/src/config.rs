@@ -5,6 +5,7 @@ use std::time::Duration;
 use peersox_core::{origin, pairing};
 use peersox_proto::v1::RelayLimits;
 
+use crate::access::Access;
 use crate::guard;
 use crate::token::Token;
 
@@ -15,6 +16,8 @@ pub struct Config {
     pub server_version: String,
     /// How long codes and pairings live.
     pub pairing: pairing::Config,
+    /// Who may create pairings.
+    pub access: Access,
     /// Who may try how often.
     pub guard: guard::Config,
     /// The limits of the relay, shown to peers.
@@ -43,11 +46,12 @@ pub struct Relays {
 }
 
 impl Default for Config {
-    /// Tickets of 5 minutes, calls of 10 seconds, no foreign origins, no reflection.
+    /// Pairings for everybody, tickets of 5 minutes, calls of 10 seconds, no foreign origins, no reflection.
     fn default() -> Self {
         Self {
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
             pairing: pairing::Config::default(),
+            access: Access::Everybody,
             guard: guard::Config::default(),
             relay_limits: RelayLimits::default(),
             relays: None,

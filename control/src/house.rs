@@ -3,6 +3,7 @@
 use futures_util::{StreamExt as _, stream};
 use peersox_core::code::{Digits, Price};
 use peersox_core::pairing::Alive;
+use peersox_core::time::Timestamp;
 
 use crate::service::{Shared, odds_charge};
 use crate::store::{Charged, Store, StoreError};
@@ -40,9 +41,43 @@ impl<S: Store> Shared<S> {
                 }
             }
         }
+        self.sessions.tidy(now);
+        if self.config.access.wants().is_some() && self.accounts.is_due(now) {
+            self.count_accounts(now).await?;
+        }
         self.odds().begin_census();
         let census = self.store.census().await?;
         self.odds().census(census);
+        Ok(())
+    }
+
+    /// Counts what each account holds, of all that is stored.
+    async fn count_accounts(&self, now: Timestamp) -> Result<(), StoreError> {
+        let is_online = |pairing| self.presence.online(pairing) != [false; 2];
+        for key in self.config.access.accounts() {
+            self.metrics.creators.knows(&key);
+        }
+        self.accounts.begin_count();
+        let mut last = None;
+        loop {
+            let piece = self.store.list(last, PIECE, now).await?;
+            for stored in &piece {
+                let pairing = stored.pairing.id();
+                if let Some(account) = stored.pairing.account() {
+                    self.accounts
+                        .found(pairing, account, is_online(pairing), now);
+                }
+            }
+            last = piece.last().map(|stored| stored.pairing.id());
+            if piece.len() < PIECE {
+                break;
+            }
+        }
+        for (account, holding) in self.accounts.end_count(now, is_online) {
+            self.metrics
+                .creators
+                .holds(self.counted_key(Some(&account)), holding);
+        }
         Ok(())
     }
 
@@ -62,5 +97,7 @@ impl<S: Store> Shared<S> {
     }
 }
 
+/// How many pairings are listed at once.
+const PIECE: usize = 1_024;
 /// How many pairings are prolonged at once: a file takes them in one transaction.
 const PROLONGED_AT_ONCE: usize = 64;

@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! request ─ http (CORS, gRPC-Web, deadline) ─ rpc ─┬─ guard      may this address try?
+//!                                                  ├─ access     may this caller create a pairing?
 //!                                                  ├─ store      load ─ decide ─ commit
 //!                                                  └─ directory  where to attach, servers for ICE
 //! relay ─ report_presence ─▶ Control ─ revocations ─▶ relay       (the binary carries both)
@@ -17,6 +18,8 @@
 //! Control knows no relay and opens no socket: the binary serves [`Control::router`], inserts a
 //! [`ClientAddr`] into each request, and carries presence and revocations between relay and control.
 
+pub mod access;
+mod accounts;
 pub mod config;
 pub mod directory;
 mod execute;
@@ -32,6 +35,7 @@ mod revoked;
 mod roster;
 mod rpc;
 mod service;
+mod sessions;
 pub mod store;
 mod token;
 mod vigil;
@@ -40,5 +44,6 @@ pub use config::Config;
 pub use directory::Directory;
 pub use http::ClientAddr;
 pub use service::{Clock, Control};
+pub use sessions::{Happened, SessionReport, What};
 pub use store::{AnyStore, File, Memory, Redis, Store, StoreError};
 pub use token::Token;

@@ -1,7 +1,9 @@
 //! What control counts, for the operator: calls, budgets, the store, and where pairings meet.
 //!
-//! Labels have few values, all known beforehand, but for the names of relays, which an operator chooses.
-//! docs/operations.md explains each metric.
+//! Labels have few values, all known beforehand, but for the names of relays and of keys, which an operator
+//! chooses. docs/operations.md explains each metric.
+
+mod creators;
 
 use std::time::Duration;
 
@@ -16,12 +18,15 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use tonic::Code;
 
+pub(crate) use creators::Creators;
+
 use crate::service::Control;
 use crate::store::Store;
 
 /// The counters of one control. A clone counts into the same ones.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
+    pub(crate) creators: Creators,
     calls: Family<Called, Histogram, fn() -> Histogram>,
     store: Family<StoreCall, Histogram, fn() -> Histogram>,
     placements: Family<At, Counter>,
@@ -283,6 +288,7 @@ impl Default for Metrics {
             let _ = moves.get_or_create(&cause.label());
         }
         Self {
+            creators: Creators::default(),
             calls: Family::new_with_constructor(|| Histogram::new(CALL_SECONDS)),
             store: Family::new_with_constructor(|| Histogram::new(SECONDS)),
             placements: Family::default(),
@@ -293,6 +299,7 @@ impl Default for Metrics {
 
 impl Metrics {
     pub(crate) fn register(&self, registry: &mut Registry) {
+        self.creators.register(registry);
         registry.register_with_unit(
             "rpc_duration",
             "Calls of PairingService by method and code; streams until they begin",

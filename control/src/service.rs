@@ -17,13 +17,14 @@ use peersox_proto::v1::pairing_service_server::{PairingServiceServer, SERVICE_NA
 use peersox_proto::v1::{FILE_DESCRIPTOR_SET, Transport};
 use prometheus_client::registry::Registry;
 use rand_core::{OsRng, RngCore as _};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use crate::accounts::Accounts;
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::execute::{Failure, unrejected};
@@ -35,6 +36,7 @@ use crate::presence::{Presence, Source};
 use crate::revoked::Revoked;
 use crate::roster::{Order, Roster};
 use crate::rpc;
+use crate::sessions::{Happened, SessionReport, Sessions};
 use crate::store::{Charge, Measured, Store, StoreError, Stored};
 use crate::vigil::Vigil;
 
@@ -57,6 +59,10 @@ pub(crate) struct Shared<S> {
     pub(crate) vigil: Vigil,
     pub(crate) living: Living,
     pub(crate) presence: Presence,
+    pub(crate) accounts: Accounts,
+    pub(crate) sessions: Sessions,
+    /// What happens to pairings, for whoever wants to know.
+    pub(crate) events: broadcast::Sender<Happened>,
     lately: Revoked,
     /// Drawn at the start: names this node to relays.
     pub(crate) node: [u8; 16],
@@ -95,6 +101,9 @@ impl<S: Store> Control<S> {
             vigil: Vigil::new(Arc::clone(&clock), config.pairing.shortest_life()),
             living: Living::default(),
             presence: Presence::default(),
+            accounts: Accounts::default(),
+            sessions: Sessions::default(),
+            events: broadcast::Sender::new(EVENTS),
             lately: Revoked::default(),
             node: random(),
             roster: config.relays.as_ref().map(|_| Roster::new(Instant::now())),
@@ -209,6 +218,18 @@ impl<S: Store> Control<S> {
     ) -> Result<(), StoreError> {
         self.hear_presence(pairing, role, online);
         self.note_presence(pairing, role).await
+    }
+
+    /// Hears what the relay beside says of a session. Tells whether the relay has to let go of it: its
+    /// account has used the bytes that it may.
+    pub async fn hear_session(&self, report: SessionReport) -> bool {
+        self.0.hear_session(report).await.is_err()
+    }
+
+    /// What happens to pairings from now on. Who is 1,024 events behind misses the oldest.
+    #[must_use]
+    pub fn events(&self) -> broadcast::Receiver<Happened> {
+        self.0.events.subscribe()
     }
 
     /// The pairings there are, as [`Store::list`] gives them.
@@ -347,6 +368,8 @@ fn random() -> [u8; 16] {
 
 /// Legs are hung up in far less time than pairings are revoked.
 const REVOCATIONS: usize = 64;
+/// Events that wait for whoever wants to know.
+const EVENTS: usize = 1_024;
 const SWEEP: Duration = Duration::from_secs(10);
 const SHORTEST_SWEEP: Duration = Duration::from_millis(100);
 /// No request of ours comes near.
@@ -417,6 +440,7 @@ impl<S: Store> Shared<S> {
 
     fn revoked(&self, pairing: PairingId) {
         self.living.found(pairing, None);
+        self.accounts.gone(pairing);
         self.lately.add(pairing);
         if let Some(roster) = &self.roster {
             roster.order_all(Order::Revoke(pairing));

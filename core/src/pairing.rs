@@ -36,6 +36,7 @@
 //! [`Reject::CodeNotFound`], a wrong secret and an unknown pairing the same
 //! [`Reject::CredentialInvalid`].
 
+mod account;
 mod command;
 mod confirm;
 mod credential;
@@ -53,6 +54,7 @@ use crate::placement::Placement;
 use crate::role::Role;
 use crate::time::Timestamp;
 
+pub use account::{Account, BadQuota, NotAnAccount, Quota};
 pub use command::{
     Admit, Command, Create, Created, Find, Join, Joined, Present, Revoke, RevokeById,
 };
@@ -207,6 +209,9 @@ pub struct Pairing {
     /// Where its peers meet, once one of them asked and there are several relays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     placement: Option<Placement>,
+    /// On whose account it was created, where not everybody may create pairings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    account: Option<Account>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -326,6 +331,12 @@ impl Pairing {
         self.placement.as_ref()
     }
 
+    /// On whose account it was created, if the server asked.
+    #[must_use]
+    pub const fn account(&self) -> Option<&Account> {
+        self.account.as_ref()
+    }
+
     /// How it looks from one end.
     #[must_use]
     pub fn view(&self, role: Role) -> View {
@@ -335,6 +346,7 @@ impl Pairing {
             joined: self.is_joined(),
             unconfirmed: self.is_unconfirmed(),
             label: self.label().cloned(),
+            account: self.account.clone(),
             restorable_until: self.expires_at(),
         }
     }
@@ -380,6 +392,8 @@ pub struct View {
     pub unconfirmed: bool,
     /// What the joiner calls itself.
     pub label: Option<Label>,
+    /// On whose account the pairing was created, if the server asked.
+    pub account: Option<Account>,
     /// Until when the pairing exists if it is not used again. Before anyone joined: as long as the
     /// code works.
     pub restorable_until: Timestamp,

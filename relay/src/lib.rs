@@ -36,5 +36,5 @@ pub use leg::ws::SUBPROTOCOL;
 pub use listen::grpc::ATTACH;
 pub use listen::ws::HTTP2_WINDOW;
 pub use metrics::{DropReason, Metrics, Refusal, Snapshot, Standing, Stun, Transport};
-pub use relay::{PresenceEvent, Relay};
+pub use relay::{PresenceEvent, Relay, SessionReport};
 pub use seat::Companion;

@@ -454,6 +454,11 @@ impl Tally {
     pub(crate) fn dropped(&mut self, reason: DropReason) {
         self.dropped[reason as usize] += 1;
     }
+
+    /// All bytes that were forwarded.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.iter().sum()
+    }
 }
 
 /// Close numbers are consecutive from the first, which `core::close` tests.

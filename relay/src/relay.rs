@@ -16,7 +16,7 @@ use peersox_core::role::Role;
 use peersox_core::session::{Drain, LegId};
 use peersox_core::ticket::Verifier;
 use peersox_core::time::{Moment, Timestamp};
-use tokio::sync::mpsc;
+use tokio::sync::{broadcast, mpsc};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::future::FutureExt as _;
 use tokio_util::sync::CancellationToken;
@@ -50,6 +50,22 @@ pub struct PresenceEvent {
     pub epoch: u32,
 }
 
+/// What a session has done in which both peers have met: told when they did, about every 10 s in which
+/// something was forwarded, or 16 MiB, and when it has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionReport {
+    /// The session, named after its pairing.
+    pub session: PairingId,
+    /// When both peers were attached for the first time.
+    pub began: Timestamp,
+    /// How long ago that was.
+    pub lasted: Duration,
+    /// Bytes that were forwarded since, both ways together.
+    pub bytes: u64,
+    /// Whether it has ended.
+    pub ended: bool,
+}
+
 pub(crate) struct Inner {
     pub(crate) config: Config,
     pub(crate) metrics: Arc<Metrics>,
@@ -65,6 +81,7 @@ pub(crate) struct Inner {
     clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
     registry: Registry,
     presence: mpsc::Sender<PresenceEvent>,
+    reports: broadcast::Sender<SessionReport>,
     next_leg: AtomicU64,
     /// Every task of the relay.
     tasks: TaskTracker,
@@ -105,6 +122,7 @@ impl Relay {
             clock: Box::new(clock),
             registry: Registry::default(),
             presence,
+            reports: broadcast::Sender::new(REPORTS),
             next_leg: AtomicU64::new(1),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
@@ -117,6 +135,12 @@ impl Relay {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.0.config
+    }
+
+    /// What sessions do from now on. Who is 8,192 reports behind misses the oldest.
+    #[must_use]
+    pub fn reports(&self) -> broadcast::Receiver<SessionReport> {
+        self.0.reports.subscribe()
     }
 
     /// The counters as they are now.
@@ -370,6 +394,15 @@ impl Inner {
         allowed.permits(origin, None)
     }
 
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    pub(crate) fn report(&self, report: SessionReport) {
+        // It fails if nobody listens.
+        let _ = self.reports.send(report);
+    }
+
     pub(crate) fn presence(&self, event: PresenceEvent) {
         if self.presence.try_send(event).is_err() {
             self.metrics.presence_lost();
@@ -386,6 +419,9 @@ fn spread(legs: u64, grace: Duration) -> Duration {
 
 /// A node of control opens more sessions than one in this time.
 const PER_LEG: Duration = Duration::from_millis(1);
+
+/// Reports that wait for whoever listens.
+const REPORTS: usize = 8_192;
 
 /// Presence events that wait to be taken, at least: all legs may come or go at once.
 const PRESENCE_EVENTS: usize = 1024;

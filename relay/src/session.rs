@@ -14,7 +14,7 @@ use peersox_core::close::CloseReason;
 use peersox_core::id::PairingId;
 use peersox_core::role::Role;
 use peersox_core::session::{Action, Drain, Ended, Input, LegId, Session};
-use peersox_core::time::Moment;
+use peersox_core::time::{Moment, Timestamp};
 use peersox_proto::v1;
 use tokio::time::Instant;
 use tracing::{debug, info};
@@ -22,7 +22,7 @@ use tracing::{debug, info};
 use crate::admit::Admission;
 use crate::leg::{Ending, Leg};
 use crate::metrics::Standing;
-use crate::relay::{Inner, PresenceEvent};
+use crate::relay::{Inner, PresenceEvent, SessionReport};
 use crate::span;
 
 mod outbox;
@@ -63,8 +63,10 @@ pub(crate) async fn run(
         epoch: 0,
         inbox,
         origin,
+        met: None,
     };
     let ended = task.run().await;
+    task.report(true);
     info!(session = %id, ?ended, "session ended");
     task.inbox
 }
@@ -110,6 +112,16 @@ struct Task {
     arriving: Option<Leg>,
     /// The origin of the machine's clock.
     origin: Instant,
+    /// There once both peers were attached.
+    met: Option<Met>,
+}
+
+/// What was reported since both peers have met.
+struct Met {
+    began: Timestamp,
+    since: Instant,
+    /// When it was reported last, and how many bytes.
+    reported: (Instant, u64),
 }
 
 impl Task {
@@ -174,6 +186,7 @@ impl Task {
 
     /// Looks at every clock; each that is not due yet is simply armed again.
     fn tick(&mut self) -> Option<Ended> {
+        self.report_if_due();
         for role in Role::BOTH {
             if let Some(silent) = self.wires.silent(role, Instant::now()) {
                 debug!(session = %self.id, %role, "leg was silent for too long");
@@ -243,6 +256,45 @@ impl Task {
         };
         let outbox = Outbox::new(welcome, Instant::now());
         self.wires.attach(role, leg, outbox);
+        let both = Role::BOTH.iter().all(|it| self.wires.leg(*it).is_some());
+        if both && self.met.is_none() {
+            let now = Instant::now();
+            self.met = Some(Met {
+                began: self.relay.now(),
+                since: now,
+                reported: (now, 0),
+            });
+            self.report(false);
+        }
+    }
+
+    /// Tells what the session has done, if both peers have met.
+    fn report(&mut self, ended: bool) {
+        let Some(met) = &mut self.met else {
+            return;
+        };
+        let (now, bytes) = (Instant::now(), self.wires.forwarded());
+        met.reported = (now, bytes);
+        self.relay.report(SessionReport {
+            session: self.id,
+            began: met.began,
+            lasted: now - met.since,
+            bytes,
+            ended,
+        });
+    }
+
+    /// Reports now and then while something is forwarded. While frames wait a clock is due several times a
+    /// second, and else as often as the peers are asked whether they live.
+    fn report_if_due(&mut self) {
+        let bytes = self.wires.forwarded();
+        let is_due = |met: &Met| {
+            let (at, before) = met.reported;
+            bytes - before >= MUCH || (bytes != before && at.elapsed() >= REPORT)
+        };
+        if self.met.as_ref().is_some_and(is_due) {
+            self.report(false);
+        }
     }
 
     fn hang_up(&mut self, role: Role, id: LegId, reason: CloseReason) {
@@ -267,3 +319,8 @@ impl Task {
         }
     }
 }
+
+/// How often a session tells what it has forwarded, if that is not much.
+const REPORT: Duration = Duration::from_secs(10);
+/// Bytes that are told of at the next clock.
+const MUCH: u64 = 16 * 1024 * 1024;

@@ -11,8 +11,10 @@ use peersox_core::limit::{Limit, Network, Networks};
 use peersox_core::origin::{self, Origin};
 use peersox_core::pairing;
 
+use crate::access::Creators;
 use crate::certificate::CertificateSource;
 use crate::forwarded::ProxyHeader;
+use crate::webhook::Webhook;
 
 /// The configuration of a server. Every field has a default that suits a server in one's own network.
 #[derive(Clone, Debug)]
@@ -57,6 +59,10 @@ pub struct ServerConfig {
     pub unmetered: Vec<Network>,
     /// STUN and TURN servers that peers are told of. Default: STUN of this server, if it answers that.
     pub ice_servers: ice::Servers,
+    /// Who may create pairings. Default: everybody.
+    pub creators: Creators,
+    /// Who is told what happens to pairings. Default: nobody.
+    pub webhook: Option<Webhook>,
     /// How long codes and pairings live, and how long codes are. Each time is 1 s to 366 days. Default: 6
     /// digits; codes of 130 s after the last sign of their creator and at most a day; pairings of 10 minutes
     /// after the last use, of 7 days if a peer asked to keep them.
@@ -98,6 +104,8 @@ impl Default for ServerConfig {
             proxy_protocol: false,
             unmetered: Vec::new(),
             ice_servers: ice::Servers::default(),
+            creators: Creators::Everybody,
+            webhook: None,
             pairing: pairing::Config::default(),
             max_frame: 65_536,
             hold: 131_072,

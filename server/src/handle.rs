@@ -32,6 +32,8 @@ pub struct Handle {
     keys: Arc<Mutex<()>>,
     /// Has the certificate read again, if it is one that can be.
     reload: Option<Arc<Notify>>,
+    /// The same for the list of those who may create pairings.
+    relist: Option<Arc<Notify>>,
     settled: Option<watch::Receiver<bool>>,
 }
 
@@ -42,6 +44,7 @@ impl Handle {
         control: Option<Arc<dyn Plane>>,
         metrics: Metrics,
         reload: Option<Arc<Notify>>,
+        relist: Option<Arc<Notify>>,
         settled: Option<watch::Receiver<bool>>,
     ) -> Self {
         Self {
@@ -51,6 +54,7 @@ impl Handle {
             metrics,
             keys: Arc::default(),
             reload,
+            relist,
             settled,
         }
     }
@@ -152,6 +156,15 @@ impl Handle {
             reload.notify_one();
         }
         self.reload.is_some()
+    }
+
+    /// Has the server read again now who may create pairings, changed or not; the log says what came of it.
+    /// Answers whether that stands in a file: nothing happens if not.
+    pub fn reload_creators(&self) -> bool {
+        if let Some(relist) = &self.relist {
+            relist.notify_one();
+        }
+        self.relist.is_some()
     }
 
     /// Waits until there is a certificate to present, or the first attempt to order one has failed, which

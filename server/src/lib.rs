@@ -47,6 +47,7 @@
 //! The page that `peersox serve` shows is not part of it; clients are the `peersox` command, the npm package
 //! and `peersox-client`.
 
+pub mod access;
 mod bridge;
 mod builder;
 mod certificate;
@@ -54,6 +55,7 @@ mod config;
 mod forwarded;
 mod handle;
 mod http;
+mod https;
 pub mod ice;
 mod jwks;
 mod metrics;
@@ -67,7 +69,10 @@ mod server;
 mod sockets;
 pub mod state;
 pub mod store;
+mod watched;
+mod webhook;
 
+pub use access::Creators;
 pub use builder::{BindError, Builder};
 pub use certificate::{
     AcmeConfig, AcmeError, AcmeName, BadAcmeName, CertificateFiles, CertificateSource, Identity,
@@ -85,6 +90,7 @@ pub use peersox_core::pairing;
 pub use peersox_core::placement::{BadRelayName, RelayName};
 pub use role::Role;
 pub use server::Server;
+pub use webhook::{BadWebhookUrl, Webhook, WebhookSecret, WebhookUrl};
 
 /// The web framework whose `Router` and layers [`Builder`] takes.
 pub use axum;

@@ -8,6 +8,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::http::{HeaderValue, Request};
 use axum::Router;
@@ -16,14 +17,14 @@ use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::any;
 use peersox_control::directory::PublicUrl;
-use peersox_control::{ClientAddr, Control, Directory, Store};
+use peersox_control::{ClientAddr, Control, Directory, SessionReport, Store};
 use peersox_core::id::PairingId;
 use peersox_core::placement::RelayName;
 use peersox_core::ticket::{Keyring, Verifier};
 use peersox_proto::v1;
 use peersox_relay::{ATTACH, PresenceEvent, Relay};
 use prometheus_client::registry::Registry;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -37,6 +38,7 @@ use crate::role::{ControlRole, RelayRole};
 use crate::server::now;
 use crate::sockets;
 use crate::state::Secret;
+use crate::webhook::WebhookMetrics;
 
 /// Signs with the first secret, and believes the tickets of all.
 pub(crate) fn keyring<'a>(
@@ -66,6 +68,10 @@ pub(crate) struct Context {
     pub(crate) directory: Directory,
     /// What the server counts, to which the parts add what they count.
     pub(crate) registry: Registry,
+    /// Has the list of those who may create pairings read again.
+    pub(crate) reload: Arc<Notify>,
+    /// Until all else has ended.
+    pub(crate) last: CancellationToken,
 }
 
 /// The parts that run.
@@ -87,7 +93,11 @@ impl Context {
         keys: Keyring,
         relay: Option<(Relay, mpsc::Receiver<PresenceEvent>)>,
     ) -> Running {
+        let (access, keeping) = self.config.creators.clone().open(self.reload);
+        self.tasks
+            .spawn(self.stop.clone().run_until_cancelled_owned(keeping));
         let settings = peersox_control::Config {
+            access,
             relays: role.map(|role| peersox_control::config::Relays {
                 token: role.token,
                 region: role.region,
@@ -99,6 +109,9 @@ impl Context {
         self.tasks.spawn(async move { keeper.keep_house().await });
         let relay = relay.map(|(relay, presence)| {
             let presence = forward_presence(control.clone(), presence);
+            let sessions = forward_sessions(control.clone(), relay.clone());
+            self.tasks
+                .spawn(self.last.clone().run_until_cancelled_owned(sessions));
             let revocations = forward_revocations(relay.clone(), revoked);
             let believing = forward_keys(relay.clone(), control.keys());
             self.tasks
@@ -114,8 +127,15 @@ impl Context {
             router = router.merge(attaching(relay));
         }
         let keys = control.keys();
+        let told = WebhookMetrics::default();
+        if let Some(webhook) = self.config.webhook.clone() {
+            let telling = webhook.run(control.events(), told.clone());
+            self.tasks
+                .spawn(self.last.clone().run_until_cancelled_owned(telling));
+        }
         let mut registry = self.registry;
         control.register_metrics(&mut registry);
+        told.register(&mut registry);
         if let Some(relay) = &relay {
             registry.register_collector(Box::new(OfRelay(relay.clone())));
         }
@@ -274,6 +294,30 @@ async fn forward_presence<S: Store>(
     tokio::join!(hearing, noting);
 }
 
+/// What the relay says of sessions, one after the other. One whose account has used its bytes is moved away,
+/// and its peers are refused the next one.
+async fn forward_sessions<S: Store>(control: Control<S>, relay: Relay) {
+    let mut reports = relay.reports();
+    loop {
+        let report = match reports.recv().await {
+            Ok(report) => report,
+            // The next report of a session makes up for one that was missed.
+            Err(broadcast::error::RecvError::Lagged(_)) => continue,
+            Err(broadcast::error::RecvError::Closed) => return,
+        };
+        let over = control.hear_session(SessionReport {
+            pairing: report.session,
+            began: report.began,
+            lasted: report.lasted,
+            bytes: report.bytes,
+            ended: report.ended,
+        });
+        if over.await && !report.ended {
+            relay.move_away(report.session, MOVING).await;
+        }
+    }
+}
+
 async fn forward_revocations(relay: Relay, mut revoked: mpsc::Receiver<PairingId>) {
     while let Some(pairing) = revoked.recv().await {
         relay.revoke(pairing).await;
@@ -288,6 +332,8 @@ async fn forward_keys(relay: Relay, mut keys: watch::Receiver<Keyring>) {
     }
 }
 
+/// For how long peers of a session that has to go may finish.
+const MOVING: Duration = Duration::from_secs(1);
 /// The path of the relay.
 const RELAY: &str = "/v1/relay";
 /// Comings and goings that wait to be stored.

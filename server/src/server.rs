@@ -148,6 +148,7 @@ impl Server {
         let first = certificates.as_ref().map(Certificates::digests);
         let (digests, published) = watch::channel(first.unwrap_or_default());
         let reload = Arc::new(Notify::new());
+        let relist = Arc::new(Notify::new());
         let reloads = certificates.as_ref().is_some_and(Certificates::can_reload);
         let presented = certificates.as_ref().map(|it| Arc::clone(&it.presented));
         if let Some(certificates) = certificates {
@@ -165,12 +166,16 @@ impl Server {
             let certificate = OfCertificate(Arc::clone(presented));
             registry.register_collector(Box::new(certificate));
         }
+        // Until all else has ended: how a server drains is worth a look.
+        let last = CancellationToken::new();
         let context = Context {
             registry,
             config: config.clone(),
             stop: stop.clone(),
             tasks: tasks.clone(),
             directory: Directory::new(config.directory(has_quic), published),
+            reload: Arc::clone(&relist),
+            last: last.clone(),
         };
         let running = match (builder.role, relay) {
             (Role::Relay(role), Some(relay)) => context.relay(role, relay),
@@ -215,8 +220,6 @@ impl Server {
             metrics,
             ..
         } = running;
-        // Until all else has ended: how a server drains is worth a look.
-        let last = CancellationToken::new();
         let metrics_address = match metrics_listener {
             Some((listener, address)) => {
                 let http = Http {
@@ -246,6 +249,7 @@ impl Server {
                 control.clone(),
                 metrics,
                 reloads.then_some(reload),
+                config.creators.can_reload().then_some(relist),
                 presented.map(|it| it.settled()),
             ),
             ending: Some(Ending {

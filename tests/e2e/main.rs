@@ -4,6 +4,7 @@
 
 mod admin;
 mod architecture;
+mod auth;
 mod behind;
 mod bench;
 mod calls;
@@ -42,6 +43,7 @@ mod noon;
 mod origins;
 mod proxies;
 mod proxy;
+mod quotas;
 mod redis;
 mod restart;
 mod rotate;
@@ -57,3 +59,4 @@ mod stun;
 mod terminal;
 mod tls;
 mod transfer;
+mod webhook;

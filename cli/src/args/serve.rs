@@ -7,6 +7,9 @@ use clap::{Args, ValueEnum};
 use peersox_server::role::ControlUrl;
 use peersox_server::{AcmeName, Network, Origin, PublicUrl, RelayName, ice};
 
+use super::auth::Auth;
+use super::webhook::Webhook;
+
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   peersox serve                                   on port 3000, for this network
@@ -152,6 +155,12 @@ pub(crate) struct Serve {
         value_name = "FILE"
     )]
     pub(crate) secret_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) auth: Auth,
+
+    #[command(flatten)]
+    pub(crate) webhook: Webhook,
 
     /// Unix socket for `peersox status`, `pairings`, `revoke`, `rotate`, `log` and `drain`, for this user
     /// only. Default: none.

@@ -135,12 +135,13 @@ impl From<&Error> for Fault {
                 server: "the relay".into(),
                 why: why.to_string(),
             },
-            Error::RateLimited { .. } | Error::Refused { .. } | Error::Protocol(_) => {
-                Self::Unreachable {
-                    server: "the server".into(),
-                    why: error.to_string(),
-                }
-            }
+            Error::RateLimited { .. }
+            | Error::OverQuota { .. }
+            | Error::Refused { .. }
+            | Error::Protocol(_) => Self::Unreachable {
+                server: "the server".into(),
+                why: error.to_string(),
+            },
             _ => Self::Gone,
         }
     }

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
 import { after, before, test } from 'node:test'
 import * as wire from '#wire'
+import { Control } from '../src/net/control.js'
 import { unary } from '../src/net/grpc.js'
 import { encode } from '../src/net/protobuf.js'
 
@@ -60,6 +61,25 @@ test('a request is one frame, and says how long it may take', async () => {
   assert.equal(asked.url, '/peersox.v1.PairingService/JoinPairing')
   assert.equal(asked.headers['grpc-timeout'], '10000m')
   assert.equal(asked.body.toString('hex'), '0000000003070809')
+})
+
+test('a code is made with the token of that moment, and joined without one', async () => {
+  const engine = Promise.resolve({ makeCode: (nameplate) => nameplate, parseCode: (code) => code })
+  let asks = 0
+  for (const [token, expected] of [
+    [undefined, undefined],
+    ['key', 'Bearer key'],
+    [() => `key${++asks}`, 'Bearer key1'],
+    [async () => `key${++asks}`, 'Bearer key2'],
+  ]) {
+    const control = new Control(base, engine, () => {}, token)
+    body(frame(0, encode(wire.CreatePairingResponse, { nameplate: '123456' })), OK)
+    await control.create({})
+    assert.equal(asked.headers.authorization, expected)
+    body(frame(0, encode(wire.JoinPairingResponse, {})), OK)
+    await control.join(`12345${asks}`, {})
+    assert.equal(asked.headers.authorization, undefined)
+  }
 })
 
 test('frames are found however the body is cut', async () => {

@@ -49,8 +49,20 @@ impl Web {
     /// # Errors
     /// The status of the server, or of the way to it.
     pub(crate) async fn unary<M: Method>(&self, request: M) -> Result<M::Response, Status> {
+        self.unary_as(request, None).await
+    }
+
+    /// The same by somebody who shows this in `authorization`.
+    ///
+    /// # Errors
+    /// As [`Web::unary`].
+    pub(crate) async fn unary_as<M: Method>(
+        &self,
+        request: M,
+        who: Option<&HeaderValue>,
+    ) -> Result<M::Response, Status> {
         let call = async {
-            let response = self.post(&request, Some(UNARY_TIMEOUT)).await?;
+            let response = self.post(&request, Some(UNARY_TIMEOUT), who).await?;
             let mut messages = read::<M>(response)?;
             let first = messages.next().await;
             // To the end: the status may say that the message does not count.
@@ -75,7 +87,8 @@ impl Web {
         request: M,
     ) -> Result<Messages<M::Response>, Status> {
         let web = self.clone();
-        let mut call = Box::pin(async move { web.post(&request, None).await.and_then(read::<M>) });
+        let mut call =
+            Box::pin(async move { web.post(&request, None, None).await.and_then(read::<M>) });
         match platform::timeout(HEAD_TIMEOUT, &mut call).await {
             Some(messages) => messages,
             None => Ok(Box::pin(stream::once(call).flat_map(
@@ -91,8 +104,12 @@ impl Web {
         &self,
         request: &M,
         deadline: Option<Duration>,
+        who: Option<&HeaderValue>,
     ) -> Result<HttpResponse, Status> {
         let mut headers = self.trace.clone();
+        if let Some(who) = who {
+            headers.insert(header::AUTHORIZATION, who.clone());
+        }
         let kind = HeaderValue::from_static(grpc_web::CONTENT_TYPE);
         headers.insert(header::CONTENT_TYPE, kind);
         headers.insert("x-grpc-web", HeaderValue::from_static("1"));

@@ -18,6 +18,7 @@ use peersox_core::id::PairingId;
 use peersox_core::placement::RelayName;
 use peersox_core::role::Role;
 use peersox_core::ticket::Keyring;
+use peersox_core::time::Timestamp;
 use peersox_proto::v1;
 use peersox_proto::v1::announce_request::Report;
 use peersox_proto::v1::announce_response::Order as Said;
@@ -25,14 +26,15 @@ use peersox_proto::v1::directory_service_server::DirectoryService;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
-use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::status;
+use crate::access::bearer;
 use crate::http::ClientAddr;
 use crate::presence::{Source, Verdict};
 use crate::roster::{Announced, LOST_AFTER, Load, Member, Order, Roster};
 use crate::service::Shared;
+use crate::sessions::SessionReport;
 use crate::store::Store;
 use crate::token::Token;
 
@@ -77,6 +79,7 @@ impl<S: Store> DirectoryService for Directory<S> {
             replaced,
         } = self.roster.join(announced, Instant::now());
         let (write, notes) = mpsc::channel(NOTES);
+        let (told, sessions) = mpsc::channel(NOTES);
         let listener = Listener {
             shared: Arc::clone(&self.shared),
             roster: self.roster.clone(),
@@ -84,7 +87,15 @@ impl<S: Store> DirectoryService for Directory<S> {
             number,
             attached: Some(HashSet::new()),
             write,
+            sessions: told,
         };
+        let hearing = hear_sessions(
+            Arc::clone(&self.shared),
+            self.roster.clone(),
+            name.clone(),
+            sessions,
+        );
+        tokio::spawn(hearing);
         let (shared, roster) = (Arc::clone(&self.shared), self.roster.clone());
         tokio::spawn(note(shared, roster, name, notes));
         tokio::spawn(listener.listen(reports, replaced.clone()));
@@ -114,6 +125,8 @@ struct Listener<S> {
     attached: Option<HashSet<(PairingId, Role)>>,
     /// Of whom it is to be written whether they are attached.
     write: mpsc::Sender<(PairingId, Role)>,
+    /// Sessions that were told of.
+    sessions: mpsc::Sender<SessionReport>,
 }
 
 impl<S: Store> Listener<S> {
@@ -175,6 +188,12 @@ impl<S: Store> Listener<S> {
                     draining,
                 };
                 self.roster.load(&self.name, self.number, load);
+            }
+            Report::Session(report) => {
+                if let Some(report) = session(&report) {
+                    // One that does not fit is made up for by the next one.
+                    let _ = self.sessions.try_send(report);
+                }
             }
         }
     }
@@ -239,6 +258,31 @@ async fn note<S: Store>(
     }
 }
 
+/// Takes in what a relay says of sessions, one after the other; a session whose account has used its bytes is
+/// moved away from the relay, and its peers are refused the next one.
+async fn hear_sessions<S: Store>(
+    shared: Arc<Shared<S>>,
+    roster: Roster,
+    relay: RelayName,
+    mut sessions: mpsc::Receiver<SessionReport>,
+) {
+    while let Some(report) = sessions.recv().await {
+        if shared.hear_session(report).await.is_err() && !report.ended {
+            roster.order(&relay, Order::Move(report.pairing));
+        }
+    }
+}
+
+fn session(report: &v1::SessionReport) -> Option<SessionReport> {
+    Some(SessionReport {
+        pairing: PairingId::try_from(&report.pairing_id[..]).ok()?,
+        began: Timestamp::from_millis(report.began_at_millis),
+        lasted: Duration::from_millis(report.lasted_millis),
+        bytes: report.bytes,
+        ended: report.ended,
+    })
+}
+
 /// What one relay is told.
 struct Outgoing<S> {
     shared: Arc<Shared<S>>,
@@ -297,16 +341,6 @@ fn said(order: Said) -> v1::AnnounceResponse {
 
 fn bytes(id: PairingId) -> Bytes {
     Bytes::copy_from_slice(id.as_bytes())
-}
-
-/// The token of `authorization: Bearer TOKEN` (RFC 6750).
-fn bearer(metadata: &MetadataMap) -> Option<&str> {
-    let (scheme, token) = metadata
-        .get("authorization")?
-        .to_str()
-        .ok()?
-        .split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(token)
 }
 
 /// Reads what a relay says of itself; says what is wrong with it.

@@ -19,6 +19,8 @@ use tonic::{Request, Response, Status};
 
 use super::entrance::{self, NotYet};
 use super::{convert, status, watch};
+use crate::access::Grant;
+use crate::accounts::Over;
 use crate::execute::Failure;
 use crate::http::{Asked, ClientAddr, Deadline};
 use crate::ledger::{self, Unpaid};
@@ -60,6 +62,13 @@ impl<S: Store> PairingService for Pairing<S> {
         let now = (self.0.clock)();
         let budget = self.0.guard.create(address(&request), now);
         budget.map_err(status::rate_limited)?;
+        let grant = self.admit_creator(&request, now).await?;
+        let begun = grant
+            .as_ref()
+            .map(|grant| self.0.accounts.create(grant, now));
+        let begun = begun
+            .transpose()
+            .map_err(|over| self.over_quota(over, now))?;
         let charges = self.0.guard.create_charges(address(&request));
         let charged = ledger::charge(&self.0.store, charges).await;
         charged.map_err(|unpaid| self.unpaid(&unpaid, Budget::Creates))?;
@@ -78,8 +87,14 @@ impl<S: Store> PairingService for Pairing<S> {
             secret_bits,
             ephemeral: asked.ephemeral,
             confirm: asked.confirm,
+            account: grant.map(|grant| grant.account),
         };
         let created = self.0.execute(&create).await?;
+        if let Some(begun) = begun {
+            begun.done(created.view.id);
+        }
+        let key = self.0.counted_key(create.account.as_ref());
+        self.0.metrics.creators.created(key);
         self.0.odds().created(create.digits, secret_bits);
         if let Some(place) = place {
             let end = created.code_expires_at;
@@ -145,6 +160,9 @@ impl<S: Store> PairingService for Pairing<S> {
         }
         let joined = joined?;
         tracing::debug!(pairing = %joined.view.id, "joined");
+        if !joined.view.unconfirmed {
+            self.0.paired(&joined.view);
+        }
         Ok(Response::new(convert::joined(&joined)))
     }
 
@@ -200,6 +218,7 @@ impl<S: Store> PairingService for Pairing<S> {
         let Meeting {
             view, placement, ..
         } = meeting;
+        self.count_session(&view)?;
         let claims = Claims {
             session: view.id,
             role: view.role,
@@ -244,7 +263,7 @@ impl<S: Store> PairingService for Pairing<S> {
         let pairing = credential.pairing();
         let let_in = request.get_ref().let_in;
         match let_in {
-            true => drop(self.0.execute(&LetIn { credential }).await?),
+            true => self.0.paired(&self.0.execute(&LetIn { credential }).await?),
             false => drop(self.0.revoke(pairing, &Refuse { credential }).await?),
         }
         tracing::debug!(%pairing, let_in, "answered who asked to come in");
@@ -361,6 +380,41 @@ impl<S: Store> Pairing<S> {
             placement: Some(placement),
             endpoints,
             stun_urls,
+        })
+    }
+
+    /// Counts a session for the account of its pairing, if it has one.
+    fn count_session(&self, view: &View) -> Result<(), Status> {
+        let shared = &self.0;
+        let Some(account) = &view.account else {
+            return Ok(());
+        };
+        let now = (shared.clock)();
+        let quota = |granted| shared.config.access.quota(account, granted);
+        let is_online = |pairing| shared.presence.online(pairing) != [false; 2];
+        let opened = shared
+            .accounts
+            .open(view.id, account, quota, now, is_online);
+        opened.map_err(|over| self.over_quota(over, now))
+    }
+
+    fn over_quota(&self, over: Over, now: Timestamp) -> Status {
+        self.0.metrics.creators.over_quota(over);
+        status::over_quota(over, now)
+    }
+
+    /// On whose account a pairing is to be created, if that is asked.
+    async fn admit_creator(
+        &self,
+        request: &Request<v1::CreatePairingRequest>,
+        now: Timestamp,
+    ) -> Result<Option<Grant>, Status> {
+        let access = &self.0.config.access;
+        let admitted = access.admit(request.metadata(), now).await;
+        admitted.map_err(|refusal| {
+            tracing::debug!(from = %address(request), %refusal, "may not create a pairing");
+            self.0.metrics.creators.not_created((&refusal).into());
+            status::may_not_create(&refusal, access.wants())
         })
     }
 

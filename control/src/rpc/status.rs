@@ -8,9 +8,12 @@ use std::time::Duration;
 
 use peersox_core::code::Malformed;
 use peersox_core::pairing::{NotALabel, Reject};
+use peersox_core::time::Timestamp;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use crate::access::Refusal;
+use crate::accounts::Over;
 use crate::directory::BadAuthority;
 use crate::execute::Failure;
 use crate::ledger::Unpaid;
@@ -127,6 +130,38 @@ pub(crate) fn no_relay() -> Status {
 pub(crate) fn token_invalid() -> Status {
     let message = "the token of this relay is not that of control; give both the same file";
     Status::with_error_details(Code::Unauthenticated, message, info("TOKEN_INVALID"))
+}
+
+/// The caller may not create pairings. What it has to show is in the details: `scheme` and `wants`.
+pub(crate) fn may_not_create(refusal: &Refusal, wants: Option<&str>) -> Status {
+    let reason = match refusal {
+        Refusal::Missing(_) => "AUTH_REQUIRED",
+        Refusal::UnknownKey | Refusal::Token(_) => "AUTH_INVALID",
+        Refusal::KeysAway => {
+            let mut details = info("AUTH_UNAVAILABLE");
+            details.set_retry_info(Some(Duration::from_secs(5)));
+            return Status::with_error_details(Code::Unavailable, refusal.to_string(), details);
+        }
+    };
+    let scheme = ("scheme".to_owned(), "Bearer".to_owned());
+    let wants = wants.map(|wants| ("wants".to_owned(), wants.to_owned()));
+    let metadata: HashMap<_, _> = [Some(scheme), wants].into_iter().flatten().collect();
+    let details = ErrorDetails::with_error_info(reason, "peersox", metadata);
+    Status::with_error_details(Code::Unauthenticated, refusal.to_string(), details)
+}
+
+/// The account of a pairing has as much as it may have. Which quota that is, is in the details: `quota`.
+pub(crate) fn over_quota(over: Over, now: Timestamp) -> Status {
+    let message = match over {
+        Over::Pairings => "this account has as many pairings as it may; delete one, or wait",
+        Over::Sessions => "this account has as many sessions as it may; end one, or wait",
+        Over::Bytes => "this account has used the bytes that it may use in a day of UTC",
+    };
+    let quota = ("quota".to_owned(), over.as_str().to_owned());
+    let mut details =
+        ErrorDetails::with_error_info("QUOTA_EXHAUSTED", "peersox", HashMap::from([quota]));
+    details.set_retry_info(Some(over.wait(now)));
+    Status::with_error_details(Code::ResourceExhausted, message, details)
 }
 
 pub(crate) fn hello_invalid(why: &str) -> Status {

@@ -332,6 +332,7 @@ mod tests {
             secret_bits: 20,
             ephemeral: true,
             confirm: false,
+            account: None,
         };
         let credential = control.0.execute(&create).await.unwrap().credential;
         let view = control.0.execute(&Admit { credential }).await.unwrap();

@@ -54,6 +54,7 @@ fn create_on(now: Timestamp, secret_bits: u32, confirm: bool) -> (Pairing, Creat
         secret_bits,
         ephemeral: true,
         confirm,
+        account: None,
     };
     let decision = decide(&Config::default(), None, &create, now, &mut OsRng).unwrap();
     (written(decision.write), decision.reply)

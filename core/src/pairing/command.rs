@@ -6,8 +6,8 @@ use rand_core::CryptoRngCore;
 use subtle::ConstantTimeEq as _;
 
 use super::{
-    Asked, Config, Credential, Decision, Event, Label, Pairing, Reject, SecretHash, State, View,
-    Waiting, Write,
+    Account, Asked, Config, Credential, Decision, Event, Label, Pairing, Reject, SecretHash, State,
+    View, Waiting, Write,
 };
 use crate::code::{Digits, Nameplate};
 use crate::id::PairingId;
@@ -50,7 +50,7 @@ pub enum Find<'a> {
 ///
 /// Name and nameplate are drawn; the store refuses a nameplate that is in use, and then the caller
 /// decides again.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Create {
     /// How long the nameplate is, from [`crate::code::Odds::digits`].
     pub digits: Digits,
@@ -60,6 +60,8 @@ pub struct Create {
     pub ephemeral: bool,
     /// Whoever redeems the code has to be let in.
     pub confirm: bool,
+    /// On whose account, where not everybody may create pairings.
+    pub account: Option<Account>,
 }
 
 /// A new pairing, seen by its initiator.
@@ -110,6 +112,7 @@ impl Command for Create {
             online: [false; 2],
             attached: false,
             placement: None,
+            account: self.account.clone(),
         };
         Ok(Decision {
             reply: Created {

@@ -160,6 +160,7 @@ mod tests {
                 secret_bits: 20,
                 ephemeral: true,
                 confirm: false,
+                account: None,
             };
             let created = decide(&Config::default(), None, &create, NOW, &mut rng).unwrap();
             let Write::Put(stored) = created.write else {

@@ -73,6 +73,7 @@ impl World {
             secret_bits: 20,
             ephemeral,
             confirm,
+            account: None,
         };
         self.run(&create).unwrap().0
     }

@@ -59,6 +59,8 @@ pub(crate) struct Wires {
     /// The clock the task was last told of by [`Event::Rearm`].
     armed: Option<Instant>,
     tally: Tally,
+    /// Bytes that were forwarded in this session, as far as they were published.
+    forwarded: u64,
     relay: Arc<Inner>,
 }
 
@@ -76,6 +78,7 @@ impl Wires {
             ping_interval: config.ping_interval,
             armed: None,
             tally: Tally::default(),
+            forwarded: 0,
             relay,
         }
     }
@@ -120,8 +123,18 @@ impl Wires {
             last.extend(self.pumps[role.other().index()].rest(&mut self.tally));
         }
         let leg = self.lose(role)?;
-        self.relay.metrics.publish(&mut self.tally);
+        self.publish();
         Some((leg, last))
+    }
+
+    fn publish(&mut self) {
+        self.forwarded += self.tally.bytes();
+        self.relay.metrics.publish(&mut self.tally);
+    }
+
+    /// Bytes that were forwarded so far.
+    pub(crate) fn forwarded(&self) -> u64 {
+        self.forwarded + self.tally.bytes()
     }
 
     /// Moves what can be moved. Ready when the task has to decide something.
@@ -168,7 +181,7 @@ impl Wires {
                 cx.waker().wake_by_ref();
             }
         }
-        self.relay.metrics.publish(&mut self.tally);
+        self.publish();
         for role in Role::BOTH {
             if event.is_ready() {
                 break;

@@ -13,7 +13,7 @@ use peersox_proto::v1;
 use peersox_proto::v1::announce_request::Report;
 use peersox_proto::v1::announce_response::Order;
 use peersox_proto::v1::directory_service_client::DirectoryServiceClient;
-use peersox_relay::PresenceEvent;
+use peersox_relay::{PresenceEvent, SessionReport};
 use rand_core::{OsRng, RngCore as _};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -122,6 +122,7 @@ impl Stream {
         let mut orders = opened.map_err(|status| Why::from(&status))?.into_inner();
         let _open = bridge.metrics.opened();
 
+        let mut sessions = bridge.relay.reports();
         let (attached, mut changes) = self.shared.mirror.watch();
         let mut pulse = interval(PULSE);
         pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -148,6 +149,12 @@ impl Stream {
                     change = changes.recv() => {
                         let event = change.map_err(|_| "too much happened at once")?;
                         say(presence(event)).await?;
+                    }
+                    report = sessions.recv() => {
+                        // One that was missed is made up for by the next one.
+                        if let Ok(report) = report {
+                            say(session(&report)).await?;
+                        }
                     }
                     _ = pulse.tick() => say(self.load()).await?,
                 }
@@ -243,6 +250,16 @@ impl Stream {
             error.to_string()
         })
     }
+}
+
+fn session(report: &SessionReport) -> Report {
+    Report::Session(v1::SessionReport {
+        pairing_id: Bytes::copy_from_slice(report.session.as_bytes()),
+        began_at_millis: report.began.as_millis(),
+        lasted_millis: u64::try_from(report.lasted.as_millis()).unwrap_or(u64::MAX),
+        bytes: report.bytes,
+        ended: report.ended,
+    })
 }
 
 fn presence(event: PresenceEvent) -> Report {

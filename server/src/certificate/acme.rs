@@ -30,7 +30,7 @@ use super::identity::Identity;
 use super::kept::Kept;
 use super::presented::Presented;
 use super::validity::Validity;
-use https::Https;
+use crate::https::Https;
 use order::{By, Orders};
 
 pub(crate) use challenges::{ACME_TLS, Challenges, is_challenge};
@@ -84,7 +84,8 @@ impl Acme {
             path: folder.to_owned(),
             error,
         })?;
-        let https = Https::new(config.roots.as_deref())?;
+        let https = Https::new(config.roots.as_deref());
+        let https = https.map_err(|_| AcmeError::Roots)?;
         let names: Vec<_> = config.names.iter().map(AcmeName::as_str).collect();
         let file = format!(
             "acme-{}.pem",

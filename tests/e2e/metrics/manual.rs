@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use super::Metrics;
-use crate::harness::{Server, http_get, quiet_port};
+use crate::auth::{Folder, new_key};
+use crate::harness::{Server, http_get, quiet_port, soon};
 use crate::nodes::{Pair, Service};
 
 const ALERTS: &str = include_str!("../../../deploy/prometheus/alerts.yml");
@@ -101,7 +102,8 @@ fn row<'a>(manual: &'a BTreeMap<String, Row>, name: &str) -> (&'a String, &'a Ro
 fn is_listed(row: &Row, series: &Series, (label, value): &(String, String)) {
     assert!(row.labels.contains(label), "{label} of {series:?}");
     // What an operator chooses, versions, and numbers that another table lists.
-    let free = ["relay", "version"].contains(&label.as_str()) || value.parse::<u16>().is_ok();
+    let free =
+        ["relay", "key", "version"].contains(&label.as_str()) || value.parse::<u16>().is_ok();
     assert!(free || row.words.contains(value), "{value} of {series:?}");
 }
 
@@ -117,7 +119,14 @@ async fn the_manual_lists_every_metric_with_all_values_of_its_labels() {
         .relay_with(quiet_port(), "one", &controls, &counted)
         .await;
     let pair = Pair::connect(&controls[0], &controls[0], "ws").await;
-    let texts = of_control.text().await + &of_relay.text().await;
+    // What is counted by key is there where there are keys.
+    let (of_keys, at) = Metrics::somewhere();
+    let folder = Folder::new();
+    let keys = folder.put("keys", &new_key("ci").await.0);
+    let options = ["--auth", "keys", "--auth-keys-file", &keys];
+    let _keyed = Server::start(&[&options[..], &["--metrics-listen", &at]].concat()).await;
+    soon(async { while !of_keys.text().await.contains("peersox_key_bytes") {} }).await;
+    let texts = of_control.text().await + &of_relay.text().await + &of_keys.text().await;
     let mut served = BTreeSet::new();
     for line in texts.lines() {
         if let Some(rest) = line.strip_prefix("# TYPE ") {

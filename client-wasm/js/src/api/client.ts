@@ -99,7 +99,7 @@ export class PeerSoxClient extends Emitter<ClientEvents> implements AsyncIterabl
     this.#engine = loadEngine(options.wasm)
     this.ready = this.#engine.then(() => {})
     this.ready.catch(() => {})
-    this.#control = new Control(this.url, this.#engine, () => this.emit('server.ready', { url: this.url }))
+    this.#control = new Control(this.url, this.#engine, () => this.emit('server.ready', { url: this.url }), options.token)
     this.#session = new Session(this.#control, options, {
       emit: (type, value) => this.emit(type, value),
       begun: () => this.#messages.begin(),

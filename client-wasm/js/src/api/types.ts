@@ -34,6 +34,11 @@ export interface ClientOptions {
    * Where the server is, `https://host:port`. By default the origin of the page.
    */
   url?: string | URL | undefined
+  /**
+   * The key, or the token, for a server that lets only those make codes who have one; or what gets it, asked for each
+   * code, as tokens expire. Whoever joins needs none.
+   */
+  token?: string | (() => string | Promise<string>) | undefined
   /** Writes what happens to the console. Codes and secrets are never written. */
   debug?: boolean | undefined
   /**

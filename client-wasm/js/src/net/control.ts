@@ -15,20 +15,22 @@ import { abortable, failure, throwIfAborted } from './failure.js'
 import { unary } from './grpc.js'
 import { Joins } from './joins.js'
 import { decode, encode, type Table } from './protobuf.js'
-import type { Abortable, CodeOptions, NewPairing, Pairing } from '../api/types.js'
+import type { Abortable, ClientOptions, CodeOptions, NewPairing, Pairing } from '../api/types.js'
 
 /** The server as one client sees it. */
 export class Control {
   readonly #url: string
   readonly #engine: Promise<Engine>
   readonly #ready: () => void
+  readonly #token: ClientOptions['token']
   #answered = false
 
   /** `ready` is called once, when the server first answers. */
-  constructor(url: string, engine: Promise<Engine>, ready: () => void) {
+  constructor(url: string, engine: Promise<Engine>, ready: () => void, token?: ClientOptions['token']) {
     this.#url = url
     this.#engine = engine
     this.#ready = ready
+    this.#token = token
     watchPolicy()
   }
 
@@ -45,7 +47,8 @@ export class Control {
 
   async #create(words: number): Promise<NewPairing> {
     const request = encode(wire.CreatePairingRequest, { secret_bits: words * WORD_BITS, ephemeral: true })
-    const asked = this.#ask('CreatePairing', request, wire.CreatePairingResponse, {})
+    const shown = typeof this.#token === 'function' ? await this.#token() : this.#token
+    const asked = this.#ask('CreatePairing', request, wire.CreatePairingResponse, {}, shown)
     const [made, engine] = await Promise.all([asked, this.#engine])
     return {
       server: this.#url,
@@ -160,9 +163,9 @@ export class Control {
     this.#ready()
   }
 
-  async #ask<T>(method: string, request: Uint8Array, table: Table<T>, options: Abortable): Promise<T> {
+  async #ask<T>(method: string, request: Uint8Array, table: Table<T>, options: Abortable, token?: string): Promise<T> {
     try {
-      const answer = decode(table, await unary(this.#url, method, request, options.signal))
+      const answer = decode(table, await unary(this.#url, method, request, options.signal, token))
       this.noteAnswer()
       if (!answer) throw failure('protocol', 'the answer cannot be decoded')
       return answer

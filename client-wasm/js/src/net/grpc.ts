@@ -17,29 +17,34 @@ import type { ErrorCode } from '../api/errors.js'
 import { failure, onAbort } from './failure.js'
 import { decode } from './protobuf.js'
 
-/** Calls a method. Reads the answer to its end: the status may say that the message does not count. */
+/**
+ * Calls a method, as whoever shows this token. Reads the answer to its end: the status may say that the message does not
+ * count.
+ */
 export async function unary(
   base: string,
   method: string,
   request: Uint8Array,
   signal?: AbortSignal,
+  token?: string,
 ): Promise<Uint8Array> {
   const deadline = new AbortController()
   const forget = onAbort(signal, (reason) => deadline.abort(reason))
   const timer = setTimeout(() => deadline.abort(failure('unreachable', 'it did not answer in time')), TIMEOUT)
   try {
-    return await call(`${base}/peersox.v1.PairingService/${method}`, request, deadline.signal)
+    return await call(`${base}/peersox.v1.PairingService/${method}`, request, deadline.signal, token)
   } finally {
     clearTimeout(timer)
     forget()
   }
 }
 
-async function call(url: string, request: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
+async function call(url: string, request: Uint8Array, signal: AbortSignal, token?: string): Promise<Uint8Array> {
   const body = new Uint8Array(PREFIX + request.length)
   new DataView(body.buffer).setUint32(1, request.length)
   body.set(request, PREFIX)
-  const headers = { 'content-type': `${CONTENT_TYPE}+proto`, 'x-grpc-web': '1', 'grpc-timeout': `${TIMEOUT}m` }
+  const headers: Record<string, string> = { 'content-type': `${CONTENT_TYPE}+proto`, 'x-grpc-web': '1', 'grpc-timeout': `${TIMEOUT}m` }
+  if (token) headers['authorization'] = `Bearer ${token}`
   if (typeof fetch !== 'function') throw failure('unsupported', 'this environment has no `fetch`')
   const response: Response = await fetch(url, { method: 'POST', headers, body, signal }).catch(async (error: unknown) => {
     throw signal.aborted ? signal.reason : await unreachable(url, error)

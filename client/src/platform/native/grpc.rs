@@ -21,7 +21,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, TryFutureExt as _};
 use http::uri::PathAndQuery;
-use http::{Extensions, Uri};
+use http::{Extensions, HeaderValue, Uri, header};
 use peersox_core::trace::TraceContext;
 use peersox_proto::v1::GetConfigRequest;
 use tonic::body::Body;
@@ -91,16 +91,31 @@ impl Calls {
     /// # Errors
     /// The status of the server, or of the way to it.
     pub(crate) async fn unary<M: Method>(&self, request: M) -> Result<M::Response, Status> {
+        self.unary_as(request, None).await
+    }
+
+    /// The same by somebody who shows this in `authorization`.
+    ///
+    /// # Errors
+    /// As [`Calls::unary`].
+    pub(crate) async fn unary_as<M: Method>(
+        &self,
+        request: M,
+        who: Option<&HeaderValue>,
+    ) -> Result<M::Response, Status> {
         if self.by_web.load(Ordering::Relaxed) {
-            return self.web.unary(request).await;
+            return self.web.unary_as(request, who).await;
         }
-        let failure = match self.unary_http2(request.clone()).await {
+        let failure = match self.unary_http2(request.clone(), who).await {
             Ok(response) => return Ok(response),
             Err(failure) => failure,
         };
         match self.settle_again::<M>(failure).await? {
-            true => self.web.unary(request).await,
-            false => self.unary_http2(request).await.map_err(|it| it.status),
+            true => self.web.unary_as(request, who).await,
+            false => {
+                let again = self.unary_http2(request, who).await;
+                again.map_err(|it| it.status)
+            }
         }
     }
 
@@ -151,7 +166,7 @@ impl Calls {
 
     /// Whether gRPC-Web is what passes.
     async fn find(&self) -> Result<bool, Status> {
-        let http2 = self.unary_http2(GetConfigRequest {});
+        let http2 = self.unary_http2(GetConfigRequest {}, None);
         let web = self.web.unary(GetConfigRequest {});
         tokio::pin!(http2, web);
         let broken = match timeout(HEAD_START, &mut http2).await {
@@ -185,9 +200,17 @@ impl Calls {
         tonic::Request::from_parts(metadata, Extensions::default(), message)
     }
 
-    async fn unary_http2<M: Method>(&self, request: M) -> Result<M::Response, Failure> {
+    async fn unary_http2<M: Method>(
+        &self,
+        request: M,
+        who: Option<&HeaderValue>,
+    ) -> Result<M::Response, Failure> {
         let mut grpc = self.http2.clone();
         let mut request = self.request(request);
+        if let Some(who) = who {
+            let fields = request.metadata_mut().as_mut();
+            fields.insert(header::AUTHORIZATION, who.clone());
+        }
         request.set_timeout(UNARY_TIMEOUT);
         let call = async {
             grpc.ready().await.map_err(|error| Failure::of(&*error))?;

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::super::kept::Kept;
 use super::challenges::Challenges;
 use super::config::{AcmeConfig, AcmeName};
-use super::https::Https;
+use crate::https::Https;
 
 /// Orders certificates, with an account that is kept.
 pub(super) struct Orders {
