@@ -248,7 +248,7 @@ mod tests {
                 return Ok(());
             };
             prop_assert!(sent.state().len() <= MAX_STATE);
-            prop_assert_eq!(TraceContext::parse(sent.parent(), sent.state()), Ok(sent.clone()));
+            prop_assert_eq!(TraceContext::parse(sent.parent(), sent.state()), Ok(sent));
         }
     }
 }
