@@ -107,7 +107,9 @@ async fn read_all(urls: &[MetricsUrl]) -> Vec<Reading> {
     join_all(readings).await
 }
 
-async fn read(url: &MetricsUrl) -> Result<Samples, Box<dyn std::error::Error + Send + Sync>> {
+type Fault = Box<dyn std::error::Error + Send + Sync>;
+
+async fn read(url: &MetricsUrl) -> Result<Samples, Fault> {
     let stream = TcpStream::connect(&url.authority).await?;
     let (mut http, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
@@ -119,13 +121,16 @@ async fn read(url: &MetricsUrl) -> Result<Samples, Box<dyn std::error::Error + S
         let response = http.send_request(request).await?;
         let status = response.status();
         let body = Limited::new(response.into_body(), MOST).collect().await?;
-        Ok((status, body.to_bytes()))
+        Ok::<_, Fault>((status, body.to_bytes()))
     };
+    tokio::pin!(asking);
     let (status, body) = tokio::select! {
-        answered = asking => answered.map_err(|why: Box<dyn std::error::Error + Send + Sync>| why)?,
+        biased;
+        answered = &mut asking => answered?,
         ended = connection => {
             ended?;
-            return Err("it ended the connection".into());
+            // What came before the end is there to be read.
+            asking.await?
         }
     };
     let samples = Samples::parse(&String::from_utf8_lossy(&body));

@@ -11,6 +11,7 @@
 use std::any::TypeId;
 use std::ffi::{OsStr, OsString};
 use std::ops::Range;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
@@ -143,11 +144,8 @@ fn named(arguments: &[OsString]) -> Option<OsString> {
         if argument == "--config" {
             return rest.next().cloned();
         }
-        let value = argument
-            .to_str()
-            .and_then(|it| it.strip_prefix("--config="));
-        if let Some(value) = value {
-            return Some(value.into());
+        if let Some(value) = argument.as_bytes().strip_prefix(b"--config=") {
+            return Some(OsStr::from_bytes(value).to_owned());
         }
     }
     std::env::var_os("PEERSOX_CONFIG")
@@ -156,13 +154,15 @@ fn named(arguments: &[OsString]) -> Option<OsString> {
 /// Whether a flag stands among the arguments: no value begins with two dashes.
 fn is_typed(arguments: &[OsString], key: &str) -> bool {
     let name = |it: &OsString| {
-        let text = it.to_str()?.strip_prefix("--")?.to_owned();
-        Some(
-            text.split_once('=')
-                .map_or(text.clone(), |(name, _)| name.to_owned()),
-        )
+        let text = it.as_bytes().strip_prefix(b"--")?.to_owned();
+        text.split(|byte| *byte == b'=')
+            .next()
+            .map(<[u8]>::to_owned)
     };
-    arguments.iter().filter_map(name).any(|it| it == key)
+    arguments
+        .iter()
+        .filter_map(name)
+        .any(|it| it == key.as_bytes())
 }
 
 fn read(text: &str) -> Result<Vec<Setting>, Wrong> {
@@ -306,18 +306,20 @@ fn line(text: &str, span: &Range<usize>) -> usize {
     before.matches('\n').count() + 1
 }
 
-/// A value without the password that it may hold as a URL.
+/// A value without the password that it may hold as a URL, and without a query, which may be a secret.
 pub(crate) fn masked(value: &str) -> String {
     let Some((scheme, rest)) = value.split_once("://") else {
         return value.to_owned();
     };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let Some((user, _)) = rest[..end].rsplit_once('@') else {
-        return value.to_owned();
+    let (rest, query) = match rest.split_once('?') {
+        Some((rest, _)) => (rest, "?…"),
+        None => (rest, ""),
     };
-    match user.split_once(':') {
-        None => value.to_owned(),
-        Some((name, _)) => format!("{scheme}://{name}:…{}", &rest[user.len()..]),
+    let end = rest.find(['/', '#']).unwrap_or(rest.len());
+    let user = rest[..end].rsplit_once('@').map(|(user, _)| user);
+    match user.and_then(|user| Some((user, user.split_once(':')?.0))) {
+        None => format!("{scheme}://{rest}{query}"),
+        Some((user, name)) => format!("{scheme}://{name}:…{}{query}", &rest[user.len()..]),
     }
 }
 

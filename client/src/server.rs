@@ -29,10 +29,6 @@ pub struct Server {
     trust: Trust,
     dialer: Dialer,
     calls: Calls,
-    #[cfg_attr(
-        target_arch = "wasm32",
-        expect(dead_code, reason = "legs of pages say no trace")
-    )]
     trace: Option<TraceContext>,
     /// What is shown when a pairing is created. Marked as sensitive, so that nothing prints it.
     who: Option<HeaderValue>,

@@ -82,12 +82,20 @@ impl Access {
         }
     }
 
+    /// Whether an account is that of a key of the list.
+    pub(crate) fn is_key(&self, account: &Account) -> bool {
+        match self {
+            Self::Keys(keys) => keys.borrow().quota(account).is_some(),
+            Self::Everybody | Self::Tokens(_) => false,
+        }
+    }
+
     /// What an account may hold to which this was granted last, if anything. An account whose key was
-    /// withdrawn keeps what it has.
+    /// withdrawn keeps the quota that it had when it created something last, as far as that is known.
     pub(crate) fn quota(&self, account: &Account, granted: Option<Quota>) -> Quota {
         match self {
             Self::Everybody => Quota::default(),
-            Self::Keys(keys) => keys.borrow().quota(account).unwrap_or_default(),
+            Self::Keys(keys) => keys.borrow().quota(account).or(granted).unwrap_or_default(),
             Self::Tokens(tokens) => granted.unwrap_or(tokens.quota),
         }
     }

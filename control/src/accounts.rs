@@ -126,8 +126,7 @@ impl Accounts {
         held.has_bytes(quota, now)?;
         let lasts = |id: &PairingId, until: &mut Timestamp| *until > now || is_online(*id);
         held.sessions.retain(lasts);
-        held.sessions.remove(&pairing);
-        let others = held.sessions.len() as u64;
+        let others = held.sessions.keys().filter(|id| **id != pairing).count() as u64;
         if quota.sessions.is_some_and(|most| others >= most) {
             return Err(Over::Sessions);
         }

@@ -41,7 +41,8 @@ impl<S: Store> Shared<S> {
                 }
             }
         }
-        self.sessions.tidy(now);
+        let is_online = |pairing| self.presence.online(pairing) != [false; 2];
+        self.sessions.tidy(now, is_online);
         if self.config.access.wants().is_some() && self.accounts.is_due(now) {
             self.count_accounts(now).await?;
         }

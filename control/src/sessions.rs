@@ -7,9 +7,10 @@
 //! ```
 //!
 //! A report may be lost, or come twice: the first one of a session tells that it began, whatever else it
-//! says.
+//! says. A pairing that moves has a session at either relay for a while, and that of the former relay ends
+//! last.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use peersox_core::time::Timestamp;
 
 use crate::accounts::Over;
 use crate::service::Shared;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// Something that happened to a pairing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,55 +83,96 @@ pub struct SessionReport {
     pub ended: bool,
 }
 
-/// The sessions that relays told of and that have not ended: the newest of each pairing.
+/// The sessions that relays told of, by pairing and by when they began.
 #[derive(Debug, Default)]
-pub(crate) struct Sessions(Mutex<HashMap<PairingId, Known>>);
+pub(crate) struct Sessions(Mutex<HashMap<PairingId, BTreeMap<Timestamp, Known>>>);
 
 #[derive(Clone, Debug)]
 struct Known {
-    began: Timestamp,
     heard: Timestamp,
     bytes: u64,
     account: Option<Account>,
+    ended: bool,
+}
+
+/// What a report adds to what is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Adds {
+    /// Its session was not known. So many bytes are new: none if the session is old, as others have counted
+    /// what was before, or nobody will.
+    Session { bytes: u64 },
+    /// Bytes of a session on this account.
+    Bytes {
+        account: Option<Account>,
+        bytes: u64,
+    },
+    /// It comes again.
+    Nothing,
 }
 
 impl Sessions {
-    fn known(&self, report: &SessionReport) -> Option<Known> {
+    fn judge(&self, report: &SessionReport) -> Adds {
         let sessions = self.lock();
         let known = sessions.get(&report.pairing);
-        known.filter(|it| it.began == report.began).cloned()
+        match known.and_then(|it| it.get(&report.began)) {
+            None if report.lasted > LATE => Adds::Session { bytes: 0 },
+            None => Adds::Session {
+                bytes: report.bytes,
+            },
+            Some(known) if known.ended => Adds::Nothing,
+            Some(known) => Adds::Bytes {
+                account: known.account.clone(),
+                bytes: report.bytes.saturating_sub(known.bytes),
+            },
+        }
     }
 
     fn note(&self, report: &SessionReport, account: Option<&Account>, now: Timestamp) {
-        let mut sessions = self.lock();
-        if report.ended {
-            sessions.remove(&report.pairing);
-            return;
-        }
         let known = Known {
-            began: report.began,
             heard: now,
             bytes: report.bytes,
             account: account.cloned(),
+            ended: report.ended,
         };
-        sessions.insert(report.pairing, known);
+        let mut sessions = self.lock();
+        let of_pairing = sessions.entry(report.pairing).or_default();
+        of_pairing.insert(report.began, known);
     }
 
-    /// Forgets sessions whose end was never told.
-    pub(crate) fn tidy(&self, now: Timestamp) {
-        let lasts = |known: &Known| now.saturating_since(known.heard) < FORGOTTEN;
-        self.lock().retain(|_, known| lasts(known));
+    /// Whether a session of a pairing goes on, at whichever relay.
+    fn goes_on(&self, pairing: PairingId) -> bool {
+        let sessions = self.lock();
+        let of_pairing = sessions.get(&pairing);
+        of_pairing.is_some_and(|it| it.values().any(|known| !known.ended))
+    }
+
+    /// Forgets sessions that have ended, and those whose end was never told.
+    pub(crate) fn tidy(&self, now: Timestamp, is_online: impl Fn(PairingId) -> bool) {
+        self.lock().retain(|pairing, of_pairing| {
+            of_pairing.retain(|_, known| {
+                let silent = now.saturating_since(known.heard);
+                match known.ended {
+                    true => silent < AGAIN,
+                    false => silent < FORGOTTEN || is_online(*pairing),
+                }
+            });
+            !of_pairing.is_empty()
+        });
     }
 
     /// No critical section leaves half a change behind, so a poisoned lock is as good as new.
-    fn lock(&self) -> MutexGuard<'_, HashMap<PairingId, Known>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<PairingId, BTreeMap<Timestamp, Known>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A session that says nothing for so long forwards nothing, or is over. One that goes on is told of again,
-/// as the same.
+/// A session of which nobody is attached and that says nothing for so long is over.
 const FORGOTTEN: Duration = Duration::from_secs(24 * 60 * 60);
+/// For how long the end of a session may be told again.
+const AGAIN: Duration = Duration::from_secs(60);
+/// A session that is told of for the first time when it is as old as this was known to somebody before: to
+/// this node before it was started again, or to others.
+const LATE: Duration = Duration::from_secs(60);
 
 impl<S: Store> Shared<S> {
     /// A relay told of a session.
@@ -139,14 +181,19 @@ impl<S: Store> Shared<S> {
     /// [`Over`] if the relay has to let go of it.
     pub(crate) async fn hear_session(&self, report: SessionReport) -> Result<(), Over> {
         let now = (self.clock)();
-        let known = self.sessions.known(&report);
-        let (account, counted) = match known {
-            Some(known) => (known.account, known.bytes),
-            None => {
-                let account = self.account_of(report.pairing, now).await;
+        let (account, bytes) = match self.sessions.judge(&report) {
+            Adds::Nothing => return Ok(()),
+            Adds::Bytes { account, bytes } => (account, bytes),
+            Adds::Session { bytes } => {
+                let account = match self.account_of(report.pairing, now).await {
+                    Ok(account) => account,
+                    // The next report says all of this, too.
+                    Err(_) if !report.ended => return Ok(()),
+                    Err(_) => None,
+                };
                 let began = report.began;
                 self.happened(What::Connected { began }, report.pairing, account.as_ref());
-                (account, 0)
+                (account, bytes)
             }
         };
         self.sessions.note(&report, account.as_ref(), now);
@@ -161,10 +208,9 @@ impl<S: Store> Shared<S> {
         let Some(account) = account else {
             return Ok(());
         };
-        if report.ended {
+        if report.ended && !self.sessions.goes_on(report.pairing) {
             self.accounts.closed(report.pairing, &account);
         }
-        let bytes = report.bytes.saturating_sub(counted);
         self.metrics
             .creators
             .carried(self.counted_key(Some(&account)), bytes);
@@ -174,10 +220,16 @@ impl<S: Store> Shared<S> {
     }
 
     /// On whose account a pairing was created. Where everybody may create, the store is not asked.
-    async fn account_of(&self, pairing: PairingId, now: Timestamp) -> Option<Account> {
-        self.config.access.wants()?;
-        let stored = self.store.load(pairing, now).await.ok()??;
-        stored.pairing.account().cloned()
+    async fn account_of(
+        &self,
+        pairing: PairingId,
+        now: Timestamp,
+    ) -> Result<Option<Account>, StoreError> {
+        if self.config.access.wants().is_none() {
+            return Ok(None);
+        }
+        let stored = self.store.load(pairing, now).await?;
+        Ok(stored.and_then(|it| it.pairing.account().cloned()))
     }
 
     /// A code was redeemed for good.
@@ -196,8 +248,83 @@ impl<S: Store> Shared<S> {
         let _ = self.events.send(happened);
     }
 
-    /// An account as metrics name it: subjects of tokens are too many to be counted one by one.
+    /// An account as metrics name it, if it is that of a key, withdrawn or not: subjects of tokens are too
+    /// many to be counted one by one.
     pub(crate) fn counted_key<'a>(&self, account: Option<&'a Account>) -> Option<&'a Account> {
-        account.filter(|_| self.config.access.wants() == Some("key"))
+        let is_key =
+            |it: &&Account| self.config.access.is_key(it) || self.metrics.creators.is_known(it);
+        account.filter(is_key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
+    const PAIRING: PairingId = PairingId::from_bytes([7; 16]);
+
+    fn report(began: u64, lasted: u64, bytes: u64, ended: bool) -> SessionReport {
+        SessionReport {
+            pairing: PAIRING,
+            began: NOW + Duration::from_secs(began),
+            lasted: Duration::from_secs(lasted),
+            bytes,
+            ended,
+        }
+    }
+
+    /// What a report adds, which is noted then.
+    fn adds(sessions: &Sessions, report: &SessionReport) -> Adds {
+        let adds = sessions.judge(report);
+        sessions.note(report, None, report.began + report.lasted);
+        adds
+    }
+
+    fn bytes(bytes: u64) -> Adds {
+        Adds::Bytes {
+            account: None,
+            bytes,
+        }
+    }
+
+    #[test]
+    fn a_pairing_that_moves_is_counted_once_and_goes_on() {
+        let sessions = Sessions::default();
+        let (first, second) = (report(0, 1, 10, false), report(30, 1, 5, false));
+        assert_eq!(adds(&sessions, &first), Adds::Session { bytes: 10 });
+        assert_eq!(adds(&sessions, &second), Adds::Session { bytes: 5 });
+        assert_eq!(adds(&sessions, &report(0, 32, 12, true)), bytes(2));
+        assert!(sessions.goes_on(PAIRING), "at the second relay");
+        assert_eq!(adds(&sessions, &report(30, 3, 6, false)), bytes(1));
+        assert_eq!(adds(&sessions, &report(0, 32, 12, true)), Adds::Nothing);
+        assert_eq!(adds(&sessions, &report(30, 9, 6, true)), bytes(0));
+        assert!(!sessions.goes_on(PAIRING));
+
+        sessions.tidy(NOW + Duration::from_secs(90), |_| false);
+        assert_eq!(sessions.judge(&report(30, 9, 6, true)), Adds::Nothing);
+        sessions.tidy(NOW + Duration::from_secs(100), |_| false);
+        assert!(sessions.lock().is_empty());
+    }
+
+    #[test]
+    fn what_a_session_carried_before_this_node_knew_it_is_not_charged() {
+        let sessions = Sessions::default();
+        let old = report(0, 3_600, 1_000_000, false);
+        assert_eq!(adds(&sessions, &old), Adds::Session { bytes: 0 });
+        assert_eq!(
+            adds(&sessions, &report(0, 3_610, 1_000_007, false)),
+            bytes(7)
+        );
+
+        // One that forwards nothing for days is still known while somebody is attached.
+        let days = NOW + Duration::from_secs(3 * 24 * 3_600);
+        sessions.tidy(days, |_| true);
+        assert_eq!(
+            sessions.judge(&report(0, 259_200, 1_000_009, false)),
+            bytes(2)
+        );
+        sessions.tidy(days, |_| false);
+        assert!(sessions.lock().is_empty());
     }
 }

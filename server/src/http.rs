@@ -114,23 +114,28 @@ impl Http {
             let (forwarded, proxied) = (Arc::clone(&forwarded), Arc::clone(&proxied));
             let connections = connections.clone();
             tasks.spawn(async move {
+                let open = connections.opened();
                 let served = async {
                     let caller = (address.ip(), place);
-                    let (address, place) = match &*proxied {
+                    let (client, place) = match &*proxied {
                         Some(proxied) => {
                             let named = named(proxied, &pool, &mut stream, caller).await;
-                            named.inspect_err(|_| connections.failed(Failed::Proxy))?
+                            named.map_err(|(failed, error)| {
+                                connections.failed(failed);
+                                error
+                            })?
                         }
-                        None => caller,
+                        None => (Some(caller.0), caller.1),
                     };
                     let connection = Connection {
-                        address,
+                        address: client.unwrap_or(address.ip()),
                         router,
                         prefix,
-                        forwarded,
+                        // Where nobody is named, headers of HTTP are whoever's.
+                        forwarded: client.map_or_else(Arc::default, |_| forwarded),
                         hsts,
                         served: AtomicBool::new(false),
-                        load: Load::new(place, connections.opened()),
+                        load: Load::new(place, open),
                         idle: IDLE,
                         connections,
                     };
@@ -144,21 +149,36 @@ impl Http {
     }
 }
 
-/// The client of a connection, and its place among those of its own network instead of its proxy's.
+/// The client of a connection, if somebody is named, and its place among those of its own network instead of
+/// its proxy's.
 async fn named(
     proxied: &Proxied,
     pool: &Pool,
     stream: &mut TcpStream,
     (address, place): (IpAddr, Place),
-) -> Result<(IpAddr, Place), Box<dyn Error + Send + Sync>> {
+) -> Result<(Option<IpAddr>, Place), (Failed, Box<dyn Error + Send + Sync>)> {
     let client = tokio::time::timeout(FIRST_REQUEST, proxied.client(stream, address)).await;
-    let late = |_| format!("no PROXY header within {} s", FIRST_REQUEST.as_secs());
-    let client = client.map_err(late)??;
-    if client == address.to_canonical() {
-        return Ok((address, place));
-    }
+    let client = client.map_err(|_| {
+        let failed = match proxied.trusts(address) {
+            true => Failed::Proxy,
+            false => Failed::Silent,
+        };
+        let late = format!("no PROXY header within {} s", FIRST_REQUEST.as_secs());
+        (failed, late.into())
+    })?;
+    let client = client.map_err(|error| (Failed::Proxy, error.into()))?;
+    let Some(named) = client.filter(|it| *it != address.to_canonical()) else {
+        return Ok((client, place));
+    };
     drop(place);
-    Ok((client, pool.take(client, 1)?))
+    let place = pool.take(named, 1).map_err(|full| {
+        let failed = match full {
+            Full::Cap => Failed::Full,
+            Full::Share => Failed::Share,
+        };
+        (failed, full.into())
+    })?;
+    Ok((client, place))
 }
 
 /// Why a connection ended, for the log.

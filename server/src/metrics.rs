@@ -2,7 +2,7 @@
 //! the older format of Prometheus.
 //!
 //! docs/operations.md explains each metric. Labels have few values, all known beforehand, but for the names
-//! of relays.
+//! of relays and keys.
 
 mod bridge;
 mod certificate;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! a trusted proxy   PROXY TCP4 203.0.113.9 …, then TLS or HTTP   the client is 203.0.113.9
-//!                   PROXY LOCAL, then TLS or HTTP                the proxy asks for itself: a health check
+//!                   PROXY LOCAL or UNKNOWN, then TLS or HTTP     nobody is named, and headers of HTTP name nobody
 //!                   anything else, or nothing in time            closed
 //! anybody else      TLS or HTTP                                  the client is who called
 //!                   PROXY …                                      closed
@@ -50,15 +50,16 @@ impl Proxied {
         Self { trusted, warned }
     }
 
-    /// The client of a connection from `peer`. Waits for the first bytes; the caller bounds the time of that.
+    /// The client of a connection from `peer`; nobody if a trusted proxy names none. Waits for the first bytes;
+    /// the caller bounds the time of that.
     pub(crate) async fn client(
         &self,
         stream: &mut TcpStream,
         peer: IpAddr,
-    ) -> Result<IpAddr, Unknown> {
+    ) -> Result<Option<IpAddr>, Unknown> {
         if !self.trusted.contains(peer) {
             return match begins_with_a_header(stream).await? {
-                false => Ok(peer),
+                false => Ok(Some(peer)),
                 true => {
                     self.warn(1, peer, UNTRUSTED);
                     Err(Unknown::Untrusted)
@@ -69,8 +70,11 @@ impl Proxied {
         if matches!(named, Err(Unknown::Missing)) {
             self.warn(0, peer, MISSING);
         }
-        // Without an address the proxy speaks for itself.
-        Ok(named?.unwrap_or(peer))
+        named
+    }
+
+    pub(crate) fn trusts(&self, peer: IpAddr) -> bool {
+        self.trusted.contains(peer)
     }
 
     fn warn(&self, which: usize, address: IpAddr, text: &str) {
@@ -163,7 +167,7 @@ mod tests {
 
     /// What is found out about a connection from 127.0.0.1 that says these pieces, one after the other, and
     /// then hangs up; and what is left to be read.
-    async fn told(trusted: &str, pieces: &[&[u8]]) -> (Result<IpAddr, Unknown>, Vec<u8>) {
+    async fn told(trusted: &str, pieces: &[&[u8]]) -> (Result<Option<IpAddr>, Unknown>, Vec<u8>) {
         let proxied = Proxied::new([trusted.parse().unwrap()].into_iter().collect());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -203,13 +207,13 @@ mod tests {
                 b"PROXY TCP6 2001:db8::1 2001:db8::2 51000 443\r\n",
                 "2001:db8::1",
             ),
-            (b"PROXY UNKNOWN\r\n", "127.0.0.1"),
+            (b"PROXY UNKNOWN\r\n", "nobody"),
             (&v4, "203.0.113.9"),
             (&v6, "2001:db8::1"),
             (&mapped, "203.0.113.9"),
             (&with_more, "203.0.113.9"),
-            (&local, "127.0.0.1"),
-            (&unix, "127.0.0.1"),
+            (&local, "nobody"),
+            (&unix, "nobody"),
         ] {
             let bytes: Vec<&[u8]> = header.chunks(1).collect();
             for pieces in [
@@ -218,7 +222,12 @@ mod tests {
                 [&bytes[..], &[b"\x16rest"]].concat(),
             ] {
                 let (client, rest) = told("127.0.0.1", &pieces).await;
-                assert_eq!(client.unwrap().to_string(), expected, "{header:?}");
+                let client = client.unwrap().map(|it| it.to_string());
+                assert_eq!(
+                    client.as_deref().unwrap_or("nobody"),
+                    expected,
+                    "{header:?}"
+                );
                 assert_eq!(rest, b"\x16rest", "{header:?}");
             }
         }
@@ -258,7 +267,7 @@ mod tests {
         }
         for said in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x16\x03\x01", b"PR", b""] {
             let (client, rest) = told("10.0.0.0/8", &[said]).await;
-            assert_eq!(client.unwrap().to_string(), "127.0.0.1");
+            assert_eq!(client.unwrap().unwrap().to_string(), "127.0.0.1");
             assert_eq!(rest, said);
         }
     }

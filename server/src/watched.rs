@@ -22,7 +22,7 @@ pub(crate) struct Watched<const N: usize> {
     seen: [Seen; N],
 }
 
-/// By what a change of a file shows: device, inode, length and time of the last change; none of a file that
+/// By what a change of a file shows: device, inode, length and time of the last change, of its mode, too; none of a file that
 /// is not there. Links are followed, so that one that leads elsewhere shows, too.
 type Seen = Option<(u64, u64, u64, i64, i64)>;
 
@@ -72,7 +72,7 @@ impl<const N: usize> Watched<N> {
 fn seen<const N: usize>(paths: &[PathBuf; N]) -> [Seen; N] {
     let look = |path: &Path| {
         let found = fs::metadata(path).ok()?;
-        let changed = (found.mtime(), found.mtime_nsec());
+        let changed = (found.ctime(), found.ctime_nsec());
         Some((found.dev(), found.ino(), found.len(), changed.0, changed.1))
     };
     std::array::from_fn(|at| look(&paths[at]))

@@ -44,8 +44,16 @@ pub struct Webhook {
 }
 
 /// A URL of `http` or `https`, without a user name or password.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct WebhookUrl(Url);
+
+/// The host alone: path and query may hold a secret.
+impl std::fmt::Debug for WebhookUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let host = self.0.host_str().unwrap_or_default();
+        f.debug_tuple("WebhookUrl").field(&host).finish()
+    }
+}
 
 /// A text is not where a webhook can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

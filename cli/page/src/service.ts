@@ -14,7 +14,7 @@
  * which is kept until there are two newer ones.
  */
 
-import { keep, Refused } from './shared.js'
+import { forgetShared, keep, Refused } from './shared.js'
 
 /** The paths of all parts, relative to this script, and the beginning of the SHA-256 of each. */
 declare const PARTS: readonly (readonly [path: string, digest: string])[]
@@ -68,7 +68,12 @@ worker.addEventListener('activate', (event) => event.waitUntil(activate()))
 
 async function install(): Promise<void> {
   const cache = await caches.open(NAME)
-  await Promise.all(PARTS.map(([path, digest]) => add(cache, path, digest)))
+  const done = await Promise.allSettled(PARTS.map(([path, digest]) => add(cache, path, digest)))
+  const failed = done.find((it) => it.status === 'rejected')
+  if (!failed) return
+  // Half a version is none.
+  await caches.delete(NAME)
+  throw failed.reason
 }
 
 /** What is in the cache has been checked. */
@@ -101,14 +106,24 @@ worker.addEventListener('fetch', (event) => {
   if (path.startsWith('assets/')) event.respondWith(part(request))
 })
 
-async function page({ request, preloadResponse }: Fetched): Promise<Response> {
-  const kept = await (await caches.open(NAME)).match('./')
+async function page(event: Fetched): Promise<Response> {
+  const { request, preloadResponse } = event
+  const cache = await caches.open(NAME)
+  const kept = await cache.match('./')
   const asked = Promise.resolve(preloadResponse).then((it) => it ?? fetch(request))
   if (!kept) return asked
+  event.waitUntil(renewed(cache, kept, asked))
   const late = new Promise<Response>((resolve) => setTimeout(resolve, PATIENCE, kept))
   // A proxy whose server is away answers, too.
   const usable = asked.then((it) => (it.status >= 500 ? kept : it))
   return Promise.race([usable, late]).catch(() => kept)
+}
+
+/** Keeps the page as it came now: the same bytes may come with another policy, as relays come and go. */
+async function renewed(cache: Cache, kept: Response, asked: Promise<Response>): Promise<void> {
+  const tag = kept.headers.get('etag')
+  const now = await asked.catch(() => undefined)
+  if (tag && now?.ok && !now.redirected && now.headers.get('etag') === tag) await cache.put('./', now.clone())
 }
 
 async function part(request: Request): Promise<Response> {
@@ -126,6 +141,8 @@ async function share(request: Request): Promise<Response> {
   try {
     await keep(HOME.pathname, await request.formData())
   } catch (error) {
+    // A newer one takes the place of what was there, also if it cannot be taken.
+    await forgetShared(HOME.pathname)
     word = error instanceof Refused ? error.word : 'failed'
   }
   return Response.redirect(`./?shared=${word}`, 303)

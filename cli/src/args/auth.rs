@@ -87,7 +87,7 @@ pub(crate) struct Credential {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   peersox key ci >> keys            shows the key, and adds its line to the file of --auth-keys-file
-  peersox key ci >> keys 2> ci.key  writes both to files")]
+  (umask 077; peersox key ci >> keys 2> ci.key)   writes both to files that nobody else reads")]
 pub(crate) struct NewKey {
     /// Whose key it is: 1 to 64 of letters, digits, `.`, `_` and `-`.
     #[arg(value_name = "NAME")]

@@ -53,7 +53,7 @@ impl Keys {
         self.0.iter().map(|entry| &entry.name.0)
     }
 
-    /// What an account may hold, by the first line with its name.
+    /// What an account may hold: all lines with its name say the same.
     pub(super) fn quota(&self, account: &Account) -> Option<Quota> {
         let mut entries = self.0.iter();
         Some(entries.find(|entry| entry.name.0 == *account)?.quota)
@@ -90,6 +90,11 @@ impl FromStr for Keys {
             let entry = Entry::of(name, words).map_err(bad)?;
             if entries.iter().any(|other| other.hash == entry.hash) {
                 return Err(bad("the same key stands in a line above".to_owned()));
+            }
+            let differs = |it: &Entry| it.name == entry.name && it.quota != entry.quota;
+            if entries.iter().any(differs) {
+                let why = "a line above gives this name another quota; write the same in both";
+                return Err(bad(why.to_owned()));
             }
             if entries.len() == Self::MOST {
                 return Err(bad(format!("there are more than {} keys", Self::MOST)));
@@ -221,7 +226,7 @@ mod tests {
             "# who may\n\n{}\n{} pairings=3 bytes=1G # a comment\n{}\n",
             one.line(&name("ci")),
             other.line(&name("app")),
-            Key::random().line(&name("app")),
+            Key::random().line(&name("app")) + " bytes=1000M pairings=3",
         );
         let keys: Keys = list.parse().unwrap();
         assert_eq!(keys.len(), 3);
@@ -258,6 +263,10 @@ mod tests {
             ),
             ("ci".to_owned(), "line 1: behind the name"),
             (line.to_uppercase(), "line 1: behind the name"),
+            (
+                format!("{line} pairings=2\n{}", Key::random().line(&name("ci"))),
+                "line 2: a line above gives this name another quota",
+            ),
             (format!("{line} legs=2"), "line 1: `legs=2` is no quota"),
             (line.replace("ci", "c/i"), "line 1: the name of a key"),
         ] {

@@ -1,5 +1,8 @@
 //! Who created pairings, and how much each key holds.
 
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use peersox_core::pairing::Account;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -19,6 +22,8 @@ pub(crate) struct Creators {
     key_pairings: Family<By, Gauge>,
     key_sessions: Family<By, Gauge>,
     key_bytes: Family<By, Counter>,
+    /// The keys that there were since the start.
+    known: Arc<Mutex<HashSet<Account>>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -99,6 +104,7 @@ impl Default for Creators {
             key_pairings: Family::default(),
             key_sessions: Family::default(),
             key_bytes: Family::default(),
+            known: Arc::default(),
         }
     }
 }
@@ -139,6 +145,9 @@ impl Creators {
 
     /// There is a key of this name. What has not happened yet is 0, and not absent.
     pub(crate) fn knows(&self, key: &Account) {
+        if !self.lock().insert(key.clone()) {
+            return;
+        }
         let by = By {
             key: key.to_string(),
         };
@@ -148,6 +157,16 @@ impl Creators {
         for family in [&self.key_pairings, &self.key_sessions] {
             let _ = family.get_or_create(&by);
         }
+    }
+
+    /// Whether there is a key of this name, or was one since the start.
+    pub(crate) fn is_known(&self, account: &Account) -> bool {
+        self.lock().contains(account)
+    }
+
+    /// No critical section leaves half a change behind, so a poisoned lock is as good as new.
+    fn lock(&self) -> MutexGuard<'_, HashSet<Account>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An account has asked for more than it may have, or has used more.

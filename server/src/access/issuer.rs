@@ -10,6 +10,7 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -56,14 +57,36 @@ impl KeySetFile {
 
 fn read(path: &Path) -> Result<KeySet, String> {
     let at = |why: String| format!("cannot use the key set in {}: {why}", path.display());
+    let mode = std::fs::metadata(path).map(|it| it.mode());
+    if mode.map_err(|error| at(error.to_string()))? & 0o022 != 0 {
+        return Err(at(
+            "others may write to it, and so decide who may create; `chmod go-w` takes that away"
+                .to_owned(),
+        ));
+    }
     let json = std::fs::read(path).map_err(|error| at(error.to_string()))?;
     KeySet::from_json(&json).map_err(|error| at(error.to_string()))
 }
 
 /// The URL of a key set: `https`, or `http` at this machine. Whoever answers there says who may create
 /// pairings.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct KeySetUrl(Url);
+
+impl KeySetUrl {
+    /// For the log: without a query, which may hold a secret.
+    fn shown(&self) -> String {
+        let mut url = self.0.clone();
+        url.set_query(None);
+        url.to_string()
+    }
+}
+
+impl std::fmt::Debug for KeySetUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("KeySetUrl").field(&self.shown()).finish()
+    }
+}
 
 /// A text is not where a key set can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -149,11 +172,11 @@ async fn fetch(url: &KeySetUrl, present: &Present, mut questions: Questions, ask
     loop {
         let age = match get(&https, url).await {
             Ok((set, age)) => {
-                take(present, Ok(set), &url.0);
+                take(present, Ok(set), &url.shown());
                 age
             }
             Err(why) => {
-                take(present, Err(why), &url.0);
+                take(present, Err(why), &url.shown());
                 PAUSE
             }
         };
@@ -172,7 +195,7 @@ async fn fetch(url: &KeySetUrl, present: &Present, mut questions: Questions, ask
                 let others = std::iter::from_fn(|| questions.try_recv().ok());
                 let waiting: Vec<_> = others.chain([question]).collect();
                 if let Ok((set, _)) = get(&https, url).await {
-                    take(present, Ok(set), &url.0);
+                    take(present, Ok(set), &url.shown());
                 }
                 // They look again now.
                 drop(waiting);
