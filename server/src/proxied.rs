@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! a trusted proxy   PROXY TCP4 203.0.113.9 …, then TLS or HTTP   the client is 203.0.113.9
-//!                   PROXY LOCAL or UNKNOWN, then TLS or HTTP     nobody is named, and headers of HTTP name nobody
+//!                   PROXY LOCAL or UNKNOWN, then TLS or HTTP     nobody is named, by HTTP neither
 //!                   anything else, or nothing in time            closed
 //! anybody else      TLS or HTTP                                  the client is who called
 //!                   PROXY …                                      closed
@@ -50,8 +50,8 @@ impl Proxied {
         Self { trusted, warned }
     }
 
-    /// The client of a connection from `peer`; nobody if a trusted proxy names none. Waits for the first bytes;
-    /// the caller bounds the time of that.
+    /// The client of a connection from `peer`; nobody if a trusted proxy names none. Waits for the first
+    /// bytes; the caller bounds the time of that.
     pub(crate) async fn client(
         &self,
         stream: &mut TcpStream,

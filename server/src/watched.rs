@@ -22,8 +22,8 @@ pub(crate) struct Watched<const N: usize> {
     seen: [Seen; N],
 }
 
-/// By what a change of a file shows: device, inode, length and time of the last change, of its mode, too; none of a file that
-/// is not there. Links are followed, so that one that leads elsewhere shows, too.
+/// By what a change of a file shows: device, inode, length and time of the last change, also of its
+/// mode; none of a file that is not there. Links are followed, so that one that leads elsewhere shows, too.
 type Seen = Option<(u64, u64, u64, i64, i64)>;
 
 impl<const N: usize> Watched<N> {

@@ -95,7 +95,9 @@ async fn carries_a_page(front: &Front) {
         .into_iter()
         .flatten()
         .filter_map(|rest| rest.split('"').next());
-    let parts: Vec<&str> = named.filter(|it| *it != "./").collect();
+    let parts: Vec<&str> = named
+        .filter(|it| *it != "./" && !it.starts_with('#'))
+        .collect();
     assert!(parts.len() >= 2, "{page}");
     for part in parts {
         let told = front.get(&format!("{path}/{part}")).await;
