@@ -8,6 +8,7 @@
 //! ```
 
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::os::unix::process::CommandExt as _;
 
 use clap::{CommandFactory as _, Parser as _};
@@ -78,13 +79,9 @@ fn looks_like_a_code(text: &str) -> bool {
 /// Starts this program anew, in the same process, with the code in its environment: the arguments of a
 /// process can be read by every user of the machine, its environment by its owner only. Returns if nothing is
 /// to be hidden, or if it cannot be done; then the command goes on as it is.
-pub(crate) fn hide_code(arguments: &[OsString], code: &[String]) {
-    let Some(rest) = without_code(arguments, code) else {
-        return;
-    };
-    let Ok(program) = std::env::current_exe() else {
-        return;
-    };
+pub(crate) fn hide_code(arguments: &[OsString], code: &[String]) -> Option<io::Error> {
+    let rest = without_code(arguments, code)?;
+    let program = std::env::current_exe().ok()?;
     let mut again = std::process::Command::new(program);
     if let Some(name) = arguments.first() {
         again.arg0(name);
@@ -92,8 +89,7 @@ pub(crate) fn hide_code(arguments: &[OsString], code: &[String]) {
     again.args(rest.iter().skip(1));
     again.env(VARIABLE, code.join(" "));
     // It returns only if it fails.
-    let error = again.exec();
-    tracing::debug!(%error, "the code stays in the list of processes");
+    Some(again.exec())
 }
 
 /// The arguments without the code; `None` if there is none in them, or if what is left would be read

@@ -65,7 +65,7 @@ fn main() -> ExitCode {
         Some(settings) => settings.before(&typed),
         None => typed,
     };
-    let cli = match Cli::try_parse_from(&arguments) {
+    let mut cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => return refuse(&error, &arguments, settings.as_ref()),
     };
@@ -75,8 +75,12 @@ fn main() -> ExitCode {
         let checked = serve::check::run(args, &arguments, settings.as_ref());
         return failure::report(checked, Voice::new(false));
     }
+    // While this is the only thread: others would notice, as that of the allocator does, that the program
+    // begins anew.
+    let code = cli.command.code();
+    let shown = code.and_then(|code| argv::hide_code(&arguments, code));
     let voice = Voice::new(cli.command.is_json());
-    failure::report(run(cli, &arguments), voice)
+    failure::report(run(cli, shown), voice)
 }
 
 /// Answers a command line that runs nothing: help, the version, or what is wrong with it.
@@ -105,7 +109,7 @@ fn key(args: &args::auth::NewKey) -> anyhow::Result<()> {
 /// The exit code of a command line that is wrong.
 const USAGE: u8 = 2;
 
-fn run(cli: Cli, arguments: &[OsString]) -> anyhow::Result<()> {
+fn run(cli: Cli, shown: Option<std::io::Error>) -> anyhow::Result<()> {
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("another TLS provider was installed first"))?;
@@ -121,8 +125,8 @@ fn run(cli: Cli, arguments: &[OsString]) -> anyhow::Result<()> {
         telemetry::start(&cli)
     };
     let mut command = cli.command;
-    if let Some(code) = command.code() {
-        argv::hide_code(arguments, code);
+    if let Some(error) = shown {
+        tracing::debug!(%error, "the code stays in the list of processes");
     }
     given::complete(&mut command)?;
     let is_server = matches!(command, Command::Serve(_));

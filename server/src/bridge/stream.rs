@@ -19,6 +19,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::either::Either;
+use tonic::codegen::http::Uri;
+use tonic::codegen::http::uri::InvalidUri;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use tower::service_fn;
@@ -217,9 +219,18 @@ impl Stream {
     /// A connection to this address, whatever the name of control resolves to by now.
     async fn connect(&self) -> Result<Channel, String> {
         let (control, address) = (&self.control, self.address);
-        let endpoint =
-            Endpoint::from_shared(control.origin()).map_err(|error| error.to_string())?;
-        let endpoint = endpoint
+        // The TLS is ours. For `https` tonic wants its own as soon as any crate of the program has that
+        // feature, so what is called is told apart from how it is reached.
+        let unusable = |error: &dyn std::error::Error| error.to_string();
+        let called: Uri = control
+            .origin()
+            .parse()
+            .map_err(|it: InvalidUri| unusable(&it))?;
+        let authority = called.authority().map_or("", |it| it.as_str());
+        let reached = Endpoint::from_shared(format!("http://{authority}"));
+        let reached = reached.map_err(|it| unusable(&it))?;
+        let endpoint = reached
+            .origin(called)
             .http2_keep_alive_interval(PULSE * 2)
             .keep_alive_timeout(STALLED)
             .keep_alive_while_idle(true);
