@@ -279,7 +279,8 @@ export async function pageStateChecks() {
       await dialog.dismiss()
       await leaving
     }
-    const download = b.waitForEvent('download')
+    // 150 MB take their time beside other checks.
+    const download = b.waitForEvent('download', { timeout: 240_000 })
     await b.locator('.transfer.theirs').getByRole('button', { name: 'Resume' }).click()
     await done(a, b)
     equal(await downloaded(await download), sent.hash, 'the hash')
