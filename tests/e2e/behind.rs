@@ -31,50 +31,42 @@ async fn nginx_carries_all_but_legs_over_grpc_below_a_path() {
 
 #[tokio::test]
 async fn nginx_carries_all_by_http_2() {
-    let Some(front) = Front::start(Kind::Nginx, 1).await else {
-        return;
-    };
-    carries_a_page(&front).await;
-    carries_a_pair(&front).await;
-    carries_legs_over_grpc(&front).await;
-    keeps_a_budget_for_each_client(&front).await;
+    if let Some(front) = Front::start(Kind::Nginx, 1).await {
+        carries_all(&front).await;
+    }
 }
 
 #[tokio::test]
 async fn haproxy_carries_all_where_the_server_speaks_tls() {
-    let Some(mut front) = Front::start(Kind::Haproxy, 0).await else {
-        return;
-    };
-    front.is_found_healthy().await;
-    carries_a_page(&front).await;
-    carries_a_pair(&front).await;
-    carries_legs_over_grpc(&front).await;
-    keeps_a_budget_for_each_client(&front).await;
-    believes_proxies_only(&mut front).await;
+    haproxy_carries_all(0).await;
 }
 
 #[tokio::test]
 async fn haproxy_carries_all_where_it_speaks_tls() {
-    let Some(mut front) = Front::start(Kind::Haproxy, 1).await else {
-        return;
-    };
-    front.is_found_healthy().await;
-    carries_a_page(&front).await;
-    carries_a_pair(&front).await;
-    carries_legs_over_grpc(&front).await;
-    keeps_a_budget_for_each_client(&front).await;
-    believes_proxies_only(&mut front).await;
+    haproxy_carries_all(1).await;
 }
 
 #[tokio::test]
 async fn caddy_carries_all() {
-    let Some(front) = Front::start(Kind::Caddy, 0).await else {
+    if let Some(front) = Front::start(Kind::Caddy, 0).await {
+        carries_all(&front).await;
+    }
+}
+
+async fn haproxy_carries_all(which: usize) {
+    let Some(mut front) = Front::start(Kind::Haproxy, which).await else {
         return;
     };
-    carries_a_page(&front).await;
-    carries_a_pair(&front).await;
-    carries_legs_over_grpc(&front).await;
-    keeps_a_budget_for_each_client(&front).await;
+    front.is_found_healthy().await;
+    carries_all(&front).await;
+    believes_proxies_only(&mut front).await;
+}
+
+async fn carries_all(front: &Front) {
+    carries_a_page(front).await;
+    carries_a_pair(front).await;
+    carries_legs_over_grpc(front).await;
+    keeps_a_budget_for_each_client(front).await;
 }
 
 /// The page, and each part that it names, relative to its own address.
@@ -172,10 +164,31 @@ async fn channel(front: &Front) -> Channel {
     soon(endpoint.connect_with_connector(tls)).await.unwrap()
 }
 
+/// This test is the proxy: it says who calls, or that it does not know.
+#[tokio::test]
+async fn whom_a_trusted_proxy_does_not_name_no_header_names() {
+    let options = ["--proxy-protocol", "--trust-proxy", "127.0.0.1"];
+    let server = Server::start(&options).await;
+    let guess = async |header: &str, at: usize, lines: &str| {
+        let request = [header.as_bytes(), &front::guess("", at, lines)].concat();
+        front::status(&direct(&server, LOCALHOST, &request).await)
+    };
+    let named = |last: usize| format!("PROXY TCP4 203.0.113.{last} 127.0.0.1 51000 3000\r\n");
+    let written = |last: usize| format!("x-forwarded-for: 198.51.100.{last}\r\n");
+    for at in 0..20 {
+        let of_another = guess("PROXY UNKNOWN\r\n", at, &written(at)).await;
+        assert_eq!(of_another, NOT_FOUND, "{at}");
+    }
+    let spent = guess("PROXY UNKNOWN\r\n", 20, &written(20)).await;
+    assert_eq!(
+        spent, EXHAUSTED,
+        "who wrote a header had a budget of its own"
+    );
+    assert_eq!(guess(&named(9), 21, "").await, NOT_FOUND);
+}
+
 /// A person who guesses too often is refused, whatever the request says; the next one is not.
 async fn keeps_a_budget_for_each_client(front: &Front) {
-    const NOT_FOUND: &str = "5";
-    const EXHAUSTED: &str = "8";
     let forged = "x-forwarded-for: 203.0.113.7\r\nforwarded: for=203.0.113.7\r\n";
     for at in 0..20 {
         assert_eq!(front.guess([127, 0, 0, 2], at, "").await, NOT_FOUND, "{at}");
@@ -204,6 +217,8 @@ async fn believes_proxies_only(front: &mut Front) {
     front.server.says("begins without a PROXY header").await;
 }
 
+const NOT_FOUND: &str = "5";
+const EXHAUSTED: &str = "8";
 const LOCALHOST: [u8; 4] = [127, 0, 0, 1];
 
 /// What the server answers to these bytes, from an address of this machine, until it hangs up.

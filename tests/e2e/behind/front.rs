@@ -200,22 +200,7 @@ impl Front {
 
     /// The gRPC status of a guess that comes from an address of this machine, with lines in its header.
     pub async fn guess(&self, from: [u8; 4], at: usize, lines: &str) -> String {
-        let nameplate = format!("{at:06}");
-        let body = [&[0, 0, 0, 0, 8, 0x0a, 6][..], nameplate.as_bytes()].concat();
-        let (path, port) = (self.path(), self.port);
-        let head = format!(
-            "POST {path}/peersox.v1.PairingService/JoinPairing HTTP/1.1\r\nhost: localhost:{port}\r\n\
-             connection: close\r\ncontent-type: application/grpc-web+proto\r\n{lines}\
-             content-length: {}\r\n\r\n",
-            body.len()
-        );
-        let told = self.ask(from, &[head.as_bytes(), &body].concat()).await;
-        // As a header or as a trailer, in whatever case.
-        let told = told.to_ascii_lowercase();
-        let status = told.split("grpc-status:").nth(1);
-        let status = status.unwrap_or_else(|| panic!("{told}"));
-        let digits = status.trim_start().chars();
-        digits.take_while(char::is_ascii_digit).collect()
+        status(&self.ask(from, &guess(&self.path(), at, lines)).await)
     }
 
     async fn ask(&self, from: [u8; 4], request: &[u8]) -> String {
@@ -280,4 +265,26 @@ pub async fn tls(
     let name = ServerName::try_from("localhost").unwrap();
     let tcp = connect(from, port).await?;
     TlsConnector::from(Arc::new(tls)).connect(name, tcp).await
+}
+
+/// A request that joins by the nameplate of this number, in gRPC-Web, with lines in its header.
+pub fn guess(path: &str, at: usize, lines: &str) -> Vec<u8> {
+    let nameplate = format!("{at:06}");
+    let body = [&[0, 0, 0, 0, 8, 0x0a, 6][..], nameplate.as_bytes()].concat();
+    let head = format!(
+        "POST {path}/peersox.v1.PairingService/JoinPairing HTTP/1.1\r\nhost: localhost\r\n\
+         connection: close\r\ncontent-type: application/grpc-web+proto\r\n{lines}\
+         content-length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), &body].concat()
+}
+
+/// The status of gRPC in an answer, as a header or as a trailer, in whatever case.
+pub fn status(told: &str) -> String {
+    let told = told.to_ascii_lowercase();
+    let status = told.split("grpc-status:").nth(1);
+    let status = status.unwrap_or_else(|| panic!("{told}"));
+    let digits = status.trim_start().chars();
+    digits.take_while(char::is_ascii_digit).collect()
 }

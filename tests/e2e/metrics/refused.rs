@@ -32,7 +32,7 @@ async fn what_is_turned_away_is_counted_by_its_reason() {
     assert!(counts.value(&joins("not_found")).await >= 10.0);
     assert!(counts.value(&joins("resource_exhausted")).await >= 1.0);
 
-    // A request that is none for a leg, and a Hello that is none.
+    // A request that is none for a leg.
     let plain = http_get(&server.address(), "/v1/relay").await;
     assert!(plain.starts_with("HTTP/1.1 400"), "{plain}");
     let refused = |transport, reason| {
@@ -53,7 +53,7 @@ async fn what_is_turned_away_is_counted_by_its_reason() {
         .reaches(r#"peersox_stun_requests_total{outcome="malformed"}"#, 1.0)
         .await;
 
-    // One that waits, and is cut off when the server stops.
+    // One that waits for the other.
     let mut waiting = Peer::start(&server.url(), &["connect", "--transport", "ws"]);
     let _code = waiting.code().await;
     counts.reaches("peersox_watches", 1.0).await;
