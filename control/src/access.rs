@@ -134,3 +134,27 @@ pub(crate) fn bearer(metadata: &MetadataMap) -> Option<&str> {
         .split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_is_shown_as_bearer_and_in_no_other_way() {
+        for (value, expected) in [
+            ("Bearer k", Some("k")),
+            ("bearer k", Some("k")),
+            ("BEARER two words", Some("two words")),
+            ("Basic k", None),
+            ("Bearer", None),
+            ("Bearerk", None),
+            ("k", None),
+            ("", None),
+        ] {
+            let mut metadata = MetadataMap::new();
+            metadata.insert("authorization", value.parse().unwrap());
+            assert_eq!(bearer(&metadata), expected, "{value}");
+        }
+        assert_eq!(bearer(&MetadataMap::new()), None);
+    }
+}
