@@ -11,6 +11,7 @@ use peersox_proto::v1::pairing_service_client::PairingServiceClient;
 use peersox_proto::v1::{self, CreatePairingRequest, JoinPairingRequest, OpenSessionRequest};
 use prost::Message as _;
 use quinn::crypto::rustls::QuicClientConfig;
+use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -325,6 +326,8 @@ static TLS: LazyLock<rustls::ClientConfig> = LazyLock::new(|| {
         .with_custom_certificate_verifier(anybody)
         .with_no_client_auth();
     tls.alpn_protocols = vec![b"peersox.v1".to_vec()];
+    // A session that is resumed shows the certificate with which it began.
+    tls.resumption = Resumption::disabled();
     tls
 });
 
