@@ -88,6 +88,10 @@ export async function pageAppChecks() {
     const server = await serving(scope, first)
     const page = await scope.page(server.url)
     await isKept(page)
+    // The same page comes with another policy once a server knows more relays.
+    server.policy = "frame-ancestors 'self'"
+    await page.reload()
+    await until(async () => (await keptPolicy(page)) === server.policy)
     // A question on the screen is something that a person is in the midst of.
     await page.evaluate(() => void (location.hash = '123456-tulip-ember'))
     await page.getByText('Connect to the device that shows this code?').waitFor()
@@ -130,6 +134,7 @@ export async function pageAppChecks() {
       return worker.state
     })
     equal(end, 'redundant', 'a version that does not fit together')
+    equal(await page.evaluate(async () => (await caches.keys()).length), 2, 'versions that are kept')
     server.parts = new Map()
     await page.reload()
     await page.locator('#choose').waitFor()
@@ -176,6 +181,11 @@ export async function pageAppChecks() {
     await typeCode(c, (await a.locator('#shown-code').innerText()).replace(/\s/g, ''))
     await heard(c, 'For somebody else')
     await c.getByRole('button', { name: 'Accept' }).waitFor()
+    await share(a, url, { text: 'Old' }, [])
+    await card.getByText('Old').waitFor()
+    await share(a, url, { text: '' }, [])
+    await a.getByText('The other app gave nothing that can be sent.').waitFor()
+    equal(await a.getByText('Old', { exact: true }).count(), 0, 'what was shared before')
     await share(a, url, { text: 'Old' }, [])
     await card.getByText('Old').waitFor()
     await a.evaluate(async () => {
@@ -296,6 +306,13 @@ async function lasting(scope, url, args = []) {
   return page
 }
 
+/** The policy of the page that is kept, of the newest version. */
+const keptPolicy = (page) =>
+  page.evaluate(async () => {
+    const name = (await caches.keys()).at(-1)
+    return (await (await caches.open(name)).match('./')).headers.get('content-security-policy')
+  })
+
 /** Asks the worker that waits to take over. */
 const takeOver = (page) => page.evaluate(async () => (await navigator.serviceWorker.ready).waiting.postMessage({ word: 'take over' }))
 
@@ -346,13 +363,21 @@ const scriptOf = (parts) => parts.get('/').toString().match(/assets\/page-\w+\.j
 /** A server whose parts can be replaced, as an upgrade does. Without any it hangs up. */
 async function serving(scope, parts) {
   const kinds = { js: 'text/javascript', css: 'text/css', wasm: 'application/wasm', svg: 'image/svg+xml', png: 'image/png', webmanifest: 'application/manifest+json' }
-  const it = { parts, url: '' }
+  const it = { parts, url: '', policy: "frame-ancestors 'none'" }
   const server = createServer((request, response) => {
     if (it.parts.size === 0) return request.socket.destroy()
     const path = request.url.split('?')[0]
     const content = it.parts.get(path)
     if (!content) return response.writeHead(404).end()
-    response.writeHead(200, { 'content-type': kinds[path.split('.').at(-1)] ?? 'text/html', 'cache-control': path.startsWith('/assets/') ? 'public, max-age=31536000, immutable' : 'no-cache' }).end(content)
+    const cached = path.startsWith('/assets/') ? 'public, max-age=31536000, immutable' : 'no-cache'
+    const tag = `"${createHash('sha256').update(content).digest('hex')}"`
+    response.writeHead(200, {
+      'content-type': kinds[path.split('.').at(-1)] ?? 'text/html',
+      'cache-control': cached,
+      'content-security-policy': it.policy,
+      etag: tag,
+    })
+    response.end(content)
   })
   scope.defer(() => server.close())
   await once(server.listen(0, '127.0.0.1'), 'listening')
